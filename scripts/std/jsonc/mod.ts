@@ -1,0 +1,6 @@
+/**
+ * `@std/jsonc` by way of npm, for machines that cannot reach JSR; see CONTRIBUTING.md.
+ * @module
+ */
+// @ts-types="./types.d.ts"
+export { parse } from "npm:deno-std@1.4.0/jsonc/mod.js";

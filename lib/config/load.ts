@@ -1,0 +1,106 @@
+/**
+ * Where the configuration comes from: a file, then `PLASM_*`, then flags; the later wins.
+ * @module
+ */
+import { PlasmError } from "../errors.ts";
+import { CONFIG_KEYS, envName } from "./keys.ts";
+import { checkEntries, nest, parseConfig, parseValue } from "./parse.ts";
+import type { Config, ConfigEntries } from "./types.ts";
+
+/** Where the system's administrator keeps the configuration. */
+export const SYSTEM_CONFIG_PATH = "/etc/plasm/config.jsonc";
+
+/** Options of {@linkcode loadConfig}. */
+export interface LoadConfigOptions {
+  /**
+   * The file to read; it must exist.
+   * @default {the user's file, else the system's, else none}
+   */
+  path?: string | undefined;
+  /**
+   * Keys set on the command line, by dotted name.
+   * @default {{}}
+   */
+  flags?: ConfigEntries | undefined;
+  /**
+   * Reads an environment variable.
+   * @default {Deno.env.get}
+   */
+  env?: ((name: string) => string | undefined) | undefined;
+}
+
+/** A configuration and where each of its values came from. */
+export interface LoadedConfig {
+  /** The values, complete with defaults. */
+  config: Config;
+  /** For each dotted key: `default`, the file's path, the variable's name, or `flag`. */
+  sources: Record<string, string>;
+  /** The file that was read, if any. */
+  file: string | undefined;
+}
+
+/** The files that are looked for when none is named, first found first. */
+export function configPaths(env: (name: string) => string | undefined): string[] {
+  const home = env("HOME");
+  const base = env("XDG_CONFIG_HOME") || (home ? `${home}/.config` : undefined);
+  return [...(base === undefined ? [] : [`${base}/plasm/config.jsonc`]), SYSTEM_CONFIG_PATH];
+}
+
+async function readConfigFile(path: string, required: boolean): Promise<string | undefined> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound && !required) return undefined;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new PlasmError("bad-config", `Cannot read ${path}: ${reason}`, { cause: error });
+  }
+}
+
+/** The configuration that the defaults alone make. */
+export function defaultConfig(): Config {
+  const entries = Object.fromEntries(CONFIG_KEYS.map((key) => [key.name, key.default]));
+  return nest(structuredClone(entries)) as unknown as Config;
+}
+
+/**
+ * Reads the configuration from all its sources.
+ *
+ * @throws {PlasmError} `bad-config`: an unreadable file, an unknown key, a value out of bounds
+ */
+export async function loadConfig(options: LoadConfigOptions = {}): Promise<LoadedConfig> {
+  const env = options.env ?? ((name) => Deno.env.get(name));
+  const entries: ConfigEntries = {};
+  const sources: Record<string, string> = {};
+  const take = (found: ConfigEntries, source: (name: string) => string): void => {
+    for (const [name, value] of Object.entries(found)) {
+      entries[name] = value;
+      sources[name] = source(name);
+    }
+  };
+
+  for (const key of CONFIG_KEYS) {
+    take({ [key.name]: structuredClone(key.default) }, () => "default");
+  }
+
+  let file: string | undefined;
+  const named = options.path ?? env("PLASM_CONFIG");
+  for (const path of named === undefined ? configPaths(env) : [named]) {
+    const text = await readConfigFile(path, named !== undefined);
+    if (text === undefined) continue;
+    take(parseConfig(text, path), () => path);
+    file = path;
+    break;
+  }
+
+  for (const { name } of CONFIG_KEYS) {
+    const text = env(envName(name));
+    if (text === undefined) continue;
+    const found = { [name]: parseValue(name, text, envName(name)) };
+    checkEntries(found, envName(name));
+    take(found, envName);
+  }
+
+  checkEntries(options.flags ?? {}, "flags");
+  take(options.flags ?? {}, () => "flag");
+  return { config: nest(entries) as unknown as Config, sources, file };
+}

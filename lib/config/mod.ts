@@ -1,0 +1,26 @@
+/**
+ * The configuration of a node: schema, sources, reload.
+ * @module
+ */
+export { CONFIG_KEYS, CONFIG_SCHEMA, type ConfigKey, envName } from "./keys.ts";
+export {
+  configPaths,
+  defaultConfig,
+  loadConfig,
+  type LoadConfigOptions,
+  type LoadedConfig,
+  SYSTEM_CONFIG_PATH,
+} from "./load.ts";
+export { checkEntries, parseConfig, parseValue } from "./parse.ts";
+export { formatConfig } from "./print.ts";
+export { configEntries, planReload, type ReloadPlan } from "./reload.ts";
+export type {
+  ApiConfig,
+  Config,
+  ConfigEntries,
+  ConfigValue,
+  JobCeilings,
+  JobsConfig,
+  NetworkConfig,
+  NetworkPolicyConfig,
+} from "./types.ts";

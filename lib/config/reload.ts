@@ -1,0 +1,49 @@
+/**
+ * What SIGHUP may change while the node runs.
+ * @module
+ */
+import { CONFIG_KEYS } from "./keys.ts";
+import type { Config, ConfigEntries, ConfigValue } from "./types.ts";
+
+/** What a reload changed, and what waits for a restart. */
+export interface ReloadPlan {
+  /** The configuration to go on with: the old one with the live changes. */
+  config: Config;
+  /** Keys whose new value is in effect. */
+  applied: string[];
+  /** Keys whose new value needs a restart. */
+  ignored: string[];
+}
+
+function read(config: Config, name: string): ConfigValue {
+  let node: unknown = config;
+  for (const part of name.split(".")) node = (node as Record<string, unknown>)[part];
+  return node as ConfigValue;
+}
+
+function write(config: Config, name: string, value: ConfigValue): void {
+  const path = name.split(".");
+  const last = path.pop() ?? name;
+  let node = config as unknown as Record<string, unknown>;
+  for (const part of path) node = node[part] as Record<string, unknown>;
+  node[last] = value;
+}
+
+/** The configuration as dotted keys, in the schema's order. */
+export function configEntries(config: Config): ConfigEntries {
+  return Object.fromEntries(CONFIG_KEYS.map(({ name }) => [name, read(config, name)]));
+}
+
+/** Sorts the differences between two configurations into those applied now and those that wait. */
+export function planReload(current: Config, next: Config): ReloadPlan {
+  const config = structuredClone(current);
+  const applied: string[] = [];
+  const ignored: string[] = [];
+  for (const { name, live } of CONFIG_KEYS) {
+    const value = read(next, name);
+    if (JSON.stringify(value) === JSON.stringify(read(current, name))) continue;
+    if (live) write(config, name, value);
+    (live ? applied : ignored).push(name);
+  }
+  return { config, applied, ignored };
+}

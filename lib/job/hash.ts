@@ -1,0 +1,99 @@
+/**
+ * SHA-256, in the form all documents carry it.
+ * @module
+ */
+import type { Hash as NodeHash } from "node:crypto";
+import { toHex } from "./hex.ts";
+import type { Hash } from "./types.ts";
+
+/** Hash of no bytes: of absent standard input and of a directory among the inputs. */
+export const EMPTY_HASH: Hash =
+  "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/**
+ * What is hashed at once with WebCrypto, in bytes. Above it node:crypto hashes as the chunks come, at
+ * native speed, but its import costs some 40 ms, which a small job should not pay.
+ */
+const BUFFERED_BYTES = 256 * 1024;
+
+/** Tells whether a value is "sha256:" and 64 lowercase hex digits. */
+export function isHash(value: unknown): value is Hash {
+  return typeof value === "string" && /^sha256:[0-9a-f]{64}$/.test(value);
+}
+
+/**
+ * SHA-256 of bytes that are in memory already.
+ *
+ * @example
+ * ```ts
+ * import { sha256 } from "@plasm/plasm";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(
+ *   await sha256(new TextEncoder().encode("foo")),
+ *   "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+ * );
+ * ```
+ */
+export async function sha256(bytes: Uint8Array): Promise<Hash> {
+  const digest = await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
+  return `sha256:${toHex(new Uint8Array(digest))}`;
+}
+
+/** SHA-256 of bytes that come in chunks; holds at most 256 KiB of them and one chunk. */
+export class Hasher {
+  #chunks: Uint8Array[] = [];
+  #bytes = 0;
+  #native: NodeHash | undefined;
+  #switching: Promise<void> | undefined;
+  #done = false;
+
+  /** Bytes seen so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * Takes the next chunk. The chunk may be changed once this returns; await the promise, where
+   * there is one, before the next call, or chunks pile up.
+   *
+   * @throws {TypeError} after {@linkcode digest}
+   */
+  update(chunk: Uint8Array): void | Promise<void> {
+    if (this.#done) throw new TypeError("Hasher is finished");
+    this.#bytes += chunk.length;
+    if (this.#native !== undefined) {
+      this.#native.update(chunk);
+      return;
+    }
+    this.#chunks.push(chunk.slice());
+    if (this.#bytes > BUFFERED_BYTES) return this.#switching ??= this.#switch();
+  }
+
+  /**
+   * Ends the stream.
+   *
+   * @throws {TypeError} when called twice
+   */
+  async digest(): Promise<Hash> {
+    if (this.#done) throw new TypeError("Hasher is finished");
+    this.#done = true;
+    await this.#switching;
+    if (this.#native !== undefined) return `sha256:${this.#native.digest("hex")}`;
+    const whole = new Uint8Array(this.#bytes);
+    let offset = 0;
+    for (const chunk of this.#chunks) {
+      whole.set(chunk, offset);
+      offset += chunk.length;
+    }
+    return await sha256(whole);
+  }
+
+  async #switch(): Promise<void> {
+    const { createHash } = await import("node:crypto");
+    const native = createHash("sha256");
+    for (const chunk of this.#chunks) native.update(chunk);
+    this.#chunks = [];
+    this.#native = native;
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * What a command of the CLI is; from this one description come parsing, help and completions.
+ * @module
+ */
+import type { ParsedArgs } from "./args.ts";
+import type { CliIo } from "./io.ts";
+
+/** One option of a command. */
+export interface OptionSpec {
+  /** Long name, without dashes. */
+  name: string;
+  /** A flag takes no value; an integer is checked to be one. */
+  kind: "flag" | "string" | "integer";
+  /** What stands for the value in help. @default {"VALUE"} */
+  placeholder?: string;
+  /** What it does, in a few words, with its default. */
+  help: string;
+  /** Whether it may be given several times. @default {false} */
+  repeat?: boolean;
+  /** What completions offer for the value. @default {nothing} */
+  complete?: "file" | readonly string[];
+}
+
+/** How a command is called. */
+export interface CommandSpec {
+  name: string;
+  /** What it does, as a short phrase. */
+  summary: string;
+  /** What follows the command's name. */
+  usage: string;
+  /** A paragraph or two for `--help`. */
+  description: string;
+  options: readonly OptionSpec[];
+  /** Least and most positional arguments. */
+  positionals: { min: number; max: number };
+  /** Whether arguments after `--` mean something. @default {false} */
+  takesRest?: boolean;
+  /** Calls that work, with what they do. */
+  examples: readonly { call: string; does: string }[];
+}
+
+/** A command: how it is called and what it does. */
+export interface Command {
+  spec: CommandSpec;
+  /**
+   * Runs it; resolves to the exit status.
+   *
+   * @throws {PlasmError} What went wrong; main.ts prints it and exits with its code.
+   */
+  run(args: ParsedArgs, io: CliIo): Promise<number>;
+}

@@ -1,0 +1,162 @@
+/**
+ * `plasm exec`: runs a job on this machine.
+ * @module
+ */
+import { loadOrCreateIdentity } from "../identity.ts";
+import { stateDir } from "../paths.ts";
+import { streamJob } from "../sandbox/run_job.ts";
+import type { JobStatus, SandboxOutcome } from "../sandbox/types.ts";
+import type { Command } from "./command.ts";
+import { readExecJob } from "./exec_job.ts";
+import { CollectedOutput } from "./exec_output.ts";
+import { printable } from "./args.ts";
+import { checkReceiptPath, writeReceipt } from "./receipt_file.ts";
+
+/** Exit statuses of jobs that did not exit by themselves; see the contract in ARCHITECTURE.md. */
+const EXIT_OF_STATUS: Record<Exclude<JobStatus, "exited">, number> = {
+  timeout: 124,
+  cancelled: 130,
+  trapped: 134,
+  memory: 137,
+  output: 137,
+  rejected: 77,
+};
+
+/** Bytes of output that `--json` holds in memory. */
+const MAX_COLLECTED_BYTES = 64 * 2 ** 20;
+
+/** The command. */
+export const exec: Command = {
+  spec: {
+    name: "exec",
+    summary: "Run a WASI module in a sandbox on this machine",
+    usage: "[OPTIONS] MODULE [-- ARG…]",
+    description:
+      "Runs a WebAssembly module (WASI preview1 command) in a sandbox: it sees its arguments, its " +
+      "environment, standard input and the files given with --input, and nothing else of this " +
+      "machine. The exit status is the job's own; 124 says that it ran out of time, 134 that it " +
+      "trapped, 137 that it ran out of memory or output.",
+    options: [
+      {
+        name: "manifest",
+        kind: "string",
+        placeholder: "FILE",
+        complete: "file",
+        help: "Read resources, arguments and environment from a manifest",
+      },
+      {
+        name: "memory-mb",
+        kind: "integer",
+        placeholder: "N",
+        help: "Linear memory in MiB (default 256)",
+      },
+      {
+        name: "timeout",
+        kind: "integer",
+        placeholder: "S",
+        help: "Wall time in seconds (default 60)",
+      },
+      { name: "cpu-seconds", kind: "integer", placeholder: "N", help: "CPU time in seconds" },
+      {
+        name: "env",
+        kind: "string",
+        placeholder: "K=V",
+        repeat: true,
+        help: "Set a variable in the job's environment",
+      },
+      {
+        name: "input",
+        kind: "string",
+        placeholder: "HOST[:GUEST]",
+        repeat: true,
+        complete: "file",
+        help: "Give the job a copy of a file or directory",
+      },
+      {
+        name: "receipt",
+        kind: "string",
+        placeholder: "FILE",
+        complete: "file",
+        help: "Write the signed receipt to a file",
+      },
+    ],
+    positionals: { min: 1, max: 1 },
+    takesRest: true,
+    examples: [
+      {
+        call: 'echo -n "Hello, World" | plasm exec hello.wasm',
+        does: "Run a module on some input",
+      },
+      {
+        call: "plasm exec --receipt r.json hello.wasm < in > out",
+        does: "Keep the proof; then: plasm verify r.json --stdin in --stdout out",
+      },
+      {
+        call: "plasm exec --memory-mb 512 --input data:/data app.wasm -- --verbose /data",
+        does: "Give it memory, a directory and arguments",
+      },
+    ],
+  },
+  async run(args, io): Promise<number> {
+    const { signal } = io;
+    const receiptPath = args.string("receipt");
+    const json = args.flag("json");
+    if (receiptPath !== undefined) await checkReceiptPath(receiptPath);
+    const { module, manifest, inputs, ceilings } = await readExecJob(args, io);
+    const signer = json || receiptPath !== undefined
+      ? await loadOrCreateIdentity(stateDir((name) => io.env(name)))
+      : undefined;
+    const collected = json ? new CollectedOutput() : undefined;
+    const output_bytes = json
+      ? Math.min(ceilings.output_bytes, MAX_COLLECTED_BYTES)
+      : ceilings.output_bytes;
+    const events = streamJob(module, {
+      manifest,
+      inputs,
+      ceilings: { ...ceilings, output_bytes },
+      stdin: io.stdin,
+      signer,
+      signal,
+    });
+    for await (const event of events) {
+      if (event.type === "stdout" || event.type === "stderr") {
+        if (collected !== undefined) collected.add(event.type, event.data);
+        else if (event.type === "stdout") await io.write(event.data);
+        else await io.message(event.data);
+      } else if (event.type === "finished") {
+        const { outcome, receipt } = event;
+        if (receiptPath !== undefined && receipt !== undefined) {
+          await writeReceipt(receiptPath, receipt);
+        }
+        if (collected !== undefined) {
+          await io.write(
+            `${JSON.stringify({ ...outcomeJson(outcome), ...collected.toJSON(), receipt })}\n`,
+          );
+        } else if (outcome.status !== "exited") {
+          await io.message(`plasm: ${printable(outcome.message ?? outcome.status)}\n`);
+        }
+        return exitStatus(outcome);
+      }
+    }
+    return 70;
+  },
+};
+
+function outcomeJson(outcome: SandboxOutcome): Record<string, unknown> {
+  const { status, exitCode, message, usage } = outcome;
+  return {
+    status,
+    exit_code: exitCode,
+    ...(message === undefined ? {} : { message }),
+    usage: {
+      wall_time_ms: usage.wallTimeMs,
+      cpu_time_ms: usage.cpuTimeMs,
+      memory_peak_bytes: usage.memoryPeakBytes,
+    },
+  };
+}
+
+/** A guest may exit with 32 bits, a process with 8: what does not fit must not look like success. */
+function exitStatus({ status, exitCode }: SandboxOutcome): number {
+  return status === "exited" ? Math.min(exitCode ?? 0, 255) : EXIT_OF_STATUS[status];
+}

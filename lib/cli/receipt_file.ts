@@ -1,0 +1,51 @@
+/**
+ * Writes receipts to files: whole or not at all.
+ * @module
+ */
+import { PlasmError } from "../errors.ts";
+import type { Receipt } from "../job/types.ts";
+import { printable } from "./args.ts";
+import { reasonOf } from "./exec_inputs.ts";
+
+/**
+ * Checks before a job runs that its receipt can be kept, as far as that can be known.
+ *
+ * @throws {PlasmError} `usage`.
+ */
+export async function checkReceiptPath(path: string): Promise<void> {
+  try {
+    const slash = path.lastIndexOf("/");
+    const parent = slash < 0 ? "." : path.slice(0, slash) || "/";
+    if (!(await Deno.stat(parent)).isDirectory) throw new Error("its parent is no directory");
+    const existing = await Deno.stat(path).catch(() => undefined);
+    if (existing?.isDirectory) throw new Error("it is a directory");
+  } catch (error) {
+    throw new PlasmError(
+      "usage",
+      `Cannot write receipt: ${reasonOf(error)}: ${printable(path)}`,
+      { cause: error },
+    );
+  }
+}
+
+/**
+ * Writes a receipt as one line of JSON.
+ *
+ * @throws {PlasmError} `state` when it cannot be written.
+ */
+export async function writeReceipt(path: string, receipt: Receipt): Promise<void> {
+  const text = `${JSON.stringify(receipt)}\n`;
+  const existing = await Deno.stat(path).catch(() => undefined);
+  // A device or a pipe is written to; a file is replaced, so that nobody reads half of it.
+  const direct = existing !== undefined && !existing.isFile;
+  const target = direct ? path : `${path}.${Deno.pid}.part`;
+  try {
+    await Deno.writeTextFile(target, text, direct ? {} : { createNew: true });
+    if (!direct) await Deno.rename(target, path);
+  } catch (error) {
+    if (!direct) await Deno.remove(target).catch(() => {});
+    throw new PlasmError("state", `Cannot write receipt: ${reasonOf(error)}: ${printable(path)}`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * The parent's side of one executor process: starts it, hands it jobs, reads its events, and kills
+ * it when it does not keep to its deadline.
+ * @module
+ */
+import { PlasmError } from "../errors.ts";
+import { executorCommand } from "./executor_command.ts";
+import { type JobHeader, MAX_REPORT_BYTES, MAX_STREAM_BYTES } from "./executor_protocol.ts";
+import { describeDeath, StderrTail } from "./executor_death.ts";
+import { encodeFrame, encodeJsonFrame, type Frame, FrameKind, readFrames } from "./frames.ts";
+import { RunState } from "./run_state.ts";
+import { pumpStdin } from "./stdin_pump.ts";
+import type { JobStatus, SandboxEvent, SandboxJob } from "./types.ts";
+
+/** How long after a deadline or a cancel a process may take to say its last, in ms. */
+const LAST_WORDS_MS = 60;
+
+/** How long a process may take to become ready, in ms: about 0.1 s natively, 2 s emulated. */
+const START_TIMEOUT_MS = 60_000;
+
+const MAX_BYTES: Record<number, number> = {
+  [FrameKind.Ready]: 0,
+  [FrameKind.Stdout]: MAX_STREAM_BYTES,
+  [FrameKind.Stderr]: MAX_STREAM_BYTES,
+  [FrameKind.Usage]: MAX_REPORT_BYTES,
+  [FrameKind.Finished]: MAX_REPORT_BYTES,
+  [FrameKind.Refused]: MAX_REPORT_BYTES,
+};
+
+/** Options of {@linkcode Executor}. */
+export interface ExecutorOptions {
+  /**
+   * Memory that jobs of this executor may use at most, in bytes.
+   * @default {4 GiB}
+   */
+  maxMemoryBytes?: number;
+}
+
+/** Options of {@linkcode Executor.run}. */
+export interface ExecutorRunOptions {
+  /** Cancels the job. @default {never} */
+  signal?: AbortSignal | undefined;
+}
+
+/** One executor process; runs one job at a time. */
+export class Executor implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #frames: AsyncGenerator<Frame, void, void>;
+  readonly #stderr: StderrTail;
+  readonly #maxMemoryBytes: number;
+  #ready: Promise<void> | undefined;
+  #usable = true;
+
+  constructor(options: ExecutorOptions = {}) {
+    this.#maxMemoryBytes = options.maxMemoryBytes ?? 4 * 2 ** 30;
+    const [path, ...args] = executorCommand({ maxMemoryBytes: this.#maxMemoryBytes });
+    this.#child = new Deno.Command(path!, {
+      args,
+      clearEnv: true,
+      cwd: "/",
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.#stdin = this.#child.stdin.getWriter();
+    this.#frames = readFrames(this.#child.stdout, { maxBytes: (kind) => MAX_BYTES[kind] });
+    this.#stderr = new StderrTail(this.#child.stderr);
+  }
+
+  /** Process id. */
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** Whether the process can take another job. */
+  get usable(): boolean {
+    return this.#usable;
+  }
+
+  /** Resolves when the process has ended. */
+  get ended(): Promise<Deno.CommandStatus> {
+    return this.#child.status;
+  }
+
+  /** Resolves once the process waits for a job. */
+  ready(): Promise<void> {
+    this.#ready ??= this.#awaitReady();
+    return this.#ready;
+  }
+
+  /**
+   * Runs a job and yields what happens to it. Who does not pull holds the guest back; who leaves
+   * the loop early kills the job.
+   *
+   * @throws {PlasmError} `bad-module` or `bad-input` when the job never began, `executor` when the
+   * process failed.
+   */
+  async *run(
+    job: SandboxJob,
+    options: ExecutorRunOptions = {},
+  ): AsyncGenerator<SandboxEvent, void, void> {
+    if (!this.#usable) throw new PlasmError("executor", "Cannot run job: the executor is used up");
+    this.#usable = false;
+    await this.ready();
+    const startedAt = Date.now();
+    const start = performance.now();
+    const run = new RunState(job.limits.outputBytes);
+    const stop = (status: JobStatus, message: string) => {
+      run.stop(status, message);
+      this.#signal("SIGTERM");
+      hardKill ??= setTimeout(() => this.#signal("SIGKILL"), LAST_WORDS_MS);
+    };
+    let hardKill: number | undefined;
+    const onAbort = () => stop("cancelled", "Job stopped: it was cancelled");
+    // The process keeps the deadline itself; this one is for a process that does not.
+    const deadline = setTimeout(() => {
+      stop("timeout", `Job stopped: it ran longer than ${job.limits.wallTimeMs} ms`);
+    }, job.limits.wallTimeMs + LAST_WORDS_MS);
+    options.signal?.addEventListener("abort", onAbort);
+    if (options.signal?.aborted) onAbort();
+    // At the deadline the process must get rid of its output even if nobody pulls, or it would hold
+    // on to the CPU: from then on the queue takes what comes, which is no more than ring and pipe.
+    const overflow = setTimeout(() => run.queue.open(), job.limits.wallTimeMs);
+    const stdin = new AbortController();
+    const sending = this.#send(job, stdin.signal);
+    const receiving = this.#receive(run, { startedAt, start });
+    try {
+      yield { type: "started", at: startedAt };
+      yield* run.queue.drain();
+      await receiving;
+      this.#usable = run.reusable;
+    } finally {
+      clearTimeout(deadline);
+      clearTimeout(overflow);
+      clearTimeout(hardKill);
+      options.signal?.removeEventListener("abort", onAbort);
+      stdin.abort();
+      if (!run.finished) this.#signal("SIGKILL");
+      run.queue.close();
+      await receiving;
+      await sending;
+      if (!this.#usable) await this.kill();
+    }
+  }
+
+  /** Kills the process and waits until it is gone. */
+  async kill(): Promise<void> {
+    this.#usable = false;
+    this.#signal("SIGKILL");
+    await this.#child.status;
+    await Promise.allSettled([
+      this.#frames.return(),
+      this.#stdin.close(),
+      this.#stderr.done,
+      this.#child.stdout.locked ? Promise.resolve() : this.#child.stdout.cancel(),
+    ]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+
+  async #awaitReady(): Promise<void> {
+    const timeout = setTimeout(() => this.#signal("SIGKILL"), START_TIMEOUT_MS);
+    try {
+      const first = await this.#frames.next();
+      if (!first.done && first.value.kind === FrameKind.Ready) return;
+      await this.kill();
+      throw new PlasmError("executor", `Cannot start executor: ${this.#stderr.summary()}`, {
+        hint: "Run plasm doctor",
+      });
+    } finally {
+      clearTimeout(timeout);
+    }
+  }
+
+  /** Sends all of a job; its end is the guest's, whichever comes first. */
+  async #send(job: SandboxJob, signal: AbortSignal): Promise<void> {
+    const inputs = job.inputs ?? [];
+    const header: JobHeader = {
+      args: [...job.args],
+      env: { ...job.env },
+      limits: job.limits,
+      inputs: inputs.map(({ path, data }) => ({ path, file: data !== undefined })),
+    };
+    try {
+      await this.#stdin.write(encodeJsonFrame(FrameKind.Job, header));
+      await this.#writeBlob(FrameKind.Module, job.module);
+      for (const { data } of inputs) {
+        if (data !== undefined) await this.#writeBlob(FrameKind.Input, data);
+      }
+      await pumpStdin(job.stdin, { write: (frame) => this.#stdin.write(frame), signal });
+      await this.#stdin.write(encodeFrame(FrameKind.StdinEnd));
+    } catch {
+      // The process has died: reading its output tells how.
+    }
+  }
+
+  async #writeBlob(kind: number, bytes: Uint8Array): Promise<void> {
+    const header = encodeFrame(kind).slice();
+    new DataView(header.buffer).setUint32(1, bytes.length, true);
+    await this.#stdin.write(header);
+    await this.#stdin.write(bytes);
+  }
+
+  async #receive(run: RunState, times: { startedAt: number; start: number }): Promise<void> {
+    try {
+      while (!run.finished) {
+        const next = await this.#frames.next();
+        if (next.done) {
+          const status = await this.#child.status;
+          await this.#stderr.done;
+          run.died(describeDeath(status, this.#stderr.text()));
+        } else await run.take(next.value);
+      }
+      await run.end(times);
+    } catch (error) {
+      this.#signal("SIGKILL");
+      run.queue.fail(error);
+    }
+  }
+
+  #signal(signal: "SIGTERM" | "SIGKILL"): void {
+    try {
+      this.#child.kill(signal);
+    } catch {
+      // It has ended already.
+    }
+  }
+}

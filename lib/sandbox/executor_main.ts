@@ -1,0 +1,212 @@
+/**
+ * The executor process: takes jobs over stdin, runs each in its one worker, watches what it uses
+ * and answers over stdout. It ends itself when a job must be stopped: a busy worker can be stopped
+ * in no other way (denoland/deno#35657).
+ * @module
+ */
+import { PlasmError } from "../errors.ts";
+import { encodeFrame, encodeJsonFrame, FrameKind, readFrames } from "./frames.ts";
+import type { Frame } from "./frames.ts";
+import {
+  type FinishedReport,
+  type JobHeader,
+  MAX_JOB_HEADER_BYTES,
+  MAX_STREAM_BYTES,
+  type RefusedReport,
+} from "./executor_protocol.ts";
+import { ExecutorWorker } from "./executor_worker.ts";
+import { JobMonitor } from "./job_monitor.ts";
+import type { SandboxInput } from "./types.ts";
+import type { WorkerEnd } from "./worker.ts";
+
+/** Bytes of one read from the parent's pipe: what a pipe holds. */
+const READ_BYTES = 64 * 1024;
+
+/** A frame of module or input may be this large at most; the parent applies the job's own limit. */
+const MAX_BLOB_BYTES = 2 ** 31 - 1;
+
+const MAX_BYTES: Record<number, number> = {
+  [FrameKind.Job]: MAX_JOB_HEADER_BYTES,
+  [FrameKind.Module]: MAX_BLOB_BYTES,
+  [FrameKind.Input]: MAX_BLOB_BYTES,
+  [FrameKind.Stdin]: MAX_STREAM_BYTES,
+  [FrameKind.StdinEnd]: 0,
+};
+
+/** Runs the executor until its stdin ends; never returns normally. */
+export async function runExecutor(): Promise<never> {
+  const worker = new ExecutorWorker();
+  const frames = readFrames(readStdin(), { maxBytes: (kind) => MAX_BYTES[kind] });
+  await worker.ready;
+  await dropPermissions();
+  await writeAll(encodeFrame(FrameKind.Ready));
+  while (true) {
+    const next = await frames.next();
+    if (next.done) Deno.exit(0);
+    await runOne(next.value, frames, worker);
+  }
+}
+
+/** The worker has been loaded: nothing needs the host any more. */
+async function dropPermissions(): Promise<void> {
+  const names = ["read", "write", "net", "env", "sys", "run", "ffi", "import"] as const;
+  for (const name of names) {
+    // `import` is not in the type of every version's descriptor, but known to each.
+    await Deno.permissions.revoke({ name } as Deno.PermissionDescriptor);
+  }
+}
+
+async function runOne(
+  first: Frame,
+  frames: AsyncGenerator<Frame, void, void>,
+  worker: ExecutorWorker,
+): Promise<void> {
+  const header = parseJob(first);
+  const monitor = new JobMonitor(header.limits);
+  const cancelled = Promise.withResolvers<void>();
+  const onTerm = () => cancelled.resolve();
+  Deno.addSignalListener("SIGTERM", onTerm);
+  try {
+    const stopped = Promise.race([
+      monitor.exceeded,
+      cancelled.promise.then(() => ({
+        status: "cancelled" as const,
+        message: "stopped on request",
+      })),
+    ]).then((stop) => stopHard(stop, worker, monitor));
+    const moduleBytes = await expectFrame(frames, FrameKind.Module);
+    const inputs: SandboxInput[] = [];
+    for (const { path, file } of header.inputs) {
+      inputs.push(file ? { path, data: await expectFrame(frames, FrameKind.Input) } : { path });
+    }
+    monitor.report = (usage) => writeAll(encodeJsonFrame(FrameKind.Usage, usage));
+    const module = await compile(moduleBytes);
+    if (module instanceof WebAssembly.Module) {
+      const pump = pumpStdin(frames, worker);
+      const { end, memoryPeakBytes } = await Promise.race([
+        worker.run({ ...header, module, inputs }, writeAll),
+        stopped,
+      ]);
+      monitor.stop();
+      await writeEnd(end, { cpuTimeMs: monitor.cpuTimeMs(), memoryPeakBytes });
+      worker.discardStdin();
+      await pump;
+    } else {
+      monitor.stop();
+      await writeAll(encodeJsonFrame(FrameKind.Refused, module));
+      await pumpStdin(frames, undefined);
+    }
+  } finally {
+    monitor.stop();
+    Deno.removeSignalListener("SIGTERM", onTerm);
+  }
+}
+
+/** Sends what the guest wrote so far and how it was stopped, then ends the process and so the guest. */
+async function stopHard(
+  stop: { status: FinishedReport["status"]; message: string },
+  worker: ExecutorWorker,
+  monitor: JobMonitor,
+): Promise<never> {
+  const cpuTimeMs = monitor.cpuTimeMs();
+  const memoryPeakBytes = monitor.rssGrowthBytes();
+  await worker.drain(writeAll);
+  await writeAll(encodeJsonFrame(
+    FrameKind.Finished,
+    {
+      status: stop.status,
+      exitCode: null,
+      message: stop.message,
+      cpuTimeMs,
+      memoryPeakBytes,
+      reusable: false,
+    } satisfies FinishedReport,
+  ));
+  Deno.exit(0);
+}
+
+async function writeEnd(
+  end: WorkerEnd,
+  usage: Pick<FinishedReport, "cpuTimeMs" | "memoryPeakBytes">,
+): Promise<void> {
+  if (end.type === "refused") {
+    const { code, reason: message } = end;
+    return await writeAll(encodeJsonFrame(FrameKind.Refused, { code, message }));
+  }
+  await writeAll(encodeJsonFrame(
+    FrameKind.Finished,
+    {
+      status: end.type,
+      exitCode: end.type === "exited" ? end.exitCode : null,
+      ...("reason" in end ? { message: end.reason } : {}),
+      ...usage,
+      reusable: true,
+    } satisfies FinishedReport,
+  ));
+}
+
+async function compile(bytes: Uint8Array): Promise<WebAssembly.Module | RefusedReport> {
+  try {
+    return await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return {
+      code: "bad-module",
+      message: `Cannot compile module: ${reason.replace(/^WebAssembly\.compile\(\): /, "")}`,
+    };
+  }
+}
+
+async function pumpStdin(
+  frames: AsyncGenerator<Frame, void, void>,
+  worker: ExecutorWorker | undefined,
+): Promise<void> {
+  while (true) {
+    const next = await frames.next();
+    if (next.done) Deno.exit(0);
+    if (next.value.kind === FrameKind.StdinEnd) return worker?.endStdin();
+    if (next.value.kind !== FrameKind.Stdin) throw unexpected(next.value.kind);
+    await worker?.writeStdin(next.value.payload);
+  }
+}
+
+async function expectFrame(
+  frames: AsyncGenerator<Frame, void, void>,
+  kind: number,
+): Promise<Uint8Array> {
+  const next = await frames.next();
+  if (next.done) Deno.exit(0);
+  if (next.value.kind !== kind) throw unexpected(next.value.kind);
+  return next.value.payload;
+}
+
+function parseJob(frame: Frame): JobHeader {
+  if (frame.kind !== FrameKind.Job) throw unexpected(frame.kind);
+  return JSON.parse(new TextDecoder().decode(frame.payload));
+}
+
+function unexpected(kind: number): PlasmError {
+  return new PlasmError("executor", `Cannot take frame here: kind ${kind}`);
+}
+
+async function* readStdin(): AsyncGenerator<Uint8Array> {
+  while (true) {
+    // A new buffer each time: frames are views of it.
+    const buffer = new Uint8Array(READ_BYTES);
+    const count = await Deno.stdin.read(buffer);
+    if (count === null) return;
+    yield buffer.subarray(0, count);
+  }
+}
+
+/** One writer for all frames: a frame is whole on the pipe before the next begins. */
+let lastWrite: Promise<void> = Promise.resolve();
+
+function writeAll(bytes: Uint8Array): Promise<void> {
+  lastWrite = lastWrite.then(async () => {
+    for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
+  });
+  return lastWrite;
+}
+
+if (import.meta.main) await runExecutor();

@@ -1,0 +1,49 @@
+/**
+ * What an executor and its parent tell each other besides bytes; the JSON of the Job, Usage,
+ * Finished and Refused frames.
+ * @module
+ */
+import type { ErrorCode } from "../errors.ts";
+import type { JobStatus, SandboxLimits } from "./types.ts";
+
+/** The Job frame: what follows it is one Module frame, one Input frame for each file, then Stdin. */
+export interface JobHeader {
+  args: string[];
+  env: Record<string, string>;
+  limits: SandboxLimits;
+  /** Guest paths in the order of their Input frames; `file` false is a directory without a frame. */
+  inputs: { path: string; file: boolean }[];
+}
+
+/** The Usage frame: sent now and then, so that the parent knows it if the process dies. */
+export interface UsageReport {
+  cpuTimeMs: number;
+  /** Growth of the process's resident memory since the job began. */
+  rssGrowthBytes: number;
+}
+
+/** The Finished frame. */
+export interface FinishedReport {
+  status: JobStatus;
+  exitCode: number | null;
+  message?: string;
+  cpuTimeMs: number;
+  memoryPeakBytes: number;
+  /** Whether the process can take another job. */
+  reusable: boolean;
+}
+
+/** The Refused frame: the job never began. */
+export interface RefusedReport {
+  code: ErrorCode;
+  message: string;
+}
+
+/** Largest JSON frame from an executor, in bytes: figures and one message. */
+export const MAX_REPORT_BYTES = 64 * 1024;
+
+/** Largest stdout, stderr or stdin frame, in bytes: what a pipe holds, so that none waits half done. */
+export const MAX_STREAM_BYTES = 64 * 1024;
+
+/** Largest Job frame, in bytes: above the manifest's own cap for arguments and environment. */
+export const MAX_JOB_HEADER_BYTES = 4 * 1024 * 1024;

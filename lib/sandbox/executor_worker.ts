@@ -1,0 +1,117 @@
+/**
+ * The main thread's side of the worker in an executor: starts it, hands it jobs, moves its output.
+ * @module
+ */
+import { OUTPUT_RING_BYTES, OutputReader } from "./output_ring.ts";
+import { createRing, RingReader, RingWriter } from "./ring.ts";
+import { FRAME_HEADER_BYTES } from "./frames.ts";
+import { MAX_STREAM_BYTES } from "./executor_protocol.ts";
+import { PlasmError } from "../errors.ts";
+import type { WorkerEnd, WorkerJob, WorkerMessage } from "./worker.ts";
+
+/** Bytes of stdin that may wait in the ring: enough to overlap pipe and guest. */
+const STDIN_RING_BYTES = 256 * 1024;
+
+/** How a job in the worker ended. */
+export interface WorkerResult {
+  end: WorkerEnd;
+  memoryPeakBytes: number;
+}
+
+/** Takes one whole frame; resolves when there is room for the next. */
+export type FrameSink = (frame: Uint8Array) => Promise<void>;
+
+/** One worker with its rings; runs one job at a time. */
+export class ExecutorWorker {
+  /** Resolves once the worker is loaded. */
+  readonly ready: Promise<void>;
+  readonly #worker: Worker;
+  readonly #stdin = createRing(STDIN_RING_BYTES);
+  readonly #stdinWriter = new RingWriter(this.#stdin);
+  readonly #stdinReader = new RingReader(this.#stdin);
+  readonly #output = createRing(OUTPUT_RING_BYTES);
+  readonly #outputReader = new OutputReader(this.#output);
+  #forwarding: Promise<void> = Promise.resolve();
+  #stopped = false;
+  #ended = true;
+  #onMessage: (message: WorkerMessage) => void = () => {};
+  #onError: (error: PlasmError) => void = () => {};
+
+  constructor() {
+    this.#worker = new Worker(new URL("./worker.ts", import.meta.url), {
+      type: "module",
+      name: "guest",
+      deno: { permissions: "none" },
+    });
+    this.ready = new Promise((resolve, reject) => {
+      this.#onMessage = () => resolve();
+      this.#onError = reject;
+    });
+    this.#worker.onmessage = ({ data }: MessageEvent<WorkerMessage>) => this.#onMessage(data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      this.#onError(new PlasmError("executor", `Worker failed: ${event.message}`));
+    };
+  }
+
+  /** Runs a job; all its output has gone to the sink when this resolves. */
+  async run(job: Omit<WorkerJob, "stdin" | "output">, sink: FrameSink): Promise<WorkerResult> {
+    this.#ended = false;
+    const result = new Promise<WorkerResult>((resolve, reject) => {
+      this.#onMessage = (message) => {
+        if (message.type === "end") resolve(message);
+      };
+      this.#onError = reject;
+    });
+    this.#worker.postMessage({ ...job, stdin: this.#stdin, output: this.#output });
+    const pumping = this.#pump(sink);
+    const ended = await result;
+    this.#ended = true;
+    await pumping;
+    this.#outputReader.reset();
+    return ended;
+  }
+
+  /** Gives the guest bytes of its standard input; waits while it has enough unread. */
+  async writeStdin(bytes: Uint8Array): Promise<void> {
+    if (!this.#ended) await this.#stdinWriter.write(bytes);
+  }
+
+  /** Ends the guest's standard input; after the guest's own end, makes the ring ready for the next. */
+  endStdin(): void {
+    if (this.#ended) this.#stdinReader.reset();
+    else this.#stdinWriter.close();
+  }
+
+  /** Lets a write that waits for a guest which will never read again go on. */
+  discardStdin(): void {
+    this.#stdinReader.discard();
+  }
+
+  /** Sends what the guest has written until now, for a last time: it may go on writing. */
+  async drain(sink: FrameSink): Promise<void> {
+    this.#stopped = true;
+    await this.#forwarding;
+    await this.#forward(sink, OUTPUT_RING_BYTES);
+  }
+
+  async #pump(sink: FrameSink): Promise<void> {
+    while (await this.#outputReader.wait()) {
+      if (this.#stopped) return;
+      this.#forwarding = this.#forward(sink);
+      await this.#forwarding;
+    }
+  }
+
+  /** Sends frames until the ring is empty; once stopped, until about `atMost` bytes have gone. */
+  async #forward(sink: FrameSink, atMost = 0): Promise<void> {
+    const frame = new Uint8Array(FRAME_HEADER_BYTES + MAX_STREAM_BYTES);
+    let sent = 0;
+    do {
+      const length = this.#outputReader.readFrame(frame);
+      if (length === 0) return;
+      await sink(frame.subarray(0, length));
+      sent += length;
+    } while (!this.#stopped || sent < atMost);
+  }
+}

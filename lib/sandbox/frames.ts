@@ -1,0 +1,115 @@
+/**
+ * How an executor process and its parent talk over its stdin and stdout: frames of one kind byte,
+ * a little-endian u32 length and that many bytes.
+ * @module
+ */
+import { PlasmError } from "../errors.ts";
+
+/** What a frame carries. */
+export const FrameKind = {
+  // To the executor, in this order for each job.
+  Job: 1,
+  Module: 2,
+  Input: 3,
+  Stdin: 4,
+  StdinEnd: 5,
+  // From the executor.
+  Ready: 16,
+  Stdout: 17,
+  Stderr: 18,
+  Usage: 19,
+  Finished: 20,
+  Refused: 21,
+} as const;
+
+/** One frame. */
+export interface Frame {
+  kind: number;
+  payload: Uint8Array;
+}
+
+/** Bytes before the payload. */
+export const FRAME_HEADER_BYTES = 5;
+
+/** Writes a frame's header at the start of a buffer. */
+export function putFrameHeader(buffer: Uint8Array, kind: number, length: number): void {
+  buffer[0] = kind;
+  buffer[1] = length;
+  buffer[2] = length >>> 8;
+  buffer[3] = length >>> 16;
+  buffer[4] = length >>> 24;
+}
+
+/** Makes one frame of a kind and its payload. */
+export function encodeFrame(kind: number, payload: Uint8Array = new Uint8Array()): Uint8Array {
+  const frame = new Uint8Array(FRAME_HEADER_BYTES + payload.length);
+  putFrameHeader(frame, kind, payload.length);
+  frame.set(payload, FRAME_HEADER_BYTES);
+  return frame;
+}
+
+/** Makes one frame whose payload is JSON. */
+export function encodeJsonFrame(kind: number, value: unknown): Uint8Array {
+  return encodeFrame(kind, new TextEncoder().encode(JSON.stringify(value)));
+}
+
+/** Options of {@linkcode readFrames}. */
+export interface ReadFramesOptions {
+  /** Largest payload that is taken of a kind, in bytes; a kind that is not named is refused. */
+  maxBytes: (kind: number) => number | undefined;
+}
+
+/**
+ * Cuts a byte stream into frames. A frame that lies within one chunk is a view of it, not a copy.
+ * The end of the stream within a frame just ends: the other side has died, which its parent or
+ * child learns otherwise.
+ *
+ * @throws {PlasmError} `executor` on a frame that is not allowed.
+ */
+export async function* readFrames(
+  source: AsyncIterable<Uint8Array>,
+  options: ReadFramesOptions,
+): AsyncGenerator<Frame, void, void> {
+  const header = new Uint8Array(FRAME_HEADER_BYTES);
+  let headerFill = 0;
+  let payload: Uint8Array | undefined;
+  let payloadFill = 0;
+  let kind = 0;
+  for await (const chunk of source) {
+    let at = 0;
+    while (at < chunk.length) {
+      if (payload === undefined) {
+        const count = Math.min(FRAME_HEADER_BYTES - headerFill, chunk.length - at);
+        header.set(chunk.subarray(at, at + count), headerFill);
+        headerFill += count;
+        at += count;
+        if (headerFill < FRAME_HEADER_BYTES) break;
+        headerFill = 0;
+        kind = header[0]!;
+        const length = new DataView(header.buffer).getUint32(1, true);
+        const max = options.maxBytes(kind);
+        if (max === undefined || length > max) {
+          throw new PlasmError(
+            "executor",
+            `Cannot read frame: kind ${kind} of ${length} bytes, allowed are ${max ?? "none"}`,
+          );
+        }
+        if (length <= chunk.length - at) {
+          yield { kind, payload: chunk.subarray(at, at + length) };
+          at += length;
+          continue;
+        }
+        payload = new Uint8Array(length);
+        payloadFill = 0;
+      }
+      const count = Math.min(payload.length - payloadFill, chunk.length - at);
+      payload.set(chunk.subarray(at, at + count), payloadFill);
+      payloadFill += count;
+      at += count;
+      if (payloadFill < payload.length) break;
+      const complete = payload;
+      payload = undefined;
+      yield { kind, payload: complete };
+    }
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * From what a manifest asks and what the operator allows to what the sandbox enforces.
+ * @module
+ */
+import { PlasmError } from "../errors.ts";
+import type { Resources } from "../job/types.ts";
+import type { SandboxLimits } from "./types.ts";
+
+/** The most one job may ask for; in the units of the manifest. */
+export interface Ceilings {
+  /** Processor cores. */
+  cpu_cores: number;
+  /** Linear memories, in MiB. */
+  memory_mb: number;
+  /** Wall time, in seconds. */
+  timeout_seconds: number;
+  /** CPU time, in seconds. */
+  cpu_seconds: number;
+  /** stdout and stderr together, in bytes. */
+  output_bytes: number;
+  /** In-memory file system, inputs included, in bytes. */
+  fs_bytes: number;
+  /** Size of a module, in bytes. */
+  module_bytes: number;
+}
+
+/** What a job may ask for where no operator says otherwise: what a small machine can bear. */
+export const DEFAULT_CEILINGS: Readonly<Ceilings> = {
+  cpu_cores: 1,
+  memory_mb: 4096,
+  timeout_seconds: 86_400,
+  cpu_seconds: 86_400,
+  output_bytes: 2 ** 40,
+  fs_bytes: 256 * 2 ** 20,
+  module_bytes: 256 * 2 ** 20,
+};
+
+/** Files, directories and links of a job: each costs the worker about 300 bytes. */
+const MAX_INODES = 1_000_000;
+
+/** Descriptors open at once: what Linux gives a process by default. */
+const MAX_OPEN_FDS = 1024;
+
+const UNITS = {
+  cpu_cores: " cores",
+  memory_mb: " MB",
+  timeout_seconds: " s",
+  cpu_seconds: " s",
+  output_bytes: " bytes",
+} as const satisfies { [field in keyof Resources]: string };
+
+/**
+ * The limits of a job.
+ *
+ * @throws {PlasmError} `over-limit`, with figures, when it asks for more than the ceilings.
+ */
+export function limitsOf(resources: Resources, ceilings: Ceilings): SandboxLimits {
+  for (const [field, unit] of Object.entries(UNITS) as [keyof Resources, string][]) {
+    const asked = resources[field];
+    const allowed = ceilings[field];
+    if (asked !== undefined && asked > allowed) {
+      throw new PlasmError(
+        "over-limit",
+        `Cannot accept job: asked ${asked}${unit} of ${field}, node allows ${allowed}${unit}`,
+        {
+          hint: `Lower resources.${field}, or raise jobs.ceilings.${field} of the node`,
+          details: { field: `resources.${field}`, asked, allowed },
+        },
+      );
+    }
+  }
+  const cpuSeconds = resources.cpu_seconds ?? ceilings.cpu_seconds;
+  return {
+    memoryBytes: resources.memory_mb * 2 ** 20,
+    wallTimeMs: resources.timeout_seconds * 1000,
+    cpuTimeMs: cpuSeconds * 1000,
+    outputBytes: resources.output_bytes ?? ceilings.output_bytes,
+    fsBytes: ceilings.fs_bytes,
+    fsInodes: MAX_INODES,
+    openFds: MAX_OPEN_FDS,
+    moduleBytes: ceilings.module_bytes,
+  };
+}

@@ -1,0 +1,101 @@
+/**
+ * stdout and stderr of a guest over one ring, in the order in which they were written: each record
+ * is a little-endian u32, its top bit the stream and the rest the length, and that many bytes.
+ * @module
+ */
+import { type RingBuffers, RingReader, RingWriter } from "./ring.ts";
+import { FRAME_HEADER_BYTES, FrameKind, putFrameHeader } from "./frames.ts";
+
+const STDERR_BIT = 0x8000_0000;
+const RECORD_HEADER_BYTES = 4;
+
+/** Bytes of output that may wait in the ring: enough to overlap guest and pipe. */
+export const OUTPUT_RING_BYTES = 256 * 1024;
+
+/** The guest's end: blocks while the ring is full, takes no more than the limit. */
+export class OutputWriter {
+  readonly #ring: RingWriter;
+  readonly #header = new Uint8Array(RECORD_HEADER_BYTES);
+  readonly #view = new DataView(this.#header.buffer);
+  /** Called once all that fits the limit is written and more is to come. */
+  onLimit: () => void = () => {};
+  #left: number;
+
+  constructor(buffers: RingBuffers, limitBytes: number) {
+    this.#ring = new RingWriter(buffers);
+    this.#left = limitBytes;
+  }
+
+  /** Takes all of it, as far as the limit allows. */
+  write(stream: "stdout" | "stderr", data: Uint8Array): void {
+    const fits = data.length <= this.#left ? data : data.subarray(0, this.#left);
+    this.#left -= fits.length;
+    if (fits.length > 0) {
+      this.#view.setUint32(0, (stream === "stderr" ? STDERR_BIT : 0) | fits.length, true);
+      this.#ring.writeSync(this.#header);
+      this.#ring.writeSync(fits);
+    }
+    if (fits.length < data.length) this.onLimit();
+  }
+
+  /** Says that the guest is done. */
+  close(): void {
+    this.#ring.close();
+  }
+}
+
+/** The executor's end: turns records into frames, several small ones of a stream into one. */
+export class OutputReader {
+  readonly #ring: RingReader;
+  readonly #header = new Uint8Array(RECORD_HEADER_BYTES);
+  readonly #view = new DataView(this.#header.buffer);
+  #headerFill = 0;
+  #kind: number = FrameKind.Stdout;
+  #left = 0;
+
+  constructor(buffers: RingBuffers) {
+    this.#ring = new RingReader(buffers);
+  }
+
+  /** Awaits output; false at the end. */
+  wait(): Promise<boolean> {
+    return this.#ring.wait();
+  }
+
+  /** Forgets what is unread, also of a record half read, and reopens the ring for the next job. */
+  reset(): void {
+    this.#ring.reset();
+    this.#headerFill = 0;
+    this.#left = 0;
+  }
+
+  /**
+   * Reads what is there into one frame, header included.
+   *
+   * @param into Room for the frame.
+   * @returns The frame's length, 0 when nothing is there.
+   */
+  readFrame(into: Uint8Array): number {
+    let fill = FRAME_HEADER_BYTES;
+    let frameKind: number | undefined;
+    while (fill < into.length) {
+      if (this.#left === 0) {
+        this.#headerFill += this.#ring.readSome(this.#header.subarray(this.#headerFill));
+        if (this.#headerFill < RECORD_HEADER_BYTES) break;
+        this.#headerFill = 0;
+        const word = this.#view.getUint32(0, true);
+        this.#kind = word >= STDERR_BIT ? FrameKind.Stderr : FrameKind.Stdout;
+        this.#left = word & ~STDERR_BIT;
+      }
+      if (frameKind !== undefined && frameKind !== this.#kind) break;
+      const count = this.#ring.readSome(into.subarray(fill, fill + this.#left));
+      if (count === 0) break;
+      frameKind = this.#kind;
+      fill += count;
+      this.#left -= count;
+    }
+    if (frameKind === undefined) return 0;
+    putFrameHeader(into, frameKind, fill - FRAME_HEADER_BYTES);
+    return fill;
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * Warm executors: a job gets one that has started already, and none serves two tenants.
+ * @module
+ */
+import { PlasmError } from "../errors.ts";
+import { Executor } from "./executor.ts";
+
+/** How long an executor that is kept for its tenant may idle, in ms. */
+const DEFAULT_IDLE_MS = 60_000;
+
+/** Options of {@linkcode ExecutorPool}. */
+export interface ExecutorPoolOptions {
+  /**
+   * Executors kept started that have served nobody yet.
+   * @default {1}
+   */
+  warm?: number;
+  /**
+   * Executors kept for the tenants whose jobs they ran, all together; 0 gives every job a process
+   * of its own, at the price of a process start a job.
+   * @default {0}
+   */
+  maxIdle?: number;
+  /**
+   * How long a kept executor may idle, in ms.
+   * @default {60000}
+   */
+  idleMs?: number;
+  /**
+   * Memory that a job may use at most, in bytes.
+   * @default {4 GiB}
+   */
+  maxMemoryBytes?: number;
+}
+
+/** Options of {@linkcode ExecutorPool.acquire}. */
+export interface AcquireOptions {
+  /**
+   * Whose job it is: an executor is only ever used again for the same tenant.
+   * @default {nobody's: never used again}
+   */
+  tenant?: string | undefined;
+  /** Gives up waiting. @default {never} */
+  signal?: AbortSignal | undefined;
+}
+
+/** What a pool has, for metrics. */
+export interface PoolStats {
+  /** Started or starting, and used by nobody yet. */
+  warm: number;
+  /** Running a job. */
+  busy: number;
+  /** Kept for a tenant. */
+  idle: number;
+}
+
+interface Idle {
+  executor: Executor;
+  tenant: string;
+  timer: number;
+}
+
+/** Starts, keeps, hands out and ends executors. */
+export class ExecutorPool implements AsyncDisposable {
+  readonly #options: Required<ExecutorPoolOptions>;
+  readonly #warm: Executor[] = [];
+  readonly #busy = new Map<Executor, string | undefined>();
+  readonly #ending = new Set<Promise<void>>();
+  #idle: Idle[] = [];
+  #closed = false;
+
+  constructor(options: ExecutorPoolOptions = {}) {
+    this.#options = {
+      warm: options.warm ?? 1,
+      maxIdle: options.maxIdle ?? 0,
+      idleMs: options.idleMs ?? DEFAULT_IDLE_MS,
+      maxMemoryBytes: options.maxMemoryBytes ?? 4 * 2 ** 30,
+    };
+    this.#refill();
+  }
+
+  /** What the pool has now. */
+  get stats(): PoolStats {
+    return { warm: this.#warm.length, busy: this.#busy.size, idle: this.#idle.length };
+  }
+
+  /**
+   * Hands out an executor that is ready.
+   *
+   * @throws {PlasmError} `executor` when none can be started, `interrupted` on abort.
+   */
+  async acquire(options: AcquireOptions = {}): Promise<Executor> {
+    if (this.#closed) throw new PlasmError("executor", "Cannot run job: the pool is closed");
+    const executor = this.#takeIdle(options.tenant) ?? this.#warm.shift() ?? this.#start();
+    this.#busy.set(executor, options.tenant);
+    this.#refill();
+    try {
+      await untilAborted(executor.ready(), options.signal);
+      return executor;
+    } catch (error) {
+      this.#busy.delete(executor);
+      this.#end(executor);
+      throw error;
+    }
+  }
+
+  /** Takes an executor back after its job, to keep it for its tenant or to end it. */
+  release(executor: Executor): void {
+    const tenant = this.#busy.get(executor);
+    if (!this.#busy.delete(executor)) return;
+    const { maxIdle, idleMs } = this.#options;
+    if (this.#closed || !executor.usable || tenant === undefined || maxIdle === 0) {
+      return this.#end(executor);
+    }
+    const idle: Idle = {
+      executor,
+      tenant,
+      timer: setTimeout(() => {
+        this.#forget(idle);
+        this.#end(executor);
+      }, idleMs),
+    };
+    this.#idle.push(idle);
+    if (this.#idle.length > maxIdle) {
+      const oldest = this.#idle[0]!;
+      this.#forget(oldest);
+      this.#end(oldest.executor);
+    }
+  }
+
+  /** Ends every executor, also those that run jobs. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const idle of [...this.#idle]) {
+      this.#forget(idle);
+      this.#end(idle.executor);
+    }
+    for (const executor of [...this.#warm.splice(0), ...this.#busy.keys()]) this.#end(executor);
+    await Promise.all(this.#ending);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #start(): Executor {
+    return new Executor({ maxMemoryBytes: this.#options.maxMemoryBytes });
+  }
+
+  #refill(): void {
+    while (!this.#closed && this.#warm.length < this.#options.warm) {
+      const executor = this.#start();
+      this.#warm.push(executor);
+      // One that dies while it waits must not be handed out; acquire() would only learn it then.
+      executor.ready().catch(() => this.#dropWarm(executor));
+    }
+  }
+
+  #dropWarm(executor: Executor): void {
+    const at = this.#warm.indexOf(executor);
+    if (at >= 0) this.#warm.splice(at, 1);
+  }
+
+  #takeIdle(tenant: string | undefined): Executor | undefined {
+    // The newest first: its caches are the warmest.
+    const idle = this.#idle.findLast((kept) => kept.tenant === tenant && kept.executor.usable);
+    if (idle === undefined) return undefined;
+    this.#forget(idle);
+    return idle.executor;
+  }
+
+  #forget(idle: Idle): void {
+    clearTimeout(idle.timer);
+    this.#idle = this.#idle.filter((kept) => kept !== idle);
+  }
+
+  #end(executor: Executor): void {
+    const ending = executor.kill().finally(() => this.#ending.delete(ending));
+    this.#ending.add(ending);
+  }
+}
+
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => {
+    aborted.reject(new PlasmError("interrupted", "Stopped waiting for an executor: cancelled"));
+  };
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  return Promise.race([promise, aborted.promise])
+    .finally(() => signal.removeEventListener("abort", onAbort));
+}

@@ -1,0 +1,172 @@
+/**
+ * A byte ring in shared memory between the two threads of an executor: one writes, one reads, each
+ * may block or await. It is what lets a guest that runs synchronously have streams.
+ *
+ * An awaited ring does not keep Deno's event loop alive (`Atomics.waitAsync` is no op): who awaits one
+ * needs something else that does, as the executor has in its open stdin.
+ * @module
+ */
+
+// Indices into the control words. Positions count bytes modulo 2^32; their difference is the fill.
+const HEAD = 0;
+const TAIL = 1;
+const CLOSED = 2;
+// Grows with every write and close. The reader waits on it: a close leaves HEAD as it was, so a wait
+// on HEAD could miss it.
+const SIGNAL = 3;
+const CONTROL_WORDS = 4;
+
+/** The two shared buffers of a ring, as they are posted to the other thread. */
+export interface RingBuffers {
+  control: SharedArrayBuffer;
+  data: SharedArrayBuffer;
+}
+
+/**
+ * Makes the shared memory of a ring.
+ *
+ * @param capacity Bytes it holds; a power of two, so that positions may wrap at 2^32.
+ */
+export function createRing(capacity: number): RingBuffers {
+  if (capacity < 1 || capacity > 2 ** 30 || (capacity & (capacity - 1)) !== 0) {
+    throw new RangeError(`Cannot create ring: capacity must be a power of two, got ${capacity}`);
+  }
+  return {
+    control: new SharedArrayBuffer(CONTROL_WORDS * Int32Array.BYTES_PER_ELEMENT),
+    data: new SharedArrayBuffer(capacity),
+  };
+}
+
+class RingEnd {
+  protected readonly control: Int32Array;
+  protected readonly data: Uint8Array;
+
+  constructor(buffers: RingBuffers) {
+    this.control = new Int32Array(buffers.control);
+    this.data = new Uint8Array(buffers.data);
+  }
+
+  /** Bytes written and not yet read. */
+  get fill(): number {
+    return (Atomics.load(this.control, HEAD) - Atomics.load(this.control, TAIL)) >>> 0;
+  }
+
+  /** Whether the writer has closed the ring. */
+  get closed(): boolean {
+    return Atomics.load(this.control, CLOSED) === 1;
+  }
+
+  /** Drops what is unread; wakes a writer that waits for room. */
+  discard(): void {
+    Atomics.store(this.control, TAIL, Atomics.load(this.control, HEAD));
+    Atomics.notify(this.control, TAIL);
+  }
+
+  /** Empties and reopens the ring; only while neither end is in use. */
+  reset(): void {
+    this.control.fill(0);
+  }
+}
+
+/** The writing end. */
+export class RingWriter extends RingEnd {
+  /** Writes as much as fits now; returns how many bytes that was. */
+  writeSome(bytes: Uint8Array): number {
+    const head = Atomics.load(this.control, HEAD);
+    const tail = Atomics.load(this.control, TAIL);
+    const capacity = this.data.length;
+    const count = Math.min(bytes.length, capacity - ((head - tail) >>> 0));
+    if (count === 0) return 0;
+    const at = head & (capacity - 1);
+    const first = Math.min(count, capacity - at);
+    this.data.set(first === bytes.length ? bytes : bytes.subarray(0, first), at);
+    if (first < count) this.data.set(bytes.subarray(first, count), 0);
+    Atomics.store(this.control, HEAD, head + count);
+    this.#signal();
+    return count;
+  }
+
+  /** Writes all of it, blocking the thread while the ring is full. */
+  writeSync(bytes: Uint8Array): void {
+    let rest = bytes;
+    while (rest.length > 0) {
+      const tail = Atomics.load(this.control, TAIL);
+      const count = this.writeSome(rest);
+      if (count === 0) Atomics.wait(this.control, TAIL, tail);
+      else rest = rest.subarray(count);
+    }
+  }
+
+  /** Writes all of it, awaiting the reader while the ring is full. */
+  async write(bytes: Uint8Array): Promise<void> {
+    let rest = bytes;
+    while (rest.length > 0) {
+      const tail = Atomics.load(this.control, TAIL);
+      const count = this.writeSome(rest);
+      if (count > 0) {
+        rest = rest.subarray(count);
+        continue;
+      }
+      const waiting = Atomics.waitAsync(this.control, TAIL, tail);
+      if (waiting.async) await waiting.value;
+    }
+  }
+
+  /** Says that nothing more will come. */
+  close(): void {
+    Atomics.store(this.control, CLOSED, 1);
+    this.#signal();
+  }
+
+  #signal(): void {
+    Atomics.add(this.control, SIGNAL, 1);
+    Atomics.notify(this.control, SIGNAL);
+  }
+}
+
+/** The reading end. */
+export class RingReader extends RingEnd {
+  /** Reads what is there now, up to the buffer's length; 0 when the ring is empty. */
+  readSome(into: Uint8Array): number {
+    const head = Atomics.load(this.control, HEAD);
+    const tail = Atomics.load(this.control, TAIL);
+    const capacity = this.data.length;
+    const count = Math.min(into.length, (head - tail) >>> 0);
+    if (count === 0) return 0;
+    const at = tail & (capacity - 1);
+    const first = Math.min(count, capacity - at);
+    into.set(this.data.subarray(at, at + first));
+    if (first < count) into.set(this.data.subarray(0, count - first), first);
+    Atomics.store(this.control, TAIL, tail + count);
+    Atomics.notify(this.control, TAIL);
+    return count;
+  }
+
+  /**
+   * Blocks the thread until there is something to read, the ring is closed or the time is over.
+   *
+   * @param ms How long to wait at most; Infinity is allowed.
+   * @returns Whether a read would not block now.
+   */
+  waitSync(ms: number): boolean {
+    const until = performance.now() + ms;
+    while (true) {
+      const signal = Atomics.load(this.control, SIGNAL);
+      if (this.fill > 0 || this.closed) return true;
+      const left = until - performance.now();
+      if (left <= 0) return false;
+      Atomics.wait(this.control, SIGNAL, signal, left);
+    }
+  }
+
+  /** Awaits something to read or the close; false means closed and empty. */
+  async wait(): Promise<boolean> {
+    while (true) {
+      const signal = Atomics.load(this.control, SIGNAL);
+      if (this.fill > 0) return true;
+      if (this.closed) return false;
+      const waiting = Atomics.waitAsync(this.control, SIGNAL, signal);
+      if (waiting.async) await waiting.value;
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { createRing, RingReader, RingWriter } from "./ring.ts";
+
+function pair(capacity: number): { writer: RingWriter; reader: RingReader } {
+  const buffers = createRing(capacity);
+  return { writer: new RingWriter(buffers), reader: new RingReader(buffers) };
+}
+
+Deno.test("createRing() refuses a capacity that is no power of two", () => {
+  assertThrows(() => createRing(0), RangeError);
+  assertThrows(() => createRing(100), RangeError, "got 100");
+});
+
+Deno.test("RingReader.readSome() gives bytes in order across the wrap", () => {
+  const { writer, reader } = pair(8);
+  const into = new Uint8Array(8);
+  assertEquals(writer.writeSome(Uint8Array.of(1, 2, 3, 4, 5, 6)), 6);
+  assertEquals(reader.readSome(into.subarray(0, 4)), 4);
+  assertEquals(writer.writeSome(Uint8Array.of(7, 8, 9, 10, 11, 12, 13)), 6);
+  assertEquals(reader.readSome(into), 8);
+  assertEquals([...into], [5, 6, 7, 8, 9, 10, 11, 12]);
+  assertEquals(reader.readSome(into), 0);
+});
+
+Deno.test("RingWriter.write() waits for the reader and delivers everything", async () => {
+  const { writer, reader } = pair(16);
+  const alive = setInterval(() => {}, 1000);
+  const sent = Uint8Array.from({ length: 1000 }, (_, i) => i);
+  const writing = writer.write(sent).then(() => writer.close());
+  const received: number[] = [];
+  const into = new Uint8Array(7);
+  while (await reader.wait()) received.push(...into.subarray(0, reader.readSome(into)));
+  await writing;
+  clearInterval(alive);
+  assertEquals(received, [...sent]);
+});
+
+Deno.test("RingReader.wait() sees a close that comes while it waits", async () => {
+  const { writer, reader } = pair(16);
+  const waiting = reader.wait();
+  writer.close();
+  assertEquals(await waiting, false);
+});
+
+Deno.test("RingReader.waitSync() tells readable, ended and timed out apart", () => {
+  const { writer, reader } = pair(16);
+  assertEquals(reader.waitSync(1), false);
+  writer.writeSome(Uint8Array.of(1));
+  assertEquals(reader.waitSync(Infinity), true);
+  reader.readSome(new Uint8Array(1));
+  writer.close();
+  assertEquals(reader.waitSync(Infinity), true);
+  assertEquals(reader.closed, true);
+});
+
+Deno.test("RingReader.discard() lets a waiting writer go on", async () => {
+  const { writer, reader } = pair(4);
+  const writing = writer.write(Uint8Array.of(1, 2, 3, 4, 5, 6));
+  reader.discard();
+  await writing;
+  assertEquals(reader.fill, 2);
+});

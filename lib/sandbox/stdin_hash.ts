@@ -1,0 +1,70 @@
+/**
+ * Standard input that is hashed as it is taken, so that the receipt can name it.
+ * @module
+ */
+import { Hasher } from "../job/hash.ts";
+import type { Hash } from "../job/types.ts";
+
+/** Bytes that are read on after the job's end, to hash an input that the job did not read whole. */
+const MAX_REST_BYTES = 64 * 2 ** 20;
+
+/** How long the source may pause after the job's end before it counts as ended, in ms. */
+const REST_PAUSE_MS = 100;
+
+/**
+ * Hashes a stream while a job takes from it. A job may end before it has read everything: what the
+ * source still has at hand is then hashed too, so that the hash of a file or of a pipe that has been
+ * written does not depend on timing. An endless or idle source is cut.
+ */
+export class HashedStdin {
+  /** What the job reads. */
+  readonly stream: ReadableStream<Uint8Array>;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #hasher = new Hasher();
+  #pending: Promise<ReadableStreamReadResult<Uint8Array>> | undefined;
+  #ended = false;
+
+  constructor(source: ReadableStream<Uint8Array>) {
+    this.#reader = source.getReader();
+    this.stream = new ReadableStream<Uint8Array>({
+      pull: async (controller) => {
+        const { done, value } = await this.#next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  /** The hash of all that was taken. The source is cancelled. */
+  async digest(): Promise<Hash> {
+    const most = this.#hasher.bytes + MAX_REST_BYTES;
+    while (!this.#ended && this.#hasher.bytes < most && await this.#more());
+    // A read may still be pending, on a terminal for ever: it is left behind.
+    this.#reader.cancel().catch(() => {});
+    return await this.#hasher.digest();
+  }
+
+  /** Reads on once; false when the source makes a pause. */
+  async #more(): Promise<boolean> {
+    const pause = Promise.withResolvers<false>();
+    const timer = setTimeout(() => pause.resolve(false), REST_PAUSE_MS);
+    try {
+      return await Promise.race([this.#next().then(() => true), pause.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The next chunk, hashed. A read that is under way is joined, not repeated. */
+  #next(): Promise<ReadableStreamReadResult<Uint8Array>> {
+    this.#pending ??= this.#read().finally(() => this.#pending = undefined);
+    return this.#pending;
+  }
+
+  async #read(): Promise<ReadableStreamReadResult<Uint8Array>> {
+    const result = await this.#reader.read();
+    if (result.done) this.#ended = true;
+    else await this.#hasher.update(result.value);
+    return result;
+  }
+}

@@ -1,0 +1,18 @@
+/**
+ * The command line's front door: picks a command, imports it, and maps its error to an exit status.
+ * @module
+ */
+import { EXECUTOR_COMMAND } from "./lib/sandbox/executor_command.ts";
+
+/** Runs one command line to its exit status. */
+async function main(args: string[]): Promise<number> {
+  if (args[0] === EXECUTOR_COMMAND) {
+    return await (await import("./lib/sandbox/executor_main.ts")).runExecutor();
+  }
+  const { runCommandLine } = await import("./lib/cli/run.ts");
+  const { processIo } = await import("./lib/cli/io.ts");
+  return await runCommandLine(args, processIo());
+}
+
+// A reader of stdin or a signal listener may still be there; the command has said that it is done.
+if (import.meta.main) Deno.exit(await main(Deno.args));

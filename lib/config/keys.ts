@@ -3,6 +3,7 @@
  * @module
  */
 import schema from "../../schemas/config.json" with { type: "json" };
+import { nearest } from "../job/nearest.ts";
 import type { ConfigValue } from "./types.ts";
 
 /** What the schema says about one key. */
@@ -55,29 +56,9 @@ export function envName(key: string): string {
   return `PLASM_${key.replaceAll(".", "_").toUpperCase()}`;
 }
 
-// Wagner and Fischer's distance with one row; the names are short.
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
-}
-
-/** The known name that is nearest to one that is not known. */
+/** The known name that was probably meant by one that is not known. */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let least = Infinity;
-  for (const candidate of known) {
-    // A right last part in the wrong section is nearer than any misspelling.
-    const moved = candidate.split(".").at(-1) === name.split(".").at(-1);
-    const cost = moved ? 0.5 : distance(name, candidate);
-    if (cost < least) [best, least] = [candidate, cost];
-  }
-  return best;
+  // A right last part in the wrong section is nearer than any misspelling.
+  const last = name.split(".").at(-1);
+  return known.find((candidate) => candidate.split(".").at(-1) === last) ?? nearest(name, known);
 }

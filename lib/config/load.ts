@@ -3,12 +3,10 @@
  * @module
  */
 import { PlasmError } from "../errors.ts";
+import { configPaths } from "../paths.ts";
 import { CONFIG_KEYS, envName } from "./keys.ts";
 import { checkEntries, nest, parseConfig, parseValue } from "./parse.ts";
 import type { Config, ConfigEntries } from "./types.ts";
-
-/** Where the system's administrator keeps the configuration. */
-export const SYSTEM_CONFIG_PATH = "/etc/plasm/config.jsonc";
 
 /** Options of {@linkcode loadConfig}. */
 export interface LoadConfigOptions {
@@ -37,13 +35,6 @@ export interface LoadedConfig {
   sources: Record<string, string>;
   /** The file that was read, if any. */
   file: string | undefined;
-}
-
-/** The files that are looked for when none is named, first found first. */
-export function configPaths(env: (name: string) => string | undefined): string[] {
-  const home = env("HOME");
-  const base = env("XDG_CONFIG_HOME") || (home ? `${home}/.config` : undefined);
-  return [...(base === undefined ? [] : [`${base}/plasm/config.jsonc`]), SYSTEM_CONFIG_PATH];
 }
 
 async function readConfigFile(path: string, required: boolean): Promise<string | undefined> {
@@ -84,7 +75,8 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Loade
 
   let file: string | undefined;
   const named = options.path ?? env("PLASM_CONFIG");
-  for (const path of named === undefined ? configPaths(env) : [named]) {
+  // The user's own file replaces the administrator's, which comes first in the list.
+  for (const path of named === undefined ? configPaths(env).reverse() : [named]) {
     const text = await readConfigFile(path, named !== undefined);
     if (text === undefined) continue;
     take(parseConfig(text, path), () => path);

@@ -3,14 +3,7 @@
  * @module
  */
 export { CONFIG_KEYS, CONFIG_SCHEMA, type ConfigKey, envName } from "./keys.ts";
-export {
-  configPaths,
-  defaultConfig,
-  loadConfig,
-  type LoadConfigOptions,
-  type LoadedConfig,
-  SYSTEM_CONFIG_PATH,
-} from "./load.ts";
+export { defaultConfig, loadConfig, type LoadConfigOptions, type LoadedConfig } from "./load.ts";
 export { checkEntries, parseConfig, parseValue } from "./parse.ts";
 export { formatConfig } from "./print.ts";
 export { configEntries, planReload, type ReloadPlan } from "./reload.ts";

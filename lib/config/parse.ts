@@ -10,6 +10,12 @@ import type { ConfigEntries, ConfigValue } from "./types.ts";
 
 const NAMES: readonly string[] = CONFIG_KEYS.map(({ name }) => name);
 
+const SECTIONS: readonly string[] = [
+  ...new Set(
+    NAMES.flatMap((name) => name.includes(".") ? [name.slice(0, name.lastIndexOf("."))] : []),
+  ),
+];
+
 let validator: Validator | undefined;
 
 function refuse(source: string, what: string, hint?: string): never {
@@ -21,7 +27,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 function refuseUnknown(source: string, name: string): never {
-  const near = nearestName(name, NAMES);
+  const near = nearestName(name, [...NAMES, ...SECTIONS]);
   refuse(source, `unknown key "${name}"`, near === undefined ? undefined : `Did you mean ${near}`);
 }
 

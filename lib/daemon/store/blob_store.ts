@@ -1,0 +1,229 @@
+/**
+ * Modules and inputs, kept by hash: written atomically, verified on every read, the least recently
+ * used deleted when they grow over a size.
+ * @module
+ */
+import type { DatabaseSync } from "node:sqlite";
+import { PlasmError } from "../../errors.ts";
+import { Hasher, sha256 } from "../../job/hash.ts";
+import { stateError } from "./faults.ts";
+import type { WriteQueue } from "./write_queue.ts";
+
+/** Options of {@linkcode BlobStore}. */
+export interface BlobStoreOptions {
+  /** The directory; made when missing. */
+  dir: string;
+  /** Size of all blobs together, in bytes. */
+  maxBytes: number;
+  /** Writes to the database. */
+  writes: WriteQueue;
+}
+
+/** What is told about a blob. */
+export interface BlobInfo {
+  hash: string;
+  /** In bytes. */
+  size: number;
+}
+
+/** Options of {@linkcode BlobStore.put}. */
+export interface PutBlobOptions {
+  /** What the bytes must hash to. */
+  hash: string;
+  /** Most bytes that are taken. */
+  maxBytes: number;
+  /** For messages: "module" or "input". */
+  what: string;
+}
+
+/** Blobs by hash. */
+export class BlobStore {
+  readonly #db: DatabaseSync;
+  readonly #dir: string;
+  readonly #writes: WriteQueue;
+  #maxBytes: number;
+
+  /** @throws {PlasmError} `state` when the directory cannot be used */
+  constructor(db: DatabaseSync, options: BlobStoreOptions) {
+    this.#db = db;
+    this.#dir = options.dir;
+    this.#maxBytes = options.maxBytes;
+    this.#writes = options.writes;
+    try {
+      Deno.mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
+      this.#reconcile();
+    } catch (error) {
+      throw stateError(`use directory ${this.#dir}`, error);
+    }
+  }
+
+  /** Makes table and directory agree after a crash: half-written files go, whole ones are known. */
+  #reconcile(): void {
+    const files = new Set<string>();
+    const add = this.#db.prepare("INSERT OR IGNORE INTO blobs VALUES (?, ?, 0)");
+    for (const { name } of Deno.readDirSync(this.#dir)) {
+      const path = `${this.#dir}/${name}`;
+      if (!/^[0-9a-f]{64}$/.test(name)) {
+        Deno.removeSync(path);
+        continue;
+      }
+      files.add(`sha256:${name}`);
+      add.run(`sha256:${name}`, Deno.statSync(path).size);
+    }
+    const remove = this.#db.prepare("DELETE FROM blobs WHERE hash = ?");
+    for (const row of this.#db.prepare("SELECT hash FROM blobs").all()) {
+      if (!files.has(String(row["hash"]))) remove.run(String(row["hash"]));
+    }
+  }
+
+  #path(hash: string): string {
+    return `${this.#dir}/${hash.slice("sha256:".length)}`;
+  }
+
+  /** Bytes of all blobs, and how many there are. */
+  get stats(): { bytes: number; count: number } {
+    const row = this.#db.prepare("SELECT count(*) AS n, coalesce(sum(size), 0) AS b FROM blobs")
+      .get();
+    return { bytes: Number(row?.["b"]), count: Number(row?.["n"]) };
+  }
+
+  /** Changes the size of all blobs together; takes effect with the next one written. */
+  setMaxBytes(maxBytes: number): void {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** What is known of a blob, without reading it. */
+  info(hash: string): BlobInfo | undefined {
+    const row = this.#db.prepare("SELECT size FROM blobs WHERE hash = ?").get(hash);
+    return row === undefined ? undefined : { hash, size: Number(row["size"]) };
+  }
+
+  /**
+   * Keeps the bytes of a stream, if they hash to what was said.
+   *
+   * @throws {PlasmError} `too-large`, `bad-input` when the hash differs, `queue-full` when what
+   * waiting jobs need leaves no room, `state`
+   */
+  async put(source: AsyncIterable<Uint8Array>, options: PutBlobOptions): Promise<BlobInfo> {
+    const { hash, what } = options;
+    const temporary = `${this.#dir}/${crypto.randomUUID()}.tmp`;
+    try {
+      const size = await this.#receive(temporary, source, options);
+      if (size > this.#maxBytes) {
+        throw new PlasmError(
+          "too-large",
+          `Cannot keep ${what}: it has ${size} bytes, the cache holds ${this.#maxBytes}`,
+        );
+      }
+      this.#makeRoom(size, hash, what);
+      await Deno.rename(temporary, this.#path(hash));
+      using dir = await Deno.open(this.#dir);
+      await dir.sync();
+      await this.#writes.write(`save ${what}`, () => {
+        this.#db.prepare(
+          "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET used_at = excluded.used_at",
+        ).run(hash, size, Date.now());
+      });
+      return { hash, size };
+    } catch (error) {
+      await Deno.remove(temporary).catch(() => {}); // gone when it was renamed
+      throw error instanceof PlasmError ? error : stateError(`save ${what}`, error);
+    }
+  }
+
+  async #receive(
+    path: string,
+    source: AsyncIterable<Uint8Array>,
+    options: PutBlobOptions,
+  ): Promise<number> {
+    const { hash, maxBytes, what } = options;
+    const hasher = new Hasher();
+    using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
+    for await (const chunk of source) {
+      if (hasher.bytes + chunk.length > maxBytes) {
+        throw new PlasmError(
+          "too-large",
+          `Cannot keep ${what}: more than ${maxBytes} bytes were sent, ${maxBytes} are allowed`,
+          { details: { allowed: maxBytes } },
+        );
+      }
+      await hasher.update(chunk);
+      let rest = chunk;
+      while (rest.length > 0) rest = rest.subarray(await file.write(rest));
+    }
+    const found = await hasher.digest();
+    if (found !== hash) {
+      throw new PlasmError("bad-input", `Cannot keep ${what}: asked for ${hash}, sent ${found}`, {
+        details: { asked: hash, sent: found },
+      });
+    }
+    await file.syncData();
+    return hasher.bytes;
+  }
+
+  #makeRoom(size: number, hash: string, what: string): void {
+    let excess = this.stats.bytes + size - this.#maxBytes;
+    if (excess <= 0) return;
+    const victims = this.#db.prepare(
+      `SELECT hash, size FROM blobs WHERE hash <> ?
+         AND NOT EXISTS (SELECT 1 FROM job_blobs WHERE job_blobs.hash = blobs.hash)
+       ORDER BY used_at`,
+    ).all(hash);
+    const chosen: string[] = [];
+    for (const row of victims) {
+      if (excess <= 0) break;
+      chosen.push(String(row["hash"]));
+      excess -= Number(row["size"]);
+    }
+    if (excess > 0) {
+      throw new PlasmError(
+        "queue-full",
+        `Cannot keep ${what}: ${size} bytes asked, ${size - excess} of ${this.#maxBytes} free ` +
+          "while waiting jobs need the rest",
+        { retryAfterMs: 5000, details: { asked: size, free: size - excess } },
+      );
+    }
+    for (const victim of chosen) this.#delete(victim);
+  }
+
+  #delete(hash: string): void {
+    this.#db.prepare("DELETE FROM blobs WHERE hash = ?").run(hash);
+    try {
+      Deno.removeSync(this.#path(hash));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw stateError("free the cache", error);
+    }
+  }
+
+  /** Notes that a blob was used; call inside the write queue. */
+  touch(hash: string, at: number): void {
+    this.#db.prepare("UPDATE blobs SET used_at = ? WHERE hash = ?").run(at, hash);
+  }
+
+  /**
+   * The bytes of a blob, checked against its hash.
+   *
+   * @throws {PlasmError} `not-found`; `state` when the disk gave other bytes (the blob is then deleted)
+   */
+  async read(hash: string, what: string): Promise<Uint8Array> {
+    if (this.info(hash) === undefined) {
+      throw new PlasmError("not-found", `Cannot read ${what}: no ${hash} here`, {
+        hint: `Send the ${what} first`,
+        details: { hash },
+      });
+    }
+    let data: Uint8Array;
+    try {
+      data = await Deno.readFile(this.#path(hash));
+    } catch (error) {
+      throw stateError(`read ${what}`, error);
+    }
+    const found = await sha256(data);
+    if (found === hash) return data;
+    this.#delete(hash);
+    throw new PlasmError("state", `Cannot read ${what}: ${hash} was damaged on the disk`, {
+      hint: `Send the ${what} again, and check the disk`,
+      details: { hash, found },
+    });
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * Rows of jobs.
+ * @module
+ */
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { PlasmErrorJson } from "../../errors.ts";
+import type { JobStatus } from "../../sandbox/types.ts";
+import type { JobRecord, JobState, NewJob } from "../types.ts";
+
+type Row = Record<string, unknown>;
+
+/** Filter and page of {@linkcode JobTable.list}. */
+export interface ListJobsOptions {
+  /** Only jobs in this state. @default {all} */
+  state?: JobState | undefined;
+  /** Only jobs of this submitter. @default {all} */
+  submitter?: string | undefined;
+  /** Jobs in one page. @default {100} */
+  limit?: number | undefined;
+  /** Only jobs accepted before this one. @default {the newest first} */
+  before?: number | undefined;
+}
+
+/** How a job ended. */
+export interface JobEnd {
+  state: JobState;
+  status?: JobStatus | null;
+  exitCode?: number | null;
+  message?: string | null;
+  error?: PlasmErrorJson | null;
+  receipt?: unknown;
+  startedAt?: number | null;
+  finishedAt: number;
+}
+
+function parse<T>(text: unknown): T | null {
+  return typeof text === "string" ? JSON.parse(text) as T : null;
+}
+
+function record(row: Row): JobRecord {
+  return {
+    seq: row["seq"] as number,
+    id: row["id"] as string,
+    submitter: row["submitter"] as string,
+    state: row["state"] as JobState,
+    status: row["status"] as JobStatus | null,
+    exitCode: row["exit_code"] as number | null,
+    message: row["message"] as string | null,
+    error: parse(row["error"]),
+    manifest: parse(row["manifest"]) ?? {},
+    manifestHash: row["manifest_hash"] as string,
+    nonce: row["nonce"] as string,
+    moduleHash: row["module_hash"] as string,
+    stdinHash: row["stdin_hash"] as string | null,
+    priority: row["priority"] as JobRecord["priority"],
+    idempotent: row["idempotent"] === 1,
+    limits: parse(row["limits"]) as JobRecord["limits"],
+    attempts: row["attempts"] as number,
+    createdAt: row["created_at"] as number,
+    startedAt: row["started_at"] as number | null,
+    finishedAt: row["finished_at"] as number | null,
+    stdoutBytes: row["stdout_bytes"] as number,
+    stderrBytes: row["stderr_bytes"] as number,
+    receipt: parse(row["receipt"]),
+  };
+}
+
+/** The table of jobs. Writes must run inside the store's write queue. */
+export class JobTable {
+  readonly #db: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  constructor(db: DatabaseSync) {
+    this.#db = db;
+  }
+
+  #sql(text: string): StatementSync {
+    let statement = this.#statements.get(text);
+    if (statement === undefined) {
+      statement = this.#db.prepare(text);
+      this.#statements.set(text, statement);
+    }
+    return statement;
+  }
+
+  /** Saves an accepted job and returns its seq. `blobs` are the hashes it needs to run. */
+  insert(job: NewJob, blobs: Iterable<string>): number {
+    const { lastInsertRowid } = this.#sql(
+      `INSERT INTO jobs (id, submitter, state, manifest, manifest_hash, nonce, module_hash,
+         stdin_hash, priority, idempotent, limits, created_at)
+       VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ).run(
+      job.id,
+      job.submitter,
+      JSON.stringify(job.manifest),
+      job.manifestHash,
+      job.nonce,
+      job.moduleHash,
+      job.stdinHash,
+      job.priority,
+      job.idempotent ? 1 : 0,
+      JSON.stringify(job.limits),
+      job.createdAt,
+    );
+    const seq = Number(lastInsertRowid);
+    const pin = this.#sql("INSERT OR IGNORE INTO job_blobs (hash, job) VALUES (?, ?)");
+    for (const hash of blobs) pin.run(hash, seq);
+    return seq;
+  }
+
+  /** The job with this id. */
+  get(id: string): JobRecord | undefined {
+    const row = this.#sql("SELECT * FROM jobs WHERE id = ?").get(id);
+    return row === undefined ? undefined : record(row as Row);
+  }
+
+  /** Jobs, the newest first. */
+  list(options: ListJobsOptions = {}): JobRecord[] {
+    const { state = null, submitter = null, limit = 100, before = Number.MAX_SAFE_INTEGER } =
+      options;
+    const where = [
+      "seq < ?",
+      ...(state === null ? [] : ["state = ?"]),
+      ...(submitter === null ? [] : ["submitter = ?"]),
+    ].join(" AND ");
+    const values = [before, state, submitter].filter((value) => value !== null);
+    return this.#sql(`SELECT * FROM jobs WHERE ${where} ORDER BY seq DESC LIMIT ?`)
+      .all(...values, limit).map((row) => record(row as Row));
+  }
+
+  /** Jobs that are not over, in order of acceptance. */
+  unfinished(): JobRecord[] {
+    return this.#sql("SELECT * FROM jobs WHERE state IN ('queued', 'running') ORDER BY seq")
+      .all().map((row) => record(row as Row));
+  }
+
+  /** How many jobs are in each state. */
+  counts(): Record<JobState, number> {
+    const counts = { queued: 0, running: 0, finished: 0, failed: 0, interrupted: 0 };
+    for (const row of this.#sql("SELECT state, count(*) AS n FROM jobs GROUP BY state").all()) {
+      counts[row["state"] as JobState] = Number(row["n"]);
+    }
+    return counts;
+  }
+
+  /** Notes that a job is about to start; returns which attempt this is. */
+  start(seq: number, at: number): number {
+    this.#sql(
+      "UPDATE jobs SET state = 'running', attempts = attempts + 1, started_at = ? WHERE seq = ?",
+    ).run(at, seq);
+    return Number(this.#sql("SELECT attempts FROM jobs WHERE seq = ?").get(seq)?.["attempts"]);
+  }
+
+  /** Puts a job that was running back into the queue. */
+  requeue(seq: number): void {
+    this.#sql(
+      `UPDATE jobs SET state = 'queued', started_at = NULL, stdout_bytes = 0, stderr_bytes = 0
+       WHERE seq = ?`,
+    ).run(seq);
+  }
+
+  /** Saves how a job ended, and lets go of the blobs it needed. */
+  finish(seq: number, end: JobEnd): void {
+    const json = (value: unknown): string | null => value == null ? null : JSON.stringify(value);
+    this.#sql(
+      `UPDATE jobs SET state = ?, status = ?, exit_code = ?, message = ?, error = ?, receipt = ?,
+         started_at = coalesce(?, started_at), finished_at = ? WHERE seq = ?`,
+    ).run(
+      end.state,
+      end.status ?? null,
+      end.exitCode ?? null,
+      end.message ?? null,
+      json(end.error),
+      json(end.receipt),
+      end.startedAt ?? null,
+      end.finishedAt,
+      seq,
+    );
+    this.#sql("DELETE FROM job_blobs WHERE job = ?").run(seq);
+  }
+
+  /** Jobs that ended before a time, the oldest first. */
+  endedBefore(time: number, limit: number): { seq: number; id: string }[] {
+    return this.#sql(
+      `SELECT seq, id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < ?
+       ORDER BY finished_at LIMIT ?`,
+    ).all(time, limit).map((row) => ({ seq: Number(row["seq"]), id: String(row["id"]) }));
+  }
+
+  /** Bytes that ended jobs take: their outputs, documents and, roughly, their rows. */
+  endedBytes(rowBytes: number): number {
+    const row = this.#sql(
+      `SELECT coalesce(sum(stdout_bytes + stderr_bytes + length(manifest)
+         + coalesce(length(receipt), 0) + ?), 0) AS n FROM jobs WHERE finished_at IS NOT NULL`,
+    ).get(rowBytes);
+    return Number(row?.["n"]);
+  }
+
+  /** Deletes a job with its events. */
+  delete(seq: number): void {
+    this.#sql("DELETE FROM jobs WHERE seq = ?").run(seq);
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * Outputs too large for the database: one file for each job and stream.
+ * @module
+ */
+import type { OutputStream } from "../types.ts";
+import { stateError } from "./faults.ts";
+
+const STREAMS: readonly OutputStream[] = ["stdout", "stderr"];
+
+/** The directory of spilled outputs. */
+export class SpillFiles {
+  readonly #dir: string;
+
+  /** @throws {PlasmError} `state` when the directory cannot be made */
+  constructor(dir: string) {
+    this.#dir = dir;
+    try {
+      Deno.mkdirSync(dir, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw stateError(`make directory ${dir}`, error);
+    }
+  }
+
+  #path(id: string, stream: OutputStream): string {
+    return `${this.#dir}/${id}.${stream}`;
+  }
+
+  /**
+   * Writes bytes at an offset, making the file when missing. The file keeps the stream's own offsets, so
+   * what the database holds is a hole in it.
+   *
+   * @throws {PlasmError} `state`
+   */
+  async write(id: string, stream: OutputStream, offset: number, data: Uint8Array): Promise<void> {
+    try {
+      using file = await Deno.open(this.#path(id, stream), {
+        write: true,
+        create: true,
+        mode: 0o600,
+      });
+      await file.seek(offset, Deno.SeekMode.Start);
+      let rest = data;
+      while (rest.length > 0) rest = rest.subarray(await file.write(rest));
+    } catch (error) {
+      throw stateError("save output", error);
+    }
+  }
+
+  /**
+   * Brings a job's files to the disk.
+   *
+   * @throws {PlasmError} `state`
+   */
+  async sync(id: string): Promise<void> {
+    for (const stream of STREAMS) {
+      try {
+        using file = await Deno.open(this.#path(id, stream), { write: true });
+        await file.syncData();
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw stateError("save output", error);
+      }
+    }
+  }
+
+  /**
+   * Reads `length` bytes at an offset.
+   *
+   * @throws {PlasmError} `state` also when the file is shorter than the database says
+   */
+  async read(
+    id: string,
+    stream: OutputStream,
+    range: { offset: number; length: number },
+  ): Promise<Uint8Array> {
+    try {
+      using file = await Deno.open(this.#path(id, stream), { read: true });
+      await file.seek(range.offset, Deno.SeekMode.Start);
+      const data = new Uint8Array(range.length);
+      let filled = 0;
+      while (filled < data.length) {
+        const n = await file.read(data.subarray(filled));
+        if (n === null) throw new Error(`${stream} of ${id} ends at ${range.offset + filled}`);
+        filled += n;
+      }
+      return data;
+    } catch (error) {
+      throw stateError("read output", error);
+    }
+  }
+
+  /** Deletes a job's files. */
+  remove(id: string): void {
+    for (const stream of STREAMS) {
+      try {
+        Deno.removeSync(this.#path(id, stream));
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw stateError("delete output", error);
+      }
+    }
+  }
+
+  /** Deletes the files of jobs that are not known; returns how many. */
+  removeStrays(known: (id: string) => boolean): number {
+    let removed = 0;
+    for (const { name } of Deno.readDirSync(this.#dir)) {
+      if (known(name.split(".")[0] ?? "")) continue;
+      Deno.removeSync(`${this.#dir}/${name}`);
+      removed++;
+    }
+    return removed;
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * The job store: every job, event, output and receipt, in one directory.
+ * @module
+ */
+import type { DatabaseSync } from "node:sqlite";
+import type { PlasmError } from "../../errors.ts";
+import type { JobEvent, JobRecord, NewJob, OutputStream } from "../types.ts";
+import { BlobStore } from "./blob_store.ts";
+import { openDatabase } from "./database.ts";
+import { EventTable, type NewEvent, type StoredEvent } from "./event_table.ts";
+import { type JobEnd, JobTable, type ListJobsOptions } from "./job_table.ts";
+import { Notifier } from "./notifier.ts";
+import { SpillFiles } from "./spill_files.ts";
+import { WriteQueue } from "./write_queue.ts";
+
+/** Output of a stream up to here is kept in the database, beyond it in a file; in bytes. */
+export const INLINE_OUTPUT_BYTES = 256 * 1024;
+
+// Rows read at once: output rows hold up to 64 KiB, so that a page stays below 1 MiB.
+const PAGE_ROWS = 16;
+
+// What a job takes beside its texts and output: rows of several tables and indexes.
+const ROW_BYTES = 2048;
+
+/** Options of {@linkcode JobStore}. */
+export interface JobStoreOptions {
+  /** Size of the cache of modules and inputs, in bytes. */
+  cacheBytes: number;
+}
+
+/** Bytes of a stream, in order. */
+export interface OutputChunk {
+  stream: OutputStream;
+  offset: number;
+  data: Uint8Array;
+}
+
+/** The job store. */
+export class JobStore implements Disposable {
+  /** Modules and inputs. */
+  readonly blobs: BlobStore;
+  /** Tells who waits for a job's events that there are more. */
+  readonly changes: Notifier = new Notifier();
+  readonly #db: DatabaseSync;
+  readonly #writes: WriteQueue;
+  readonly #jobs: JobTable;
+  readonly #events: EventTable;
+  readonly #files: SpillFiles;
+
+  /** @throws {PlasmError} `state` */
+  constructor(dir: string, options: JobStoreOptions) {
+    this.#db = openDatabase(`${dir}/jobs.db`);
+    this.#writes = new WriteQueue(this.#db);
+    this.#jobs = new JobTable(this.#db);
+    this.#events = new EventTable(this.#db);
+    this.#files = new SpillFiles(`${dir}/outputs`);
+    this.blobs = new BlobStore(this.#db, {
+      dir: `${dir}/blobs`,
+      maxBytes: options.cacheBytes,
+      writes: this.#writes,
+    });
+  }
+
+  /** Why the disk refused the last write, until one succeeds. */
+  get fault(): PlasmError | undefined {
+    return this.#writes.fault;
+  }
+
+  /** The job with this id. */
+  get(id: string): JobRecord | undefined {
+    return this.#jobs.get(id);
+  }
+
+  /** Jobs, the newest first. */
+  list(options?: ListJobsOptions): JobRecord[] {
+    return this.#jobs.list(options);
+  }
+
+  /** Jobs that are not over, in order of acceptance. */
+  unfinished(): JobRecord[] {
+    return this.#jobs.unfinished();
+  }
+
+  /** How many jobs are in each state. */
+  counts(): Record<JobRecord["state"], number> {
+    return this.#jobs.counts();
+  }
+
+  /**
+   * Saves an accepted job with the blobs it needs. Once this resolves, no crash loses it.
+   *
+   * @throws {PlasmError} `state`
+   */
+  async accept(job: NewJob, options: { blobs: Iterable<string>; position: number }): Promise<void> {
+    await this.#writes.write("save job", () => {
+      const seq = this.#jobs.insert(job, options.blobs);
+      for (const hash of options.blobs) this.blobs.touch(hash, job.createdAt);
+      this.#events.append(seq, { type: "queued", at: job.createdAt, position: options.position });
+    });
+    this.changes.notify(job.id);
+  }
+
+  /** Notes that a job is about to start; returns which attempt this is. */
+  async start(job: JobRecord, at: number): Promise<number> {
+    const attempt = await this.#writes.write("start job", () => {
+      const number = this.#jobs.start(job.seq, at);
+      this.#events.append(job.seq, { type: "started", at, attempt: number });
+      return number;
+    });
+    this.changes.notify(job.id);
+    return attempt;
+  }
+
+  /** Saves output; what reaches beyond {@linkcode INLINE_OUTPUT_BYTES} goes to a file. */
+  async output(job: JobRecord, at: number, chunks: readonly OutputChunk[]): Promise<void> {
+    const events: NewEvent[] = [];
+    for (const { stream, offset, data } of chunks) {
+      if (offset + data.length <= INLINE_OUTPUT_BYTES) {
+        events.push({ type: stream, at, offset, data });
+      } else {
+        await this.#files.write(job.id, stream, offset, data);
+        events.push({ type: stream, at, offset, length: data.length });
+      }
+    }
+    await this.#writes.write("save output", () => {
+      for (const event of events) this.#events.append(job.seq, event);
+    });
+    this.changes.notify(job.id);
+  }
+
+  /** Saves how a job ended, its last event and its receipt, together. */
+  async finish(job: JobRecord, end: JobEnd, event: NewEvent): Promise<void> {
+    await this.#files.sync(job.id);
+    await this.#writes.write("save result", () => {
+      this.#jobs.finish(job.seq, end);
+      this.#events.append(job.seq, event);
+    });
+    this.changes.notify(job.id);
+  }
+
+  /** Puts a job that was running back into the queue and forgets its output. */
+  async requeue(job: JobRecord, at: number): Promise<void> {
+    await this.#writes.write("queue job again", () => {
+      this.#jobs.requeue(job.seq);
+      this.#events.forgetOutput(job.seq);
+      this.#events.append(job.seq, { type: "interrupted", at, rerun: true });
+    });
+    this.#files.remove(job.id);
+    this.changes.notify(job.id);
+  }
+
+  async #load(job: JobRecord, event: StoredEvent): Promise<JobEvent> {
+    if (!("length" in event)) return event;
+    const { id, at, type, offset, length } = event;
+    const data = event.data ?? await this.#files.read(job.id, type, { offset, length });
+    return { id, at, type, offset, data };
+  }
+
+  /** The next few events after an id; none when there are no more yet. */
+  async eventsAfter(job: JobRecord, id: number): Promise<JobEvent[]> {
+    const rows = this.#events.after(job.seq, id, PAGE_ROWS);
+    const events: JobEvent[] = [];
+    for (const row of rows) events.push(await this.#load(job, row));
+    return events;
+  }
+
+  /** The bytes of a stream from an offset on, as far as they are there. */
+  async *readOutput(
+    job: JobRecord,
+    stream: OutputStream,
+    offset = 0,
+  ): AsyncGenerator<Uint8Array, void, void> {
+    let next = offset;
+    while (true) {
+      const rows = this.#events.output(job.seq, stream, next, PAGE_ROWS);
+      if (rows.length === 0) return;
+      for (const row of rows) {
+        const event = await this.#load(job, row);
+        if (!("data" in event)) continue;
+        yield event.data.subarray(next - event.offset);
+        next = event.offset + event.data.length;
+      }
+    }
+  }
+
+  /** Bytes that ended jobs take. */
+  endedBytes(): number {
+    return this.#jobs.endedBytes(ROW_BYTES);
+  }
+
+  /** Jobs that ended before a time, the oldest first. */
+  endedBefore(time: number, limit: number): { seq: number; id: string }[] {
+    return this.#jobs.endedBefore(time, limit);
+  }
+
+  /** Deletes jobs with all that belongs to them. */
+  async delete(jobs: readonly { seq: number; id: string }[]): Promise<void> {
+    await this.#writes.write("delete jobs", () => {
+      for (const { seq } of jobs) this.#jobs.delete(seq);
+    });
+    for (const { id } of jobs) {
+      this.#files.remove(id);
+      this.changes.notify(id);
+    }
+  }
+
+  /**
+   * Bounds the database's size, in pages of 4 KiB: writes beyond it meet a full disk. SQLite never goes
+   * below what the database has already.
+   */
+  limitPages(pages: number): void {
+    this.#db.exec(`PRAGMA max_page_count = ${pages}`);
+  }
+
+  /** Deletes output files of jobs that are not in the store; returns how many. */
+  removeStrays(): number {
+    return this.#files.removeStrays((id) => this.get(id) !== undefined);
+  }
+
+  /** Commits what waits and closes the database. */
+  [Symbol.dispose](): void {
+    this.#writes.close();
+    this.#db.close();
+  }
+}

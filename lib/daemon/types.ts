@@ -1,0 +1,90 @@
+/**
+ * Jobs as the daemon keeps and tells them.
+ * @module
+ */
+import type { JsonValue, PlasmErrorJson } from "../errors.ts";
+import type { JobStatus, SandboxLimits } from "../sandbox/types.ts";
+
+/**
+ * Where a job stands. `finished` has a receipt, whatever its status; `failed` is the node's fault or
+ * a module that could not begin; `interrupted` was running when the node stopped and may not run again.
+ */
+export type JobState = "queued" | "running" | "finished" | "failed" | "interrupted";
+
+/** States that a job does not leave. */
+export const FINAL_STATES: readonly JobState[] = ["finished", "failed", "interrupted"];
+
+/** Order among one submitter's jobs. */
+export type JobPriority = "low" | "normal" | "high";
+
+/** The streams that a job writes. */
+export type OutputStream = "stdout" | "stderr";
+
+/** A job as it is stored. Times are Unix milliseconds. */
+export interface JobRecord {
+  /** Order of acceptance, without gaps of meaning; never told outside. */
+  seq: number;
+  id: string;
+  /** `local`, `local:<label>`, or `peer:<peer id>`. */
+  submitter: string;
+  state: JobState;
+  /** How the job ended, once `finished`. */
+  status: JobStatus | null;
+  exitCode: number | null;
+  /** For people: what stopped the job, where it did not simply exit. */
+  message: string | null;
+  /** Why the job has no result, once `failed` or `interrupted`. */
+  error: PlasmErrorJson | null;
+  /** The manifest as it was accepted. */
+  manifest: Record<string, JsonValue>;
+  manifestHash: string;
+  nonce: string;
+  moduleHash: string;
+  stdinHash: string | null;
+  priority: JobPriority;
+  idempotent: boolean;
+  limits: SandboxLimits;
+  /** How often the job was started. */
+  attempts: number;
+  createdAt: number;
+  startedAt: number | null;
+  finishedAt: number | null;
+  stdoutBytes: number;
+  stderrBytes: number;
+  receipt: Record<string, JsonValue> | null;
+}
+
+/** What is known of a job when it is accepted. */
+export type NewJob = Pick<
+  JobRecord,
+  | "id"
+  | "submitter"
+  | "manifest"
+  | "manifestHash"
+  | "nonce"
+  | "moduleHash"
+  | "stdinHash"
+  | "priority"
+  | "idempotent"
+  | "limits"
+  | "createdAt"
+>;
+
+/** What happens to a job, as it is stored. Ids of one job's events rise from 1, with gaps. */
+export type JobEvent =
+  & { id: number; at: number }
+  & (
+    | { type: "queued"; position: number }
+    | { type: "started"; attempt: number }
+    | { type: OutputStream; offset: number; data: Uint8Array }
+    /** The node stopped while the job ran; `rerun` says that it runs again: forget its output. */
+    | { type: "interrupted"; rerun: boolean }
+    | { type: "finished"; status: JobStatus; exitCode: number | null; message: string | null }
+    | { type: "failed"; error: PlasmErrorJson }
+  );
+
+/** Tells whether an event is the last of its job. */
+export function isFinalEvent(event: Pick<JobEvent, "type"> & { rerun?: boolean }): boolean {
+  return event.type === "finished" || event.type === "failed" ||
+    (event.type === "interrupted" && event.rerun === false);
+}

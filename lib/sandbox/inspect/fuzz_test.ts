@@ -19,7 +19,7 @@ const RICH = `(module
   (start $s)
   (elem (i32.const 0) $s $w) (elem func $w)
   (func $s (local i32 i64) (drop (call $w (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 0))))
-  (func (type $r) (memory.grow (i32.const 1)))
+  (func (type $r) (data.drop 1) (memory.grow (i32.const 1)))
   (data (i32.const 8) "hello") (data "passive"))`;
 
 const GC = moduleOf(

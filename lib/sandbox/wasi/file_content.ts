@@ -1,0 +1,110 @@
+/**
+ * The bytes of one in-memory file.
+ * @module
+ */
+
+// Large enough that a big file is few objects, small enough that growing never copies much and the
+// unused rest of the last chunk stays small.
+const CHUNK_BYTES = 64 * 1024;
+
+// A file's first chunk starts this small and doubles: 100,000 tiny files must not cost 64 KiB each.
+const FIRST_CHUNK_BYTES = 64;
+
+/**
+ * A growable, sparse sequence of bytes in chunks. A chunk that was never written is a hole: it
+ * reads as zeros and takes no memory, so a large logical size costs nothing by itself.
+ */
+export class FileContent {
+  #size = 0;
+  #chunks: (Uint8Array | undefined)[] = [];
+
+  /** Logical size, in bytes. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Makes content of bytes, which are copied. */
+  static from(data: Uint8Array): FileContent {
+    const content = new FileContent();
+    const copy = data.slice();
+    for (let at = 0; at < copy.length; at += CHUNK_BYTES) {
+      content.#chunks.push(copy.subarray(at, at + CHUNK_BYTES));
+    }
+    content.#size = copy.length;
+    return content;
+  }
+
+  /** Copies up to `length` bytes at `offset` to `target[start]`; returns how many there were. */
+  read(offset: number, target: Uint8Array, start: number, length: number): number {
+    const count = Math.min(length, this.#size - offset);
+    if (count <= 0) return 0;
+    let done = 0;
+    while (done < count) {
+      const at = offset + done;
+      const within = at % CHUNK_BYTES;
+      const step = Math.min(count - done, CHUNK_BYTES - within);
+      const chunk = this.#chunks[(at - within) / CHUNK_BYTES];
+      const held = chunk === undefined ? 0 : Math.max(0, Math.min(step, chunk.length - within));
+      if (held > 0) copy(chunk!, within, target, start + done, held);
+      if (held < step) target.fill(0, start + done + held, start + done + step);
+      done += step;
+    }
+    return count;
+  }
+
+  /** Copies `length` bytes of `source` from `start` to `offset`, growing where needed. */
+  write(offset: number, source: Uint8Array, start: number, length: number): void {
+    let done = 0;
+    while (done < length) {
+      const at = offset + done;
+      const within = at % CHUNK_BYTES;
+      const step = Math.min(length - done, CHUNK_BYTES - within);
+      const chunk = this.#chunk((at - within) / CHUNK_BYTES, within + step);
+      copy(source, start + done, chunk, within, step);
+      done += step;
+    }
+    if (length > 0 && offset + length > this.#size) this.#size = offset + length;
+  }
+
+  /** Cuts the content, or extends it with a hole. */
+  resize(size: number): void {
+    if (size < this.#size) {
+      const within = size % CHUNK_BYTES;
+      const last = (size - within) / CHUNK_BYTES;
+      this.#chunks.length = Math.min(this.#chunks.length, within === 0 ? last : last + 1);
+      // What is cut off must read as zeros if the file grows again.
+      if (within > 0) this.#chunks[last]?.fill(0, within);
+    }
+    this.#size = size;
+  }
+
+  /** The chunk of that index, holding at least `needed` bytes. */
+  #chunk(index: number, needed: number): Uint8Array {
+    while (this.#chunks.length < index) this.#chunks.push(undefined);
+    const chunk = this.#chunks[index];
+    if (chunk !== undefined && chunk.length >= needed) return chunk;
+    let capacity = FIRST_CHUNK_BYTES;
+    while (capacity < needed) capacity *= 2;
+    const grown = new Uint8Array(capacity);
+    if (chunk !== undefined) grown.set(chunk);
+    this.#chunks[index] = grown;
+    return grown;
+  }
+}
+
+// Below this many bytes a loop beats making a view and calling set().
+const LOOP_BYTES = 32;
+
+function copy(
+  source: Uint8Array,
+  from: number,
+  target: Uint8Array,
+  to: number,
+  length: number,
+): void {
+  if (length <= LOOP_BYTES) {
+    for (let i = 0; i < length; i++) target[to + i] = source[from + i]!;
+  } else {
+    target.set(source.subarray(from, from + length), to);
+  }
+}

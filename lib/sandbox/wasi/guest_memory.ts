@@ -1,0 +1,80 @@
+/**
+ * Checked access to the guest's linear memory.
+ * @module
+ */
+import { ERRNO } from "./abi.ts";
+
+/** Longest path a guest may pass, in bytes (`PATH_MAX` of Linux). */
+export const MAX_PATH_BYTES = 4096;
+
+const EMPTY = new Uint8Array(0);
+
+// `ignoreBOM`: a leading U+FEFF is part of a file's name, not a mark to drop.
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * Views of the guest's memory that follow its growth.
+ *
+ * Call {@linkcode GuestMemory.ok} for a range before touching it: the guest may have grown its
+ * memory since the last call, which detaches the old buffer.
+ */
+export class GuestMemory {
+  /** All of memory, as of the last {@linkcode GuestMemory.ok}. */
+  bytes: Uint8Array = EMPTY;
+  /** The same bytes. */
+  view: DataView = new DataView(EMPTY.buffer);
+  #memory: WebAssembly.Memory | undefined;
+
+  /** Sets the memory to work on. Until then every range is outside. */
+  attach(memory: WebAssembly.Memory): void {
+    this.#memory = memory;
+    this.#refresh();
+  }
+
+  /**
+   * Whether `length` bytes from `pointer` lie in memory. Both must be unsigned (`>>> 0`): then the
+   * sum is below 2^33 and cannot wrap.
+   */
+  ok(pointer: number, length: number): boolean {
+    const end = pointer + length;
+    // A detached buffer has length 0. A shared one never detaches, but is seen too short.
+    if (this.bytes.length === 0 || end > this.bytes.length) this.#refresh();
+    return end <= this.bytes.length;
+  }
+
+  /** Writes a u64 from a safe integer. The range was found {@linkcode GuestMemory.ok}. */
+  setU64(pointer: number, value: number): void {
+    this.view.setUint32(pointer, value >>> 0, true);
+    this.view.setUint32(pointer + 4, Math.floor(value / 2 ** 32), true);
+  }
+
+  /** Reads a path; an error number if it is outside, too long, not UTF-8 or has a NUL in it. */
+  path(pointer: number, length: number): string | number {
+    if (!this.ok(pointer, length)) return ERRNO.FAULT;
+    if (length > MAX_PATH_BYTES) return ERRNO.NAMETOOLONG;
+    const { bytes } = this;
+    for (let at = pointer; at < pointer + length; at++) {
+      const byte = bytes[at]!;
+      if (byte === 0) return ERRNO.INVAL;
+      if (byte > 0x7f) return decodeUtf8(bytes, pointer, length);
+    }
+    // Several times faster than TextDecoder for the short ASCII names that paths are.
+    return String.fromCharCode.apply(null, bytes.subarray(pointer, pointer + length) as never);
+  }
+
+  #refresh(): void {
+    if (this.#memory === undefined) return;
+    this.bytes = new Uint8Array(this.#memory.buffer);
+    this.view = new DataView(this.#memory.buffer);
+  }
+}
+
+function decodeUtf8(bytes: Uint8Array, pointer: number, length: number): string | number {
+  try {
+    // A copy, as a TextDecoder does not take shared memory.
+    const text = decoder.decode(bytes.slice(pointer, pointer + length));
+    return text.includes("\0") ? ERRNO.INVAL : text;
+  } catch {
+    return ERRNO.ILSEQ;
+  }
+}

@@ -1,0 +1,8 @@
+import { assertEquals } from "@std/assert";
+import { utf8Length } from "./utf8.ts";
+
+Deno.test("utf8Length() counts as TextEncoder does", () => {
+  for (const text of ["", "a", "\x7f\x80", "\u07ff\u0800", "\uffff", "😀a😀", "日本語"]) {
+    assertEquals(utf8Length(text), new TextEncoder().encode(text).length, text);
+  }
+});

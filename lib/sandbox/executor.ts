@@ -111,7 +111,7 @@ export class Executor implements AsyncDisposable {
       this.#signal("SIGTERM");
       hardKill ??= setTimeout(() => this.#signal("SIGKILL"), LAST_WORDS_MS);
     };
-    let hardKill: number | undefined;
+    let hardKill: ReturnType<typeof setTimeout> | undefined;
     const onAbort = () => stop("cancelled", "Job stopped: it was cancelled");
     // The process keeps the deadline itself; this one is for a process that does not.
     const deadline = setTimeout(() => {

@@ -46,7 +46,8 @@ export function executorCommand(options: ExecutorCommandOptions): string[] {
 }
 
 function sourceArguments(): string[] {
-  const worker = new URL("./", import.meta.url);
+  // The worker's modules are loaded at run time, which takes read permission; dropped afterwards.
+  const lib = new URL("../", import.meta.url);
   return [
     "run",
     "--quiet",
@@ -57,7 +58,7 @@ function sourceArguments(): string[] {
     // The optimizing compiler at once: V8 cannot replace a running function (on-stack replacement),
     // so a hot main would stay in baseline code for ever. The compiled binary has the flag baked in.
     "--v8-flags=--no-liftoff",
-    ...(worker.protocol === "file:" ? [`--allow-read=${decodeURIComponent(worker.pathname)}`] : []),
+    ...(lib.protocol === "file:" ? [`--allow-read=${decodeURIComponent(lib.pathname)}`] : []),
     new URL("./executor_main.ts", import.meta.url).href,
   ];
 }

@@ -34,8 +34,8 @@ export class JobMonitor {
   readonly #limits: SandboxLimits;
   readonly #cpuAtStart = cpuTimeMs();
   readonly #rssAtStart = Deno.memoryUsage().rss;
-  readonly #deadline: number;
-  readonly #interval: number;
+  readonly #deadline: ReturnType<typeof setTimeout>;
+  readonly #interval: ReturnType<typeof setInterval>;
   #looks = 0;
 
   constructor(limits: SandboxLimits) {

@@ -57,7 +57,7 @@ export interface PoolStats {
 interface Idle {
   executor: Executor;
   tenant: string;
-  timer: number;
+  timer: ReturnType<typeof setTimeout>;
 }
 
 /** Starts, keeps, hands out and ends executors. */

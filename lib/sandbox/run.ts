@@ -3,7 +3,7 @@
  * @module
  */
 import { Executor } from "./executor.ts";
-import { inspectModule } from "./inspect/inspect_module.ts";
+import { inspectModule } from "./inspect/inspect.ts";
 import type { SandboxEvent, SandboxJob } from "./types.ts";
 
 /** Options of {@linkcode runSandbox}. */

@@ -34,6 +34,9 @@ export type WorkerMessage =
   | { type: "ready" }
   | { type: "end"; end: WorkerEnd; memoryPeakBytes: number };
 
+/** argv[0]: the same everywhere, for a path would tell of the host and change what is proved. */
+const PROGRAM_NAME = "main.wasm";
+
 const scope = globalThis as unknown as {
   onmessage: ((event: MessageEvent<WorkerJob>) => void) | null;
   postMessage(message: WorkerMessage): void;
@@ -56,7 +59,7 @@ function runGuest(
   let end: WorkerEnd | undefined;
   try {
     wasi = createWasi({
-      args: job.args,
+      args: [PROGRAM_NAME, ...job.args],
       env: job.env,
       inputs: job.inputs,
       limits: job.limits,

@@ -1,0 +1,79 @@
+/**
+ * Builds the example jobs from their C sources with Debian's clang, and writes their hashes.
+ *
+ *     deno run --allow-run=clang --allow-read=. --allow-write=examples scripts/build_examples.ts
+ *
+ * Needs the packages of {@linkcode PACKAGES}; with those of Debian 12 the bytes are those committed.
+ * A wasm-opt in PATH changes them: clang runs it unasked.
+ * @module
+ */
+
+/** What has to be installed. */
+export const PACKAGES = "clang lld wasi-libc libclang-rt-14-dev-wasm32";
+
+/** The compiler that built what is committed, as `clang --version` says it. */
+export const COMPILER = "Debian clang version 14.0.6";
+
+/** The examples: `examples/NAME/NAME.c` becomes `examples/NAME/NAME.wasm`. */
+export const EXAMPLES: readonly string[] = ["hello"];
+
+const FLAGS = ["--target=wasm32-wasi", "-O2", "-s", "-Wall", "-Wextra", "-Werror"];
+
+const FOLDER = new URL("../examples/", import.meta.url);
+
+/** First line of `clang --version`; undefined without clang, or leave to run it. */
+export async function compilerVersion(): Promise<string | undefined> {
+  try {
+    const { stdout } = await new Deno.Command("clang", { args: ["--version"] }).output();
+    return new TextDecoder().decode(stdout).split("\n")[0];
+  } catch (error) {
+    const { NotFound, NotCapable } = Deno.errors;
+    if (error instanceof NotFound || error instanceof NotCapable) return undefined;
+    throw error;
+  }
+}
+
+/** Where an example's file is; `extension` without the dot. */
+export function exampleFile(name: string, extension: string): URL {
+  return new URL(`${name}/${name}.${extension}`, FOLDER);
+}
+
+/** Compiles an example and gives the module's bytes. Throws what clang had to say. */
+export async function buildExample(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  const { success, stdout, stderr } = await new Deno.Command("clang", {
+    args: [...FLAGS, "-o", "-", `${name}.c`],
+    cwd: new URL(`${name}/`, FOLDER),
+  }).output();
+  if (!success) {
+    throw new Error(
+      `Cannot build ${name}: ${
+        new TextDecoder().decode(stderr)
+      }\nInstall: apt-get install ${PACKAGES}`,
+    );
+  }
+  return new Uint8Array(stdout);
+}
+
+/** The line of `sha256sum` for an example's module. */
+export async function hashLine(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+  return `${hash}  ${name}.wasm\n`;
+}
+
+if (import.meta.main) {
+  const version = await compilerVersion();
+  if (version === undefined) {
+    console.error(`Cannot build examples: there is no clang\nInstall: apt-get install ${PACKAGES}`);
+    Deno.exit(1);
+  }
+  if (version !== COMPILER) {
+    console.error(`Building with ${version}: the bytes will differ from those of ${COMPILER}`);
+  }
+  for (const name of EXAMPLES) {
+    const bytes = await buildExample(name);
+    const line = await hashLine(name, bytes);
+    await Deno.writeFile(exampleFile(name, "wasm"), bytes);
+    await Deno.writeTextFile(exampleFile(name, "wasm.sha256"), line);
+    console.log(line.trimEnd());
+  }
+}

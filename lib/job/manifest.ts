@@ -87,8 +87,13 @@ export function parseManifest(input: string | Uint8Array): Manifest {
 
 /** Options of {@linkcode parseManifestFile}. */
 export interface ParseManifestFileOptions {
-  /** Hash of the module that the file is used with: its default, and what it must be. */
+  /** Hash of the module that the file is used with. */
   moduleHash: Hash;
+  /**
+   * Whether the file may name another module all the same.
+   * @default {false}
+   */
+  allowOther?: boolean;
 }
 
 /**
@@ -105,7 +110,7 @@ export function parseManifestFile(
   const fields = parseManifestJson(input);
   if (!isObject(fields)) return checkManifest(fields);
   const manifest = createManifest({ module_hash: options.moduleHash, ...fields });
-  if (manifest.module_hash !== options.moduleHash) {
+  if (manifest.module_hash !== options.moduleHash && !options.allowOther) {
     throw new PlasmError(
       "bad-manifest",
       `Cannot accept manifest: module_hash is ${manifest.module_hash}, ` +

@@ -1,0 +1,53 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { generateTypes, TYPE_FILES } from "./types.ts";
+
+Deno.test("the committed types are what the schemas give: else run `deno task types`", async () => {
+  for (const { file, schemas } of TYPE_FILES) {
+    const text = await Deno.readTextFile(new URL(`../${file}`, import.meta.url));
+    assertEquals(text, generateTypes(schemas));
+  }
+});
+
+Deno.test("generateTypes() covers what our schemas use", () => {
+  const text = generateTypes([{
+    title: "A",
+    additionalProperties: false,
+    required: ["list"],
+    properties: {
+      list: { type: "array", items: { enum: ["x", 1] }, description: "Some. */ Not its end." },
+      map: { type: "object", additionalProperties: { type: ["integer", "null"] } },
+      flag: { type: "boolean", default: true },
+      other: { $ref: "#/$defs/b" },
+    },
+    $defs: { b: { title: "B", type: "number", minimum: 1, maximum: 2 } },
+  }]);
+  assertStringIncludes(
+    text,
+    `export interface A {
+  /** Some. * / Not its end. */
+  list: ("x" | 1)[];
+  map?: { [name: string]: number | null };
+  /** @default {true} */
+  flag?: boolean;
+  /** From 1 to 2. */
+  other?: B;
+}
+
+/** From 1 to 2. */
+export type B = number;
+`,
+  );
+});
+
+Deno.test("generateTypes() stops at what it does not understand", () => {
+  const bad = [
+    { title: "A", properties: {} },
+    { title: "A", additionalProperties: false, properties: { a: {} } },
+    { title: "A", additionalProperties: false, properties: { a: { type: "object" } } },
+    { title: "A", additionalProperties: false, properties: { a: { $ref: "other.json" } } },
+    { title: "A", additionalProperties: false, properties: { a: { $ref: "#/$defs/none" } } },
+  ];
+  for (const schema of bad) assertThrows(() => generateTypes([schema]), Error);
+  const two = [{ title: "A", type: "string" }, { title: "A", type: "integer" }];
+  assertThrows(() => generateTypes(two), Error, "Two schemas are called A and differ");
+});

@@ -115,7 +115,8 @@ export class Executor implements AsyncDisposable {
     const onAbort = () => stop("cancelled", "Job stopped: it was cancelled");
     // The process keeps the deadline itself; this one is for a process that does not.
     const deadline = setTimeout(() => {
-      stop("timeout", `Job stopped: it ran longer than ${job.limits.wallTimeMs} ms`);
+      const ms = job.limits.wallTimeMs;
+      stop("timeout", `Job stopped: it ran longer than its ${ms} ms of wall time`);
     }, job.limits.wallTimeMs + LAST_WORDS_MS);
     options.signal?.addEventListener("abort", onAbort);
     if (options.signal?.aborted) onAbort();

@@ -71,7 +71,7 @@ async function runOne(
       monitor.exceeded,
       cancelled.promise.then(() => ({
         status: "cancelled" as const,
-        message: "stopped on request",
+        message: "Job stopped: it was cancelled",
       })),
     ]).then((stop) => stopHard(stop, worker, monitor));
     const moduleBytes = await expectFrame(frames, FrameKind.Module);
@@ -88,7 +88,11 @@ async function runOne(
         stopped,
       ]);
       monitor.stop();
-      await writeEnd(end, { cpuTimeMs: monitor.cpuTimeMs(), memoryPeakBytes });
+      await writeEnd(end, {
+        cpuTimeMs: monitor.cpuTimeMs(),
+        memoryPeakBytes,
+        outputBytes: header.limits.outputBytes,
+      });
       worker.discardStdin();
       await pump;
     } else {
@@ -127,22 +131,41 @@ async function stopHard(
 
 async function writeEnd(
   end: WorkerEnd,
-  usage: Pick<FinishedReport, "cpuTimeMs" | "memoryPeakBytes">,
+  figures: { cpuTimeMs: number; memoryPeakBytes: number; outputBytes: number },
 ): Promise<void> {
   if (end.type === "refused") {
     const { code, reason: message } = end;
     return await writeAll(encodeJsonFrame(FrameKind.Refused, { code, message }));
   }
+  const { cpuTimeMs, memoryPeakBytes, outputBytes } = figures;
+  const message = describeEnd(end, outputBytes);
   await writeAll(encodeJsonFrame(
     FrameKind.Finished,
     {
       status: end.type,
       exitCode: end.type === "exited" ? end.exitCode : null,
-      ...("reason" in end ? { message: end.reason } : {}),
-      ...usage,
+      ...(message === undefined ? {} : { message }),
+      cpuTimeMs,
+      memoryPeakBytes,
       reusable: true,
     } satisfies FinishedReport,
   ));
+}
+
+function describeEnd(
+  end: Exclude<WorkerEnd, { type: "refused" }>,
+  outputBytes: number,
+): string | undefined {
+  switch (end.type) {
+    case "exited":
+      return undefined;
+    case "trapped":
+      return `Job trapped: ${end.reason}`;
+    case "memory":
+      return `Job stopped: memory could not be had: ${end.reason}`;
+    case "output":
+      return `Job stopped: it wrote more than its ${outputBytes} bytes of output`;
+  }
 }
 
 async function compile(bytes: Uint8Array): Promise<WebAssembly.Module | RefusedReport> {

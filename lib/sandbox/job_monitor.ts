@@ -43,7 +43,11 @@ export class JobMonitor {
     const { promise, resolve } = Promise.withResolvers<Exceeded>();
     this.exceeded = promise;
     this.#deadline = setTimeout(
-      () => resolve({ status: "timeout", message: `wall time limit of ${limits.wallTimeMs} ms` }),
+      () =>
+        resolve({
+          status: "timeout",
+          message: `Job stopped: it ran longer than its ${limits.wallTimeMs} ms of wall time`,
+        }),
       limits.wallTimeMs,
     );
     this.#interval = setInterval(() => this.#look(resolve), INTERVAL_MS);
@@ -70,11 +74,15 @@ export class JobMonitor {
     const rss = this.rssGrowthBytes();
     const { cpuTimeMs: cpuLimit, memoryBytes, fsBytes } = this.#limits;
     if (cpu > cpuLimit) {
-      resolve({ status: "timeout", message: `CPU time limit of ${cpuLimit} ms` });
+      resolve({
+        status: "timeout",
+        message: `Job stopped: it used more than its ${cpuLimit} ms of CPU time`,
+      });
     } else if (rss > memoryBytes + fsBytes + OVERHEAD_BYTES) {
       resolve({
         status: "memory",
-        message: `process grew by ${toMb(rss)} MB, memory limit is ${toMb(memoryBytes)} MB`,
+        message: `Job stopped: its process grew by ${toMb(rss)} MB, ` +
+          `the memory limit is ${toMb(memoryBytes)} MB`,
       });
     }
     if (++this.#looks % LOOKS_PER_REPORT === 0) {

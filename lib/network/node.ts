@@ -1,0 +1,215 @@
+/**
+ * The libp2p node: which parts it is made of, and the bounds on each.
+ * @module
+ */
+import { autoNAT, type AutoNATServiceInit } from "@libp2p/autonat";
+import { circuitRelayServer, circuitRelayTransport } from "@libp2p/circuit-relay-v2";
+import { generateKeyPairFromSeed } from "@libp2p/crypto/keys";
+import { dcutr } from "@libp2p/dcutr";
+import { identify, identifyPush } from "@libp2p/identify";
+import { FaultTolerance } from "@libp2p/interface";
+import {
+  type KadDHT,
+  kadDHT,
+  passthroughMapper,
+  removePrivateAddressesMapper,
+} from "@libp2p/kad-dht";
+import { mdns } from "@libp2p/mdns";
+import { type Ping, ping } from "@libp2p/ping";
+import { uPnPNAT } from "@libp2p/upnp-nat";
+import { isLoopback, isPrivate } from "@libp2p/utils";
+import { yamux } from "@libp2p/yamux";
+import type { Multiaddr } from "@multiformats/multiaddr";
+import { createLibp2p, type Libp2p, type Libp2pInit } from "libp2p";
+import { RUNTIME_NAME, VERSION } from "../version.ts";
+import { compareAddresses } from "./address_order.ts";
+import type { Gater } from "./gater.ts";
+import { dialBackAfresh, type NodeInternals, showObserved, showQuicAsV1 } from "./internals.ts";
+import { noiseEncryption } from "./noise_crypto.ts";
+import { SILENT_LOGGER } from "./silent_logger.ts";
+import { quic } from "./transports/quic.ts";
+import { tcp } from "./transports/tcp.ts";
+
+/** The DHT of plasm nodes, apart from the public one of IPFS. */
+export const KAD_PROTOCOL = "/plasm/kad/1.0.0";
+
+/** Handshakes under way at once; more are dropped, so that half-open connections stay few. */
+const MAX_PENDING_INBOUND = 64;
+/** Streams that may arrive before our side of an upgrade is done: a client may open all at once. */
+const MAX_EARLY_STREAMS = 64;
+/** One address of a peer; QUIC has its own, shorter. */
+const ADDRESS_DIAL_TIMEOUT_MS = 6_000;
+/** Reservations a relay holds; each costs one connection. */
+const MAX_RESERVATIONS = 64;
+/** What one relayed connection may carry, and for how long. Hole punching makes it short-lived. */
+const RELAY_BYTES = 64n * 1024n * 1024n;
+const RELAY_MS = 10 * 60 * 1000;
+/** Provider records kept in memory; the DHT's own default is for a much larger network. */
+const PROVIDER_CACHE = 1024;
+
+/** Which ways to be reachable are tried. */
+export interface NatOptions {
+  /**
+   * Whether peers are asked if they can reach us.
+   * @default {true}
+   */
+  autonat?: boolean | undefined;
+  /**
+   * Whether the router is asked for a port by UPnP.
+   * @default {false}
+   */
+  upnp?: boolean | undefined;
+  /**
+   * Whether a relay is used where nothing else works, and connections through it are made direct.
+   * @default {true}
+   */
+  relay?: boolean | undefined;
+  /**
+   * Whether others may use this node as a relay.
+   * @default {true}
+   */
+  relayServer?: boolean | undefined;
+}
+
+/** Bounds on connections. */
+export interface ConnectionLimits {
+  /** @default {256} */
+  connections?: number | undefined;
+  /** @default {8} */
+  connectionsPerPeer?: number | undefined;
+  /**
+   * Connections accepted from one address in a second.
+   * @default {16}
+   */
+  inboundPerSecond?: number | undefined;
+  /** @default {64} */
+  streamsPerConnection?: number | undefined;
+  /** @default {10000} */
+  dialTimeoutMs?: number | undefined;
+}
+
+/** What a {@linkcode createNode} is made of. */
+export interface NodeOptions {
+  /** 32 bytes. */
+  secretKey: Uint8Array;
+  listen: readonly string[];
+  announce: readonly string[];
+  /** A client asks the DHT and answers nothing. */
+  mode: "server" | "client";
+  /** Whether addresses of private networks are told and dialled. */
+  allowPrivate: boolean;
+  mdns: boolean;
+  nat: NatOptions;
+  limits: ConnectionLimits;
+  gater: Gater;
+  /** In place of TCP and QUIC, for tests and benches in one process. */
+  transports?: Libp2pInit["transports"];
+}
+
+/** A node and the parts of it that libp2p does not show. */
+export interface PlasmNode {
+  libp2p: Libp2p;
+  dht: KadDHT;
+  ping: Ping;
+  internals: NodeInternals;
+}
+
+/** Makes a node. It is not started. */
+export async function createNode(options: NodeOptions): Promise<PlasmNode> {
+  const { limits, nat, mode, allowPrivate } = options;
+  const isServer = mode === "server";
+  let internals: NodeInternals | undefined;
+  const services = {
+    identify: identify(),
+    identifyPush: identifyPush(),
+    ping: ping(),
+    dht: kadDHT({
+      protocol: KAD_PROTOCOL,
+      clientMode: !isServer,
+      peerInfoMapper: allowPrivate ? passthroughMapper : removePrivateAddressesMapper,
+      providers: { cacheSize: PROVIDER_CACHE },
+      allowQueryWithZeroPeers: false,
+    }) as (components: unknown) => KadDHT,
+    ...(nat.autonat ?? true ? { autonat: autonatService() } : {}),
+    ...(nat.upnp ? { upnp: upnpService() } : {}),
+    ...(nat.relay ?? true ? { dcutr: dcutrService() } : {}),
+    ...((nat.relayServer ?? true) && isServer ? { relay: relayService() } : {}),
+    internals: (components: unknown) => {
+      internals = components as NodeInternals;
+      return {};
+    },
+  } as unknown as NonNullable<Libp2pInit["services"]>;
+
+  const libp2p = await createLibp2p({
+    start: false,
+    privateKey: await generateKeyPairFromSeed("Ed25519", options.secretKey),
+    nodeInfo: { name: RUNTIME_NAME, version: VERSION, userAgent: `${RUNTIME_NAME}/${VERSION}` },
+    logger: SILENT_LOGGER,
+    addresses: {
+      listen: [...options.listen],
+      announce: [...options.announce],
+      announceFilter: (addresses) => announced(addresses, allowPrivate),
+    },
+    transports: [
+      ...(options.transports ?? [quic(), tcp()]),
+      circuitRelayTransport() as NonNullable<Libp2pInit["transports"]>[number],
+    ],
+    // A port that is taken is an error to be told, not a node that nobody reaches.
+    transportManager: { faultTolerance: FaultTolerance.FATAL_ALL },
+    connectionEncrypters: [noiseEncryption()],
+    streamMuxers: [
+      yamux({
+        maxEarlyStreams: MAX_EARLY_STREAMS,
+        maxInboundStreams: limits.streamsPerConnection ?? 64,
+      }),
+    ],
+    connectionManager: {
+      maxConnections: limits.connections ?? 256,
+      inboundConnectionThreshold: limits.inboundPerSecond ?? 16,
+      maxIncomingPendingConnections: MAX_PENDING_INBOUND,
+      dialTimeout: limits.dialTimeoutMs ?? 10_000,
+      addressDialTimeout: ADDRESS_DIAL_TIMEOUT_MS,
+      addressSorter: compareAddresses,
+    },
+    connectionGater: options.gater,
+    ...(options.mdns ? { peerDiscovery: [mdns({ serviceTag: "_plasm._udp.local" })] } : {}),
+    services,
+  } as Libp2pInit);
+  const parts = libp2p.services as unknown as { dht: KadDHT; ping: Ping };
+  return { libp2p, dht: parts.dht, ping: parts.ping, internals: internals! };
+}
+
+/** Loopback is told only where there is nothing else; private addresses where they are wanted. */
+function announced(addresses: Multiaddr[], allowPrivate: boolean): Multiaddr[] {
+  const elsewhere = addresses.filter((address) => !isLoopback(address));
+  if (elsewhere.length === 0) return allowPrivate ? addresses : [];
+  return allowPrivate ? elsewhere : elsewhere.filter((address) => !isPrivate(address));
+}
+
+function autonatService(): (components: NodeInternals) => unknown {
+  const init: AutoNATServiceInit = {};
+  const make = autoNAT(init) as unknown as (components: NodeInternals) => unknown;
+  return (components) => make(dialBackAfresh(components));
+}
+
+function dcutrService(): (components: NodeInternals) => unknown {
+  const make = dcutr() as unknown as (components: NodeInternals) => unknown;
+  return (components) => make(showObserved(components));
+}
+
+function upnpService(): (components: NodeInternals) => unknown {
+  const make = uPnPNAT({ portMappingDescription: RUNTIME_NAME }) as unknown as (
+    components: NodeInternals,
+  ) => unknown;
+  return (components) => make(showQuicAsV1(components));
+}
+
+function relayService(): unknown {
+  return circuitRelayServer({
+    reservations: {
+      maxReservations: MAX_RESERVATIONS,
+      defaultDurationLimit: RELAY_MS,
+      defaultDataLimit: RELAY_BYTES,
+    },
+  });
+}

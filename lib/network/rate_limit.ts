@@ -1,0 +1,59 @@
+/**
+ * A token bucket for each peer.
+ * @module
+ */
+
+/** Options of {@linkcode RateLimiter}. */
+export interface RateLimiterOptions {
+  /** Requests a peer may make at once after a rest. */
+  burst: number;
+  /** Requests a second in the long run. */
+  perSecond: number;
+  /**
+   * Peers remembered; beyond it the one seen longest ago is forgotten.
+   * @default {4096}
+   */
+  maxPeers?: number;
+  /**
+   * The clock, in milliseconds.
+   * @default {performance.now}
+   */
+  now?: () => number;
+}
+
+interface Bucket {
+  tokens: number;
+  at: number;
+}
+
+/** Counts what each peer asks for. */
+export class RateLimiter {
+  #options: Required<RateLimiterOptions>;
+  #buckets = new Map<string, Bucket>();
+
+  constructor(options: RateLimiterOptions) {
+    this.#options = { maxPeers: 4096, now: () => performance.now(), ...options };
+  }
+
+  /** Counts one request; false where the peer is over its limit. */
+  take(peer: string): boolean {
+    const { burst, perSecond, maxPeers, now } = this.#options;
+    const at = now();
+    const last = this.#buckets.get(peer) ?? { tokens: burst, at };
+    const tokens = Math.min(burst, last.tokens + (at - last.at) / 1000 * perSecond);
+    const isAllowed = tokens >= 1;
+    // Deleting first keeps the map in the order of last use.
+    this.#buckets.delete(peer);
+    this.#buckets.set(peer, { tokens: isAllowed ? tokens - 1 : tokens, at });
+    if (this.#buckets.size > maxPeers) {
+      const [oldest] = this.#buckets.keys();
+      this.#buckets.delete(oldest!);
+    }
+    return isAllowed;
+  }
+
+  /** Peers remembered now. */
+  get size(): number {
+    return this.#buckets.size;
+  }
+}

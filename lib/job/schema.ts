@@ -7,6 +7,7 @@ import { type Schema, Validator } from "@cfworker/json-schema";
 import { type ErrorCode, PlasmError } from "../errors.ts";
 import { findJsonProblem } from "./json.ts";
 import { explainSchemaError } from "./schema_error.ts";
+import { findOversized } from "./schema_size.ts";
 
 /** A JSON Schema as imported from a file. */
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -56,8 +57,9 @@ export function validateDocument(
       details: { field: problem.field },
     });
   }
-  const { valid, errors } = validatorOf(schema).validate(value);
-  if (valid) return;
+  const oversized = findOversized(schema, value);
+  const errors = oversized.length > 0 ? oversized : validatorOf(schema).validate(value).errors;
+  if (errors.length === 0) return;
   const { field, text, hint } = explainSchemaError(schema, value, errors);
   throw new PlasmError(options.code, `${prefix}: ${text}`, { hint, details: { field } });
 }

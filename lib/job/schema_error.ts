@@ -5,6 +5,7 @@
 import type { OutputUnit } from "@cfworker/json-schema";
 import { clip, pathText, valueText } from "./json_path.ts";
 import { nearest } from "./nearest.ts";
+import { type Path, pathOf, ruleAt, type Rules, valueAt } from "./schema_pointer.ts";
 
 /** What {@linkcode explainSchemaError} says. */
 export interface SchemaExplanation {
@@ -15,9 +16,6 @@ export interface SchemaExplanation {
   /** What to do, where that is known. */
   hint?: string | undefined;
 }
-
-type Path = (string | number)[];
-type Rules = Record<string, unknown>;
 
 // These say only that something below them failed.
 const CONTAINERS = new Set([
@@ -143,44 +141,4 @@ function measure(keyword: string, found: unknown): string | undefined {
   if (/^m..Items$/.test(keyword)) return `${(found as unknown[]).length}`;
   if (/^m..Properties$/.test(keyword)) return `${Object.keys(found as Rules).length}`;
   return undefined;
-}
-
-function tokensOf(pointer: string): string[] {
-  return pointer.split("/").slice(1).map((token) =>
-    decodeURIComponent(token).replaceAll("~1", "/").replaceAll("~0", "~")
-  );
-}
-
-/** The path of an instance pointer; indices of arrays become numbers. */
-function pathOf(value: unknown, pointer: string): Path {
-  const path: Path = [];
-  for (const token of tokensOf(pointer)) {
-    path.push(Array.isArray(valueAt(value, path)) ? Number(token) : token);
-  }
-  return path;
-}
-
-function valueAt(value: unknown, path: Path): unknown {
-  let current = value;
-  for (const part of path) {
-    if (typeof current !== "object" || current === null || !Object.hasOwn(current, part)) {
-      return undefined;
-    }
-    current = (current as Rules)[part];
-  }
-  return current;
-}
-
-/** The rule at a keyword's location, and the subschema it stands in. */
-function ruleAt(schema: Rules, pointer: string): { rules: Rules; rule: unknown } {
-  let rules: unknown = schema;
-  let rule: unknown = schema;
-  for (const token of tokensOf(pointer)) {
-    rules = rule;
-    rule = (rules as Rules)[token];
-    if (token === "$ref" && typeof rule === "string") {
-      rule = valueAt(schema, tokensOf(rule.slice(rule.indexOf("#"))));
-    }
-  }
-  return { rules: rules as Rules, rule };
 }

@@ -104,6 +104,13 @@ Deno.test("validateDocument() says the verb it is given", () => {
   assertEquals(error.message, "Cannot trust thing: the document must be 1, found 2");
 });
 
+Deno.test("validateDocument() refuses too many entries without looking at them", () => {
+  const schema = { properties: { a: { maxItems: 1, items: { type: "null" }, uniqueItems: true } } };
+  const error = refusal(schema, { a: Array.from({ length: 50_000 }, (_, i) => i) });
+  // The validator itself would have named the first entry's type.
+  assertEquals(error.message, "Cannot accept thing: a must have at most 1 entries, found 50000");
+});
+
 Deno.test("validateDocument() leaves the schema as it was", () => {
   const schema = { $ref: "#/$defs/x", $defs: { x: { const: 1 } } };
   const before = JSON.stringify(schema);

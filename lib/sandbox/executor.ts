@@ -129,8 +129,6 @@ export class Executor implements AsyncDisposable {
     try {
       yield { type: "started", at: startedAt };
       yield* run.queue.drain();
-      await receiving;
-      this.#usable = run.reusable;
     } finally {
       clearTimeout(deadline);
       clearTimeout(overflow);
@@ -141,6 +139,7 @@ export class Executor implements AsyncDisposable {
       run.queue.close();
       await receiving;
       await sending;
+      this.#usable = run.reusable;
       if (!this.#usable) await this.kill();
     }
   }

@@ -39,10 +39,26 @@ export function executorCommand(options: ExecutorCommandOptions): string[] {
     `--nofile=${MAX_DESCRIPTORS}`,
     `--data=${DATA_BASE_BYTES + options.maxMemoryBytes}`,
     "--",
-    // In setpriv /proc/self/exe would be setpriv. A path by pid also outlives an upgrade of the file.
-    `/proc/${Deno.pid}/exe`,
+    ownProgram(),
     ...self,
   ];
+}
+
+/**
+ * This program, as another process can start it: in setpriv /proc/self/exe would be setpriv. By pid
+ * it outlives an upgrade of the file, but under an emulator it is the emulator; by name it is ours in
+ * both, and once the file is replaced the name ends in " (deleted)" and no longer exists.
+ */
+function ownProgram(): string {
+  const byPid = `/proc/${Deno.pid}/exe`;
+  // From source the name takes read permission, and nothing is emulated.
+  if (!Deno.build.standalone) return byPid;
+  try {
+    const name = Deno.execPath();
+    return Deno.statSync(name).isFile ? name : byPid;
+  } catch {
+    return byPid;
+  }
 }
 
 function sourceArguments(): string[] {

@@ -95,6 +95,7 @@ async function runOne(
       });
       worker.discardStdin();
       await pump;
+      worker.resetStdin();
     } else {
       monitor.stop();
       await writeAll(encodeJsonFrame(FrameKind.Refused, module));

@@ -77,10 +77,14 @@ export class ExecutorWorker {
     if (!this.#ended) await this.#stdinWriter.write(bytes);
   }
 
-  /** Ends the guest's standard input; after the guest's own end, makes the ring ready for the next. */
+  /** Ends the guest's standard input. */
   endStdin(): void {
-    if (this.#ended) this.#stdinReader.reset();
-    else this.#stdinWriter.close();
+    this.#stdinWriter.close();
+  }
+
+  /** Makes standard input ready for the next job, once this one has ended and its input too. */
+  resetStdin(): void {
+    this.#stdinReader.reset();
   }
 
   /** Lets a write that waits for a guest which will never read again go on. */

@@ -1,0 +1,133 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { PlasmError } from "../errors.ts";
+import { Executor } from "./executor.ts";
+import { collect, command, sandboxJob, SPIN, write } from "./testing.ts";
+
+Deno.test("Executor.run() runs one job after another in one process", async () => {
+  await using executor = new Executor();
+  const hello = await command(write(1, 5), '(data (i32.const 1024) "hello")');
+  const first = await collect(executor.run(sandboxJob(hello)));
+  const trap = await collect(executor.run(sandboxJob(await command("unreachable"))));
+  const second = await collect(executor.run(sandboxJob(hello)));
+  assertEquals([first.stdout, second.stdout], ["hello", "hello"]);
+  assertEquals(trap.outcome.status, "trapped");
+  assert(executor.usable);
+});
+
+Deno.test("Executor.run() gives each job its own standard input, read or not", async () => {
+  await using executor = new Executor();
+  const cat = await command(`
+    (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 100))
+    (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 4)))
+    (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))`);
+  const deaf = await command("");
+  const stdin = (text: string) => new TextEncoder().encode(text);
+  // More than ring and pipes hold: the rest must be dropped, not reach the next job.
+  const flood = new Uint8Array(4 * 2 ** 20);
+  assertEquals(
+    (await collect(executor.run({ ...sandboxJob(deaf), stdin: flood }))).outcome.status,
+    "exited",
+  );
+  assertEquals(
+    (await collect(executor.run({ ...sandboxJob(cat), stdin: stdin("one") }))).stdout,
+    "one",
+  );
+  assertEquals((await collect(executor.run(sandboxJob(cat)))).stdout, "");
+  assertEquals(
+    (await collect(executor.run({ ...sandboxJob(cat), stdin: stdin("two") }))).stdout,
+    "two",
+  );
+});
+
+Deno.test("Executor.run() stops a job at its deadline though nobody pulls its output", async () => {
+  await using executor = new Executor();
+  const flood = await command(`(loop $l ${write(1, 4096)} (br $l))`);
+  const events = executor.run(sandboxJob(flood, { wallTimeMs: 300 }));
+  await events.next();
+  // The process is gone although this reader has not taken a byte yet.
+  await executor.ended;
+  const { outcome, stdout } = await collect(events);
+  assertEquals(outcome.status, "timeout");
+  assert(stdout.length > 0);
+  assert(!executor.usable);
+});
+
+Deno.test("Executor.run() cancels on abort and keeps what the job wrote", async () => {
+  await using executor = new Executor();
+  const job = sandboxJob(
+    await command(`${write(1, 4)} ${SPIN}`, '(data (i32.const 1024) "tick")'),
+  );
+  const stop = new AbortController();
+  const seen: string[] = [];
+  for await (const event of executor.run(job, { signal: stop.signal })) {
+    seen.push(event.type);
+    if (event.type === "stdout") stop.abort();
+    if (event.type === "finished") assertEquals(event.outcome.status, "cancelled");
+  }
+  assertEquals(seen, ["started", "stdout", "finished"]);
+  await executor.ended;
+});
+
+Deno.test("Executor.run() cancels at once where the signal is aborted already", async () => {
+  await using executor = new Executor();
+  const job = sandboxJob(await command(SPIN));
+  const { outcome } = await collect(executor.run(job, { signal: AbortSignal.abort() }));
+  assertEquals(outcome.status, "cancelled");
+});
+
+Deno.test("Executor.run() kills the job of a reader that leaves", async () => {
+  await using executor = new Executor();
+  for await (const event of executor.run(sandboxJob(await command(SPIN)))) {
+    if (event.type === "started") break;
+  }
+  assert(!executor.usable);
+  await executor.ended;
+});
+
+Deno.test("Executor.run() refuses a second job at once and one after the process's end", async () => {
+  await using executor = new Executor();
+  const job = sandboxJob(await command(""));
+  const running = executor.run(job);
+  await running.next();
+  await assertRejects(() => executor.run(job).next(), PlasmError, "used up");
+  await collect(running);
+  await executor.kill();
+  await assertRejects(() => executor.run(job).next(), PlasmError, "used up");
+});
+
+Deno.test("Executor.run() refuses a module that does not compile and stays usable", async () => {
+  await using executor = new Executor();
+  // A body that leaves a value on the stack: well-formed, not valid.
+  const module = Uint8Array.from(
+    "\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x05\x03\x01\0\x01\x07\x13\x02\x06memory\x02\0\x06_start\0\0\x0a\x06\x01\x04\0\x41\0\x0b",
+    (char) => char.charCodeAt(0),
+  );
+  const error = await assertRejects(
+    () => collect(executor.run(sandboxJob(module))),
+    PlasmError,
+    "Cannot compile module",
+  );
+  assertEquals(error.code, "bad-module");
+  const { outcome } = await collect(executor.run(sandboxJob(await command(""))));
+  assertEquals(outcome.exitCode, 0);
+});
+
+Deno.test("Executor.run() cannot be kept from ending by a guest that catches everything", async () => {
+  await using executor = new Executor();
+  const module = await command(`
+    (try (do (call $proc_exit (i32.const 7))) (catch_all))
+    ${write(1, 4)} (call $proc_exit (i32.const 0))`);
+  const { outcome, stdout } = await collect(executor.run(sandboxJob(module)));
+  assertEquals([outcome.exitCode, stdout], [7, ""]);
+  const flood = await command(`(loop $l (try (do ${write(1, 100)}) (catch_all)) (br $l))`);
+  const stopped = await collect(executor.run(sandboxJob(flood, { outputBytes: 150 })));
+  assertEquals([stopped.outcome.status, stopped.stdout.length], ["output", 150]);
+});
+
+Deno.test("Executor.run() reports what the job used", async () => {
+  await using executor = new Executor();
+  const module = await command("(drop (memory.grow (i32.const 30)))");
+  const { usage } = (await collect(executor.run(sandboxJob(module)))).outcome;
+  assert(usage.memoryPeakBytes >= 32 * 65536);
+  assert(Number.isInteger(usage.wallTimeMs) && Number.isInteger(usage.cpuTimeMs));
+});

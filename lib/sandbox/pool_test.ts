@@ -1,0 +1,60 @@
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { PlasmError } from "../errors.ts";
+import { ExecutorPool } from "./pool.ts";
+import { collect, command, sandboxJob } from "./testing.ts";
+
+const NOOP = await command("");
+
+async function runOnce(pool: ExecutorPool, tenant?: string): Promise<number> {
+  const executor = await pool.acquire({ tenant });
+  try {
+    await collect(executor.run(sandboxJob(NOOP)));
+    return executor.pid;
+  } finally {
+    pool.release(executor);
+  }
+}
+
+Deno.test("ExecutorPool.acquire() keeps an executor for its tenant and for no other", async () => {
+  await using pool = new ExecutorPool({ warm: 1, maxIdle: 4 });
+  const first = await runOnce(pool, "a");
+  assertEquals(await runOnce(pool, "a"), first);
+  const other = await runOnce(pool, "b");
+  assertNotEquals(other, first);
+  assertEquals(await runOnce(pool, "a"), first);
+  const anonymous = await runOnce(pool);
+  assert(anonymous !== first && anonymous !== other);
+  assertNotEquals(await runOnce(pool), anonymous);
+});
+
+Deno.test("ExecutorPool.acquire() uses none twice where nothing is kept", async () => {
+  await using pool = new ExecutorPool({ warm: 1 });
+  assertNotEquals(await runOnce(pool, "a"), await runOnce(pool, "a"));
+});
+
+Deno.test("ExecutorPool.release() ends the executor that idled longest when too many are kept", async () => {
+  await using pool = new ExecutorPool({ warm: 0, maxIdle: 1 });
+  const first = await runOnce(pool, "a");
+  await runOnce(pool, "b");
+  assertEquals(pool.stats.idle, 1);
+  assertNotEquals(await runOnce(pool, "a"), first);
+});
+
+Deno.test("ExecutorPool.acquire() gives up on abort", async () => {
+  await using pool = new ExecutorPool({ warm: 0 });
+  const error = await assertRejects(
+    () => pool.acquire({ signal: AbortSignal.abort() }),
+    PlasmError,
+  );
+  assertEquals(error.code, "interrupted");
+  assertEquals(pool.stats.busy, 0);
+});
+
+Deno.test("ExecutorPool.close() ends executors at work and hands out no more", async () => {
+  const pool = new ExecutorPool({ warm: 1 });
+  const executor = await pool.acquire();
+  await pool.close();
+  await executor.ended;
+  assertEquals(executor.usable, false);
+  await assertRejects(() => pool.acquire(), PlasmError, "closed");
+});

@@ -12,14 +12,6 @@ import { findJsonProblem } from "./json.ts";
  * dropped silently as `JSON.stringify` drops `undefined`.
  *
  * @throws {PlasmError} `internal` when the value is not plain JSON data with integers only
- *
- * @example
- * ```ts
- * import { canonicalJson } from "@plasm/plasm";
- * import { assertEquals } from "@std/assert";
- *
- * assertEquals(canonicalJson({ b: [1, null], a: "é" }), '{"a":"é","b":[1,null]}');
- * ```
  */
 export function canonicalJson(value: unknown): string {
   const problem = findJsonProblem(value)?.text ?? findUnsafeNumber(value);

@@ -9,7 +9,7 @@ import { EMPTY_HASH, sha256 } from "./hash.ts";
 import { parseJson } from "./json.ts";
 import { pathText } from "./json_path.ts";
 import { validateDocument } from "./schema.ts";
-import type { Hash, Manifest, Resources } from "./types.ts";
+import type { Hash, Manifest, Priority, Resources } from "./types.ts";
 
 /** Largest manifest, as JSON, in bytes: room for a thousand inputs and long arguments. */
 export const MAX_MANIFEST_BYTES: number = 256 * 1024;
@@ -21,22 +21,50 @@ export const DEFAULT_RESOURCES: Readonly<Resources> = {
   timeout_seconds: 60,
 };
 
-/** Fields of a manifest as in {@linkcode Manifest}; what is left out or undefined has its default. */
-export type ManifestOptions =
-  & OrUndefined<Omit<Manifest, "version" | "module_hash" | "resources">>
-  & ManifestBasics;
-
-type OrUndefined<T> = { [K in keyof T]?: T[K] | undefined };
-
-/** The fields of {@linkcode ManifestOptions} that differ from the manifest's. */
-export interface ManifestBasics {
+/** Fields of a manifest, as {@linkcode Manifest} describes them; undefined counts as left out. */
+export interface ManifestOptions {
   /** SHA-256 of the module. */
   module_hash: Hash;
   /**
    * What the job may use; what is left out has its default.
    * @default {DEFAULT_RESOURCES}
    */
-  resources?: OrUndefined<Resources> | undefined;
+  resources?: { [K in keyof Resources]?: Resources[K] | undefined } | undefined;
+  /**
+   * Arguments after argv[0].
+   * @default {[]}
+   */
+  args?: string[] | undefined;
+  /**
+   * The whole environment.
+   * @default {{}}
+   */
+  env?: { [name: string]: string } | undefined;
+  /**
+   * SHA-256 of standard input, to bind it.
+   * @default {undefined}
+   */
+  stdin_hash?: Hash | undefined;
+  /**
+   * Guest path to SHA-256; a directory's path ends in / and has the hash of no bytes.
+   * @default {undefined}
+   */
+  inputs?: { [path: string]: Hash } | undefined;
+  /**
+   * What a node must have.
+   * @default {[]}
+   */
+  capabilities?: string[] | undefined;
+  /**
+   * Which queue the job waits in.
+   * @default {"normal"}
+   */
+  priority?: Priority | undefined;
+  /**
+   * Whether the job may run again after a crash.
+   * @default {false}
+   */
+  idempotent?: boolean | undefined;
 }
 
 /**

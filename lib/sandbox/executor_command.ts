@@ -44,20 +44,25 @@ export function executorCommand(options: ExecutorCommandOptions): string[] {
   ];
 }
 
+let own: string | undefined;
+
 /**
  * This program, as another process can start it: in setpriv /proc/self/exe would be setpriv. By pid
- * it outlives an upgrade of the file, but under an emulator it is the emulator; by name it is ours in
- * both, and once the file is replaced the name ends in " (deleted)" and no longer exists.
+ * it outlives an upgrade of the file, but under an emulator that is the emulator; then it is by name.
  */
 function ownProgram(): string {
-  const byPid = `/proc/${Deno.pid}/exe`;
-  // From source the name takes read permission, and nothing is emulated.
-  if (!Deno.build.standalone) return byPid;
+  return own ??= isEmulated() ? Deno.execPath() : `/proc/${Deno.pid}/exe`;
+}
+
+/** From source, and where the runtime refuses to look into /proc, the answer is no. */
+function isEmulated(): boolean {
+  if (!Deno.build.standalone) return false;
   try {
-    const name = Deno.execPath();
-    return Deno.statSync(name).isFile ? name : byPid;
+    const running = Deno.statSync(`/proc/${Deno.pid}/exe`);
+    const named = Deno.statSync(Deno.execPath());
+    return running.ino !== named.ino || running.dev !== named.dev;
   } catch {
-    return byPid;
+    return false;
   }
 }
 

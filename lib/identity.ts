@@ -7,7 +7,7 @@
  */
 import { PlasmError } from "./errors.ts";
 import { peerIdFromPublicKey } from "./job/peer_id.ts";
-import { publicKeyOf, signBytes, type Signer } from "./job/signature.ts";
+import { PKCS8_PREFIX, publicKeyOf, signBytes, type Signer, toPkcs8 } from "./job/signature.ts";
 import { readPrivateFile, writePrivateFile } from "./private_file.ts";
 
 /** A key pair and what follows from it. */
@@ -23,9 +23,6 @@ export interface Identity extends Signer {
 export const IDENTITY_FILE = "identity.key";
 
 const SEED_BYTES = 32;
-
-/** RFC 8410, section 7: the DER of an Ed25519 PrivateKeyInfo up to the seed. */
-const PKCS8_PREFIX = Uint8Array.fromHex("302e020100300506032b657004220420");
 
 /** Makes the identity of a 32-byte secret key. */
 export async function identityFromSecretKey(secretKey: Uint8Array): Promise<Identity> {
@@ -80,8 +77,7 @@ function newSecretKey(): Uint8Array {
 }
 
 function encodeKey(seed: Uint8Array): string {
-  const der = new Uint8Array([...PKCS8_PREFIX, ...seed]);
-  return `-----BEGIN PRIVATE KEY-----\n${der.toBase64()}\n-----END PRIVATE KEY-----\n`;
+  return `-----BEGIN PRIVATE KEY-----\n${toPkcs8(seed).toBase64()}\n-----END PRIVATE KEY-----\n`;
 }
 
 function decodeKey(text: string, path: string): Uint8Array {

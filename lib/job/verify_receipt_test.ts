@@ -8,10 +8,11 @@ import {
 } from "../../tests/receipt_mutations.ts";
 import vectors from "../../tests/vectors/receipt.json" with { type: "json" };
 import { PlasmError } from "../errors.ts";
+import { identityFromSecretKey } from "../identity.ts";
 import { sha256 } from "./hash.ts";
 import { fromHex } from "./hex.ts";
 import { checkManifest } from "./manifest.ts";
-import { parseReceipt } from "./receipt.ts";
+import { parseReceipt, signReceipt } from "./receipt.ts";
 import { type ReceiptExpectations, verifyReceipt } from "./verify_receipt.ts";
 
 interface VectorExpectations {
@@ -156,6 +157,25 @@ Deno.test("verifyReceipt() refuses what differs from each expectation", async ()
   for (const [expected, field] of cases) {
     assertEquals(await fieldRefused(RECEIPT, expected), field);
     assertEquals(await fieldRefused(RECEIPT, { ...EXPECTED, ...expected }), field);
+  }
+});
+
+Deno.test("verifyReceipt() derives the peer id from the key by itself", async () => {
+  const lies = vectors.refused.filter(({ name }) => name.endsWith("the peer id of another key"));
+  assertEquals(lies.length, 1);
+  for (const { json } of lies) {
+    assertEquals(await fieldRefused(JSON.parse(json), {}), "node.peer_id");
+    assertEquals(await fieldRefused(JSON.parse(json), { key: vectors.public_key }), "node.peer_id");
+  }
+});
+
+Deno.test("verifyReceipt() binds module and stdin by the manifest alone", async () => {
+  const node = await identityFromSecretKey(fromHex(vectors.secret_key));
+  const manifest = EXPECTED.manifest!;
+  for (const field of ["module_hash", "stdin_hash"] as const) {
+    const receipt = await signReceipt({ ...RECEIPT, [field]: OTHER }, node);
+    await verifyReceipt(receipt);
+    assertEquals(await fieldRefused(receipt, { manifest }), field);
   }
 });
 

@@ -2,8 +2,10 @@
  * Jobs as the daemon keeps and tells them.
  * @module
  */
-import type { JsonValue, PlasmErrorJson } from "../errors.ts";
-import type { JobStatus, SandboxLimits } from "../sandbox/types.ts";
+import type { PlasmErrorJson } from "../errors.ts";
+import type { Manifest, Receipt } from "../job/types.ts";
+import type { Ceilings } from "../sandbox/limits.ts";
+import type { JobStatus } from "../sandbox/types.ts";
 
 /**
  * Where a job stands. `finished` has a receipt, whatever its status; `failed` is the node's fault or
@@ -36,14 +38,15 @@ export interface JobRecord {
   /** Why the job has no result, once `failed` or `interrupted`. */
   error: PlasmErrorJson | null;
   /** The manifest as it was accepted. */
-  manifest: Record<string, JsonValue>;
+  manifest: Manifest;
   manifestHash: string;
   nonce: string;
   moduleHash: string;
   stdinHash: string | null;
   priority: JobPriority;
   idempotent: boolean;
-  limits: SandboxLimits;
+  /** The most it could ask for when it was accepted. */
+  ceilings: Ceilings;
   /** How often the job was started. */
   attempts: number;
   createdAt: number;
@@ -51,7 +54,7 @@ export interface JobRecord {
   finishedAt: number | null;
   stdoutBytes: number;
   stderrBytes: number;
-  receipt: Record<string, JsonValue> | null;
+  receipt: Receipt | null;
 }
 
 /** What is known of a job when it is accepted. */
@@ -66,7 +69,7 @@ export type NewJob = Pick<
   | "stdinHash"
   | "priority"
   | "idempotent"
-  | "limits"
+  | "ceilings"
   | "createdAt"
 >;
 

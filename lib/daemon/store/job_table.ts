@@ -3,7 +3,8 @@
  * @module
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { PlasmErrorJson } from "../../errors.ts";
+import { PlasmError, type PlasmErrorJson } from "../../errors.ts";
+import type { Receipt } from "../../job/types.ts";
 import type { JobStatus } from "../../sandbox/types.ts";
 import type { JobRecord, JobState, NewJob } from "../types.ts";
 
@@ -28,7 +29,7 @@ export interface JobEnd {
   exitCode?: number | null;
   message?: string | null;
   error?: PlasmErrorJson | null;
-  receipt?: unknown;
+  receipt?: Receipt | null;
   startedAt?: number | null;
   finishedAt: number;
 }
@@ -47,14 +48,14 @@ function record(row: Row): JobRecord {
     exitCode: row["exit_code"] as number | null,
     message: row["message"] as string | null,
     error: parse(row["error"]),
-    manifest: parse(row["manifest"]) ?? {},
+    manifest: parse(row["manifest"]) as JobRecord["manifest"],
     manifestHash: row["manifest_hash"] as string,
     nonce: row["nonce"] as string,
     moduleHash: row["module_hash"] as string,
     stdinHash: row["stdin_hash"] as string | null,
     priority: row["priority"] as JobRecord["priority"],
     idempotent: row["idempotent"] === 1,
-    limits: parse(row["limits"]) as JobRecord["limits"],
+    ceilings: parse(row["ceilings"]) as JobRecord["ceilings"],
     attempts: row["attempts"] as number,
     createdAt: row["created_at"] as number,
     startedAt: row["started_at"] as number | null,
@@ -83,11 +84,15 @@ export class JobTable {
     return statement;
   }
 
-  /** Saves an accepted job and returns its seq. `blobs` are the hashes it needs to run. */
+  /**
+   * Saves an accepted job and returns its seq. `blobs` are the hashes it needs to run.
+   *
+   * @throws {PlasmError} `not-found` when one of them has gone since it was looked for
+   */
   insert(job: NewJob, blobs: Iterable<string>): number {
     const { lastInsertRowid } = this.#sql(
       `INSERT INTO jobs (id, submitter, state, manifest, manifest_hash, nonce, module_hash,
-         stdin_hash, priority, idempotent, limits, created_at)
+         stdin_hash, priority, idempotent, ceilings, created_at)
        VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ).run(
       job.id,
@@ -99,12 +104,21 @@ export class JobTable {
       job.stdinHash,
       job.priority,
       job.idempotent ? 1 : 0,
-      JSON.stringify(job.limits),
+      JSON.stringify(job.ceilings),
       job.createdAt,
     );
     const seq = Number(lastInsertRowid);
     const pin = this.#sql("INSERT OR IGNORE INTO job_blobs (hash, job) VALUES (?, ?)");
-    for (const hash of blobs) pin.run(hash, seq);
+    const known = this.#sql("SELECT 1 FROM blobs WHERE hash = ?");
+    for (const hash of blobs) {
+      if (known.get(hash) === undefined) {
+        throw new PlasmError("not-found", `Cannot accept job: no ${hash} here`, {
+          hint: "Send it first",
+          details: { hash },
+        });
+      }
+      pin.run(hash, seq);
+    }
     return seq;
   }
 

@@ -24,7 +24,7 @@ export const MIGRATIONS: readonly string[] = [
     stdin_hash TEXT,
     priority TEXT NOT NULL,
     idempotent INTEGER NOT NULL,
-    limits TEXT NOT NULL,
+    ceilings TEXT NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
     created_at INTEGER NOT NULL,
     started_at INTEGER,

@@ -164,6 +164,11 @@ export class JobStore implements Disposable {
     return events;
   }
 
+  /** Whether there are events after an id, now. */
+  hasEventsAfter(job: JobRecord, id: number): boolean {
+    return this.#events.after(job.seq, id, 1).length > 0;
+  }
+
   /** The bytes of a stream from an offset on, as far as they are there. */
   async *readOutput(
     job: JobRecord,

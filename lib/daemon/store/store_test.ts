@@ -8,6 +8,9 @@ import {
 import { PlasmError } from "../../errors.ts";
 import { sha256 } from "../../job/hash.ts";
 import { createJobId, createNonce } from "../../job/job_id.ts";
+import { createManifest } from "../../job/manifest.ts";
+import type { Receipt } from "../../job/types.ts";
+import { DEFAULT_CEILINGS } from "../../sandbox/limits.ts";
 import type { JobEvent, JobRecord, NewJob } from "../types.ts";
 import { openDatabase } from "./database.ts";
 import { MIGRATIONS } from "./migrations.ts";
@@ -15,30 +18,23 @@ import { applyRetention } from "./retention.ts";
 import { lockStateDir } from "./state_lock.ts";
 import { INLINE_OUTPUT_BYTES, JobStore } from "./store.ts";
 
-const LIMITS = {
-  memoryBytes: 1,
-  wallTimeMs: 1,
-  cpuTimeMs: 1,
-  outputBytes: 1,
-  fsBytes: 1,
-  fsInodes: 1,
-  openFds: 1,
-  moduleBytes: 1,
-};
 const HASH = `sha256:${"0".repeat(64)}`;
+
+// The store keeps it, it does not look into it.
+const RECEIPT = { version: "0.1", nonce: "x" } as Receipt;
 
 function newJob(fields: Partial<NewJob> = {}): NewJob {
   return {
     id: createJobId(),
     submitter: "local",
-    manifest: { version: "0.1" },
+    manifest: createManifest({ module_hash: HASH }),
     manifestHash: HASH,
     nonce: createNonce(),
     moduleHash: HASH,
     stdinHash: null,
     priority: "normal",
     idempotent: false,
-    limits: LIMITS,
+    ceilings: DEFAULT_CEILINGS,
     createdAt: 1000,
     ...fields,
   };
@@ -72,7 +68,7 @@ async function accepted(store: JobStore, fields: Partial<NewJob> = {}): Promise<
 async function end(store: JobStore, job: JobRecord, finishedAt: number): Promise<void> {
   await store.finish(
     job,
-    { state: "finished", status: "exited", exitCode: 0, receipt: { a: 1 }, finishedAt },
+    { state: "finished", status: "exited", exitCode: 0, receipt: RECEIPT, finishedAt },
     { type: "finished", at: finishedAt, status: "exited", exitCode: 0, message: null },
   );
 }
@@ -121,8 +117,8 @@ Deno.test("JobStore keeps a job's life over a restart", () =>
       [job.state, job.status, job.exitCode, job.attempts, job.startedAt, job.finishedAt],
       ["finished", "exited", 0, 1, 1100, 1300],
     );
-    assertEquals([job.stdoutBytes, job.stderrBytes, job.receipt], [3, 1, { a: 1 }]);
-    assertEquals([job.limits, job.idempotent, job.priority], [LIMITS, true, "high"]);
+    assertEquals([job.stdoutBytes, job.stderrBytes, job.receipt], [3, 1, RECEIPT]);
+    assertEquals([job.ceilings, job.idempotent, job.priority], [DEFAULT_CEILINGS, true, "high"]);
     assertEquals(await text(store.readOutput(job, "stdout")), new Uint8Array([1, 2, 3]));
     assertEquals(await text(store.readOutput(job, "stdout", 2)), new Uint8Array([3]));
     const events = await allEvents(store, job);

@@ -1,0 +1,94 @@
+/**
+ * Takes a job: its documents and inputs are on the disk when this is done.
+ * @module
+ */
+import type { Config } from "../config/mod.ts";
+import { PlasmError } from "../errors.ts";
+import { EMPTY_HASH, sha256 } from "../job/hash.ts";
+import { createJobId, createNonce } from "../job/job_id.ts";
+import { manifestHash } from "../job/manifest.ts";
+import type { Manifest } from "../job/types.ts";
+import { type Capacity, checkJob } from "./admission.ts";
+import type { JobStore } from "./store/store.ts";
+import type { JobRecord } from "./types.ts";
+
+/** A job that asks to be taken. */
+export interface Submission {
+  /** `local`, `local:<label>`, or `peer:<peer id>`. */
+  submitter: string;
+  manifest: Manifest;
+  /** The client's nonce for the receipt. @default {a random one} */
+  nonce?: string | undefined;
+  /** Standard input. @default {the input of manifest.stdin_hash, else empty} */
+  stdin?: Uint8Array | undefined;
+  /** The job's name. @default {a random one} */
+  id?: string | undefined;
+  /** Bounds below the node's own. @default {jobs.ceilings} */
+  ceilings?: Partial<Config["jobs"]["ceilings"]> | undefined;
+}
+
+/** Options of {@linkcode acceptJob}. */
+export interface AcceptOptions {
+  store: JobStore;
+  capacity: Capacity;
+  /** Jobs before it, for its first event. */
+  position: number;
+}
+
+/** Keeps stdin that came with the job as an input; returns its hash. */
+async function keepStdin(
+  { stdin, manifest }: Submission,
+  options: { store: JobStore; maxBytes: number },
+): Promise<string> {
+  if (stdin === undefined) return manifest.stdin_hash ?? EMPTY_HASH;
+  const hash = await sha256(stdin);
+  if (manifest.stdin_hash !== undefined && manifest.stdin_hash !== hash) {
+    throw new PlasmError(
+      "bad-input",
+      `Cannot accept job: stdin hashes to ${hash}, the manifest says ${manifest.stdin_hash}`,
+      { details: { asked: manifest.stdin_hash, sent: hash } },
+    );
+  }
+  const { blobs } = options.store;
+  if (stdin.length > 0 && blobs.info(hash) === undefined) {
+    const source = new Blob([stdin as Uint8Array<ArrayBuffer>]).stream();
+    await blobs.put(source, { hash, maxBytes: options.maxBytes, what: "stdin" });
+  }
+  return hash;
+}
+
+/**
+ * Checks a job and saves it. Once this resolves no crash loses it.
+ *
+ * @throws {PlasmError} `over-limit`, `policy`, `not-found`, `bad-input`, `too-large`, `state`
+ */
+export async function acceptJob(
+  submission: Submission,
+  options: AcceptOptions,
+): Promise<JobRecord> {
+  const { manifest, submitter, nonce = createNonce(), id = createJobId() } = submission;
+  const { store, capacity } = options;
+  const ceilings = { ...capacity.config.ceilings, ...submission.ceilings };
+  const stdinHash = await keepStdin(submission, { store, maxBytes: ceilings.input_bytes });
+  const blobs = checkJob(
+    { manifest, ceilings, stdinHash, blob: (hash) => store.blobs.info(hash) },
+    capacity,
+  );
+  const job = {
+    id,
+    submitter,
+    manifest,
+    manifestHash: await manifestHash(manifest),
+    nonce,
+    moduleHash: manifest.module_hash,
+    stdinHash,
+    priority: manifest.priority,
+    idempotent: manifest.idempotent,
+    ceilings,
+    createdAt: Date.now(),
+  };
+  await store.accept(job, { blobs, position: options.position });
+  const record = store.get(id);
+  if (record === undefined) throw new PlasmError("internal", "Unexpected fault: job not stored");
+  return record;
+}

@@ -1,0 +1,143 @@
+/**
+ * The door before the HTTP server. `Deno.serve` waits for ever for a request's head and for a reader
+ * that has stopped reading, and takes any number of connections; here they are counted, and those that
+ * neither ask nor read are closed.
+ * @module
+ */
+import { PlasmError } from "../../errors.ts";
+
+/** Bounds of a {@linkcode Gate}. */
+export interface GateLimits {
+  /** Connections at once; one more is told so and closed. @default {1024} */
+  connections?: number;
+  /**
+   * Within each such time a connection must have been sent a byte, or have sent `leastBytes`, in
+   * milliseconds. Event streams send a heartbeat more often.
+   * @default {60000}
+   */
+  windowMs?: number;
+  /** What a client must send within the window while it is sent nothing. @default {16384} */
+  leastBytes?: number;
+}
+
+const CHUNK = 64 * 1024;
+
+/** How long a client that was answered early may go on sending, in milliseconds. */
+const LINGER_MS = 1000;
+
+async function writeAll(conn: Deno.Conn, data: Uint8Array): Promise<void> {
+  let rest = data;
+  while (rest.length > 0) rest = rest.subarray(await conn.write(rest));
+}
+
+function refusal(limit: number): Uint8Array {
+  const error = new PlasmError("busy", `Cannot serve request: ${limit} connections are open`, {
+    retryAfterMs: 1000,
+  });
+  const body = JSON.stringify({ error: error.toJSON() });
+  return new TextEncoder().encode(
+    `HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n` +
+      `content-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+  );
+}
+
+/** Passes connections on to a unix socket that only this process can reach. */
+export class Gate {
+  readonly #listener: Deno.Listener;
+  readonly #target: string;
+  readonly #limits: Required<GateLimits>;
+  readonly #open = new Set<() => void>();
+  readonly #serving: Promise<void>;
+  #handling = new Set<Promise<void>>();
+
+  constructor(listener: Deno.Listener, target: string, limits: GateLimits = {}) {
+    this.#listener = listener;
+    this.#target = target;
+    this.#limits = { connections: 1024, windowMs: 60_000, leastBytes: 16_384, ...limits };
+    this.#serving = this.#serve();
+  }
+
+  /** Connections that are open. */
+  get connections(): number {
+    return this.#open.size;
+  }
+
+  async #serve(): Promise<void> {
+    for await (const conn of this.#listener) {
+      const handling = this.#handle(conn).finally(() => this.#handling.delete(handling));
+      this.#handling.add(handling);
+    }
+  }
+
+  async #handle(client: Deno.Conn): Promise<void> {
+    if (this.#open.size >= this.#limits.connections) {
+      await writeAll(client, refusal(this.#limits.connections)).catch(() => {});
+      return client.close();
+    }
+    let server: Deno.Conn | undefined;
+    let closed = false;
+    const close = (): void => {
+      if (closed) return;
+      closed = true;
+      clearInterval(timer);
+      this.#open.delete(close);
+      client.close();
+      server?.close();
+    };
+    const counts = { up: 0, down: 0 };
+    // One small buffer of a write may sit in the kernel unread; that is no progress to wait for.
+    const timer = setInterval(() => {
+      if (counts.down === 0 && counts.up < this.#limits.leastBytes) return close();
+      counts.up = counts.down = 0;
+    }, this.#limits.windowMs);
+    this.#open.add(close);
+    try {
+      server = await Deno.connect({ transport: "unix", path: this.#target });
+      if (closed) return server.close();
+      const up = pass(client, server, (bytes) => counts.up += bytes);
+      up.catch(close);
+      await pass(server, client, (bytes) => counts.down += bytes);
+      // Closing on what a client still sends would reset the connection, and it may not have read the
+      // answer yet that told it to stop.
+      await Promise.race([up, pause(LINGER_MS)]);
+    } catch {
+      // Either side is gone: there is nobody to tell.
+    } finally {
+      close();
+    }
+  }
+
+  /** Takes no more connections. */
+  stopListening(): void {
+    try {
+      this.#listener.close();
+    } catch { /* closed already */ }
+  }
+
+  /** Closes every connection and waits until they are. */
+  async close(): Promise<void> {
+    this.stopListening();
+    for (const close of [...this.#open]) close();
+    await this.#serving;
+    await Promise.allSettled(this.#handling);
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => Deno.unrefTimer(Number(setTimeout(resolve, ms))));
+}
+
+async function pass(
+  from: Deno.Conn,
+  to: Deno.Conn,
+  count: (bytes: number) => void,
+): Promise<void> {
+  const buffer = new Uint8Array(CHUNK);
+  let refused = false;
+  while (true) {
+    const size = await from.read(buffer);
+    if (size === null) return refused ? undefined : await to.closeWrite();
+    count(size);
+    if (!refused) await writeAll(to, buffer.subarray(0, size)).catch(() => refused = true);
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * Routes of jobs.
+ * @module
+ */
+import type { Hono } from "hono";
+import { PlasmError } from "../../errors.ts";
+import { FINAL_STATES, type JobRecord, type OutputStream } from "../types.ts";
+import { readJsonBody } from "./body.ts";
+import type { ApiContext } from "./context.ts";
+import { eventStream } from "./event_stream.ts";
+import { jobJson } from "./json.ts";
+import { integerParam, jobParam, listParams, submissionOf } from "./request.ts";
+
+function findJob(context: ApiContext, param: string): JobRecord {
+  const job = context.store.get(jobParam(param));
+  if (job !== undefined) return job;
+  throw new PlasmError("not-found", `Cannot find job: no job ${param}`, {
+    hint: "It may have been deleted, see retention in the configuration",
+  });
+}
+
+function tell(context: ApiContext, job: JobRecord): ReturnType<typeof jobJson> {
+  return jobJson(job, context.jobs.position(job));
+}
+
+function listJobs(context: ApiContext, url: URL): Response {
+  const { before, ...filter } = listParams(url);
+  const cursor = before === undefined ? undefined : findJob(context, before).seq;
+  const jobs = context.store.list({ ...filter, before: cursor });
+  return Response.json({
+    jobs: jobs.map((job) => tell(context, job)),
+    next: jobs.length === filter.limit ? jobs.at(-1)?.id ?? null : null,
+  });
+}
+
+function openEvents(context: ApiContext, job: JobRecord, request: Request): Response {
+  const url = new URL(request.url);
+  const max = Number.MAX_SAFE_INTEGER;
+  const lastId = request.headers.get("last-event-id");
+  const resumed = lastId !== null && /^\d{1,15}$/.test(lastId) ? Number(lastId) : 0;
+  const after = integerParam(url, "after", { fallback: resumed, max });
+  const follow = url.searchParams.get("follow") !== "false";
+  const format = request.headers.get("accept")?.includes("text/event-stream") ? "sse" : "ndjson";
+  const { max_streams } = context.config().api;
+  if (context.streams.count >= max_streams) {
+    throw new PlasmError("busy", `Cannot open events: ${max_streams} streams are open`, {
+      retryAfterMs: 1000,
+      details: { allowed: max_streams },
+    });
+  }
+  context.streams.count++;
+  const body = eventStream(job, {
+    store: context.store,
+    jobs: context.jobs,
+    after,
+    follow,
+    format,
+    signal: context.stopping,
+    onEnd: () => context.streams.count--,
+  });
+  return new Response(body, {
+    headers: {
+      "content-type": format === "sse" ? "text/event-stream" : "application/x-ndjson",
+      "cache-control": "no-store",
+    },
+  });
+}
+
+function output(context: ApiContext, job: JobRecord, stream: OutputStream, url: URL): Response {
+  const offset = integerParam(url, "offset", { fallback: 0, max: Number.MAX_SAFE_INTEGER });
+  const chunks = context.store.readOutput(job, stream, offset);
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await chunks.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel: () => void chunks.return(),
+  }, { highWaterMark: 0 });
+  return new Response(body, {
+    headers: {
+      "content-type": "application/octet-stream",
+      // Output is a stranger's: a browser must not take it for a page.
+      "x-content-type-options": "nosniff",
+    },
+  });
+}
+
+function receipt(job: JobRecord): Response {
+  if (job.receipt !== null) return Response.json(job.receipt);
+  if (FINAL_STATES.includes(job.state)) {
+    throw new PlasmError("not-found", `Cannot give receipt: the job ${job.state} without one`);
+  }
+  throw new PlasmError("conflict", `Cannot give receipt: the job is ${job.state}`, {
+    retryable: true,
+    retryAfterMs: 1000,
+  });
+}
+
+/** Adds the routes of jobs. */
+export function addJobRoutes(app: Hono, context: ApiContext): void {
+  app.post("/v1/jobs", async ({ req }) => {
+    const { request_bytes, idle_timeout_seconds } = context.config().api;
+    const body = await readJsonBody(req.raw, {
+      maxBytes: request_bytes,
+      idleMs: idle_timeout_seconds * 1000,
+    });
+    const job = await context.jobs.submit(submissionOf(body));
+    return Response.json(tell(context, context.store.get(job.id) ?? job), {
+      status: 201,
+      headers: { location: `/v1/jobs/${job.id}` },
+    });
+  });
+  app.get("/v1/jobs", ({ req }) => listJobs(context, new URL(req.url)));
+  app.get("/v1/jobs/:id", ({ req }) => {
+    const job = findJob(context, req.param("id"));
+    return Response.json({ ...tell(context, job), manifest: job.manifest });
+  });
+  app.delete("/v1/jobs/:id", async ({ req }) => {
+    const { id } = findJob(context, req.param("id"));
+    return Response.json(tell(context, await context.jobs.cancel(id)));
+  });
+  app.get("/v1/jobs/:id/events", ({ req }) => {
+    return openEvents(context, findJob(context, req.param("id")), req.raw);
+  });
+  for (const stream of ["stdout", "stderr"] as const) {
+    app.get(`/v1/jobs/:id/${stream}`, ({ req }) => {
+      return output(context, findJob(context, req.param("id")), stream, new URL(req.url));
+    });
+  }
+  app.get("/v1/jobs/:id/receipt", ({ req }) => receipt(findJob(context, req.param("id"))));
+}

@@ -1,0 +1,110 @@
+/**
+ * What clients send, checked.
+ * @module
+ */
+import { PlasmError } from "../../errors.ts";
+import { isHash } from "../../job/hash.ts";
+import { isJobId } from "../../job/job_id.ts";
+import { createManifest } from "../../job/manifest.ts";
+import type { Submission } from "../accept.ts";
+import { FINAL_STATES, type JobState } from "../types.ts";
+
+const STATES: readonly string[] = ["queued", "running", ...FINAL_STATES];
+
+/** Most jobs in one page of a list. */
+const MAX_PAGE = 1000;
+
+function usage(message: string): PlasmError {
+  return new PlasmError("usage", `Cannot read request: ${message}`);
+}
+
+/** A hash in a path. */
+export function hashParam(text: string): string {
+  if (isHash(text)) return text;
+  throw usage(`"${text}" is not sha256: and 64 hex digits`);
+}
+
+/** A job id in a path; what is none cannot name a job. */
+export function jobParam(text: string): string {
+  if (isJobId(text)) return text;
+  throw new PlasmError("not-found", `Cannot find job: no job ${text}`);
+}
+
+/** A whole number in a query. */
+export function integerParam(
+  url: URL,
+  name: string,
+  bounds: { fallback: number; max: number },
+): number {
+  const text = url.searchParams.get(name);
+  if (text === null) return bounds.fallback;
+  const value = Number(text);
+  if (!/^\d{1,16}$/.test(text) || value > bounds.max) {
+    throw usage(`${name} is "${text}", must be an integer from 0 to ${bounds.max}`);
+  }
+  return value;
+}
+
+/** Filter and page of a list of jobs; `before` is a job id. */
+export function listParams(
+  url: URL,
+): { state?: JobState; submitter?: string; limit: number; before?: string } {
+  const state = url.searchParams.get("state");
+  const submitter = url.searchParams.get("submitter");
+  const before = url.searchParams.get("before");
+  if (state !== null && !STATES.includes(state)) {
+    throw usage(`state is "${state}", must be one of ${STATES.join(", ")}`);
+  }
+  const limit = integerParam(url, "limit", { fallback: 100, max: MAX_PAGE });
+  if (limit === 0) throw usage(`limit is 0, must be from 1 to ${MAX_PAGE}`);
+  return {
+    ...(state === null ? {} : { state: state as JobState }),
+    ...(submitter === null ? {} : { submitter }),
+    limit,
+    ...(before === null ? {} : { before: jobParam(before) }),
+  };
+}
+
+const FIELDS: readonly string[] = ["manifest", "nonce", "stdin", "submitter"];
+
+/**
+ * A submission over the local API. What the manifest leaves out has its default.
+ *
+ * @throws {PlasmError} `usage`, `bad-manifest`
+ */
+export function submissionOf(body: unknown): Submission {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    throw usage("the body is not an object");
+  }
+  const record = body as Record<string, unknown>;
+  for (const name of Object.keys(record)) {
+    if (!FIELDS.includes(name)) throw usage(`unknown field "${name}", known are ${FIELDS}`);
+  }
+  const { manifest, nonce, stdin, submitter } = record;
+  if (typeof manifest !== "object" || manifest === null || Array.isArray(manifest)) {
+    throw usage("manifest is missing or not an object");
+  }
+  if (nonce !== undefined && !(typeof nonce === "string" && /^[0-9a-f]{64}$/.test(nonce))) {
+    throw usage("nonce must be 64 lowercase hex digits");
+  }
+  if (
+    submitter !== undefined &&
+    !(typeof submitter === "string" && /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(submitter))
+  ) {
+    throw usage("submitter must be up to 64 letters, digits, dots, dashes or underscores");
+  }
+  return {
+    submitter: submitter === undefined ? "local" : `local:${submitter}`,
+    // The schema refuses whatever does not belong there.
+    manifest: createManifest(manifest as Parameters<typeof createManifest>[0]),
+    ...(nonce === undefined ? {} : { nonce: nonce as string }),
+    ...(stdin === undefined ? {} : { stdin: decodeBase64(stdin) }),
+  };
+}
+
+function decodeBase64(text: unknown): Uint8Array {
+  try {
+    if (typeof text === "string") return Uint8Array.fromBase64(text);
+  } catch { /* told below */ }
+  throw usage("stdin is not base64");
+}

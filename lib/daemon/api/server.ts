@@ -1,0 +1,134 @@
+/**
+ * Serves the API on the unix socket and, when configured, on loopback TCP.
+ * @module
+ */
+import type { Logger } from "@logtape/logtape";
+import type { Config } from "../../config/mod.ts";
+import { PlasmError } from "../../errors.ts";
+import { type ApiHandler, createApi } from "./app.ts";
+import type { ApiContext } from "./context.ts";
+import { Gate, type GateLimits } from "./gate.ts";
+import { checkSocketPath, listenOnSocket } from "./socket.ts";
+import { loadOrCreateToken } from "./token.ts";
+
+/** Options of {@linkcode ApiServer.start}. */
+export interface ServerOptions {
+  /** Where clients find the API. */
+  socket: string;
+  /** The state directory, in which the inner sockets lie. */
+  stateDir: string;
+  config: Config;
+  log: Logger;
+  /** @default {the gate's own} */
+  gate?: GateLimits | undefined;
+}
+
+/** How long answers under way may take when the server stops, in milliseconds. */
+const CLOSE_MS = 1000;
+
+interface Door {
+  gate: Gate;
+  http: Deno.HttpServer;
+  abort: AbortController;
+  remove: () => void;
+}
+
+function startDoor(
+  listener: Deno.Listener,
+  handler: ApiHandler,
+  options: { inner: string; gate: GateLimits | undefined; remove?: () => void },
+): Door {
+  const { inner, gate, remove = () => {} } = options;
+  const abort = new AbortController();
+  // Nobody else may reach the inner socket: its directory is private.
+  const http = Deno.serve({ path: inner, signal: abort.signal, onListen: () => {} }, handler);
+  return { gate: new Gate(listener, inner, gate), http, abort, remove };
+}
+
+function parseListen(listen: string): { hostname: string; port: number } {
+  const at = listen.lastIndexOf(":");
+  const port = Number(listen.slice(at + 1));
+  if (port > 65535) {
+    throw new PlasmError("bad-config", `Cannot listen on ${listen}: ports end at 65535`);
+  }
+  return { hostname: listen.slice(0, at).replace(/^\[|\]$/g, ""), port };
+}
+
+/** The running API. */
+export class ApiServer {
+  readonly #doors: Door[];
+  /** Path of the unix socket. */
+  readonly socket: string;
+  /** Where the API listens on TCP, if it does. */
+  readonly tcp: { hostname: string; port: number; token: string } | undefined;
+
+  private constructor(doors: Door[], socket: string, tcp: ApiServer["tcp"]) {
+    this.#doors = doors;
+    this.socket = socket;
+    this.tcp = tcp;
+  }
+
+  /**
+   * Starts the API.
+   *
+   * @throws {PlasmError} `busy`, `state`, `bad-config`
+   */
+  static async start(context: ApiContext, options: ServerOptions): Promise<ApiServer> {
+    const { socket, stateDir, config, log, gate } = options;
+    const dir = `${stateDir}/run`;
+    checkSocketPath(`${dir}/unix.sock`);
+    await Deno.remove(dir, { recursive: true }).catch(() => {}); // left by one that was killed
+    await Deno.mkdir(dir, { recursive: true, mode: 0o700 });
+    const doors: Door[] = [];
+    let tcp: ApiServer["tcp"];
+    try {
+      const { listen } = config.api.tcp;
+      if (listen !== null) {
+        const tokenFile = config.api.tcp.token_file ?? `${stateDir}/api.token`;
+        const token = await loadOrCreateToken(tokenFile);
+        const { hostname, port: asked } = parseListen(listen);
+        const listener = Deno.listen({ hostname, port: asked });
+        const { port } = listener.addr;
+        const handler = createApi(context, {
+          log,
+          guard: () => ({
+            token,
+            port,
+            allowedOrigins: context.config().api.tcp.allowed_origins,
+          }),
+        });
+        doors.push(startDoor(listener, handler, { inner: `${dir}/tcp.sock`, gate }));
+        tcp = { hostname, port, token };
+      }
+      const { listener, remove } = await listenOnSocket(socket);
+      const inner = `${dir}/unix.sock`;
+      doors.push(startDoor(listener, createApi(context, { log }), { inner, gate, remove }));
+      return new ApiServer(doors, socket, tcp);
+    } catch (error) {
+      await Promise.all(doors.map(closeDoor));
+      if (error instanceof PlasmError) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new PlasmError("state", `Cannot listen: ${reason}`, { cause: error });
+    }
+  }
+
+  /** Connections that are open. */
+  get connections(): number {
+    return this.#doors.reduce((sum, { gate }) => sum + gate.connections, 0);
+  }
+
+  /** Takes no more connections, lets answers under way end for a moment, and closes. */
+  async close(): Promise<void> {
+    await Promise.all(this.#doors.map(closeDoor));
+  }
+}
+
+async function closeDoor({ gate, http, abort, remove }: Door): Promise<void> {
+  remove();
+  gate.stopListening();
+  const timer = setTimeout(() => abort.abort(), CLOSE_MS);
+  await http.shutdown();
+  clearTimeout(timer);
+  await gate.close();
+  await http.finished;
+}

@@ -1,0 +1,31 @@
+/**
+ * The bearer token of the API on TCP.
+ * @module
+ */
+import { PlasmError } from "../../errors.ts";
+import { toHex } from "../../job/hex.ts";
+import { readPrivateFile, writePrivateFile } from "../../private_file.ts";
+
+/**
+ * Reads the token, creating the file (mode 0600) when it is missing.
+ *
+ * @throws {PlasmError} `bad-config` when the file is not private or no token; `state`
+ */
+export async function loadOrCreateToken(path: string): Promise<string> {
+  try {
+    const fresh = toHex(crypto.getRandomValues(new Uint8Array(32)));
+    if (await readPrivateFile(path) === undefined) await writePrivateFile(path, `${fresh}\n`);
+    const token = (await readPrivateFile(path))?.trim() ?? "";
+    if (/^[\x21-\x7e]{16,}$/.test(token)) return token;
+  } catch (error) {
+    const fault = PlasmError.from(error);
+    if (fault.code === "state") throw fault;
+    throw new PlasmError("bad-config", `Cannot use token file ${path}: ${fault.message}`, {
+      hint: `Run chmod 600 ${path}`,
+      cause: error,
+    });
+  }
+  throw new PlasmError("bad-config", `Cannot use token file ${path}: fewer than 16 characters`, {
+    hint: "Delete it to get a new one",
+  });
+}

@@ -1,0 +1,226 @@
+/**
+ * The daemon: puts store, jobs, executors, API and network together, in an order in which each can
+ * rely on what came before, and takes them apart in the other.
+ * @module
+ */
+import type { Logger } from "@logtape/logtape";
+import { type Config, planReload, type ReloadPlan } from "../config/mod.ts";
+import { PlasmError } from "../errors.ts";
+import { type Identity, loadOrCreateIdentity } from "../identity.ts";
+import { configureLogging, getLog } from "../log.ts";
+import { listenPath, stateDir as defaultStateDir } from "../paths.ts";
+import { ExecutorPool } from "../sandbox/pool.ts";
+import { streamJob } from "../sandbox/run_job.ts";
+import { VERSION } from "../version.ts";
+import type { ApiContext } from "./api/context.ts";
+import type { GateLimits } from "./api/gate.ts";
+import { ApiServer } from "./api/server.ts";
+import { Jobs } from "./jobs.ts";
+import { metricsText } from "./metrics.ts";
+import type { DaemonNetwork } from "./network.ts";
+import type { RunJob } from "./runner.ts";
+import { stateError } from "./store/faults.ts";
+import { applyRetention } from "./store/retention.ts";
+import { lockStateDir } from "./store/state_lock.ts";
+import { JobStore } from "./store/store.ts";
+
+/** How often ended jobs are looked through, in milliseconds. */
+const RETENTION_MS = 60_000;
+
+/** What a network is given to run jobs with. */
+export interface NetworkContext {
+  config: Config;
+  identity: Identity;
+  jobs: Jobs;
+  store: JobStore;
+  signal: AbortSignal;
+}
+
+/** Options of {@linkcode startDaemon}. */
+export interface StartDaemonOptions {
+  /** Gives up starting. @default {never} */
+  signal?: AbortSignal | undefined;
+  /** Joins a network; called when the node can run jobs. @default {no network} */
+  network?: ((context: NetworkContext) => Promise<DaemonNetwork>) | undefined;
+  /** Runs jobs in place of the sandbox, for tests. @default {the sandbox, with a pool of executors} */
+  run?: RunJob | undefined;
+  /** Bounds of connections to the API. @default {the gate's own} */
+  gate?: GateLimits | undefined;
+  /** Looks up an environment variable. @default {Deno.env.get} */
+  env?: ((name: string) => string | undefined) | undefined;
+}
+
+/** Options of {@linkcode Daemon.close}. */
+export interface CloseOptions {
+  /** How long running jobs may go on, in milliseconds. @default {shutdown.grace_seconds} */
+  graceMs?: number | undefined;
+  /** Ends the grace at once. @default {never} */
+  signal?: AbortSignal | undefined;
+}
+
+/** A running daemon. */
+export interface Daemon extends AsyncDisposable {
+  /** The node's key. */
+  readonly identity: Identity;
+  /** Path of the API's socket. */
+  readonly socket: string;
+  /** Where the API listens on TCP, if it does. */
+  readonly tcp: { hostname: string; port: number; token: string } | undefined;
+  /** Where everything is kept. */
+  readonly stateDir: string;
+  /** Applies what can be changed while it runs, and says what cannot. */
+  reload(next: Config): ReloadPlan;
+  /** Stops: no new jobs, running ones get the grace, then all is closed. */
+  close(options?: CloseOptions): Promise<void>;
+}
+
+function makeStateDir(path: string): void {
+  try {
+    Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw stateError(`use state directory ${path}`, error);
+  }
+}
+
+function maxMemoryBytes({ jobs }: Config): number {
+  return (jobs.ceilings.memory_mb * 2 ** 20) + jobs.ceilings.fs_bytes;
+}
+
+/**
+ * Starts a daemon. When this resolves it answers on its socket and has taken up what an earlier
+ * process left.
+ *
+ * @throws {PlasmError} `busy` when another daemon runs on the state directory or the socket; `state`,
+ * `bad-identity`, `bad-config`
+ */
+export async function startDaemon(
+  config: Config,
+  options: StartDaemonOptions = {},
+): Promise<Daemon> {
+  const env = options.env ?? ((name: string) => Deno.env.get(name));
+  const stateDir = config.state_dir ?? defaultStateDir(env);
+  const socket = config.socket ?? listenPath(env);
+  const stack = new AsyncDisposableStack();
+  const stopping = new AbortController();
+  let current = config;
+  try {
+    options.signal?.throwIfAborted();
+    makeStateDir(stateDir);
+    stack.use(lockStateDir(stateDir));
+    const identity = await loadOrCreateIdentity(stateDir);
+    const log = getLog("daemon").with({ node_id: identity.peerId });
+    const store = stack.use(new JobStore(stateDir, { cacheBytes: config.cache.max_bytes }));
+    store.removeStrays();
+
+    const pool = options.run === undefined
+      ? stack.use(
+        new ExecutorPool({
+          warm: config.jobs.warm_executors,
+          maxIdle: config.jobs.executor_sharing === "never" ? 0 : config.jobs.warm_executors + 1,
+          maxMemoryBytes: maxMemoryBytes(config),
+        }),
+      )
+      : undefined;
+    const run = options.run ?? streamJob;
+    const jobs = new Jobs({ store, config, signer: identity, run, executors: pool, log });
+    const closeJobs = (close: CloseOptions): Promise<void> =>
+      jobs.close({
+        graceMs: close.graceMs ?? current.shutdown.grace_seconds * 1000,
+        signal: close.signal,
+      });
+    let closing: CloseOptions = { graceMs: 0 };
+    stack.defer(() => closeJobs(closing));
+
+    const network = await options.network?.({
+      config,
+      identity,
+      jobs,
+      store,
+      signal: stopping.signal,
+    });
+    if (network !== undefined) stack.use(network);
+
+    const streams = { count: 0 };
+    const serving: { server?: ApiServer } = {};
+    const metrics = (): string =>
+      metricsText({
+        store,
+        jobs,
+        executors: pool?.stats,
+        streams: streams.count,
+        connections: serving.server?.connections ?? 0,
+      });
+    const context: ApiContext = {
+      store,
+      jobs,
+      identity,
+      config: () => current,
+      metrics,
+      network,
+      streams,
+      stopping: stopping.signal,
+    };
+    const server = serving.server = await ApiServer.start(context, {
+      socket,
+      stateDir,
+      config,
+      log,
+      gate: options.gate,
+    });
+    stack.defer(() => server.close());
+    stack.defer(startRetention(store, () => current, log));
+    options.signal?.throwIfAborted();
+    const recovered = await jobs.recover();
+    log.info("daemon-started", { version: VERSION, socket, state_dir: stateDir, ...recovered });
+
+    const close = async (how: CloseOptions = {}): Promise<void> => {
+      if (stack.disposed) return;
+      closing = how;
+      log.info("daemon-stopping", { running: jobs.load.running, queued: jobs.load.waiting });
+      // Clients see their jobs end before the socket goes.
+      await closeJobs(how);
+      stopping.abort();
+      await stack.disposeAsync();
+      log.info("daemon-stopped");
+    };
+    return {
+      identity,
+      socket,
+      stateDir,
+      tcp: server.tcp,
+      reload: (next) => {
+        const plan = planReload(current, next);
+        current = plan.config;
+        jobs.reload(current);
+        store.blobs.setMaxBytes(current.cache.max_bytes);
+        if (plan.applied.some((key) => key.startsWith("log."))) configureLogging(current.log);
+        log.info("config-reloaded", { applied: plan.applied, needs_restart: plan.ignored });
+        return plan;
+      },
+      close,
+      [Symbol.asyncDispose]: () => close({ graceMs: 0 }),
+    };
+  } catch (error) {
+    stopping.abort();
+    await stack.disposeAsync();
+    throw PlasmError.from(error);
+  }
+}
+
+function startRetention(store: JobStore, config: () => Config, log: Logger): () => Promise<void> {
+  let sweeping: Promise<void> = Promise.resolve();
+  const sweep = async (): Promise<void> => {
+    try {
+      const deleted = await applyRetention(store, config().retention);
+      if (deleted > 0) log.info("jobs-deleted", { deleted });
+    } catch (error) {
+      log.error("retention-failed", { error });
+    }
+  };
+  sweeping = sweep();
+  const timer = setInterval(() => sweeping = sweeping.then(sweep), RETENTION_MS);
+  return async () => {
+    clearInterval(timer);
+    await sweeping;
+  };
+}

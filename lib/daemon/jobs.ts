@@ -1,0 +1,284 @@
+/**
+ * Jobs from admission to their end: the one way that local and remote jobs take.
+ * @module
+ */
+import type { Logger } from "@logtape/logtape";
+import type { Config } from "../config/mod.ts";
+import { PlasmError } from "../errors.ts";
+import type { Signer } from "../job/signature.ts";
+import { acceptJob, type Submission } from "./accept.ts";
+import { type Capacity, checkRoom } from "./admission.ts";
+import { Histogram } from "./histogram.ts";
+import { Pace } from "./pace.ts";
+import { JobQueue, type Ticket } from "./queue.ts";
+import {
+  type ExecutorSource,
+  finishCancelled,
+  interruptJob,
+  type RunJob,
+  runJob,
+  type StopReason,
+} from "./runner.ts";
+import type { JobStore } from "./store/store.ts";
+import { FINAL_STATES, type JobRecord } from "./types.ts";
+
+/** Options of {@linkcode Jobs}. */
+export interface JobsOptions {
+  store: JobStore;
+  config: Config;
+  signer: Signer;
+  run: RunJob;
+  executors?: ExecutorSource | undefined;
+  log: Logger;
+}
+
+interface Active {
+  ticket: Ticket;
+  controller: AbortController;
+  over: PromiseWithResolvers<void>;
+}
+
+/** Admission, queue and runs of a node. */
+export class Jobs {
+  /** Seconds from acceptance to end of finished jobs. */
+  readonly latency: Histogram = new Histogram();
+  readonly #options: JobsOptions;
+  readonly #queue: JobQueue;
+  readonly #active = new Map<string, Active>();
+  readonly #pace = new Pace();
+  #config: Config;
+  #closing: "open" | "draining" | "closed" = "open";
+  #reserved = 0;
+
+  constructor(options: JobsOptions) {
+    this.#options = options;
+    this.#config = options.config;
+    this.#queue = new JobQueue(this.#queueLimits());
+  }
+
+  #queueLimits(): { concurrency: number; memoryMb: number } {
+    const { concurrency, memory_budget_mb } = this.#config.jobs;
+    return {
+      concurrency: concurrency === 0 ? navigator.hardwareConcurrency : concurrency,
+      memoryMb: memory_budget_mb,
+    };
+  }
+
+  /** What waits and runs, for metrics and rejections. */
+  get load(): { waiting: number; running: number; runningMemoryMb: number; concurrency: number } {
+    const { waiting, running, runningMemoryMb } = this.#queue;
+    return { waiting, running, runningMemoryMb, concurrency: this.#queueLimits().concurrency };
+  }
+
+  /** Whether jobs are taken. */
+  get accepting(): boolean {
+    return this.#closing === "open";
+  }
+
+  /** Jobs of one submitter that wait or run. */
+  countOf(submitter: string): number {
+    return this.#queue.countOf(submitter);
+  }
+
+  /** Applies a changed configuration. */
+  reload(config: Config): void {
+    this.#config = config;
+    this.#queue.setLimits(this.#queueLimits());
+    this.#pump();
+  }
+
+  #capacity(): Capacity {
+    const { waiting, runningMemoryMb } = this.#queue;
+    const { concurrency } = this.#queueLimits();
+    return {
+      config: this.#config.jobs,
+      waiting: waiting + this.#reserved,
+      runningMemoryMb,
+      retryAfterMs: this.#pace.retryAfterMs(waiting, concurrency),
+    };
+  }
+
+  /**
+   * Takes a job, or says why not. Once this resolves the job is on the disk and no crash loses it.
+   *
+   * @throws {PlasmError} `over-limit`, `policy`, `not-found`, `bad-input`, `queue-full`, `busy`, `state`
+   */
+  async submit(submission: Submission): Promise<JobRecord> {
+    if (!this.accepting) {
+      throw new PlasmError("busy", "Cannot accept job: the node is stopping", {
+        retryAfterMs: 5000,
+      });
+    }
+    const { manifest, submitter } = submission;
+    checkRoom(manifest, this.#capacity());
+    // Many may ask in the same turn: a place is theirs from here on.
+    this.#reserved++;
+    try {
+      const record = await acceptJob(submission, {
+        store: this.#options.store,
+        capacity: this.#capacity(),
+        position: this.#queue.waiting,
+      });
+      const { id, priority, createdAt } = record;
+      const memoryMb = manifest.resources.memory_mb;
+      this.#enqueue({ id, submitter, priority, memoryMb, createdAt });
+      this.#options.log.debug("job-accepted", { job_id: id, submitter });
+      return record;
+    } finally {
+      this.#reserved--;
+      this.#pump();
+    }
+  }
+
+  #enqueue(ticket: Ticket): void {
+    this.#active.set(ticket.id, {
+      ticket,
+      controller: new AbortController(),
+      over: Promise.withResolvers(),
+    });
+    this.#queue.push(ticket);
+  }
+
+  #pump(): void {
+    while (this.#closing === "open") {
+      const ticket = this.#queue.next();
+      if (ticket === undefined) return;
+      void this.#run(ticket);
+    }
+  }
+
+  async #run(ticket: Ticket): Promise<void> {
+    const { store, log, signer, run, executors } = this.#options;
+    const active = this.#active.get(ticket.id);
+    const job = store.get(ticket.id);
+    if (active === undefined || job === undefined) return this.#queue.release(ticket);
+    const startedAt = Date.now();
+    const sharing = (): boolean => this.#config.jobs.executor_sharing === "submitter";
+    const options = {
+      store,
+      log,
+      signer,
+      run,
+      executors,
+      sharing,
+      signal: active.controller.signal,
+    };
+    let next: "queued" | "over" = "over";
+    try {
+      next = await runJob(job, options);
+      this.#pace.add(Date.now() - startedAt);
+    } catch (error) {
+      log.error("job-result-lost", { job_id: ticket.id, error: PlasmError.from(error) });
+    }
+    this.#queue.release(ticket);
+    if (next === "queued" && this.#closing === "open") {
+      this.#active.delete(ticket.id);
+      this.#enqueue(ticket);
+    } else {
+      this.#active.delete(ticket.id);
+      if (next === "over") this.#noteEnd(ticket);
+    }
+    active.over.resolve();
+    this.#pump();
+  }
+
+  #noteEnd(ticket: Ticket): void {
+    const job = this.#options.store.get(ticket.id);
+    if (job === undefined) return;
+    const latencyMs = (job.finishedAt ?? Date.now()) - ticket.createdAt;
+    this.latency.add(latencyMs / 1000);
+    this.#options.log.info("job-ended", {
+      job_id: job.id,
+      submitter: job.submitter,
+      state: job.state,
+      status: job.status ?? undefined,
+      exit_code: job.exitCode ?? undefined,
+      latency_ms: latencyMs,
+      error_code: job.error?.code,
+    });
+  }
+
+  /** How many jobs start before a waiting one. */
+  position(job: JobRecord): number | undefined {
+    const active = this.#active.get(job.id);
+    return active === undefined ? undefined : this.#queue.position(active.ticket);
+  }
+
+  /**
+   * Cancels a job, whatever it is doing, and waits until it is over. A job that is over stays as it is.
+   *
+   * @throws {PlasmError} `not-found`, `state`
+   */
+  async cancel(id: string): Promise<JobRecord> {
+    const { store, signer } = this.#options;
+    const active = this.#active.get(id);
+    const job = store.get(id);
+    if (job === undefined) throw new PlasmError("not-found", `Cannot cancel job: no job ${id}`);
+    if (active === undefined) {
+      if (FINAL_STATES.includes(job.state)) return job;
+      throw new PlasmError("busy", `Cannot cancel job: ${id} is being accepted`, {
+        retryAfterMs: 100,
+      });
+    }
+    if (this.#queue.remove(active.ticket)) {
+      try {
+        await finishCancelled(job, { store, signer });
+      } catch (error) {
+        this.#queue.push(active.ticket);
+        throw error;
+      }
+      this.#active.delete(id);
+      this.#noteEnd(active.ticket);
+      active.over.resolve();
+    } else {
+      active.controller.abort("cancel" satisfies StopReason);
+      await active.over.promise;
+    }
+    return store.get(id) ?? job;
+  }
+
+  /**
+   * Takes up what an earlier process left: waiting jobs wait again; running ones run again if their
+   * manifest allows, else they are over.
+   *
+   * @throws {PlasmError} `state`
+   */
+  async recover(): Promise<{ queued: number; rerun: number; interrupted: number }> {
+    const counts = { queued: 0, rerun: 0, interrupted: 0 };
+    for (const job of this.#options.store.unfinished()) {
+      if (job.state === "running") {
+        const next = await interruptJob(this.#options.store, job);
+        counts[next === "queued" ? "rerun" : "interrupted"]++;
+        if (next === "over") continue;
+      } else counts.queued++;
+      const { id, submitter, priority, createdAt } = job;
+      const memoryMb = job.manifest.resources.memory_mb;
+      this.#enqueue({ id, submitter, priority, memoryMb, createdAt });
+    }
+    this.#pump();
+    return counts;
+  }
+
+  /**
+   * Takes and starts no more jobs, waits for those that run, and stops what still runs after the grace
+   * or when the signal aborts. Waiting jobs stay in the store.
+   */
+  async close(options: { graceMs: number; signal?: AbortSignal | undefined }): Promise<void> {
+    if (this.#closing === "closed") return;
+    this.#closing = "draining";
+    const running = [...this.#active.values()].filter(({ ticket }) =>
+      this.#queue.position(ticket) === undefined
+    );
+    const all = Promise.all(running.map(({ over }) => over.promise)).then(() => {});
+    const stop = (): void => {
+      for (const { controller } of running) controller.abort("shutdown" satisfies StopReason);
+    };
+    const timer = setTimeout(stop, options.graceMs);
+    options.signal?.addEventListener("abort", stop);
+    if (options.signal?.aborted) stop();
+    await all;
+    clearTimeout(timer);
+    options.signal?.removeEventListener("abort", stop);
+    this.#closing = "closed";
+  }
+}

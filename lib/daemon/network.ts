@@ -1,0 +1,19 @@
+/**
+ * What the daemon asks of a network; the part that knows libp2p plugs in here.
+ * @module
+ */
+import type { JsonValue } from "../errors.ts";
+
+/** A network that the node has joined. */
+export interface DaemonNetwork extends AsyncDisposable {
+  /** Peers that the node is connected to, for `GET /v1/peers`. */
+  peers(): JsonValue[];
+  /**
+   * Finds nodes that run jobs, for `POST /v1/discover`.
+   *
+   * @throws {PlasmError} `usage`, `no-peer`, `peer-timeout`
+   */
+  discover(query: unknown, options: { signal: AbortSignal }): Promise<JsonValue[]>;
+  /** What `GET /v1/node` tells: listen addresses, reachability. */
+  status(): Record<string, JsonValue>;
+}

@@ -1,0 +1,121 @@
+/**
+ * Gathers a job's output into few rows of the store: one write for each of a guest's would let it fill the
+ * disk with rows and the daemon with commits.
+ * @module
+ */
+import type { OutputChunk } from "./store/store.ts";
+import type { OutputStream } from "./types.ts";
+
+/** Output that is saved at once, in bytes. */
+const FLUSH_BYTES = 64 * 1024;
+
+/** Longest time output waits, in milliseconds: short enough to look live. */
+const FLUSH_MS = 25;
+
+/** The same for a job that has written often: nobody reads so many lines as they come. */
+const SLOW_FLUSH_MS = 250;
+
+/** Flushes after which a job counts as one that writes often. */
+const FAST_FLUSHES = 400;
+
+/** Changes between stdout and stderr whose order is kept within one flush. */
+const MAX_RUNS = 4;
+
+interface Run {
+  stream: OutputStream;
+  offset: number;
+  parts: Uint8Array[];
+  bytes: number;
+}
+
+function join({ parts, bytes }: Run): Uint8Array {
+  const whole = new Uint8Array(bytes);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** Takes output as it comes and saves it in pieces. */
+export class OutputWriter {
+  readonly #save: (chunks: OutputChunk[]) => Promise<void>;
+  readonly #offsets: Record<OutputStream, number> = { stdout: 0, stderr: 0 };
+  #runs: Run[] = [];
+  #bytes = 0;
+  #flushes = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #tail: Promise<void> = Promise.resolve();
+  #fault: unknown;
+
+  constructor(save: (chunks: OutputChunk[]) => Promise<void>) {
+    this.#save = save;
+  }
+
+  /**
+   * Takes a piece of output; resolves when more may come, so that a job that writes faster than the
+   * disk is held back.
+   *
+   * @throws {PlasmError} `state` when this or earlier output could not be saved
+   */
+  async push(stream: OutputStream, data: Uint8Array): Promise<void> {
+    if (this.#fault !== undefined) throw this.#fault;
+    const last = this.#runs.at(-1);
+    const run = last?.stream === stream || this.#runs.length < MAX_RUNS
+      ? last?.stream === stream ? last : undefined
+      : this.#runs.findLast((earlier) => earlier.stream === stream);
+    const copy = data.slice();
+    if (run === undefined) {
+      this.#runs.push({
+        stream,
+        offset: this.#offsets[stream],
+        parts: [copy],
+        bytes: copy.length,
+      });
+    } else {
+      run.parts.push(copy);
+      run.bytes += copy.length;
+    }
+    this.#offsets[stream] += copy.length;
+    this.#bytes += copy.length;
+    if (this.#bytes >= FLUSH_BYTES) await this.flush();
+    else {
+      this.#timer ??= setTimeout(
+        () => this.flush().catch(() => {}), // kept as #fault for the next call
+        this.#flushes < FAST_FLUSHES ? FLUSH_MS : SLOW_FLUSH_MS,
+      );
+    }
+  }
+
+  /**
+   * Saves what waits.
+   *
+   * @throws {PlasmError} `state` when this or earlier output could not be saved
+   */
+  async flush(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const chunks = this.#runs.map((run) => ({
+      stream: run.stream,
+      offset: run.offset,
+      data: join(run),
+    }));
+    this.#runs = [];
+    this.#bytes = 0;
+    if (chunks.length > 0) {
+      this.#flushes++;
+      this.#tail = this.#tail.then(() => this.#save(chunks)).catch((error) => {
+        this.#fault ??= error;
+      });
+    }
+    await this.#tail;
+    if (this.#fault !== undefined) throw this.#fault;
+  }
+
+  /** Forgets what waits. */
+  discard(): void {
+    clearTimeout(this.#timer);
+    this.#runs = [];
+  }
+}

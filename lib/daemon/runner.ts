@@ -1,0 +1,235 @@
+/**
+ * Runs one job that has its turn: from the stored documents to a stored result. Whatever happens
+ * in between, the job ends in a final state, or in the queue again.
+ * @module
+ */
+import type { Logger } from "@logtape/logtape";
+import { PlasmError } from "../errors.ts";
+import { EMPTY_HASH } from "../job/hash.ts";
+import { signReceipt } from "../job/receipt.ts";
+import type { Signer } from "../job/signature.ts";
+import type { Receipt } from "../job/types.ts";
+import type { Executor } from "../sandbox/executor.ts";
+import { receiptOutcome, type streamJob } from "../sandbox/run_job.ts";
+import { localRuntime } from "../sandbox/runtime.ts";
+import type { SandboxOutcome } from "../sandbox/types.ts";
+import { OutputWriter } from "./output_writer.ts";
+import { type SaveEnd, saveEnd, UnsavedEnd } from "./save_end.ts";
+import type { JobEnd } from "./store/job_table.ts";
+import type { JobStore } from "./store/store.ts";
+import type { JobRecord } from "./types.ts";
+
+/** Runs a job in the sandbox; a test may put another in its place. */
+export type RunJob = typeof streamJob;
+
+/** Where executors come from. */
+export interface ExecutorSource {
+  acquire(options: { signal: AbortSignal; tenant?: string | undefined }): Promise<Executor>;
+  release(executor: Executor): void;
+}
+
+/** What running needs. */
+export interface RunnerOptions {
+  store: JobStore;
+  run: RunJob;
+  /** @default {none: the run starts its own} */
+  executors?: ExecutorSource | undefined;
+  signer: Signer;
+  log: Logger;
+  /** Whether an executor may serve further jobs of the same submitter. */
+  sharing: () => boolean;
+}
+
+/** Why a running job is stopped. */
+export type StopReason = "cancel" | "shutdown";
+
+/**
+ * How often a job is started that may run again. One that brings the node down each time must not do
+ * so for ever.
+ */
+export const MAX_ATTEMPTS = 3;
+
+/** The error of a job whose node stopped while it ran. */
+export function interruptedError(job: JobRecord): PlasmError {
+  return new PlasmError(
+    "interrupted",
+    job.idempotent
+      ? `The node stopped ${MAX_ATTEMPTS} times while the job ran`
+      : "The node stopped while the job ran; it may have run in part",
+    { hint: "Submit it again; a manifest with idempotent: true lets the node do so by itself" },
+  );
+}
+
+/** Marks a job that was running when the node stopped: back to the queue, or over. */
+export async function interruptJob(store: JobStore, job: JobRecord): Promise<"queued" | "over"> {
+  const at = Date.now();
+  if (job.idempotent && job.attempts < MAX_ATTEMPTS) {
+    await store.requeue(job, at);
+    return "queued";
+  }
+  const end: JobEnd = {
+    state: "interrupted",
+    error: interruptedError(job).toJSON(),
+    finishedAt: at,
+  };
+  await store.finish(job, end, { type: "interrupted", at, rerun: false });
+  return "over";
+}
+
+/** Ends a job that was cancelled before anything ran; its receipt says so. */
+export async function finishCancelled(
+  job: JobRecord,
+  options: Pick<RunnerOptions, "store" | "signer">,
+): Promise<void> {
+  const at = Date.now();
+  const outcome: SandboxOutcome = {
+    status: "cancelled",
+    exitCode: null,
+    message: "Cancelled before it started",
+    usage: { wallTimeMs: 0, cpuTimeMs: 0, memoryPeakBytes: 0 },
+    startedAt: at,
+    finishedAt: at,
+  };
+  const receipt = await signReceipt({
+    job_id: job.id,
+    nonce: job.nonce,
+    manifest_hash: job.manifestHash,
+    module_hash: job.moduleHash,
+    stdin_hash: job.stdinHash ?? EMPTY_HASH,
+    stdout_bytes: 0,
+    stdout_hash: EMPTY_HASH,
+    stderr_bytes: 0,
+    stderr_hash: EMPTY_HASH,
+    ...receiptOutcome(outcome),
+    runtime: localRuntime(),
+  }, options.signer);
+  await finish(job, { outcome, receipt }, (...end) => options.store.finish(...end));
+}
+
+async function finish(
+  job: JobRecord,
+  result: { outcome: SandboxOutcome; receipt: Receipt },
+  save: SaveEnd,
+): Promise<void> {
+  const { status, exitCode, message = null, startedAt, finishedAt } = result.outcome;
+  await save(
+    job,
+    {
+      state: "finished",
+      status,
+      exitCode,
+      message,
+      receipt: result.receipt,
+      startedAt,
+      finishedAt,
+    },
+    { type: "finished", at: finishedAt, status, exitCode, message },
+  );
+}
+
+async function fail(job: JobRecord, error: PlasmError, save: SaveEnd): Promise<void> {
+  const at = Date.now();
+  const json = error.toJSON();
+  await save(job, { state: "failed", error: json, finishedAt: at }, {
+    type: "failed",
+    at,
+    error: json,
+  });
+}
+
+async function readInputs(job: JobRecord, store: JobStore): Promise<Record<string, Uint8Array>> {
+  const inputs: Record<string, Uint8Array> = {};
+  for (const [path, hash] of Object.entries(job.manifest.inputs ?? {})) {
+    inputs[path] = hash === EMPTY_HASH ? new Uint8Array() : await store.blobs.read(hash, "input");
+  }
+  return inputs;
+}
+
+/** Runs the job and yields how it ended; its output is in the store by then. */
+async function execute(
+  job: JobRecord,
+  options: RunnerOptions & { signal: AbortSignal },
+): Promise<{ outcome: SandboxOutcome; receipt: Receipt }> {
+  const { store, executors, signal, signer } = options;
+  const module = await store.blobs.read(job.moduleHash, "module");
+  const stdin = job.stdinHash === null || job.stdinHash === EMPTY_HASH
+    ? new Uint8Array()
+    : await store.blobs.read(job.stdinHash, "input");
+  const inputs = await readInputs(job, store);
+  const executor = await executors?.acquire({
+    signal,
+    tenant: options.sharing() ? job.submitter : undefined,
+  });
+  const output = new OutputWriter((chunks) => store.output(job, Date.now(), chunks));
+  try {
+    await store.start(job, Date.now());
+    const events = options.run(module, {
+      manifest: job.manifest,
+      stdin,
+      inputs,
+      ceilings: job.ceilings,
+      signer,
+      nonce: job.nonce,
+      jobId: job.id,
+      signal,
+      executor,
+    });
+    for await (const event of events) {
+      if (event.type === "stdout" || event.type === "stderr") {
+        await output.push(event.type, event.data);
+      } else if (event.type === "finished") {
+        await output.flush();
+        if (event.receipt === undefined) break;
+        return { outcome: event.outcome, receipt: event.receipt };
+      }
+    }
+    throw new PlasmError("internal", "Unexpected fault: a job ended without a receipt");
+  } finally {
+    output.discard();
+    if (executor !== undefined) executors?.release(executor);
+  }
+}
+
+/**
+ * Runs a job to its end, which is in the store when this resolves, or puts it back into the queue.
+ *
+ * @returns whether the job is over or waits again
+ * @throws {PlasmError} `state` when its end could not be saved
+ */
+export async function runJob(
+  job: JobRecord,
+  options: RunnerOptions & { signal: AbortSignal },
+): Promise<"queued" | "over"> {
+  const { store, signal } = options;
+  const reason = (): StopReason | undefined => signal.aborted ? signal.reason : undefined;
+  const save: SaveEnd = (...end) => saveEnd(store, end, options);
+  const current = (): JobRecord => store.get(job.id) ?? job;
+  try {
+    const result = await execute(job, options);
+    // A job that ended by itself has ended, also while the node stops.
+    if (result.outcome.status === "cancelled" && reason() === "shutdown") {
+      return await interruptJob(store, current());
+    }
+    await finish(job, result, save);
+    return "over";
+  } catch (thrown) {
+    if (thrown instanceof UnsavedEnd) throw thrown.cause;
+    const error = PlasmError.from(thrown);
+    const { state, attempts, stdoutBytes, stderrBytes } = current();
+    const started = state === "running";
+    const silent = stdoutBytes + stderrBytes === 0;
+    if (reason() === "shutdown") return started ? await interruptJob(store, current()) : "queued";
+    if (reason() === "cancel" && (!started || (error.code === "interrupted" && silent))) {
+      await finishCancelled(job, options);
+      return "over";
+    }
+    const again = error.code === "executor" && job.idempotent && attempts < MAX_ATTEMPTS;
+    if (again && started) {
+      options.log.warning("job-retried", { job_id: job.id, error });
+      await store.requeue(job, Date.now());
+      return "queued";
+    }
+    await fail(job, error, save);
+    return "over";
+  }
+}

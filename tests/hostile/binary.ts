@@ -29,6 +29,11 @@ export const SECTION = {
 
 /** Joins parts. */
 export function concat(...parts: readonly Bytes[]): Uint8Array<ArrayBuffer> {
+  return join(parts);
+}
+
+/** Joins parts, of which there may be more than a call can have arguments. */
+export function join(parts: readonly Bytes[]): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let offset = 0;
   for (const part of parts) {
@@ -65,7 +70,7 @@ export function name(text: string): Uint8Array<ArrayBuffer> {
 
 /** A vector: the count, then the items. */
 export function vector(items: readonly Bytes[]): Uint8Array<ArrayBuffer> {
-  return concat(leb(items.length), ...items);
+  return concat(leb(items.length), join(items));
 }
 
 /** A section with its id and size. */

@@ -3,6 +3,8 @@
  * @module
  */
 
+import { LruMap } from "./lru_map.ts";
+
 /** Options of {@linkcode RateLimiter}. */
 export interface RateLimiterOptions {
   /** Requests a peer may make at once after a rest. */
@@ -29,26 +31,21 @@ interface Bucket {
 /** Counts what each peer asks for. */
 export class RateLimiter {
   #options: Required<RateLimiterOptions>;
-  #buckets = new Map<string, Bucket>();
+  #buckets: LruMap<string, Bucket>;
 
   constructor(options: RateLimiterOptions) {
     this.#options = { maxPeers: 4096, now: () => performance.now(), ...options };
+    this.#buckets = new LruMap(this.#options.maxPeers);
   }
 
   /** Counts one request; false where the peer is over its limit. */
   take(peer: string): boolean {
-    const { burst, perSecond, maxPeers, now } = this.#options;
+    const { burst, perSecond, now } = this.#options;
     const at = now();
     const last = this.#buckets.get(peer) ?? { tokens: burst, at };
     const tokens = Math.min(burst, last.tokens + (at - last.at) / 1000 * perSecond);
     const isAllowed = tokens >= 1;
-    // Deleting first keeps the map in the order of last use.
-    this.#buckets.delete(peer);
     this.#buckets.set(peer, { tokens: isAllowed ? tokens - 1 : tokens, at });
-    if (this.#buckets.size > maxPeers) {
-      const [oldest] = this.#buckets.keys();
-      this.#buckets.delete(oldest!);
-    }
     return isAllowed;
   }
 

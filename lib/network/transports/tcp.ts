@@ -18,6 +18,7 @@ import { tcpAddress } from "./address.ts";
 import type { AcceptedPipe, BytePipe, PipeServer } from "./byte_pipe.ts";
 import { SocketConnection } from "./connection.ts";
 import { PipeListener } from "./listener.ts";
+import { sleep } from "../wait.ts";
 
 /** Read size: a Noise frame is at most 64 KiB. */
 const READ_BYTES = 64 * 1024;
@@ -149,7 +150,7 @@ async function tcpServer(address: Multiaddr): Promise<PipeServer> {
           socket = await listener.accept();
         } catch {
           // EMFILE and the like pass; without a rest this would spin until they do.
-          if (open) await pause(ACCEPT_REST_MS, rest.signal);
+          if (open) await sleep(ACCEPT_REST_MS, rest.signal);
           continue;
         }
         const accepted = wrap(socket);
@@ -173,17 +174,4 @@ function wrap(socket: Deno.TcpConn): AcceptedPipe | null {
     socket.close();
     return null;
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    if (signal.aborted) done();
-    else signal.addEventListener("abort", done);
-  });
 }

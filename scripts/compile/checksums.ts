@@ -1,0 +1,20 @@
+/**
+ * SHA256SUMS, as sha256sum(1) writes and checks them.
+ * @module
+ */
+
+/** SHA-256 of bytes, in hex. */
+export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+}
+
+/** Writes `SHA256SUMS` into a directory, for the files named by their path in it. */
+export async function writeChecksums(directory: URL, files: readonly string[]): Promise<string> {
+  const lines = await Promise.all(
+    [...files].sort().map(async (name) =>
+      `${await sha256(await Deno.readFile(new URL(name, directory)))}  ${name}\n`
+    ),
+  );
+  await Deno.writeTextFile(new URL("SHA256SUMS", directory), lines.join(""));
+  return lines.join("");
+}

@@ -44,7 +44,12 @@ export type {
   Usage,
 } from "./lib/job/types.ts";
 export type { Signer } from "./lib/job/signature.ts";
-export { type ReceiptExpectations, verifyReceipt } from "./lib/job/verify_receipt.ts";
+export {
+  type Measured,
+  type ReceiptExpectations,
+  type ReceiptWindow,
+  verifyReceipt,
+} from "./lib/job/verify_receipt.ts";
 export { Executor, type ExecutorOptions, type ExecutorRunOptions } from "./lib/sandbox/executor.ts";
 export { hashInputs, type JobInputs } from "./lib/sandbox/job_inputs.ts";
 export { type Ceilings, DEFAULT_CEILINGS } from "./lib/sandbox/limits.ts";

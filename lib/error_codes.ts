@@ -32,9 +32,45 @@ function row(
   return { meaning, fault, exit, http, retryable };
 }
 
+/** A stable, kebab-case error code; {@linkcode ERROR_CODES} says what each means. */
+export type ErrorCode =
+  | "usage"
+  | "bad-manifest"
+  | "bad-module"
+  | "bad-input"
+  | "bad-config"
+  | "not-found"
+  | "conflict"
+  | "method-not-allowed"
+  | "unsupported-media"
+  | "too-large"
+  | "slow-request"
+  | "unauthorized"
+  | "forbidden"
+  | "policy"
+  | "over-limit"
+  | "queue-full"
+  | "busy"
+  | "job-timeout"
+  | "job-trap"
+  | "job-memory"
+  | "job-output"
+  | "interrupted"
+  | "output-closed"
+  | "bad-receipt"
+  | "bad-identity"
+  | "protocol"
+  | "no-daemon"
+  | "no-peer"
+  | "peer-timeout"
+  | "state"
+  | "executor"
+  | "internal";
+
 // Exit statuses follow sysexits.h (65 data, 69 unavailable, 70 software, 73 can't create, 75 try
 // again, 76 protocol, 77 no permission, 78 config) and the shell (124 timeout(1), 128 + signal).
-const TABLE = {
+/** What each code means. */
+export const ERROR_CODES: Readonly<Record<ErrorCode, ErrorCodeInfo>> = {
   "usage": row("The command line or the request is not understood", "caller", 2, 400),
   "bad-manifest": row("The manifest does not follow its schema", "caller", 65, 422),
   "bad-module": row("The module is not a WASI command that can be run", "caller", 65, 422),
@@ -72,15 +108,9 @@ const TABLE = {
   "state": row("The state directory cannot be used", "node", 73, 507),
   "executor": row("The process around the job failed", "node", 70, 500, true),
   "internal": row("plasm has a fault", "node", 70, 500),
-} as const satisfies Record<string, ErrorCodeInfo>;
-
-/** A stable, kebab-case error code. */
-export type ErrorCode = keyof typeof TABLE;
-
-/** What each code means. */
-export const ERROR_CODES: Readonly<Record<ErrorCode, ErrorCodeInfo>> = TABLE;
+};
 
 /** Tells whether a string from outside is one of our codes. */
 export function isErrorCode(value: unknown): value is ErrorCode {
-  return typeof value === "string" && Object.hasOwn(TABLE, value);
+  return typeof value === "string" && Object.hasOwn(ERROR_CODES, value);
 }

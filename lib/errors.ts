@@ -46,11 +46,17 @@ export interface PlasmErrorOptions {
 
 /** How an error looks as JSON, on every boundary. */
 export interface PlasmErrorJson {
+  /** The stable code. */
   code: ErrorCode;
+  /** What was asked and what is allowed. */
   message: string;
+  /** What to do next. */
   hint?: string;
+  /** Whether the same request may succeed later without a change. */
   retryable: boolean;
+  /** When a retry makes sense, in milliseconds from now. */
   retryAfterMs?: number;
+  /** The figures of the message. */
   details: Record<string, JsonValue>;
 }
 
@@ -83,6 +89,7 @@ export class PlasmError extends Error {
   /** The figures of the message, for programs. */
   readonly details: Record<string, JsonValue>;
 
+  /** Makes an error of a code and a message in sentence case, without a period. */
   constructor(code: ErrorCode, message: string, options: PlasmErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "PlasmError";

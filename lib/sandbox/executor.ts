@@ -52,6 +52,7 @@ export class Executor implements AsyncDisposable {
   #ready: Promise<void> | undefined;
   #usable = true;
 
+  /** Starts the process; {@linkcode Executor.ready} tells when it waits for a job. */
   constructor(options: ExecutorOptions = {}) {
     this.#maxMemoryBytes = options.maxMemoryBytes ?? 4 * 2 ** 30;
     const [path, ...args] = executorCommand({ maxMemoryBytes: this.#maxMemoryBytes });
@@ -157,6 +158,7 @@ export class Executor implements AsyncDisposable {
     ]);
   }
 
+  /** As {@linkcode Executor.kill}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
   }

@@ -69,6 +69,7 @@ export class ExecutorPool implements AsyncDisposable {
   #idle: Idle[] = [];
   #closed = false;
 
+  /** Starts the warm executors. */
   constructor(options: ExecutorPoolOptions = {}) {
     this.#options = {
       warm: options.warm ?? 1,
@@ -139,6 +140,7 @@ export class ExecutorPool implements AsyncDisposable {
     await Promise.all(this.#ending);
   }
 
+  /** As {@linkcode ExecutorPool.close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

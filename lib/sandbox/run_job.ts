@@ -55,8 +55,11 @@ export type JobEvent =
 
 /** A job that has ended, with all it wrote. */
 export interface JobResult {
+  /** How it ended and what it used. */
   outcome: SandboxOutcome;
+  /** All of standard output. */
   stdout: Uint8Array;
+  /** All of standard error. */
   stderr: Uint8Array;
   /** Signed where there was a signer. */
   receipt: Receipt | undefined;

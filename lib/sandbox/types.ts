@@ -3,15 +3,9 @@
  * @module
  */
 
-/** Why a job ended. `rejected` never comes from the sandbox: it is what a node says that ran nothing. */
-export type JobStatus =
-  | "exited"
-  | "trapped"
-  | "timeout"
-  | "memory"
-  | "output"
-  | "cancelled"
-  | "rejected";
+import type { JobStatus } from "../job/types.ts";
+
+export type { JobStatus };
 
 /** What a job may use. Everything is a ceiling; all are integers. */
 export interface SandboxLimits {
@@ -72,11 +66,13 @@ export interface SandboxUsage {
 
 /** How a job ended. */
 export interface SandboxOutcome {
+  /** Why it ended; `rejected` never comes from the sandbox: a node says it that ran nothing. */
   status: JobStatus;
   /** The job's own exit code where it exited, else null. */
   exitCode: number | null;
   /** For people: what happened, with figures, where the job did not simply exit. */
   message?: string | undefined;
+  /** What it used. */
   usage: SandboxUsage;
   /** Unix time in milliseconds. */
   startedAt: number;

@@ -145,11 +145,11 @@ function usage(spec: CommandSpec, message: string): PlasmError {
 }
 
 /** What came from outside, safe for a terminal and not too long for a message. */
-export function printable(text: string): string {
+export function printable(text: string, maxLength = 200): string {
   const safe = text.replace(
     // deno-lint-ignore no-control-regex -- control characters are what this takes out
     /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
     (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`,
   );
-  return safe.length > 200 ? `${safe.slice(0, 200)}…` : safe;
+  return safe.length > maxLength ? `${safe.slice(0, maxLength)}…` : safe;
 }

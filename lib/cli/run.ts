@@ -53,6 +53,9 @@ function find(name: string): CommandEntry {
   });
 }
 
+/** Longest message printed: two hashes and a path fit; a remote node cannot fill the screen. */
+const MAX_MESSAGE = 1000;
+
 /** Errors are JSON where the output is; what follows `--` is the job's. */
 function isJson(args: readonly string[]): boolean {
   const end = args.indexOf("--");
@@ -61,7 +64,7 @@ function isJson(args: readonly string[]): boolean {
 
 function errorText(error: PlasmError, io: CliIo): string {
   const label = io.color ? "\x1b[31merror\x1b[0m" : "error";
-  const lines = [`${label}: ${printable(error.message)}`];
-  if (error.hint !== undefined) lines.push(`hint: ${printable(error.hint)}`);
+  const lines = [`${label}: ${printable(error.message, MAX_MESSAGE)}`];
+  if (error.hint !== undefined) lines.push(`hint: ${printable(error.hint, MAX_MESSAGE)}`);
   return wrap(lines.join("\n"), io.stderrIsTerminal ? io.columns : Infinity) + "\n";
 }

@@ -99,7 +99,8 @@ export class Gate {
       await pass(server, client, (bytes) => counts.down += bytes);
       // Closing on what a client still sends would reset the connection, and it may not have read the
       // answer yet that told it to stop.
-      await Promise.race([up, pause(LINGER_MS)]);
+      const linger = setTimeout(close, LINGER_MS);
+      await up.catch(() => {}).finally(() => clearTimeout(linger));
     } catch {
       // Either side is gone: there is nobody to tell.
     } finally {
@@ -121,10 +122,6 @@ export class Gate {
     await this.#serving;
     await Promise.allSettled(this.#handling);
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => Deno.unrefTimer(Number(setTimeout(resolve, ms))));
 }
 
 async function pass(

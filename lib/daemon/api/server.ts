@@ -29,7 +29,6 @@ const CLOSE_MS = 1000;
 interface Door {
   gate: Gate;
   http: Deno.HttpServer;
-  abort: AbortController;
   remove: () => void;
 }
 
@@ -39,10 +38,9 @@ function startDoor(
   options: { inner: string; gate: GateLimits | undefined; remove?: () => void },
 ): Door {
   const { inner, gate, remove = () => {} } = options;
-  const abort = new AbortController();
   // Nobody else may reach the inner socket: its directory is private.
-  const http = Deno.serve({ path: inner, signal: abort.signal, onListen: () => {} }, handler);
-  return { gate: new Gate(listener, inner, gate), http, abort, remove };
+  const http = Deno.serve({ path: inner, onListen: () => {} }, handler);
+  return { gate: new Gate(listener, inner, gate), http, remove };
 }
 
 function parseListen(listen: string): { hostname: string; port: number } {
@@ -123,12 +121,12 @@ export class ApiServer {
   }
 }
 
-async function closeDoor({ gate, http, abort, remove }: Door): Promise<void> {
+async function closeDoor({ gate, http, remove }: Door): Promise<void> {
   remove();
   gate.stopListening();
-  const timer = setTimeout(() => abort.abort(), CLOSE_MS);
+  // The server waits for its connections, and those are the gate's.
+  const timer = setTimeout(() => void gate.close(), CLOSE_MS);
   await http.shutdown();
   clearTimeout(timer);
   await gate.close();
-  await http.finished;
 }

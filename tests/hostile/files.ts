@@ -7,6 +7,7 @@ import { command, type CommandOptions, type HostileModule } from "./case.ts";
 import { assemble } from "./wat.ts";
 
 /** Errnos of preview1's witx. */
+const FBIG = 22;
 const MFILE = 33;
 const NOSPC = 51;
 
@@ -115,12 +116,15 @@ export const FILES: readonly HostileModule[] = [
     limits: { fsBytes: 100_000 },
     errno: NOSPC,
   }),
-  filling("fs-sparse", "Makes a file of four exabytes in one call", {
-    code: `${OPEN_F} (call $proc_exit (call $fd_filestat_set_size
-      (i32.load (i32.const 24)) (i64.const 0x4000000000000000)))`,
-    uses: ["path_open", "fd_filestat_set_size", "proc_exit"],
-    errno: NOSPC,
-  }),
+  ...([["tebibyte", "0x10000000000", NOSPC], ["exbibyte", "0x1000000000000000", FBIG]] as const)
+    .map(([size, bytes, errno]) =>
+      filling(`fs-sparse-${size}`, `Makes a file of one ${size} in one call`, {
+        code: `${OPEN_F} (call $proc_exit (call $fd_filestat_set_size
+          (i32.load (i32.const 24)) (i64.const ${bytes})))`,
+        uses: ["path_open", "fd_filestat_set_size", "proc_exit"],
+        errno,
+      })
+    ),
   filling("fs-write-far", "Writes one byte a tebibyte into a file", {
     code: `${OPEN_F} (i32.store (i32.const 4) (i32.const 1))
       (call $proc_exit (call $fd_pwrite (i32.load (i32.const 24)) (i32.const 0) (i32.const 1)

@@ -17,16 +17,17 @@ const WRITE = `(func $write (param $fd i32) (param $address i32) (param $length 
   (i32.store (i32.const 4) (local.get $length))
   (call $checked (call $fd_write (local.get $fd) (i32.const 0) (i32.const 1) (i32.const 8))))`;
 
-const CAT = command(
-  `(loop $again
+const cat = (pages: number | string): string =>
+  command(
+    `(loop $again
     (i32.store (i32.const 0) (i32.const 4096))
     (i32.store (i32.const 4) (i32.const 32768))
     (call $checked (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 16)))
     (if (i32.load (i32.const 16)) (then
       (call $write (i32.const 1) (i32.const 4096) (i32.load (i32.const 16)))
       (br $again))))`,
-  { uses: ["fd_read", "fd_write", "proc_exit"], fields: CHECKED + WRITE },
-);
+    { pages, uses: ["fd_read", "fd_write", "proc_exit"], fields: CHECKED + WRITE },
+  );
 
 /** Prints arguments, then environment, each ended by a NUL as the call gives them. */
 const PRINT_ENV = command(
@@ -70,14 +71,44 @@ export const PROGRAMS: readonly HostileModule[] = [
   {
     name: "cat",
     what: "Copies its input to its output",
-    bytes: () => assemble(CAT),
+    bytes: () => assemble(cat(1)),
     stdin: BYTES("Hello, World".repeat(10_000)),
     expect: { status: "exited", exitCode: 0, stdout: "Hello, World".repeat(10_000) },
   },
   {
     name: "cat-empty",
     what: "Copies an empty input",
-    bytes: () => assemble(CAT),
+    bytes: () => assemble(cat(1)),
+    expect: { status: "exited", exitCode: 0, stdout: "" },
+  },
+  {
+    name: "cat-shared-memory",
+    what: "Copies its input with a memory that is a SharedArrayBuffer on the other side",
+    bytes: () => assemble(cat("1 2 shared")),
+    stdin: BYTES("shared"),
+    expect: { status: "exited", exitCode: 0, stdout: "shared" },
+  },
+  {
+    name: "random-shared-memory",
+    what: "Fills a shared memory with random bytes, more than Web Crypto gives at once",
+    bytes: () =>
+      assemble(command(
+        `(call $checked (call $random_get (i32.const 0) (i32.const 131072)))
+         (call $checked (i64.eqz (i64.load (i32.const 131064))))`,
+        { pages: "2 2 shared", uses: ["random_get", "proc_exit"], fields: CHECKED },
+      )),
+    expect: { status: "exited", exitCode: 0 },
+  },
+  {
+    name: "write-in-start-function",
+    what: "Writes in the start function, when its memory has not been handed out yet",
+    bytes: () =>
+      assemble(command("", {
+        uses: ["fd_write", "proc_exit"],
+        fields: `${CHECKED} ${WRITE}
+          (func $start (drop (call $fd_write
+            (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))) (start $start)`,
+      })),
     expect: { status: "exited", exitCode: 0, stdout: "" },
   },
   {

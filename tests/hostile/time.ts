@@ -94,6 +94,12 @@ export const TIME: readonly HostileModule[] = [
     }`,
     uses: ["path_symlink", "path_open"],
   }),
+  endless("loop-many-subscriptions", "Polls 1,000 clocks that are due at once, for ever", {
+    code: loop(`(drop (call $poll_oneoff
+      (i32.const 0) (i32.const 65536) (i32.const 1000) (i32.const 128)))`),
+    pages: 4,
+    uses: ["poll_oneoff"],
+  }),
   endless("sleep", "Sleeps for 584 years", {
     code: `${CLOCK_FOR_EVER} ${POLL}`,
     uses: ["poll_oneoff"],

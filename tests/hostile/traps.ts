@@ -61,6 +61,12 @@ export const TRAPS: readonly HostileModule[] = [
     fields: `(func $self (param i64) (call $self (local.get 0)) (call $self (local.get 0)))`,
     message: "stack",
   }),
+  trap("recursion-caught", "Tries to catch the end of the stack, and would try again for ever", {
+    code: `(loop $again (try (do (call $deep (i64.const 1))) (catch_all)) (br $again))`,
+    fields: `(func $deep (param i64) (call $deep (local.get 0)) (call $deep (local.get 0)))
+      (tag $unused)`,
+    message: "stack",
+  }),
   trap("start-function", "Traps in the start function, before _start", {
     code: "",
     fields: `(func $start unreachable) (start $start)`,

@@ -36,7 +36,7 @@ async function run(hostile: HostileModule, executor: Executor): Promise<End> {
     };
     for await (const event of executor.run(job)) {
       if (event.type === "stdout") {
-        stdout += new TextDecoder("latin1").decode(event.data);
+        stdout += new TextDecoder().decode(event.data);
       }
       if (event.type === "finished") {
         const { status, exitCode, message = "" } = event.outcome;

@@ -77,10 +77,9 @@ export function fdIo(context: WasiContext): WasiFunctions {
       if (descriptor.kind !== "file") return ERRNO.SPIPE;
       const errno = check(context, iovs, count, result);
       if (errno !== 0) return errno;
-      let at = Number(offset);
+      // The offset wins over FDFLAG.APPEND, as POSIX has it (Linux alone appends).
+      const at = Number(offset);
       if (!Number.isSafeInteger(at) || at < 0) return ERRNO.INVAL;
-      // As on Linux: O_APPEND wins over the offset (pwrite(2), BUGS).
-      if ((descriptor.flags & FDFLAG.APPEND) !== 0) at = descriptor.inode.content.size;
       const done = writeFile(context, descriptor, { iovs: iovs >>> 0, count, at });
       if (done < 0) return -done;
       memory.view.setUint32(result >>> 0, done, true);

@@ -10,13 +10,17 @@ const CHUNK_BYTES = 64 * 1024;
 // A file's first chunk starts this small and doubles: 100,000 tiny files must not cost 64 KiB each.
 const FIRST_CHUNK_BYTES = 64;
 
+const NO_CHUNKS: (Uint8Array | undefined)[] = [];
+Object.freeze(NO_CHUNKS);
+
 /**
  * A growable, sparse sequence of bytes in chunks. A chunk that was never written is a hole: it
  * reads as zeros and takes no memory, so a large logical size costs nothing by itself.
  */
 export class FileContent {
   #size = 0;
-  #chunks: (Uint8Array | undefined)[] = [];
+  // Made with the first write: most files of a large tree may be empty.
+  #chunks: (Uint8Array | undefined)[] = NO_CHUNKS;
 
   /** Logical size, in bytes. */
   get size(): number {
@@ -26,6 +30,7 @@ export class FileContent {
   /** Makes content of bytes, which are copied. */
   static from(data: Uint8Array): FileContent {
     const content = new FileContent();
+    content.#chunks = [];
     const copy = data.slice();
     for (let at = 0; at < copy.length; at += CHUNK_BYTES) {
       content.#chunks.push(copy.subarray(at, at + CHUNK_BYTES));
@@ -71,7 +76,8 @@ export class FileContent {
     if (size < this.#size) {
       const within = size % CHUNK_BYTES;
       const last = (size - within) / CHUNK_BYTES;
-      this.#chunks.length = Math.min(this.#chunks.length, within === 0 ? last : last + 1);
+      const kept = within === 0 ? last : last + 1;
+      if (kept < this.#chunks.length) this.#chunks.length = kept;
       // What is cut off must read as zeros if the file grows again.
       if (within > 0) this.#chunks[last]?.fill(0, within);
     }
@@ -80,6 +86,7 @@ export class FileContent {
 
   /** The chunk of that index, holding at least `needed` bytes. */
   #chunk(index: number, needed: number): Uint8Array {
+    if (this.#chunks === NO_CHUNKS) this.#chunks = [];
     while (this.#chunks.length < index) this.#chunks.push(undefined);
     const chunk = this.#chunks[index];
     if (chunk !== undefined && chunk.length >= needed) return chunk;

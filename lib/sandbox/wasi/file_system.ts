@@ -75,8 +75,9 @@ export class FileSystem {
   createFile(place: Place): FileInode | number {
     const errno = this.#charge(place, INODE_BYTES);
     if (errno !== 0) return errno;
-    const file = new FileInode(this.#nextIno++, this.#now());
-    this.#add(place, file);
+    const now = this.#now();
+    const file = new FileInode(this.#nextIno++, now);
+    this.#add(place, file, now);
     return file;
   }
 
@@ -84,8 +85,9 @@ export class FileSystem {
   createDirectory(place: Place): DirectoryInode | number {
     const errno = this.#charge(place, INODE_BYTES);
     if (errno !== 0) return errno;
-    const directory = new DirectoryInode(this.#nextIno++, this.#now(), place.parent);
-    this.#add(place, directory);
+    const now = this.#now();
+    const directory = new DirectoryInode(this.#nextIno++, now, place.parent);
+    this.#add(place, directory, now);
     return directory;
   }
 
@@ -93,7 +95,8 @@ export class FileSystem {
   createSymlink(place: Place, target: string): number {
     const errno = this.#charge(place, INODE_BYTES + utf8Length(target));
     if (errno !== 0) return errno;
-    this.#add(place, new SymlinkInode(this.#nextIno++, this.#now(), target));
+    const now = this.#now();
+    this.#add(place, new SymlinkInode(this.#nextIno++, now, target), now);
     return 0;
   }
 
@@ -103,22 +106,25 @@ export class FileSystem {
     const errno = this.#charge(place, 0);
     if (errno !== 0) return errno;
     inode.nlink++;
-    inode.ctim = this.#now();
-    this.#add(place, inode);
+    const now = this.#now();
+    inode.ctim = now;
+    this.#add(place, inode, now);
     return 0;
   }
 
   /** Removes the name of a file or symbolic link, and the inode with its last name and descriptor. */
   unlink(place: Place, inode: FileInode | SymlinkInode): void {
-    this.#remove(place);
-    this.#dropName(inode);
+    const now = this.#now();
+    this.#remove(place, now);
+    this.#dropName(inode, now);
   }
 
   /** Removes an empty directory. */
   removeDirectory(place: Place, directory: DirectoryInode): number {
     if (directory.count > 0) return ERRNO.NOTEMPTY;
-    this.#remove(place);
-    this.#dropName(directory);
+    const now = this.#now();
+    this.#remove(place, now);
+    this.#dropName(directory, now);
     return 0;
   }
 
@@ -139,12 +145,13 @@ export class FileSystem {
     } else if (growth > 0 && this.#bytes + growth > this.limits.fsBytes) {
       return ERRNO.NOSPC;
     }
-    this.#remove(from);
+    const now = this.#now();
+    this.#remove(from, now);
     if (present === undefined) this.#grow(NAME_BYTES + utf8Length(to.name));
-    to.parent.set(to.name, inode);
-    to.parent.mtim = to.parent.ctim = inode.ctim = this.#now();
+    this.#add(to, inode, now);
+    inode.ctim = now;
     if (inode instanceof DirectoryInode) inode.parent = to.parent;
-    if (present !== undefined) this.#dropName(present);
+    if (present !== undefined) this.#dropName(present, now);
     return 0;
   }
 
@@ -197,20 +204,20 @@ export class FileSystem {
     if (this.#bytes > this.#peakBytes) this.#peakBytes = this.#bytes;
   }
 
-  #add(place: Place, inode: Inode): void {
+  #add(place: Place, inode: Inode, now: Timestamp): void {
     place.parent.set(place.name, inode);
-    place.parent.mtim = place.parent.ctim = this.#now();
+    place.parent.mtim = place.parent.ctim = now;
   }
 
-  #remove(place: Place): void {
+  #remove(place: Place, now: Timestamp): void {
     place.parent.delete(place.name);
-    place.parent.mtim = place.parent.ctim = this.#now();
+    place.parent.mtim = place.parent.ctim = now;
     this.#bytes -= NAME_BYTES + utf8Length(place.name);
   }
 
-  #dropName(inode: Inode): void {
+  #dropName(inode: Inode, now: Timestamp): void {
     inode.nlink--;
-    inode.ctim = this.#now();
+    inode.ctim = now;
     if (inode instanceof DirectoryInode) inode.removed = true;
     if (inode.nlink > 0) this.#inodes--;
     else if (inode.opens === 0) this.#free(inode);

@@ -3,7 +3,6 @@
  * @module
  */
 import { ALL_FSTFLAGS, ERRNO, FILETYPE, FSTFLAG } from "./abi.ts";
-import { nanoseconds } from "./clocks.ts";
 import type { WasiContext } from "./context.ts";
 import type { StreamDescriptor } from "./fd_table.ts";
 import type { GuestMemory } from "./guest_memory.ts";
@@ -16,15 +15,14 @@ const STREAM_INO = { stdin: 0, stdout: 1, stderr: 2 } as const;
 
 /** Writes an inode's `$filestat` to a checked address. */
 export function writeFilestat(memory: GuestMemory, pointer: number, inode: Inode): void {
-  const { view } = memory;
   memory.setU64(pointer, TREE_DEVICE);
   memory.setU64(pointer + 8, inode.ino);
   memory.setU64(pointer + 16, inode.type);
   memory.setU64(pointer + 24, inode.nlink);
   memory.setU64(pointer + 32, sizeOf(inode));
-  view.setBigUint64(pointer + 40, nanoseconds(inode.atim), true);
-  view.setBigUint64(pointer + 48, nanoseconds(inode.mtim), true);
-  view.setBigUint64(pointer + 56, nanoseconds(inode.ctim), true);
+  memory.setTime(pointer + 40, inode.atim);
+  memory.setTime(pointer + 48, inode.mtim);
+  memory.setTime(pointer + 56, inode.ctim);
 }
 
 /** Writes a stream's `$filestat` to a checked address. */

@@ -3,6 +3,8 @@
  * @module
  */
 import { ERRNO } from "./abi.ts";
+import { CLOCK_RESOLUTION_NS } from "./clocks.ts";
+import type { Timestamp } from "./inode.ts";
 
 /** Longest path a guest may pass, in bytes (`PATH_MAX` of Linux). */
 export const MAX_PATH_BYTES = 4096;
@@ -46,6 +48,21 @@ export class GuestMemory {
   setU64(pointer: number, value: number): void {
     this.view.setUint32(pointer, value >>> 0, true);
     this.view.setUint32(pointer + 4, Math.floor(value / 2 ** 32), true);
+  }
+
+  /** Writes the nanoseconds of a timestamp. The range was found {@linkcode GuestMemory.ok}. */
+  setTime(pointer: number, time: Timestamp): void {
+    if (typeof time === "bigint") {
+      this.view.setBigUint64(pointer, time, true);
+      return;
+    }
+    // The product does not fit a double, and a BigInt costs more than the rest of a stat call. So:
+    // in two parts of 24 bits below and the rest above, each exact.
+    const low = (time % 2 ** 24) * CLOCK_RESOLUTION_NS;
+    const high = Math.floor(time / 2 ** 24) * CLOCK_RESOLUTION_NS;
+    const rest = (high % 2 ** 8) * 2 ** 24 + low;
+    this.view.setUint32(pointer, rest % 2 ** 32, true);
+    this.view.setUint32(pointer + 4, Math.floor(high / 2 ** 8) + Math.floor(rest / 2 ** 32), true);
   }
 
   /** Reads a path; an error number if it is outside, too long, not UTF-8 or has a NUL in it. */

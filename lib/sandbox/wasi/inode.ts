@@ -62,22 +62,26 @@ export class SymlinkInode extends InodeBase {
 export interface DirectoryEntry {
   /** The name. */
   readonly name: string;
-  /** Where `fd_readdir` finds it; rises with each new name and is never used again. */
+  /** Where `fd_readdir` finds it; rises with each new name. */
   readonly cookie: number;
-  /** What the name leads to; undefined once the name is removed. */
+  /** What the name leads to; undefined while the name is removed. */
   inode: Inode | undefined;
 }
 
 // "." and ".." are cookies 0 and 1.
 const FIRST_ENTRY_COOKIE = 2;
 
-// Not worth compacting before this many removed names.
-const COMPACT_AFTER = 32;
+// Not worth sweeping for fewer removed names.
+const SWEEP_AFTER = 32;
 
 /**
  * A directory. Names are found by a Map (so a name such as `__proto__` is only a name); the order of
- * `fd_readdir` is a list sorted by cookie in which removed names leave gaps, so that a cursor stays
- * valid whatever is added or removed between two calls, and is found by bisection.
+ * `fd_readdir` is a list sorted by cookie, so that a cursor is found by bisection.
+ *
+ * A removed name stays in both without an inode, and comes back to life when it is made again, until
+ * removed names outnumber the others and are swept. So a cursor stays valid whatever happens between
+ * two calls; and a name that comes and goes in a large directory stays cheap, where V8's Map would
+ * walk over every earlier deletion of the same key.
  */
 export class DirectoryInode extends InodeBase {
   /** Kind of inode. */
@@ -88,7 +92,7 @@ export class DirectoryInode extends InodeBase {
   removed = false;
   #entries = new Map<string, DirectoryEntry>();
   #order: DirectoryEntry[] = [];
-  #gaps = 0;
+  #count = 0;
   #nextCookie = FIRST_ENTRY_COOKIE;
 
   constructor(ino: number, now: Timestamp, parent: DirectoryInode | undefined) {
@@ -98,7 +102,7 @@ export class DirectoryInode extends InodeBase {
 
   /** How many names it holds. */
   get count(): number {
-    return this.#entries.size;
+    return this.#count;
   }
 
   /** What a name leads to. */
@@ -109,6 +113,7 @@ export class DirectoryInode extends InodeBase {
   /** Adds a name, or makes an existing one lead elsewhere (its cookie stays). */
   set(name: string, inode: Inode): void {
     const present = this.#entries.get(name);
+    if (present?.inode === undefined) this.#count++;
     if (present !== undefined) {
       present.inode = inode;
       return;
@@ -121,12 +126,12 @@ export class DirectoryInode extends InodeBase {
   /** Removes a name. */
   delete(name: string): void {
     const entry = this.#entries.get(name);
-    if (entry === undefined) return;
-    this.#entries.delete(name);
+    if (entry?.inode === undefined) return;
     entry.inode = undefined;
-    if (++this.#gaps > COMPACT_AFTER && this.#gaps * 2 > this.#order.length) {
+    this.#count--;
+    if (this.#order.length > SWEEP_AFTER + 2 * this.#count) {
       this.#order = this.#order.filter((kept) => kept.inode !== undefined);
-      this.#gaps = 0;
+      this.#entries = new Map(this.#order.map((kept) => [kept.name, kept]));
     }
   }
 

@@ -81,7 +81,7 @@ export function pathOpen(context: WasiContext): WasiFunctions {
           kind: "file",
           inode,
           rights: rights & FILE_RIGHTS,
-          inheriting: inherited,
+          inheriting: inherited & FILE_RIGHTS,
           flags: fdflags,
           offset: 0,
         });
@@ -114,7 +114,8 @@ function existing(
   }
   if ((oflags & OFLAG.DIRECTORY) !== 0) return ERRNO.NOTDIR;
   if ((oflags & OFLAG.TRUNC) !== 0) {
-    if ((through.rights & RIGHT.PATH_FILESTAT_SET_SIZE) === 0) return ERRNO.NOTCAPABLE;
+    // EPERM and not ENOTCAPABLE: what the first runtimes answered and guests look for.
+    if ((through.rights & RIGHT.PATH_FILESTAT_SET_SIZE) === 0) return ERRNO.PERM;
     fs.resize(inode, 0);
   }
   return inode;

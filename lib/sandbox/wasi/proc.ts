@@ -40,8 +40,10 @@ export function proc({ memory }: WasiContext): WasiFunctions {
 
 /** The socket functions: no descriptor is ever a socket. */
 export function sock({ fds }: WasiContext): WasiFunctions {
+  // A directory is no stream at all. Guests probe the first descriptors for listening sockets, and
+  // EBADF at the first preopen is what they get where nothing is preopened.
   const refuse = (fd: number): number =>
-    fds.get(fd >>> 0) === undefined ? ERRNO.BADF : ERRNO.NOTSOCK;
+    (fds.get(fd >>> 0)?.kind ?? "directory") === "directory" ? ERRNO.BADF : ERRNO.NOTSOCK;
   return {
     sock_accept: (fd: number, _flags: number, _result: number): number => refuse(fd),
     sock_recv: (

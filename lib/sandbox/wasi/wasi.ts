@@ -43,6 +43,11 @@ export interface WasiOptions {
   env: Readonly<Record<string, string>>;
   /** Files and directories in the job's tree; see {@linkcode SandboxInput}. */
   inputs: readonly SandboxInput[];
+  /**
+   * Whether the root is a preopen ("/", the first). Without it only input directories are.
+   * @default {true}
+   */
+  preopenRoot?: boolean | undefined;
   /** Caps. */
   limits: WasiLimits;
   /** The worker around. */
@@ -67,7 +72,7 @@ export interface Wasi {
 }
 
 /**
- * Makes the WASI of one job. The root "/" is preopen 3; each input directory is a further one.
+ * Makes the WASI of one job. The root "/" is descriptor 3; each input directory is a further preopen.
  *
  * @throws {PlasmError} `bad-input` or `over-limit` if the inputs cannot be placed.
  */
@@ -83,7 +88,8 @@ export function createWasi(options: WasiOptions): Wasi {
     clocks,
     host,
   };
-  openInitial(context, placeInputs(fs, options.inputs));
+  const root: Preopen[] = options.preopenRoot === false ? [] : [{ name: "/", directory: fs.root }];
+  openInitial(context, [...root, ...placeInputs(fs, options.inputs)]);
   const functions: WasiFunctions = {
     ...argsEnv(context, options),
     ...clock(context),
@@ -112,13 +118,13 @@ export function createWasi(options: WasiOptions): Wasi {
   };
 }
 
-function openInitial({ fds, fs }: WasiContext, preopens: readonly Preopen[]): void {
+function openInitial({ fds }: WasiContext, preopens: readonly Preopen[]): void {
   const stream = { inheriting: 0, flags: 0 };
   fds.add({ kind: "stdin", rights: STDIN_RIGHTS, ...stream });
   fds.add({ kind: "stdout", rights: STDOUT_RIGHTS, ...stream });
   fds.add({ kind: "stderr", rights: STDOUT_RIGHTS, ...stream });
   const encoder = new TextEncoder();
-  for (const { name, directory } of [{ name: "/", directory: fs.root }, ...preopens]) {
+  for (const { name, directory } of preopens) {
     fds.add({
       kind: "directory",
       inode: directory,

@@ -13,6 +13,8 @@ export interface PlasmOptions {
   stdin?: Uint8Array | string;
   /** Variables added to an empty environment. @default {{}} */
   env?: Record<string, string>;
+  /** The program and its first arguments. @default {$PLASM_BINARY, else from source} */
+  program?: readonly string[];
 }
 
 /** What a finished process left. */
@@ -25,7 +27,7 @@ export interface PlasmResult {
 
 /** Starts the program with all three streams piped. */
 export function spawnPlasm(args: string[], options: PlasmOptions = {}): Deno.ChildProcess {
-  const [path, ...prefix] = programCommand();
+  const [path, ...prefix] = options.program ?? programCommand();
   return new Deno.Command(path!, {
     args: [...prefix, ...args],
     clearEnv: true,

@@ -2,25 +2,16 @@
  * Jobs as the daemon keeps and tells them.
  * @module
  */
+import type { JobPriority, JobState, OutputStream } from "../api_types.ts";
 import type { PlasmErrorJson } from "../errors.ts";
 import type { Manifest, Receipt } from "../job/types.ts";
 import type { Ceilings } from "../sandbox/limits.ts";
 import type { JobStatus } from "../sandbox/types.ts";
 
-/**
- * Where a job stands. `finished` has a receipt, whatever its status; `failed` is the node's fault or
- * a module that could not begin; `interrupted` was running when the node stopped and may not run again.
- */
-export type JobState = "queued" | "running" | "finished" | "failed" | "interrupted";
+export type { JobPriority, JobState, OutputStream };
 
 /** States that a job does not leave. */
 export const FINAL_STATES: readonly JobState[] = ["finished", "failed", "interrupted"];
-
-/** Order among one submitter's jobs. */
-export type JobPriority = "low" | "normal" | "high";
-
-/** The streams that a job writes. */
-export type OutputStream = "stdout" | "stderr";
 
 /** A job as it is stored. Times are Unix milliseconds. */
 export interface JobRecord {
@@ -85,9 +76,3 @@ export type JobEvent =
     | { type: "finished"; status: JobStatus; exitCode: number | null; message: string | null }
     | { type: "failed"; error: PlasmErrorJson }
   );
-
-/** Tells whether an event is the last of its job. */
-export function isFinalEvent(event: Pick<JobEvent, "type"> & { rerun?: boolean }): boolean {
-  return event.type === "finished" || event.type === "failed" ||
-    (event.type === "interrupted" && event.rerun === false);
-}

@@ -2,10 +2,11 @@
  * A job's events as a body that goes on until the job is over: NDJSON, or Server-Sent Events.
  * @module
  */
+import { type EventJson, isFinalEvent } from "../../api_types.ts";
 import type { Jobs } from "../jobs.ts";
 import type { JobStore } from "../store/store.ts";
-import { isFinalEvent, type JobRecord } from "../types.ts";
-import { type EventJson, eventJson } from "./json.ts";
+import type { JobRecord } from "../types.ts";
+import { eventJson } from "./json.ts";
 
 /**
  * How often something is written when nothing happens, in milliseconds: below the usual minute after which

@@ -2,46 +2,8 @@
  * Jobs and events as the API tells them; schemas/openapi.json describes them.
  * @module
  */
-import type { PlasmErrorJson } from "../../errors.ts";
-import type { JobStatus } from "../../sandbox/types.ts";
-import type { JobEvent, JobPriority, JobRecord, JobState, OutputStream } from "../types.ts";
-
-/** A job as the API tells it. Times are RFC 3339 in UTC. */
-export interface JobJson {
-  id: string;
-  submitter: string;
-  state: JobState;
-  status: JobStatus | null;
-  exit_code: number | null;
-  message: string | null;
-  error: PlasmErrorJson | null;
-  /** Jobs that start before it, while it is queued. */
-  position: number | null;
-  priority: JobPriority;
-  manifest_hash: string;
-  module_hash: string;
-  stdin_hash: string | null;
-  nonce: string;
-  attempts: number;
-  created_at: string;
-  started_at: string | null;
-  finished_at: string | null;
-  stdout_bytes: number;
-  stderr_bytes: number;
-}
-
-/** An event as the API tells it. */
-export type EventJson =
-  & { id: number; at: string }
-  & (
-    | { type: "queued"; position: number }
-    | { type: "started"; attempt: number }
-    /** `data` is base64. */
-    | { type: OutputStream; offset: number; data: string }
-    | { type: "interrupted"; rerun: boolean }
-    | { type: "finished"; status: JobStatus; exit_code: number | null; message: string | null }
-    | { type: "failed"; error: PlasmErrorJson }
-  );
+import type { EventJson, JobJson } from "../../api_types.ts";
+import type { JobEvent, JobRecord } from "../types.ts";
 
 function time(ms: number): string {
   return new Date(ms).toISOString();

@@ -1,0 +1,115 @@
+/**
+ * What the local API says, as schemas/openapi.json describes it: the contract between daemon and clients.
+ * @module
+ */
+import type { JsonValue, PlasmErrorJson } from "./errors.ts";
+import type { Manifest, Runtime } from "./job/types.ts";
+import type { JobStatus } from "./sandbox/types.ts";
+
+/**
+ * Where a job stands. `finished` has a receipt, whatever its status; `failed` is the node's fault or
+ * a module that could not begin; `interrupted` was running when the node stopped and may not run again.
+ */
+export type JobState = "queued" | "running" | "finished" | "failed" | "interrupted";
+
+/** Order among one submitter's jobs. */
+export type JobPriority = "low" | "normal" | "high";
+
+/** The streams that a job writes. */
+export type OutputStream = "stdout" | "stderr";
+
+/** A job. Times are RFC 3339 in UTC. */
+export interface JobJson {
+  id: string;
+  /** `local`, `local:<label>`, or `peer:<peer id>`. */
+  submitter: string;
+  state: JobState;
+  /** How it ended, once `finished`. */
+  status: JobStatus | null;
+  exit_code: number | null;
+  /** What stopped it, where it did not simply exit. */
+  message: string | null;
+  /** Why there is no result, once `failed` or `interrupted`. */
+  error: PlasmErrorJson | null;
+  /** Jobs that start before it, while it is queued. */
+  position: number | null;
+  priority: JobPriority;
+  manifest_hash: string;
+  module_hash: string;
+  stdin_hash: string | null;
+  nonce: string;
+  /** How often it was started. */
+  attempts: number;
+  created_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+  stdout_bytes: number;
+  stderr_bytes: number;
+}
+
+/** A job with its manifest. */
+export type JobDetailJson = JobJson & { manifest: Manifest };
+
+/** A page of jobs, the newest first. */
+export interface JobPageJson {
+  jobs: JobJson[];
+  /** `before` of the next page; null on the last. */
+  next: string | null;
+}
+
+/** An event; `Data` is base64 text on the wire and bytes in the client. */
+export type ApiEvent<Data> =
+  & { id: number; at: string }
+  & (
+    | { type: "queued"; position: number }
+    | { type: "started"; attempt: number }
+    | { type: OutputStream; offset: number; data: Data }
+    /** The node stopped while the job ran; `rerun` says that it runs again: forget its output. */
+    | { type: "interrupted"; rerun: boolean }
+    | { type: "finished"; status: JobStatus; exit_code: number | null; message: string | null }
+    | { type: "failed"; error: PlasmErrorJson }
+  );
+
+/** An event as it is sent. */
+export type EventJson = ApiEvent<string>;
+
+/** The node. */
+export interface NodeJson {
+  peer_id: string;
+  public_key: string;
+  runtime: Runtime;
+  capabilities: string[];
+  /** The most one job may ask for, in the manifest's units. */
+  ceilings: Record<string, number>;
+  load: {
+    queued: number;
+    running: number;
+    concurrency: number;
+    queue_max: number;
+    memory_mb: number;
+    memory_budget_mb: number;
+  };
+  /** null: the network is off. */
+  network: Record<string, JsonValue> | null;
+}
+
+/** Whether jobs are taken and can be saved. */
+export interface ReadinessJson {
+  ready: boolean;
+  checks: { accepting: boolean; store: string };
+}
+
+/** Versions of the node and its parts. */
+export interface VersionJson {
+  name: string;
+  version: string;
+  deno: string;
+  v8: string;
+  arch: string;
+}
+
+/** Tells whether an event is the last of its job. */
+export function isFinalEvent(event: { type: string; rerun?: boolean }): boolean {
+  return event.type === "finished" || event.type === "failed" ||
+    (event.type === "interrupted" && event.rerun === false);
+}

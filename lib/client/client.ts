@@ -1,0 +1,236 @@
+/**
+ * The client of a daemon's local API.
+ * @module
+ */
+import type {
+  JobDetailJson,
+  JobJson,
+  JobPageJson,
+  JobState,
+  NodeJson,
+  OutputStream,
+  ReadinessJson,
+  VersionJson,
+} from "../api_types.ts";
+import { type JsonValue, PlasmError } from "../errors.ts";
+import { EMPTY_HASH, sha256 } from "../job/hash.ts";
+import type { ManifestOptions } from "../job/manifest.ts";
+import type { Receipt } from "../job/types.ts";
+import { type DaemonEvent, followEvents, type FollowOptions } from "./events.ts";
+import { type DaemonAddress, type RequestOptions, Transport } from "./transport.ts";
+
+/** stdin up to here goes with the job; more is sent on its own. In bytes. */
+const INLINE_STDIN_BYTES = 64 * 1024;
+
+/** A job to submit. */
+export interface SubmitOptions extends RequestOptions {
+  /** What the job is and may use; what is left out has its default. @default {all defaults} */
+  manifest?: Omit<ManifestOptions, "module_hash"> | undefined;
+  /** Standard input. @default {empty} */
+  stdin?: Uint8Array | undefined;
+  /** Files given to the job by guest path; a path that ends in / is a directory. @default {none} */
+  inputs?: Readonly<Record<string, Uint8Array>> | undefined;
+  /** 64 hex digits that the receipt must carry. @default {chosen by the daemon} */
+  nonce?: string | undefined;
+  /** Whose job it is among the users of the daemon. @default {nobody in particular} */
+  submitter?: string | undefined;
+}
+
+/** Filter of {@linkcode DaemonClient.jobs}. */
+export interface ListOptions extends RequestOptions {
+  /** Only jobs in this state. @default {all} */
+  state?: JobState | undefined;
+  /** Only jobs of this submitter. @default {all} */
+  submitter?: string | undefined;
+  /** Jobs in one page. @default {100} */
+  limit?: number | undefined;
+  /** `next` of the page before. @default {the newest} */
+  before?: string | undefined;
+}
+
+/** A job that is over, with all that it wrote. */
+export interface DaemonResult {
+  job: JobJson;
+  stdout: Uint8Array;
+  stderr: Uint8Array;
+  /** Nothing has been verified yet: see `verifyReceipt`. */
+  receipt: Receipt;
+}
+
+/** A client of one daemon. Every method throws `no-daemon` when it does not answer. */
+export class DaemonClient implements Disposable {
+  readonly #transport: Transport;
+
+  /** @throws {PlasmError} `no-daemon` when there is no socket */
+  constructor(address: DaemonAddress = {}) {
+    this.#transport = new Transport(address);
+  }
+
+  async #keep(kind: "modules" | "inputs", data: Uint8Array, signal?: AbortSignal): Promise<string> {
+    const hash = await sha256(data);
+    const path = `/v1/${kind}/${hash}`;
+    try {
+      await (await this.#transport.send(path, { method: "HEAD", signal })).body?.cancel();
+      return hash;
+    } catch (error) {
+      if (!(error instanceof PlasmError) || error.code !== "not-found") throw error;
+    }
+    await this.#transport.json(path, {
+      method: "PUT",
+      body: data as Uint8Array<ArrayBuffer>,
+      headers: { "content-type": "application/octet-stream" },
+      signal,
+    });
+    return hash;
+  }
+
+  /** Sends a module, unless the daemon has it; returns its hash. */
+  putModule(module: Uint8Array, options: RequestOptions = {}): Promise<string> {
+    return this.#keep("modules", module, options.signal);
+  }
+
+  /** Sends an input, unless the daemon has it; returns its hash. */
+  putInput(data: Uint8Array, options: RequestOptions = {}): Promise<string> {
+    return this.#keep("inputs", data, options.signal);
+  }
+
+  /**
+   * Submits a job, sending what the daemon does not have. Once this resolves no crash loses it.
+   *
+   * @throws {PlasmError} `over-limit`, `policy`, `queue-full`, `bad-manifest` and more: the daemon's own
+   */
+  async submit(module: Uint8Array, options: SubmitOptions = {}): Promise<JobJson> {
+    const { stdin, inputs, nonce, submitter, signal } = options;
+    const manifest: Record<string, unknown> = {
+      ...options.manifest,
+      module_hash: await this.#keep("modules", module, signal),
+    };
+    if (inputs !== undefined) {
+      const hashes: Record<string, string> = {};
+      for (const [path, data] of Object.entries(inputs)) {
+        hashes[path] = data.length === 0 ? EMPTY_HASH : await this.#keep("inputs", data, signal);
+      }
+      manifest["inputs"] = hashes;
+    }
+    const inline = stdin !== undefined && stdin.length <= INLINE_STDIN_BYTES;
+    if (stdin !== undefined && !inline) {
+      manifest["stdin_hash"] = await this.#keep("inputs", stdin, signal);
+    }
+    return await this.#transport.json("/v1/jobs", {
+      method: "POST",
+      json: {
+        manifest,
+        ...(inline ? { stdin: stdin.toBase64() } : {}),
+        ...(nonce === undefined ? {} : { nonce }),
+        ...(submitter === undefined ? {} : { submitter }),
+      },
+      signal,
+    });
+  }
+
+  /** Where a job stands. @throws {PlasmError} `not-found` */
+  job(id: string, options: RequestOptions = {}): Promise<JobDetailJson> {
+    return this.#transport.json(`/v1/jobs/${encodeURIComponent(id)}`, options);
+  }
+
+  /** A page of jobs, the newest first. */
+  jobs(options: ListOptions = {}): Promise<JobPageJson> {
+    const { signal, ...filter } = options;
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries(filter)) {
+      if (value !== undefined) query.set(name, String(value));
+    }
+    return this.#transport.json(`/v1/jobs?${query}`, { signal });
+  }
+
+  /** Cancels a job and waits until it is over. @throws {PlasmError} `not-found` */
+  cancel(id: string, options: RequestOptions = {}): Promise<JobJson> {
+    const path = `/v1/jobs/${encodeURIComponent(id)}`;
+    return this.#transport.json(path, { method: "DELETE", ...options });
+  }
+
+  /** A job's events until it is over; goes on after a broken connection. */
+  events(id: string, options: FollowOptions = {}): AsyncIterable<DaemonEvent> {
+    return followEvents(this.#transport, encodeURIComponent(id), options);
+  }
+
+  /** What a job wrote, as far as it is there. @throws {PlasmError} `not-found` */
+  async output(
+    id: string,
+    stream: OutputStream,
+    options: RequestOptions & { offset?: number } = {},
+  ): Promise<ReadableStream<Uint8Array>> {
+    const { offset = 0, signal } = options;
+    const path = `/v1/jobs/${encodeURIComponent(id)}/${stream}?offset=${offset}`;
+    const { body } = await this.#transport.send(path, { signal });
+    return body ?? new Blob().stream();
+  }
+
+  /** A job's receipt. @throws {PlasmError} `not-found`, `conflict` when it is not over */
+  receipt(id: string, options: RequestOptions = {}): Promise<Receipt> {
+    return this.#transport.json(`/v1/jobs/${encodeURIComponent(id)}/receipt`, options);
+  }
+
+  /**
+   * Waits until a job is over and collects its result.
+   *
+   * @throws {PlasmError} The error of a job that has no result; `not-found`, `interrupted`
+   */
+  async result(id: string, options: RequestOptions = {}): Promise<DaemonResult> {
+    for await (const event of this.events(id, options)) void event;
+    const job = await this.job(id, options);
+    if (job.error !== null) throw PlasmError.fromJSON(job.error);
+    const read = async (stream: OutputStream): Promise<Uint8Array> =>
+      await new Response(await this.output(id, stream, options)).bytes();
+    return {
+      job,
+      stdout: await read("stdout"),
+      stderr: await read("stderr"),
+      receipt: await this.receipt(id, options),
+    };
+  }
+
+  /** Who the node is, what it allows and what it is doing. */
+  node(options: RequestOptions = {}): Promise<NodeJson> {
+    return this.#transport.json("/v1/node", options);
+  }
+
+  /** Peers that the node is connected to. @throws {PlasmError} `no-peer` when the network is off */
+  peers(options: RequestOptions = {}): Promise<{ peers: JsonValue[] }> {
+    return this.#transport.json("/v1/peers", options);
+  }
+
+  /** Finds nodes that run jobs. @throws {PlasmError} `no-peer` */
+  discover(query: JsonValue, options: RequestOptions = {}): Promise<{ nodes: JsonValue[] }> {
+    return this.#transport.json("/v1/discover", { method: "POST", json: query, ...options });
+  }
+
+  /** Whether the node takes jobs. */
+  async ready(options: RequestOptions = {}): Promise<ReadinessJson> {
+    return await this.#transport.json("/ready", { ...options, accept: [503] });
+  }
+
+  /** Versions of the node and its parts. */
+  version(options: RequestOptions = {}): Promise<VersionJson> {
+    return this.#transport.json("/version", options);
+  }
+
+  /** Figures for Prometheus. */
+  async metrics(options: RequestOptions = {}): Promise<string> {
+    return await (await this.#transport.send("/metrics", options)).text();
+  }
+
+  /** Closes connections that are kept for further requests. */
+  [Symbol.dispose](): void {
+    this.#transport[Symbol.dispose]();
+  }
+}
+
+/**
+ * A client of the daemon on this machine.
+ *
+ * @throws {PlasmError} `no-daemon` when there is no socket
+ */
+export function connectDaemon(address: DaemonAddress = {}): DaemonClient {
+  return new DaemonClient(address);
+}

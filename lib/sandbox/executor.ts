@@ -60,6 +60,8 @@ export class Executor implements AsyncDisposable {
       args,
       clearEnv: true,
       cwd: "/",
+      // A session of its own: Ctrl-C in the terminal is the parent's to hear, not the job's.
+      detached: true,
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",

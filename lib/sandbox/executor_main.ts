@@ -75,6 +75,7 @@ async function runOne(
       })),
     ]).then((stop) => stopHard(stop, worker, monitor));
     const moduleBytes = await expectFrame(frames, FrameKind.Module);
+    monitor.moduleBytes = moduleBytes.length;
     const inputs: SandboxInput[] = [];
     for (const { path, file } of header.inputs) {
       inputs.push(file ? { path, data: await expectFrame(frames, FrameKind.Input) } : { path });

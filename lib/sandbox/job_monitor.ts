@@ -14,10 +14,16 @@ const INTERVAL_MS = 20;
 const LOOKS_PER_REPORT = 5;
 
 /**
- * Resident memory that a job may cost besides its linear memory and files, in bytes: generated
- * code, the engine's heap and rings. Measured: hello 12 MB; CPython (26 MB module) see below.
+ * Resident memory that a job may cost besides its linear memory and files, in bytes: generated code,
+ * the engine's heap and rings. Measured growth: hello 12 MB; CPython (26 MB of module) 150 MB.
  */
 const OVERHEAD_BYTES = 256 * 1024 * 1024;
+
+/** The same for each byte of the module: source, generated code and the compiler's own memory. */
+const OVERHEAD_PER_MODULE_BYTE = 4;
+
+/** The process that began this one; another when that has died. */
+const PARENT = Deno.ppid;
 
 /** What was exceeded. */
 export interface Exceeded {
@@ -31,6 +37,8 @@ export class JobMonitor {
   readonly exceeded: Promise<Exceeded>;
   /** Takes a figure now and then. @default {nothing} */
   report: (usage: UsageReport) => unknown = () => {};
+  /** Size of the module, once it is known. @default {0} */
+  moduleBytes = 0;
   readonly #limits: SandboxLimits;
   readonly #cpuAtStart = cpuTimeMs();
   readonly #rssAtStart = Deno.memoryUsage().rss;
@@ -70,6 +78,8 @@ export class JobMonitor {
   }
 
   #look(resolve: (exceeded: Exceeded) => void): void {
+    // Where setpriv is missing nothing else ends a busy guest whose parent was killed.
+    if (Deno.ppid !== PARENT) Deno.exit(1);
     const cpu = this.cpuTimeMs();
     const rss = this.rssGrowthBytes();
     const { cpuTimeMs: cpuLimit, memoryBytes, fsBytes } = this.#limits;
@@ -78,7 +88,7 @@ export class JobMonitor {
         status: "timeout",
         message: `Job stopped: it used more than its ${cpuLimit} ms of CPU time`,
       });
-    } else if (rss > memoryBytes + fsBytes + OVERHEAD_BYTES) {
+    } else if (rss > memoryBytes + fsBytes + this.#overheadBytes()) {
       resolve({
         status: "memory",
         message: `Job stopped: its process grew by ${toMb(rss)} MB, ` +
@@ -88,6 +98,10 @@ export class JobMonitor {
     if (++this.#looks % LOOKS_PER_REPORT === 0) {
       this.report({ cpuTimeMs: cpu, rssGrowthBytes: rss });
     }
+  }
+
+  #overheadBytes(): number {
+    return OVERHEAD_BYTES + OVERHEAD_PER_MODULE_BYTE * this.moduleBytes;
   }
 }
 

@@ -31,8 +31,8 @@ export interface CommandSpec {
   /** A paragraph or two for `--help`. */
   description: string;
   options: readonly OptionSpec[];
-  /** Least and most positional arguments. */
-  positionals: { min: number; max: number };
+  /** Least and most positional arguments, and what completions offer for them. */
+  positionals: { min: number; max: number; complete?: "file" | readonly string[] };
   /** Whether arguments after `--` mean something. @default {false} */
   takesRest?: boolean;
   /** Calls that work, with what they do. */

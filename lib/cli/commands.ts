@@ -30,6 +30,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./id.ts")).id,
   },
   {
+    name: "completions",
+    summary: "Print the completions of a shell",
+    load: async () => (await import("./completions.ts")).completions,
+  },
+  {
     name: "version",
     summary: "Print the versions of plasm and its parts",
     load: async () => (await import("./version.ts")).version,

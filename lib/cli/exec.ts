@@ -80,7 +80,7 @@ export const exec: Command = {
         help: "Write the signed receipt to a file",
       },
     ],
-    positionals: { min: 1, max: 1 },
+    positionals: { min: 1, max: 1, complete: "file" },
     takesRest: true,
     examples: [
       {

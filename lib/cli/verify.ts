@@ -59,7 +59,7 @@ export const verify: Command = {
         help: "The manifest that was sent",
       },
     ],
-    positionals: { min: 1, max: 1 },
+    positionals: { min: 1, max: 1, complete: "file" },
     examples: [
       {
         call: "plasm verify r.json --module hello.wasm --stdin in --stdout out",

@@ -4,7 +4,8 @@
  */
 import { PlasmError } from "../../errors.ts";
 import { ByteReader } from "./byte_reader.ts";
-import { type LimitsField, readLimits, shareMaxima, writeLimits } from "./limits_field.ts";
+import { type LimitsField, readLimits } from "./limits_field.ts";
+import { maximaEdits, shareMaxima } from "./maxima.ts";
 import type { Edit } from "./patch.ts";
 import type { Section } from "./sections.ts";
 
@@ -63,17 +64,8 @@ export function readMemories(
       shared: limits.shared,
       is64: limits.is64,
     })),
-    edits: editsFor(all, maxima),
+    edits: maximaEdits(all, maxima),
   };
-}
-
-/** The edits that give each of `all` its new maximum, where it differs from its own. */
-export function editsFor(all: readonly LimitsField[], maxima: readonly bigint[]): Edit[] {
-  return all.flatMap((limits, index) => {
-    const maximum = maxima[index]!;
-    if (limits.maximum === maximum) return [];
-    return [{ start: limits.start, end: limits.end, bytes: writeLimits(limits, maximum) }];
-  });
 }
 
 function tooMuch(asked: number, allowed: number): PlasmError {

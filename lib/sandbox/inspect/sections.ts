@@ -54,11 +54,25 @@ const TELLING = new Set(["linking", "dylink", "dylink.0"]);
 /** Longest of {@linkcode TELLING}: a longer name need not be decoded. */
 const TELLING_BYTES = 8;
 
+/**
+ * Largest section that is read item by item: a guard on the time that takes (0.4 s, the type section
+ * being the slowest). A million functions make a section of 3 MB; CPython's largest has 12 KB.
+ */
+const MAX_READ_BYTES = 16 * 1_048_576;
+
+const READ: ReadonlySet<string> = new Set<SectionName>(
+  ["type", "import", "function", "table", "memory", "export"],
+);
+
+/** With debug information for each of its parts a module has some dozens. */
+const MAX_CUSTOM_SECTIONS = 10_000;
+
 /** Reads the section headers of a module whose first eight bytes have been checked. */
 export function readSections(bytes: Uint8Array): Sections {
   const reader = new ByteReader(bytes, "section list", { start: HEADER_BYTES, end: bytes.length });
   const known = new Map<SectionName, Section>();
   const telling = new Set<string>();
+  let customs = 0;
   let last: { name: string; rank: number } | undefined;
   while (reader.left > 0) {
     const header = reader.position;
@@ -78,6 +92,12 @@ export function readSections(bytes: Uint8Array): Sections {
     const start = reader.position;
     reader.skip(size);
     if (id === CUSTOM) {
+      if (++customs > MAX_CUSTOM_SECTIONS) {
+        throw badModule(`it has more than ${MAX_CUSTOM_SECTIONS} custom sections`, {
+          hint: "Strip it: wasm-strip, or the linker's -s",
+          details: { allowed: MAX_CUSTOM_SECTIONS },
+        });
+      }
       const name = customName(bytes, { start, end: reader.position });
       if (name !== undefined) telling.add(name);
       continue;
@@ -94,6 +114,12 @@ export function readSections(bytes: Uint8Array): Sections {
           ? `it has its ${row.name} section twice, again at byte ${header}`
           : `its ${row.name} section at byte ${header} comes after its ${last.name} section`,
         { hint: "The file is damaged; build it again", details: { offset: header, id } },
+      );
+    }
+    if (size > MAX_READ_BYTES && READ.has(row.name)) {
+      throw badModule(
+        `its ${row.name} section has ${size} bytes, ${MAX_READ_BYTES} are allowed`,
+        { details: { asked: size, allowed: MAX_READ_BYTES } },
       );
     }
     last = row;

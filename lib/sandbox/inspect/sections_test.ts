@@ -1,5 +1,5 @@
-import { assertEquals, assertThrows } from "@std/assert";
-import { concat, leb, moduleOf, name, section } from "../../../tests/hostile/binary.ts";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { concat, join, leb, moduleOf, name, section } from "../../../tests/hostile/binary.ts";
 import { PlasmError } from "../../errors.ts";
 import { readSections } from "./sections.ts";
 
@@ -74,5 +74,28 @@ Deno.test("readSections() refuses a custom section whose name is longer than it"
   assertEquals(
     refusal(moduleOf(section(0, [9, 0x61]))),
     "Cannot run module: its custom section says it has 9 name bytes, there is room for 1 at byte 11",
+  );
+});
+
+Deno.test("readSections() refuses a section that would take long to read", () => {
+  const size = 16 * 1_048_576;
+  for (const id of [1, 2, 3, 4, 5, 7]) {
+    readSections(moduleOf(section(id, new Uint8Array(size))));
+    assertStringIncludes(
+      refusal(moduleOf(section(id, new Uint8Array(size + 1)))),
+      `section has ${size + 1} bytes, ${size} are allowed`,
+    );
+  }
+  for (const id of [0, 9, 10, 11]) {
+    readSections(moduleOf(section(id, new Uint8Array(size + 1))));
+  }
+});
+
+Deno.test("readSections() refuses custom sections without end", () => {
+  const custom = section(0, name(""));
+  readSections(moduleOf(join(Array<Uint8Array>(10_000).fill(custom))));
+  assertEquals(
+    refusal(moduleOf(join(Array<Uint8Array>(10_001).fill(custom)))),
+    "Cannot run module: it has more than 10000 custom sections",
   );
 });

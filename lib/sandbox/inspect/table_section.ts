@@ -4,8 +4,8 @@
  */
 import { PlasmError } from "../../errors.ts";
 import { ByteReader } from "./byte_reader.ts";
-import { type LimitsField, readLimits, shareMaxima } from "./limits_field.ts";
-import { editsFor } from "./memory_section.ts";
+import { type LimitsField, readLimits } from "./limits_field.ts";
+import { maximaEdits, shareMaxima } from "./maxima.ts";
 import type { Edit } from "./patch.ts";
 import type { Section } from "./sections.ts";
 import { skipConstantExpression, skipReferenceType } from "./table_parts.ts";
@@ -64,6 +64,6 @@ export function readTables(
       initialEntries: Number(limits.initial),
       maximumEntries: Number(maxima[index]!),
     })),
-    edits: editsFor(all, maxima),
+    edits: maximaEdits(all, maxima),
   };
 }

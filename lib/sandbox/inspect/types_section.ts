@@ -40,6 +40,9 @@ const SHORT_NAMES = new Map([
 
 const PACKED = new Set([0x78, 0x77]);
 
+/** V8 refuses more as well (kV8MaxWasmTypes). */
+const MAX_TYPES = 1_000_000;
+
 /** What a type section says. */
 export interface TypesInfo {
   /** Whether there are struct or array types. */
@@ -99,6 +102,7 @@ export function readTypes(bytes: Uint8Array, section: Section | undefined): Type
       for (let left = reader.count("supertypes"); left > 0; left--) reader.u32();
       form = reader.byte();
     }
+    if (functions.length === MAX_TYPES) reader.fail(`has more than ${MAX_TYPES} types`);
     functions.push(form === FUNC ? reader.position : -1);
     if (form === FUNC) skipTypes(reader, 2);
     else if (form === ARRAY) skipField(reader);

@@ -79,3 +79,16 @@ Deno.test("functionType() refuses an index that names no function type", () => {
     );
   }
 });
+
+Deno.test("readTypes() refuses more types than the engine takes", () => {
+  const group = concat([0x4e], leb(1_000_001), repeated([0x5f, 0], 1_000_001));
+  const bytes = moduleOf(section(1, concat([1], group)));
+  assertStringIncludes(
+    assertThrows(() => readTypes(bytes, readSections(bytes).known.get("type")), PlasmError).message,
+    "has more than 1000000 types",
+  );
+});
+
+function repeated(pattern: readonly number[], count: number): Uint8Array {
+  return new Uint8Array(count * pattern.length).map((_, index) => pattern[index % pattern.length]!);
+}

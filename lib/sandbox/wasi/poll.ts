@@ -23,6 +23,10 @@ export const MAX_SUBSCRIPTIONS = 8192;
 
 const NS_PER_MS = 1e6;
 
+// A double holds Unix milliseconds to a quarter of a microsecond. A wait for less than that might
+// not move the clock at all, and the loop around it would spin.
+const SHORTEST_WAIT_MS = 0.001;
+
 /** A subscription, read before anything is written: the two arrays may overlap. */
 interface Subscription {
   userdata: bigint;
@@ -147,7 +151,7 @@ function remainingMs({ clocks }: WasiContext, list: readonly Subscription[]): nu
     if (type !== EVENTTYPE.CLOCK) continue;
     least = Math.min(least, deadlineMs - clocks.preciseMs(clock)!);
   }
-  return Math.max(0, least);
+  return Math.max(SHORTEST_WAIT_MS, least);
 }
 
 function write({ memory }: WasiContext, at: number, event: Event): void {

@@ -58,7 +58,9 @@ function check(bytes: Uint8Array<ArrayBuffer>): "refused" | "invalid" | "valid" 
   const sum = (of: number[]): number => of.reduce((total, one) => total + one, 0);
   assert(sum(inspected.memories.map((memory) => memory.maximumBytes)) <= LIMITS.memoryBytes);
   assert(sum(inspected.tables.map((table) => table.maximumEntries)) <= LIMITS.tableEntries!);
-  assertStrictEquals(inspectModule(inspected.bytes, LIMITS).bytes, inspected.bytes);
+  const again = inspectModule(inspected.bytes, LIMITS);
+  assertStrictEquals(again.bytes, inspected.bytes);
+  assertEquals([again.memories, again.tables], [inspected.memories, inspected.tables]);
   if (!WebAssembly.validate(bytes)) return "invalid";
   assert(WebAssembly.validate(inspected.bytes), "the rewritten module is not valid");
   return "valid";

@@ -3,8 +3,7 @@
  * @module
  */
 import type { JsonValue, PlasmErrorJson } from "./errors.ts";
-import type { Manifest, Runtime } from "./job/types.ts";
-import type { JobStatus } from "./sandbox/types.ts";
+import type { JobStatus, Manifest, Runtime } from "./job/types.ts";
 
 /**
  * Where a job stands. `finished` has a receipt, whatever its status; `failed` is the node's fault or

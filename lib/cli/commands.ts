@@ -35,6 +35,51 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./completions.ts")).completions,
   },
   {
+    name: "daemon",
+    summary: "Run a node: a queue, a store and an API for jobs",
+    load: async () => (await import("./daemon.ts")).daemon,
+  },
+  {
+    name: "submit",
+    summary: "Give a job to the daemon",
+    load: async () => (await import("./submit.ts")).submit,
+  },
+  {
+    name: "status",
+    summary: "Tell where a job stands, or what the daemon is doing",
+    load: async () => (await import("./status.ts")).status,
+  },
+  {
+    name: "result",
+    summary: "Wait for a job of the daemon and print what it wrote",
+    load: async () => (await import("./result.ts")).result,
+  },
+  {
+    name: "logs",
+    summary: "Print what a job has written so far, or as it writes",
+    load: async () => (await import("./logs.ts")).logs,
+  },
+  {
+    name: "cancel",
+    summary: "Cancel jobs of the daemon",
+    load: async () => (await import("./cancel.ts")).cancel,
+  },
+  {
+    name: "jobs",
+    summary: "List jobs of the daemon, the newest first",
+    load: async () => (await import("./jobs.ts")).jobs,
+  },
+  {
+    name: "config",
+    summary: "Check, print or describe the configuration",
+    load: async () => (await import("./config.ts")).config,
+  },
+  {
+    name: "doctor",
+    summary: "Look for what keeps a node from working here",
+    load: async () => (await import("./doctor.ts")).doctor,
+  },
+  {
     name: "version",
     summary: "Print the versions of plasm and its parts",
     load: async () => (await import("./version.ts")).version,

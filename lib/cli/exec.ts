@@ -5,22 +5,13 @@
 import { loadOrCreateIdentity } from "../identity.ts";
 import { stateDir } from "../paths.ts";
 import { streamJob } from "../sandbox/run_job.ts";
-import type { JobStatus, SandboxOutcome } from "../sandbox/types.ts";
+import type { SandboxOutcome } from "../sandbox/types.ts";
 import type { Command } from "./command.ts";
 import { readExecJob } from "./exec_job.ts";
 import { CollectedOutput } from "./exec_output.ts";
+import { exitStatusOf } from "./exit_status.ts";
 import { printable } from "./args.ts";
 import { checkReceiptPath, writeReceipt } from "./receipt_file.ts";
-
-/** Exit statuses of jobs that did not exit by themselves; see the contract in ARCHITECTURE.md. */
-const EXIT_OF_STATUS: Record<Exclude<JobStatus, "exited">, number> = {
-  timeout: 124,
-  cancelled: 130,
-  trapped: 134,
-  memory: 137,
-  output: 137,
-  rejected: 77,
-};
 
 /** Bytes of output that `--json` holds in memory. */
 const MAX_COLLECTED_BYTES = 64 * 2 ** 20;
@@ -135,7 +126,7 @@ export const exec: Command = {
         } else if (outcome.status !== "exited") {
           await io.message(`plasm: ${printable(outcome.message ?? outcome.status)}\n`);
         }
-        return exitStatus(outcome);
+        return exitStatusOf(outcome.status, outcome.exitCode);
       }
     }
     return 70;
@@ -154,9 +145,4 @@ function outcomeJson(outcome: SandboxOutcome): Record<string, unknown> {
       memory_peak_bytes: usage.memoryPeakBytes,
     },
   };
-}
-
-/** A guest may exit with 32 bits, a process with 8: what does not fit must not look like success. */
-function exitStatus({ status, exitCode }: SandboxOutcome): number {
-  return status === "exited" ? Math.min(exitCode ?? 0, 255) : EXIT_OF_STATUS[status];
 }

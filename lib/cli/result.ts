@@ -1,0 +1,96 @@
+/**
+ * `plasm result`: waits for a job and ends as it did.
+ * @module
+ */
+import type { DaemonClient } from "../client/mod.ts";
+import { PlasmError } from "../errors.ts";
+import { verifyReceipt } from "../job/verify_receipt.ts";
+import { type ParsedArgs, printable } from "./args.ts";
+import type { Command } from "./command.ts";
+import { clientOf, SOCKET_OPTION } from "./daemon_client.ts";
+import { CollectedOutput } from "./exec_output.ts";
+import { exitStatusOf } from "./exit_status.ts";
+import type { CliIo } from "./io.ts";
+import { checkReceiptPath, writeReceipt } from "./receipt_file.ts";
+
+/**
+ * Waits for a job, checks its receipt against the node's key and what came, and prints what it wrote.
+ *
+ * @returns the exit status that tells how the job ended
+ * @throws {PlasmError} The error of a job without a result; `bad-receipt`
+ */
+export async function printResult(
+  client: DaemonClient,
+  id: string,
+  { args, io }: { args: ParsedArgs; io: CliIo },
+): Promise<number> {
+  const { signal } = io;
+  const { job, stdout, stderr, receipt } = await client.result(id, { signal });
+  const { public_key: key } = await client.node({ signal });
+  await verifyReceipt(receipt, { key, nonce: job.nonce, stdout, stderr });
+  const path = args.string("receipt");
+  if (path !== undefined) await writeReceipt(path, receipt);
+  if (args.flag("json")) {
+    const output = new CollectedOutput();
+    output.add("stdout", stdout);
+    output.add("stderr", stderr);
+    const { status, exit_code, message } = job;
+    await io.write(
+      `${
+        JSON.stringify({
+          id,
+          status,
+          exit_code,
+          ...(message === null ? {} : { message }),
+          usage: receipt.usage,
+          ...output.toJSON(),
+          receipt,
+        })
+      }\n`,
+    );
+  } else {
+    await io.write(stdout);
+    await io.message(stderr);
+    if (job.status !== "exited") {
+      await io.message(`plasm: ${printable(job.message ?? job.status ?? job.state)}\n`);
+    }
+  }
+  if (job.status === null) throw new PlasmError("protocol", "Cannot read result: it has no status");
+  return exitStatusOf(job.status, job.exit_code);
+}
+
+/** The command. */
+export const result: Command = {
+  spec: {
+    name: "result",
+    summary: "Wait for a job of the daemon and print what it wrote",
+    usage: "[OPTIONS] JOB",
+    description:
+      "Waits until the job is over, checks its receipt against the daemon's key and the output that " +
+      "came, prints the output and exits with the job's own code; 124, 130, 134 and 137 as " +
+      "plasm exec.",
+    options: [
+      {
+        name: "receipt",
+        kind: "string",
+        placeholder: "FILE",
+        complete: "file",
+        help: "Write the signed receipt to a file",
+      },
+      SOCKET_OPTION,
+    ],
+    positionals: { min: 1, max: 1 },
+    examples: [
+      {
+        call: 'plasm result "$(plasm submit hello.wasm < in)" > out',
+        does: "Run a job by way of the daemon",
+      },
+    ],
+  },
+  async run(args, io): Promise<number> {
+    const path = args.string("receipt");
+    if (path !== undefined) await checkReceiptPath(path);
+    using client = clientOf(args, io);
+    return await printResult(client, args.positionals[0]!, { args, io });
+  },
+};

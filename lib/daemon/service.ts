@@ -1,0 +1,81 @@
+/**
+ * The daemon as a process: signals, systemd, and reloading.
+ * @module
+ */
+import type { LoadedConfig } from "../config/mod.ts";
+import { PlasmError } from "../errors.ts";
+import { configureLogging, getLog } from "../log.ts";
+import { type Daemon, startDaemon, type StartDaemonOptions } from "./daemon.ts";
+import { notifySystemd } from "./notify.ts";
+
+/** Options of {@linkcode runService}. */
+export interface ServiceOptions extends StartDaemonOptions {
+  /** Reads the configuration, at start and on each SIGHUP. */
+  load: () => Promise<LoadedConfig>;
+  /** Called once the daemon answers. */
+  onReady?: ((daemon: Daemon) => void) | undefined;
+}
+
+/** How long executors may take to die before a second signal exits regardless, in milliseconds. */
+const HURRY_MS = 300;
+
+const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;
+
+/** Exit status of a process that was told to stop twice: 128 and SIGTERM, as a shell would say. */
+const EXIT_HURRIED = 143;
+
+async function reload(daemon: Daemon, options: ServiceOptions): Promise<void> {
+  try {
+    daemon.reload((await options.load()).config);
+  } catch (error) {
+    // A mistake in the file must not take a running node down.
+    getLog("daemon").error("reload-refused", { error: PlasmError.from(error) });
+  }
+}
+
+/**
+ * Runs a daemon until SIGTERM or SIGINT. Running jobs then get the grace of the configuration; a second
+ * signal ends them and the process at once.
+ *
+ * @throws {PlasmError} as {@linkcode startDaemon}
+ */
+export async function runService(options: ServiceOptions): Promise<number> {
+  const env = options.env ?? ((name: string) => Deno.env.get(name));
+  const { config } = await options.load();
+  configureLogging(config.log);
+  const stop = Promise.withResolvers<void>();
+  const starting = new AbortController();
+  const hurry = new AbortController();
+  let signals = 0;
+  const onStop = (): void => {
+    signals++;
+    starting.abort(new PlasmError("interrupted", "Stopped while starting"));
+    stop.resolve();
+    if (signals < 2) return;
+    hurry.abort();
+    setTimeout(() => Deno.exit(EXIT_HURRIED), HURRY_MS);
+  };
+  for (const name of STOP_SIGNALS) Deno.addSignalListener(name, onStop);
+  let onReload: (() => void) | undefined;
+  try {
+    const daemon = await startDaemon(config, { ...options, signal: starting.signal });
+    const tell = async (state: string): Promise<void> => {
+      try {
+        await notifySystemd(state, { socket: env("NOTIFY_SOCKET"), dir: `${daemon.stateDir}/run` });
+      } catch (error) {
+        getLog("daemon").warning("systemd-not-told", { error: PlasmError.from(error) });
+      }
+    };
+    onReload = () => void reload(daemon, options);
+    Deno.addSignalListener("SIGHUP", onReload);
+    await tell("READY=1");
+    options.onReady?.(daemon);
+    await stop.promise;
+    await tell("STOPPING=1");
+    await daemon.close({ signal: hurry.signal });
+    return hurry.signal.aborted ? EXIT_HURRIED : 0;
+  } finally {
+    for (const name of STOP_SIGNALS) Deno.removeSignalListener(name, onStop);
+    if (onReload !== undefined) Deno.removeSignalListener("SIGHUP", onReload);
+  }
+}

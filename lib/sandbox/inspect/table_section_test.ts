@@ -38,10 +38,10 @@ Deno.test("readTables() keeps all tables together under the cap", () => {
     { initialEntries: 1, maximumEntries: 3 },
     { initialEntries: 0, maximumEntries: 5 },
   ]);
-  assertEquals(
-    bytes,
-    withTables(4, 0x70, 1, 2, 7, 0x6f, 1, 1, 6, 0x70, 1, 1, 3, 0x70, 5, 0, 5),
-  );
+  const capped = withTables(4, 0x70, 1, 2, 7, 0x6f, 1, 1, 6, 0x70, 1, 1, 3, 0x70, 5, 0, 5);
+  // Its memory is rewritten as well.
+  assertEquals(bytes, inspectModule(capped, { ...LIMITS, tableEntries: 24 }).bytes);
+  assert(WebAssembly.validate(bytes));
 });
 
 Deno.test("readTables() refuses more entries than allowed with figures", () => {

@@ -18,7 +18,7 @@ async function sendDatagram(target: string, state: string, dir: string): Promise
 }
 
 async function runSystemdNotify(state: string): Promise<void> {
-  const { success, stderr } = await new Deno.Command("systemd-notify", {
+  const { success, stderr } = await new Deno.Command("/usr/bin/systemd-notify", {
     args: [state],
     stdout: "null",
     stderr: "piped",

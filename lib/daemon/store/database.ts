@@ -56,6 +56,8 @@ function migrate(db: DatabaseSync, path: string): void {
 export function openDatabase(path: string): DatabaseSync {
   let db: DatabaseSync | undefined;
   try {
+    // SQLite would leave the mode to the umask; its journals take the database's.
+    Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
     db = new DatabaseSync(path);
     db.exec("PRAGMA journal_mode = WAL");
     db.exec("PRAGMA synchronous = FULL");

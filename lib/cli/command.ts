@@ -21,6 +21,9 @@ export interface OptionSpec {
   complete?: "file" | readonly string[];
 }
 
+/** A permission that most commands can do without. */
+export type DroppablePermission = "net" | "run" | "sys" | "write";
+
 /** How a command is called. */
 export interface CommandSpec {
   name: string;
@@ -42,6 +45,11 @@ export interface CommandSpec {
 /** A command: how it is called and what it does. */
 export interface Command {
   spec: CommandSpec;
+  /**
+   * Permissions that it does not need when called so; the process gives them up before it runs.
+   * @default {none}
+   */
+  drops?(args: ParsedArgs): readonly DroppablePermission[];
   /**
    * Runs it; resolves to the exit status.
    *

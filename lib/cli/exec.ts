@@ -88,6 +88,7 @@ export const exec: Command = {
       },
     ],
   },
+  drops: () => ["net", "sys"],
   async run(args, io): Promise<number> {
     const { signal } = io;
     const receiptPath = args.string("receipt");

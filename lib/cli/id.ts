@@ -19,6 +19,7 @@ export const id: Command = {
     positionals: { min: 0, max: 0 },
     examples: [{ call: "plasm id --json", does: "The identity for a program" }],
   },
+  drops: () => ["net", "run", "sys"],
   async run(args, io): Promise<number> {
     const { peerId, publicKey } = await loadOrCreateIdentity(stateDir((name) => io.env(name)));
     await io.write(

@@ -3,6 +3,7 @@
  * @module
  */
 import { PlasmError } from "../errors.ts";
+import type { DroppablePermission } from "./command.ts";
 
 /** The process as a command sees it. */
 export interface CliIo {
@@ -20,6 +21,8 @@ export interface CliIo {
   readonly columns: number;
   /** One environment variable. */
   env(name: string): string | undefined;
+  /** Gives permissions up for the rest of the process. */
+  drop(permissions: readonly DroppablePermission[]): void;
   /** Aborts on SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
   /**
@@ -48,6 +51,9 @@ export function processIo(): CliIo {
       return terminalColumns();
     },
     env: (name) => Deno.env.get(name),
+    drop(permissions) {
+      for (const name of permissions) Deno.permissions.revokeSync({ name });
+    },
     get signal() {
       if (!listening) {
         listening = true;

@@ -41,6 +41,7 @@ async function dispatch(args: readonly string[], io: CliIo): Promise<number> {
     await io.write(commandHelp(command.spec, io.columns));
     return 0;
   }
+  io.drop(command.drops?.(parsed) ?? []);
   return await command.run(parsed, io);
 }
 

@@ -71,6 +71,7 @@ export const verify: Command = {
       },
     ],
   },
+  drops: () => ["net", "run", "sys", "write"],
   async run(args, io): Promise<number> {
     const receipt = await verifyReceiptFiles(args.positionals[0]!, {
       key: args.string("key"),

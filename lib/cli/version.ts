@@ -19,6 +19,7 @@ export const version: Command = {
     positionals: { min: 0, max: 0 },
     examples: [{ call: "plasm version --json", does: "Versions for a program" }],
   },
+  drops: () => ["net", "run", "sys", "write"],
   async run(args, io): Promise<number> {
     const { deno, v8 } = Deno.version;
     const { target } = Deno.build;

@@ -4,9 +4,10 @@
  */
 import { assertEquals } from "@std/assert";
 import { COMMANDS } from "../lib/cli/commands.ts";
+import type { DroppablePermission } from "../lib/cli/command.ts";
 import { parseCommandArgs } from "../lib/cli/args.ts";
 
-const DROPPED: Record<string, string[]> = {
+const DROPPED: Record<string, DroppablePermission[]> = {
   exec: ["net", "sys"],
   id: ["net", "run", "sys"],
   verify: ["net", "run", "sys", "write"],

@@ -12,7 +12,14 @@ import { writeChecksums } from "./compile/checksums.ts";
 import { PERMISSION_FLAGS, RUNTIME_FLAGS } from "./compile/flags.ts";
 import { NPM_DENO, npmRuntime } from "./compile/npm_runtime.ts";
 import { run } from "./compile/process.ts";
-import { binaryFile, DIST, LINUX_TARGETS, type Target, TARGETS } from "./compile/targets.ts";
+import {
+  binaryFile,
+  DIST,
+  LINUX_TARGETS,
+  productNames,
+  type Target,
+  TARGETS,
+} from "./compile/targets.ts";
 
 /** Everything that may be thrown away without loss. */
 const CACHE = new URL(".cache/", DIST);
@@ -73,7 +80,7 @@ export async function compile(options: CompileOptions = {}): Promise<void> {
     const { size } = await Deno.stat(output);
     console.log(`compiled  ${target.triple}, ${(size / 1e6).toFixed(1)} MB`);
   }
-  console.log(await writeChecksums(DIST, targets.map(({ triple }) => `${triple}/plasm`)));
+  console.log(await writeChecksums(DIST, productNames()));
 }
 
 /** The commit of this tree, marked when files differ from it; null where there is no git. */

@@ -2,6 +2,7 @@
  * What binaries are made for.
  * @module
  */
+import { VERSION } from "../../lib/version.ts";
 
 /** A platform that plasm is compiled for. */
 export interface Target {
@@ -25,6 +26,19 @@ export const MACOS_TARGETS: readonly Target[] = [
 
 /** All targets. */
 export const TARGETS: readonly Target[] = [...LINUX_TARGETS, ...MACOS_TARGETS];
+
+/** Name of a target's Debian package. */
+export function packageName(target: Target, version: string = VERSION): string {
+  return `plasm_${version}_${target.debian}.deb`;
+}
+
+/** Everything that can be in {@linkcode DIST} for others to take, by path in it. */
+export function productNames(): string[] {
+  return [
+    ...TARGETS.map(({ triple }) => `${triple}/plasm`),
+    ...LINUX_TARGETS.map((target) => packageName(target)),
+  ];
+}
 
 /** Where everything that is built goes. */
 export const DIST: URL = new URL("../../dist/", import.meta.url);

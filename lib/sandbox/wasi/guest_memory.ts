@@ -75,8 +75,7 @@ export class GuestMemory {
       if (byte === 0) return ERRNO.INVAL;
       if (byte > 0x7f) return decodeUtf8(bytes, pointer, length);
     }
-    // Several times faster than TextDecoder for the short ASCII names that paths are.
-    return String.fromCharCode.apply(null, bytes.subarray(pointer, pointer + length) as never);
+    return decodeAscii(bytes, pointer, pointer + length);
   }
 
   #refresh(): void {
@@ -84,6 +83,29 @@ export class GuestMemory {
     this.bytes = new Uint8Array(this.#memory.buffer);
     this.view = new DataView(this.#memory.buffer);
   }
+}
+
+/**
+ * Two to four times as fast as a TextDecoder for the short ASCII names that paths are: no view is
+ * made, and eight characters at a time leave little to join.
+ */
+function decodeAscii(bytes: Uint8Array, start: number, end: number): string {
+  let text = "";
+  let at = start;
+  for (; at + 8 <= end; at += 8) {
+    text += String.fromCharCode(
+      bytes[at]!,
+      bytes[at + 1]!,
+      bytes[at + 2]!,
+      bytes[at + 3]!,
+      bytes[at + 4]!,
+      bytes[at + 5]!,
+      bytes[at + 6]!,
+      bytes[at + 7]!,
+    );
+  }
+  for (; at < end; at++) text += String.fromCharCode(bytes[at]!);
+  return text;
 }
 
 function decodeUtf8(bytes: Uint8Array, pointer: number, length: number): string | number {

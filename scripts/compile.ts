@@ -9,7 +9,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { bundleProgram } from "./compile/bundle.ts";
 import { writeChecksums } from "./compile/checksums.ts";
-import { PERMISSION_FLAGS, RUNTIME_FLAGS } from "./compile/flags.ts";
+import { BAKED_FLAGS } from "./compile/flags.ts";
 import { NPM_DENO, npmRuntime } from "./compile/npm_runtime.ts";
 import { run } from "./compile/process.ts";
 import {
@@ -61,8 +61,7 @@ export async function compile(options: CompileOptions = {}): Promise<void> {
       "--no-lock",
       "--no-check",
       `--target=${target.triple}`,
-      ...RUNTIME_FLAGS,
-      ...PERMISSION_FLAGS,
+      ...BAKED_FLAGS,
       ...bundle.include.map((name) => `--include=${name}`),
       `--output=${decodeURIComponent(output.pathname)}`,
       bundle.entry,

@@ -100,6 +100,8 @@ interface Buffers {
   count: number;
 }
 
+// What is read may fall on the list of buffers itself, so readers check each buffer once more.
+
 /** Reads from standard input until the first buffer that nothing is left for. */
 function readStdin(
   { memory, host, clocks }: WasiContext,
@@ -111,6 +113,7 @@ function readStdin(
     const pointer = memory.view.getUint32(at, true);
     const length = memory.view.getUint32(at + 4, true);
     if (length === 0) continue;
+    if (!memory.ok(pointer, length)) break;
     const ready = host.stdinReady();
     if (ready.bytes === 0) {
       if (done > 0) break;
@@ -136,6 +139,7 @@ function readFile(
   for (let iov = iovs; iov < iovs + count * IOVEC_SIZE; iov += IOVEC_SIZE) {
     const pointer = memory.view.getUint32(iov, true);
     const length = memory.view.getUint32(iov + 4, true);
+    if (!memory.ok(pointer, length)) break;
     const got = inode.content.read(at + done, memory.bytes, pointer, length);
     done += got;
     if (got < length) break;

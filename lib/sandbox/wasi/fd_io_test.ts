@@ -71,6 +71,19 @@ Deno.test("fd_read() and fd_write() join their buffers", () => {
   assertEquals([guest.text(4096, 4), guest.text(6000, 7)], ["onet", "wothree"]);
 });
 
+Deno.test("fd_read() stops where what it reads overwrites its own list with nonsense", () => {
+  const nonsense = "\x7f".repeat(64);
+  const host = new FakeHost({ stdin: nonsense });
+  const guest = new FakeGuest({ host });
+  guest.create("file", nonsense);
+  for (const fd of [guest.open("file"), 0]) {
+    // The first buffer is the second entry of the list.
+    iovecs(guest, [[8, 8], [4096, 8]]);
+    assertEquals(guest.call("fd_read", fd, 0, 2, RESULT_POINTER), 0);
+    assertEquals(guest.result, 8);
+  }
+});
+
 Deno.test("fd_write() to the streams reaches the host in order", () => {
   const guest = new FakeGuest();
   guest.bytes.set(new TextEncoder().encode("onetwothree"), 4096);

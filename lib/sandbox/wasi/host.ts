@@ -24,7 +24,10 @@ export interface WasiHost {
   write(stream: "stdout" | "stderr", data: Uint8Array): void;
 }
 
-/** Thrown by `proc_exit`; WebAssembly code cannot catch what it has no tag for. */
+/**
+ * Thrown by `proc_exit`. Code that uses the exception handling proposal can catch it (`catch_all`),
+ * as anything that JavaScript throws but a trap: who runs such code ends it with a trap instead.
+ */
 export class WasiExit extends Error {
   /** The guest's exit code, 0 to 4294967295. */
   readonly code: number;

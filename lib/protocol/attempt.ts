@@ -1,0 +1,319 @@
+/**
+ * One attempt to run a job on one node: from the first offer to a verified result, over as many connections
+ * as it takes.
+ * @module
+ */
+import { PlasmError } from "../errors.ts";
+import { createNonce } from "../job/job_id.ts";
+import type { Receipt } from "../job/types.ts";
+import { sleep } from "../network/wait.ts";
+import { JOB_VERSION } from "./constants.ts";
+import { ANSWER_MS, deadline, within } from "./deadline.ts";
+import { Disconnected } from "./duplex.ts";
+import { FrameChannel } from "./frame_channel.ts";
+import { checkAccept, makeOffer } from "./make_offer.ts";
+import type { Need } from "./messages.ts";
+import type { ReceivedOutput } from "./received_output.ts";
+import { receiveEvents, type RunStage } from "./receive_events.ts";
+import type {
+  AttemptReport,
+  PhaseTimeouts,
+  RemoteCandidate,
+  RemoteJob,
+  RemoteProgress,
+  RemoteTicket,
+  RunRemoteOptions,
+} from "./request_types.ts";
+import { sendContent } from "./send_content.ts";
+import { verifyResult } from "./verify_result.ts";
+
+/** How long a node may take to say that a job is cancelled, in milliseconds. */
+const CANCEL_MS = 3000;
+/** First and longest wait before a lost connection is tried again, in milliseconds. */
+const RETRY_MS = 100;
+const MAX_RETRY_MS = 5000;
+
+/** Connections in a row that bring nothing new before the node counts as lost. */
+const MAX_IDLE_CONNECTIONS = 20;
+
+/** A connection on which the node has answered; `need` is null where the job has begun. */
+interface Start {
+  channel: FrameChannel;
+  need: Need | null;
+}
+
+interface Finish {
+  receipt: Receipt;
+  message: string | null;
+}
+
+/** Options of {@linkcode RemoteAttempt}. */
+export interface RemoteAttemptOptions
+  extends Pick<RunRemoteOptions, "dial" | "signal" | "keepTicket"> {
+  timeouts: PhaseTimeouts;
+  output: ReceivedOutput;
+  onProgress: (progress: RemoteProgress) => void;
+  /** A job that was accepted before this process began. @default {the job is offered} */
+  ticket?: RemoteTicket | undefined;
+}
+
+/** Talks with one node about one job. */
+export class RemoteAttempt {
+  /** What it came to so far. */
+  readonly report: Pick<AttemptReport, "jobId" | "ran" | "reconnects" | "sentBytes"> = {
+    ran: "no",
+    reconnects: 0,
+    sentBytes: 0,
+  };
+  readonly #job: RemoteJob;
+  readonly #candidate: RemoteCandidate;
+  readonly #options: RemoteAttemptOptions;
+  readonly #nonce: string;
+  readonly #offeredAt: number;
+  readonly #stage: RunStage = { lastId: 0 };
+  /** Where the node last asked for each content from. */
+  readonly #offsets = new Map<string, number>();
+  #ticket: RemoteTicket | undefined;
+  #channel: FrameChannel | undefined;
+  /** Why the job is being cancelled. */
+  #cancelled: PlasmError | undefined;
+
+  constructor(job: RemoteJob, candidate: RemoteCandidate, options: RemoteAttemptOptions) {
+    this.#job = job;
+    this.#candidate = candidate;
+    this.#options = options;
+    this.#ticket = options.ticket;
+    this.#nonce = options.ticket?.nonce ?? createNonce();
+    this.#offeredAt = options.ticket?.offeredAt ?? Date.now();
+    if (this.#ticket !== undefined) {
+      this.report.jobId = this.#ticket.jobId;
+      this.report.ran = "maybe";
+    }
+  }
+
+  /**
+   * Runs the job.
+   *
+   * @throws {PlasmError} why there is no result; `report.ran` says whether the job may have run
+   */
+  async run(): Promise<Finish> {
+    const { signal } = this.#options;
+    const onAbort = (): void => this.#cancel(PlasmError.from(signal?.reason));
+    if (signal?.aborted) throw PlasmError.from(signal.reason);
+    signal?.addEventListener("abort", onAbort);
+    try {
+      return await this.#converse(
+        this.#ticket === undefined
+          ? await this.#offer()
+          : new Disconnected("The client was restarted"),
+      );
+    } catch (error) {
+      this.#channel?.abort(new Error("Given up"));
+      if (this.#cancelled !== undefined) throw this.#cancelled;
+      if (!(error instanceof Disconnected)) throw error;
+      throw new PlasmError("no-peer", `Lost peer ${this.#candidate.peerId}: ${error.message}`, {
+        cause: error,
+      });
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** Cancels the job on the node; the conversation goes on to its end, but not for long. */
+  #cancel(reason: PlasmError): void {
+    if (this.#cancelled !== undefined) return;
+    this.#cancelled = reason;
+    const channel = this.#channel;
+    if (channel === undefined) return;
+    if (this.#ticket === undefined) return channel.abort(reason);
+    const timer = setTimeout(() => channel.abort(reason), CANCEL_MS);
+    Deno.unrefTimer(timer);
+    channel.write({ type: "cancel", version: JOB_VERSION, ...this.#proof() }).catch(() => {});
+  }
+
+  #proof(): { job_id: string; secret: string; node_nonce: string } {
+    const { jobId, secret, nodeNonce } = this.#ticket!;
+    return { job_id: jobId, secret, node_nonce: nodeNonce };
+  }
+
+  async #dial(): Promise<FrameChannel> {
+    const { dial, timeouts, signal } = this.#options;
+    const { peerId } = this.#candidate;
+    const limit = AbortSignal.timeout(timeouts.connect);
+    try {
+      const both = signal === undefined ? limit : AbortSignal.any([signal, limit]);
+      this.#channel = new FrameChannel(await dial(peerId, { signal: both }));
+      return this.#channel;
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!limit.aborted) throw error;
+      const text = `Cannot reach peer ${peerId}: no connection in ${timeouts.connect} ms`;
+      throw new PlasmError("peer-timeout", text, { details: { phase: "connect" }, cause: error });
+    }
+  }
+
+  async #offer(): Promise<Start> {
+    const { onProgress, timeouts, keepTicket } = this.#options;
+    const { peerId } = this.#candidate;
+    onProgress({ peerId, phase: "connecting" });
+    const channel = await this.#dial();
+    onProgress({ peerId, phase: "offering" });
+    const offer = await makeOffer(this.#job, { nonce: this.#nonce, now: this.#offeredAt });
+    const late = (): PlasmError =>
+      new PlasmError("peer-timeout", `Peer ${peerId} did not answer the offer in time`, {
+        details: { phase: "offer", waited_ms: timeouts.offer },
+      });
+    await within(timeouts.offer, channel.write(offer), late);
+    const answer = await within(timeouts.offer, channel.read(["accept", "reject"]), late);
+    if (answer.type === "reject") throw PlasmError.fromJSON(answer.error);
+    checkAccept(answer, offer);
+    this.#ticket = {
+      peerId,
+      jobId: answer.job_id,
+      secret: answer.secret,
+      nodeNonce: answer.node_nonce,
+      nonce: this.#nonce,
+      offeredAt: this.#offeredAt,
+    };
+    this.report.jobId = answer.job_id;
+    await keepTicket?.(this.#ticket);
+    onProgress({ peerId, phase: "accepted", jobId: answer.job_id });
+    return { channel, need: answer.need };
+  }
+
+  /** Talks to the end, over as many connections as it takes. */
+  async #converse(start: Start | Disconnected): Promise<Finish> {
+    let now = start;
+    for (let idle = 0;;) {
+      if (now instanceof Disconnected) now = await this.#find(now);
+      const before = this.#progress(now.need);
+      try {
+        return await this.#finish(now);
+      } catch (error) {
+        if (!(error instanceof Disconnected) || this.#cancelled !== undefined) throw error;
+        now.channel.abort(error);
+        idle = this.#progress(null) === before ? idle + 1 : 0;
+        if (idle > MAX_IDLE_CONNECTIONS) throw error;
+        now = error;
+      }
+    }
+  }
+
+  /** What is done, as text to compare; a node that asks anew for what it had goes backwards. */
+  #progress(need: Need | null): string {
+    for (const { hash, offset } of need ?? []) {
+      const had = this.#offsets.get(hash) ?? 0;
+      if (offset < had) {
+        const text = `Cannot go on: node had ${had} bytes of ${hash} and asks from ${offset}`;
+        throw new PlasmError("protocol", text);
+      }
+      this.#offsets.set(hash, offset);
+    }
+    return `${this.#stage.lastId} ${[...this.#offsets.values()]}`;
+  }
+
+  /** Finds the node again after a lost connection. */
+  async #find(lost: Disconnected): Promise<Start> {
+    const { timeouts, signal, onProgress } = this.#options;
+    const never = new AbortController().signal;
+    onProgress({ peerId: this.#candidate.peerId, phase: "reconnecting", reason: lost.message });
+    const until = performance.now() + timeouts.reattach;
+    for (let wait = RETRY_MS;; wait = Math.min(2 * wait, MAX_RETRY_MS)) {
+      try {
+        return await this.#attach();
+      } catch (error) {
+        this.#channel?.abort(new Error("Given up"));
+        const code = error instanceof Disconnected ? "no-peer" : PlasmError.from(error).code;
+        const isLost = code === "no-peer" || code === "peer-timeout";
+        if (!isLost || this.#cancelled !== undefined || performance.now() > until) throw error;
+      }
+      await sleep(wait * (0.5 + Math.random() / 2), signal ?? never);
+      signal?.throwIfAborted();
+    }
+  }
+
+  async #attach(): Promise<Start> {
+    const channel = await this.#dial();
+    const after = this.#stage.lastId;
+    const attach = { type: "attach", version: JOB_VERSION, after, ...this.#proof() } as const;
+    await deadline(channel, ANSWER_MS, channel.write(attach));
+    const answer = await deadline(channel, ANSWER_MS, channel.read(["attached", "reject"]));
+    if (answer.type === "reject") throw PlasmError.fromJSON(answer.error);
+    if (answer.job_id !== this.#ticket!.jobId || answer.nonce !== this.#nonce) {
+      throw new PlasmError("protocol", "Cannot go on: node speaks of another job");
+    }
+    this.report.reconnects++;
+    return { channel, need: answer.state === "transfer" ? answer.need : null };
+  }
+
+  /** Sends what is needed, then hears how the job goes. */
+  async #finish({ channel, need }: Start): Promise<Finish> {
+    const { timeouts, onProgress, output } = this.#options;
+    const { peerId } = this.#candidate;
+    const incoming = channel.read(["event", "alive", "reject"]);
+    incoming.catch(() => {}); // awaited below, unless sending fails first
+    if (need !== null) {
+      await sendContent(channel, {
+        job: this.#job,
+        need,
+        incoming,
+        stallMs: timeouts.transfer,
+        onSent: (sent, total, bytes) => {
+          this.report.sentBytes += bytes;
+          onProgress({ peerId, phase: "sending", sent, total });
+        },
+      });
+      // From here on the node may run it, whether or not we hear of it.
+      this.report.ran = "maybe";
+      this.#stage.begunAt ??= performance.now();
+      const { job_id, node_nonce } = this.#proof();
+      await channel.write({ type: "begin", job_id, node_nonce });
+    }
+    const end = await receiveEvents(channel, {
+      incoming,
+      stage: this.#stage,
+      output,
+      timeouts,
+      runLimitMs: this.#job.manifest.resources.timeout_seconds * 1000,
+      onRan: (ran) => this.report.ran = ran,
+      onProgress: (progress) => onProgress({ peerId, ...progress }),
+      cancel: (reason) => this.#cancel(reason),
+    });
+    onProgress({ peerId, phase: "verifying" });
+    const receipt = await this.#verify(end.receipt);
+    if (this.#cancelled !== undefined) {
+      if (receipt.status === "cancelled" && this.#stage.startedAt === undefined) {
+        this.report.ran = "no";
+      }
+      await this.#taken(channel);
+      throw this.#cancelled;
+    }
+    await this.#taken(channel);
+    return { receipt, message: end.message };
+  }
+
+  async #verify(receipt: unknown): Promise<Receipt> {
+    const { begunAt } = this.#stage;
+    return await verifyResult(receipt, {
+      job: this.#job,
+      candidate: this.#candidate,
+      jobId: this.#ticket!.jobId,
+      nonce: this.#nonce,
+      output: this.#options.output,
+      offeredAt: this.#offeredAt,
+      elapsedMs: begunAt === undefined ? undefined : performance.now() - begunAt,
+    });
+  }
+
+  /** Lets the node forget the job. That it hears so is its own concern: results expire. */
+  async #taken(channel: FrameChannel): Promise<void> {
+    try {
+      const { jobId } = this.#ticket!;
+      await deadline(channel, CANCEL_MS, channel.write({ type: "taken", job_id: jobId }));
+      await deadline(channel, CANCEL_MS, channel.close());
+    } catch {
+      channel.abort(new Error("Not read in time"));
+    }
+    await this.#options.keepTicket?.(undefined);
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * Names, sizes and times of the job protocol.
+ * @module
+ */
+
+/** The protocol's name. */
+export const JOB_PROTOCOL = "/plasm/job/1.0.0";
+
+/** Version inside the messages that open a conversation. */
+export const JOB_VERSION = "1.0";
+
+/**
+ * Content of one chunk, in bytes: what is sent again at most when a connection is cut. Larger chunks
+ * lose more, smaller ones cost more frames.
+ */
+export const CHUNK_BYTES: number = 128 * 1024;
+
+/** Output in one event, in bytes: the store's own pieces are about as large. */
+export const EVENT_DATA_BYTES: number = 64 * 1024;
+
+/** Inputs of one job, standard input included; as many as a manifest can name. */
+export const MAX_INPUTS = 1025;
+
+/** How long an offer is good for, in milliseconds. */
+export const OFFER_VALID_MS: number = 60_000;
+
+/** How far the clocks of two honest sides may be apart, in milliseconds; as for receipts. */
+export const CLOCK_SKEW_MS: number = 5 * 60_000;
+
+/** How often a node says that it is there while nothing happens, in milliseconds. */
+export const ALIVE_MS = 10_000;
+
+/** Silence after which a client takes a connection for dead, in milliseconds: three lost signs. */
+export const SILENCE_MS: number = 3 * ALIVE_MS + 2_000;

@@ -1,0 +1,141 @@
+/**
+ * Bytes both ways: all that the job protocol asks of a connection. libp2p's streams become one here; tests
+ * use a pair in memory.
+ * @module
+ */
+import type { Stream } from "@libp2p/interface";
+
+/** The other side is gone: what was being said may go on over another connection. */
+export class Disconnected extends Error {
+  override readonly name = "Disconnected";
+}
+
+/** A connection of two sides. One reader and one writer at a time. */
+export interface Duplex {
+  /**
+   * The next bytes; `null` when the other side has ended.
+   *
+   * @throws {Disconnected} when the connection is lost
+   */
+  read(): Promise<Uint8Array | null>;
+  /**
+   * Sends bytes; resolves when more may follow, so that a slow reader holds the writer back.
+   *
+   * @throws {Disconnected} when the connection is lost
+   */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Ends our side, after all that was written. */
+  close(): Promise<void>;
+  /** Drops the connection; what waits in `read` or `write` rejects. May be called at any time. */
+  abort(reason: Error): void;
+  /** Takes nothing more from the other side: `read` gives what has come, then `null`. */
+  endRead(): void;
+}
+
+/** Received bytes that wait for the reader before the other side is told to pause. */
+const HIGH_WATER_BYTES = 256 * 1024;
+
+/**
+ * What libp2p may hold of a paused stream: a pause takes effect only after the muxer's window, which
+ * grows up to 16 MiB, and more than this resets the stream.
+ */
+const PAUSED_BYTES = 17 * 2 ** 20;
+
+/** A libp2p stream as a {@linkcode Duplex}. */
+export function duplexOf(stream: Stream): Duplex {
+  const queue: Uint8Array[] = [];
+  let queued = 0;
+  let ended = false;
+  let fault: Error | undefined;
+  let wake: (() => void) | undefined;
+  stream.maxReadBufferLength = PAUSED_BYTES;
+
+  const news = (): void => {
+    wake?.();
+    wake = undefined;
+  };
+  const flow = (go: boolean): void => {
+    try {
+      if (go) stream.resume();
+      else stream.pause();
+    } catch {
+      // The stream has closed: there is nothing left to hold back.
+    }
+  };
+  stream.addEventListener("message", ({ data }) => {
+    if (ended) return;
+    const bytes = data instanceof Uint8Array ? data : data.subarray();
+    queue.push(bytes);
+    queued += bytes.length;
+    if (queued > HIGH_WATER_BYTES) flow(false);
+    news();
+  });
+  stream.addEventListener("remoteCloseWrite", () => {
+    flow(true);
+    ended = true;
+    news();
+  });
+  stream.addEventListener("close", ({ error }) => {
+    // What came before the end still counts.
+    flow(true);
+    if (!ended && error !== undefined) fault ??= new Disconnected(error.message, { cause: error });
+    ended = true;
+    news();
+  });
+  const closed = (): boolean => stream.status !== "open" && stream.status !== "closing";
+
+  return {
+    async read() {
+      while (true) {
+        const bytes = queue.shift();
+        if (bytes !== undefined) {
+          queued -= bytes.length;
+          if (queued <= HIGH_WATER_BYTES / 2) flow(true);
+          return bytes;
+        }
+        if (ended || closed()) {
+          if (fault !== undefined) throw fault;
+          return null;
+        }
+        await new Promise<void>((resolve) => wake = resolve);
+      }
+    },
+    async write(bytes) {
+      try {
+        stream.send(bytes);
+        // Nothing stays behind in our own buffer: the muxer's window is the only one.
+        while (stream.writeBufferLength > 0) await drained(stream);
+      } catch (error) {
+        throw fault ?? new Disconnected("The connection is closed", { cause: error });
+      }
+      if (closed()) throw fault ?? new Disconnected("The connection is closed");
+    },
+    async close() {
+      await stream.close().catch(() => {}); // a lost connection is closed as well
+    },
+    abort(reason) {
+      fault ??= new Disconnected(reason.message, { cause: reason });
+      ended = true;
+      queue.length = 0;
+      stream.abort(reason);
+      news();
+    },
+    endRead() {
+      ended = true;
+      news();
+    },
+  };
+}
+
+function drained(stream: Stream): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (event: Event): void => {
+      for (const name of ["drain", "idle", "close"] as const) {
+        stream.removeEventListener(name, settle);
+      }
+      if (event.type === "close") reject(new Error("The stream closed"));
+      else resolve();
+    };
+    for (const name of ["drain", "idle", "close"] as const) stream.addEventListener(name, settle);
+  });
+}

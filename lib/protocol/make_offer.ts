@@ -1,0 +1,72 @@
+/**
+ * The client's offer, and whether an answer is one to it.
+ * @module
+ */
+import { PlasmError } from "../errors.ts";
+import { manifestHash } from "../job/manifest.ts";
+import { JOB_VERSION, OFFER_VALID_MS } from "./constants.ts";
+import type { BlobRef, MessageOf, Need } from "./messages.ts";
+import type { RemoteJob } from "./request_types.ts";
+
+/** Makes an offer of a job. */
+export async function makeOffer(
+  { manifest, module, stdin, inputs }: RemoteJob,
+  { nonce, now }: { nonce: string; now: number },
+): Promise<MessageOf<"offer">> {
+  const ref = ({ hash, size }: BlobRef): BlobRef => ({ hash, size });
+  return {
+    type: "offer",
+    version: JOB_VERSION,
+    manifest: { ...manifest },
+    manifest_hash: await manifestHash(manifest),
+    nonce,
+    module: ref(module),
+    stdin: ref(stdin),
+    inputs: inputs.map(ref),
+    expires_at: now + OFFER_VALID_MS,
+  };
+}
+
+/**
+ * Checks that an acceptance is one of this offer.
+ *
+ * @throws {PlasmError} `protocol`, its `details.field` naming what is wrong
+ */
+export function checkAccept(accept: MessageOf<"accept">, offer: MessageOf<"offer">): void {
+  for (const field of ["nonce", "manifest_hash"] as const) {
+    if (accept[field] !== offer[field]) {
+      throw new PlasmError(
+        "protocol",
+        `Cannot use answer: it accepts another offer by its ${field}`,
+        {
+          details: { field },
+        },
+      );
+    }
+  }
+  checkNeed(accept.need, offer);
+}
+
+/**
+ * Checks that a node asks for nothing but what was offered, each once.
+ *
+ * @throws {PlasmError} `protocol`
+ */
+export function checkNeed(
+  need: Need,
+  { module, stdin, inputs }: { module: BlobRef; stdin: BlobRef; inputs: readonly BlobRef[] },
+): void {
+  const sizes = new Map([module, stdin, ...inputs].map(({ hash, size }) => [hash, size]));
+  for (const { hash, offset } of need) {
+    const size = sizes.get(hash);
+    if (size === undefined || offset >= size) {
+      throw new PlasmError(
+        "protocol",
+        `Cannot use answer: node asks for ${hash} from ${offset}, ` +
+          (size === undefined ? "which was not offered" : `it has ${size} bytes`),
+        { details: { field: "need" } },
+      );
+    }
+    sizes.delete(hash);
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * A job's events, as messages to its client.
+ * @module
+ */
+import { ALIVE_MS, EVENT_DATA_BYTES } from "./constants.ts";
+import { deadline } from "./deadline.ts";
+import type { FrameChannel } from "./frame_channel.ts";
+import type { HostEvent } from "./host.ts";
+import type { EventBody } from "./messages.ts";
+
+/** Options of {@linkcode sendEvents}. */
+export interface SendEventsOptions {
+  events: AsyncIterable<HostEvent>;
+  /** Ends it. */
+  signal: AbortSignal;
+  /** Longest time a client may take to make room for one event, in milliseconds. */
+  stallMs: number;
+  /** Called when the job is over, before its last event is sent. */
+  onOver: () => void;
+}
+
+/**
+ * Sends events to the last, and signs of life between them. Each is sent when the one before has gone, so
+ * that a slow client costs no memory.
+ *
+ * @throws {Disconnected} when the client is gone
+ */
+export async function sendEvents(
+  channel: FrameChannel,
+  { events, signal, stallMs, onOver }: SendEventsOptions,
+): Promise<void> {
+  let busy = false;
+  const timer = setInterval(() => {
+    if (busy) return;
+    // A connection that takes no sign of life fails by itself; the next event meets the same end.
+    busy = true;
+    channel.write({ type: "alive" }).then(() => busy = false, () => {});
+  }, ALIVE_MS);
+  let last = 0;
+  try {
+    for await (const event of events) {
+      if (signal.aborted) return;
+      const bodies = bodiesOf(event);
+      if (bodies.at(-1)?.event === "finished" || bodies.at(-1)?.event === "failed") onOver();
+      if (event.type === "interrupted" && !event.rerun) onOver();
+      for (const [at, body] of bodies.entries()) {
+        // Who has only a part of an event asks for all of it again.
+        const id = at === bodies.length - 1 ? event.id : last;
+        await deadline(channel, stallMs, channel.write({ type: "event", id, at: event.at, body }));
+      }
+      last = event.id;
+    }
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+function bodiesOf(event: HostEvent): EventBody[] {
+  switch (event.type) {
+    case "queued":
+      return [{ event: "queued", position: event.position }];
+    case "started":
+      return [{ event: "started", attempt: event.attempt }];
+    case "interrupted":
+      return [{ event: "interrupted", rerun: event.rerun }];
+    case "finished":
+      return [{
+        event: "finished",
+        receipt: { ...event.receipt },
+        message: event.message?.slice(0, 1000) ?? null,
+      }];
+    case "failed":
+      return [{ event: "failed", error: { ...event.error } }];
+    case "stdout":
+    case "stderr": {
+      const { type, offset, data } = event;
+      const bodies: EventBody[] = [];
+      for (let at = 0; at < data.length; at += EVENT_DATA_BYTES) {
+        const part = data.subarray(at, at + EVENT_DATA_BYTES);
+        bodies.push({ event: type, offset: offset + at, data: part });
+      }
+      return bodies;
+    }
+  }
+}

@@ -1,0 +1,274 @@
+/**
+ * The node's side of the job protocol.
+ * @module
+ */
+import { PlasmError } from "../errors.ts";
+import { JOB_VERSION } from "./constants.ts";
+import { ANSWER_MS, deadline } from "./deadline.ts";
+import { Disconnected, type Duplex } from "./duplex.ts";
+import { FrameChannel } from "./frame_channel.ts";
+import type { JobHost, RemotePolicy } from "./host.ts";
+import type { MessageOf } from "./messages.ts";
+import { sendEvents } from "./send_events.ts";
+import type { Session } from "./session.ts";
+import { SessionTable } from "./session_table.ts";
+
+/** How long a client that has opened a stream may think before it says what it wants. */
+const OPENING_MS = 10_000;
+
+/** What the server tells its owner; the daemon logs it. */
+export interface ServeEvent {
+  event: "offer-accepted" | "offer-refused" | "job-attached" | "job-forgotten" | "peer-misbehaved";
+  peer_id: string;
+  job_id?: string | undefined;
+  error_code?: string | undefined;
+  reason?: string | undefined;
+}
+
+/** Options of {@linkcode JobServer}. */
+export interface JobServerOptions {
+  host: JobHost;
+  /** Asked at every decision, so that it may change. */
+  policy: () => RemotePolicy;
+  /** Unix milliseconds. @default {Date.now} */
+  now?: (() => number) | undefined;
+  /** Takes what happens. Must not throw. @default {nobody} */
+  log?: ((event: ServeEvent) => void) | undefined;
+}
+
+/** Takes jobs of peers and runs them on a {@linkcode JobHost}. */
+export class JobServer {
+  readonly #options: JobServerOptions;
+  readonly #sessions: SessionTable;
+
+  constructor(options: JobServerOptions) {
+    this.#options = options;
+    this.#sessions = new SessionTable(options);
+  }
+
+  /** Sessions by phase, for metrics. */
+  get counts(): SessionTable["counts"] {
+    return this.#sessions.counts;
+  }
+
+  /** Holds one conversation with a peer; resolves when it is over, however it went. */
+  async serve(duplex: Duplex, peerId: string): Promise<void> {
+    const channel = new FrameChannel(duplex);
+    try {
+      const opening = await channel.read(["offer", "attach", "cancel"], { timeoutMs: OPENING_MS });
+      if (opening.type === "offer") await this.#onOffer(opening, channel, peerId);
+      else if (opening.type === "attach") await this.#onAttach(opening, channel, peerId);
+      else await this.#sessions.remove(this.#sessions.find(opening), cancelled());
+      await channel.close();
+    } catch (error) {
+      await this.#refuse(channel, { error, peerId });
+    }
+  }
+
+  async #refuse(
+    channel: FrameChannel,
+    { error, peerId }: { error: unknown; peerId: string },
+  ): Promise<void> {
+    if (error instanceof Disconnected) return channel.abort(error);
+    const { code, message } = PlasmError.from(error);
+    const told = code === "internal"
+      // What a fault of ours says is for our log, not for a stranger.
+      ? new PlasmError("internal", "Unexpected fault of the node")
+      : PlasmError.from(error);
+    const event = code === "protocol" || code === "slow-request"
+      ? "peer-misbehaved"
+      : "offer-refused";
+    this.#log({ event, peer_id: peerId, error_code: code, reason: message });
+    try {
+      await deadline(
+        channel,
+        ANSWER_MS,
+        channel.write({ type: "reject", error: { ...told.toJSON() } }),
+      );
+      await deadline(channel, ANSWER_MS, channel.close());
+    } catch {
+      channel.abort(new Error(message));
+    }
+  }
+
+  #log(event: ServeEvent): void {
+    this.#options.log?.(event);
+  }
+
+  async #onOffer(
+    message: MessageOf<"offer">,
+    channel: FrameChannel,
+    peerId: string,
+  ): Promise<void> {
+    const session = await this.#sessions.accept(message, peerId);
+    const { jobId } = session.offer;
+    this.#log({ event: "offer-accepted", peer_id: peerId, job_id: jobId });
+    await this.#converse(session, channel, {
+      after: 0,
+      greet: () => ({
+        type: "accept",
+        version: JOB_VERSION,
+        job_id: jobId,
+        secret: session.secret,
+        node_nonce: session.nonce,
+        nonce: message.nonce,
+        manifest_hash: message.manifest_hash,
+        need: session.need,
+        position: session.terms.position,
+        expires_in_ms: this.#options.policy().transferMs,
+      }),
+    });
+  }
+
+  async #onAttach(
+    message: MessageOf<"attach">,
+    channel: FrameChannel,
+    peerId: string,
+  ): Promise<void> {
+    const session = this.#sessions.find(message);
+    const { jobId, nonce } = session.offer;
+    this.#log({ event: "job-attached", peer_id: peerId, job_id: jobId });
+    await this.#converse(session, channel, {
+      after: message.after,
+      greet: () => ({
+        type: "attached",
+        job_id: jobId,
+        nonce,
+        state: session.phase === "transfer" ? "transfer" : "begun",
+        need: session.need,
+      }),
+    });
+  }
+
+  async #converse(
+    session: Session,
+    channel: FrameChannel,
+    { after, greet }: { after: number; greet: () => MessageOf<"accept"> | MessageOf<"attached"> },
+  ): Promise<void> {
+    const { signal, detach } = await session.attach(channel);
+    try {
+      if (!this.#sessions.has(session)) throw new PlasmError("not-found", "The job was given up");
+      await deadline(channel, ANSWER_MS, channel.write(greet()));
+      if (session.phase === "transfer") await this.#receive(session, channel);
+      if (await this.#follow(session, channel, { after, signal })) {
+        await this.#forget(session, "its result was taken");
+      }
+    } catch (error) {
+      // A broken connection may come back; what was wrong stays wrong.
+      if (!(error instanceof Disconnected)) {
+        const { message } = PlasmError.from(error);
+        await this.#forget(session, message, { detached: detach });
+      }
+      throw error;
+    } finally {
+      detach();
+      this.#expire(session);
+    }
+  }
+
+  /** Takes content until the client says that it is all. */
+  async #receive(session: Session, channel: FrameChannel): Promise<void> {
+    const { transferMs } = this.#options.policy();
+    const slow = (error: unknown): never => {
+      if (!(error instanceof PlasmError) || error.code !== "peer-timeout") throw error;
+      throw new PlasmError(
+        "slow-request",
+        `Cannot wait for job's content: nothing came in ${transferMs} ms`,
+        { details: { waited_ms: transferMs } },
+      );
+    };
+    while (session.phase === "transfer") {
+      const message = await channel.read(["chunk", "begin", "cancel"], { timeoutMs: transferMs })
+        .catch(slow);
+      if (message.type === "chunk") await session.take(message);
+      else if (message.type === "cancel") throw cancelled();
+      else await this.#begin(session, message);
+    }
+  }
+
+  async #begin(session: Session, message: MessageOf<"begin">): Promise<void> {
+    if (message.job_id !== session.offer.jobId || message.node_nonce !== session.nonce) {
+      throw new PlasmError("protocol", "Cannot begin job: begin names another acceptance");
+    }
+    const [lacking] = session.need;
+    if (lacking !== undefined) {
+      throw new PlasmError(
+        "protocol",
+        `Cannot begin job: ${lacking.hash} is here to byte ${lacking.offset} only`,
+        { details: { hash: lacking.hash, offset: lacking.offset } },
+      );
+    }
+    session.phase = "begun";
+    await this.#options.host.submit(session.offer);
+  }
+
+  /** Sends events and hears the client; tells whether the result was taken. */
+  async #follow(
+    session: Session,
+    channel: FrameChannel,
+    { after, signal }: { after: number; signal: AbortSignal },
+  ): Promise<boolean> {
+    const { host } = this.#options;
+    const { jobId } = session.offer;
+    const { orphanMs, resultMs } = this.#options.policy();
+    const stop = new AbortController();
+    const either = AbortSignal.any([signal, stop.signal]);
+    // A client that has come back over another connection does not read this one any more.
+    signal.addEventListener("abort", () => channel.abort(new Error("Replaced")));
+    const sending = sendEvents(channel, {
+      events: host.events(jobId, after, either),
+      signal: either,
+      stallMs: orphanMs,
+      onOver: () => session.phase = "over",
+    });
+    sending.catch(() => stop.abort());
+    const hear = async (): Promise<boolean> => {
+      while (true) {
+        const heard = await channel.read(["cancel", "taken"]);
+        if (heard.type === "taken") return true;
+        await host.cancel(jobId);
+      }
+    };
+    const hearing = hear();
+    hearing.catch(() => {}); // awaited below, unless sending fails first
+    try {
+      await Promise.race([sending, hearing]);
+      return await deadline(channel, resultMs, hearing);
+    } finally {
+      stop.abort();
+      await sending.catch(() => {}); // it fails as hearing does, or was told to stop
+    }
+  }
+
+  /** Says when a session that nobody is attached to is given up. */
+  #expire(session: Session): void {
+    if (!this.#sessions.has(session)) return;
+    const { transferMs, orphanMs, resultMs } = this.#options.policy();
+    const [ms, why] = {
+      transfer: [transferMs, "its client did not come back to send the rest"],
+      begun: [orphanMs, "its client did not come back"],
+      over: [resultMs, "its result was not taken"],
+    }[session.phase] as [number, string];
+    session.after(ms, () => void this.#forget(session, why));
+  }
+
+  async #forget(
+    session: Session,
+    reason: string,
+    { detached }: { detached?: () => void } = {},
+  ): Promise<void> {
+    const { jobId, peerId } = session.offer;
+    this.#log({ event: "job-forgotten", peer_id: peerId, job_id: jobId, reason });
+    detached?.();
+    await this.#sessions.remove(session, new Error(reason));
+  }
+
+  /** Gives up all jobs of peers. */
+  async close(): Promise<void> {
+    await this.#sessions.close();
+  }
+}
+
+function cancelled(): PlasmError {
+  return new PlasmError("interrupted", "The client cancelled the job");
+}

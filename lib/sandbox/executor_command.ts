@@ -12,9 +12,13 @@ const DATA_BASE_BYTES = 3 * 2 ** 30;
 /** Descriptors an executor may open: it opens none after its start; V8 and tokio hold about 20. */
 const MAX_DESCRIPTORS = 64;
 
-/** setpriv(1) and prlimit(1) are of util-linux, which Debian marks essential. */
+/** setpriv(1), choom(1) and prlimit(1) are of util-linux, which Debian marks essential. */
 const SETPRIV = "/usr/bin/setpriv";
 const PRLIMIT = "/usr/bin/prlimit";
+const CHOOM = "/usr/bin/choom";
+
+/** When memory runs out the kernel is to take a job, never the node: the most that it knows. */
+const OOM_SCORE = 1000;
 
 /** Options of {@linkcode executorCommand}. */
 export interface ExecutorCommandOptions {
@@ -24,7 +28,8 @@ export interface ExecutorCommandOptions {
 
 /**
  * The command that becomes an executor. Wrapped, where util-linux is there, so that the process can
- * gain no privileges, dies with its parent, leaves no core file and has a ceiling on its data.
+ * gain no privileges, dies with its parent, leaves no core file, has a ceiling on its data, and is
+ * the first to go when the machine's memory runs out.
  */
 export function executorCommand(options: ExecutorCommandOptions): string[] {
   const self = Deno.build.standalone ? [EXECUTOR_COMMAND] : sourceArguments();
@@ -33,6 +38,9 @@ export function executorCommand(options: ExecutorCommandOptions): string[] {
     SETPRIV,
     "--no-new-privs",
     "--pdeathsig=KILL",
+    "--",
+    CHOOM,
+    `--adjust=${OOM_SCORE}`,
     "--",
     PRLIMIT,
     "--core=0",
@@ -87,7 +95,7 @@ function sourceArguments(): string[] {
 let utilLinux: boolean | undefined;
 
 function hasUtilLinux(): boolean {
-  utilLinux ??= [SETPRIV, PRLIMIT].every((path) => {
+  utilLinux ??= [SETPRIV, CHOOM, PRLIMIT].every((path) => {
     try {
       return Deno.statSync(path).isFile;
     } catch {

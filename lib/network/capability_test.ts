@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import fc from "fast-check";
 import { PlasmError } from "../errors.ts";
 import { ephemeralIdentity, identityFromSecretKey } from "../identity.ts";
 import {
@@ -86,4 +87,19 @@ Deno.test("verifyCapability() refuses a lower sequence number", async () => {
   const document = await signed({ seq: 5 });
   const options = { peerId: document.node.peer_id, now: NOW, lastSeq: 6 };
   assertEquals(await refusal(document, options), "seq");
+});
+
+Deno.test("verifyCapability() answers anything with a PlasmError", async () => {
+  const document = await signed();
+  const options = { peerId: document.node.peer_id, now: NOW };
+  const fields = Object.keys(document) as (keyof Capability)[];
+  const near = fc.tuple(fc.constantFrom(...fields), fc.anything())
+    .map(([field, value]) => ({ ...document, [field]: value }))
+    .filter((changed) => JSON.stringify(changed) !== JSON.stringify(document));
+  await fc.assert(
+    fc.asyncProperty(fc.oneof(fc.anything(), near), async (value) => {
+      await assertRejects(() => verifyCapability(value, options), PlasmError);
+    }),
+    { seed: 20260102, numRuns: 1000 },
+  );
 });

@@ -15,6 +15,7 @@ import { ConnectionTracker, type PeerConnection } from "./connections.ts";
 import { type DiscoverOptions, Discovery } from "./discovery.ts";
 import { type EmitEvent, reasonOf } from "./events.ts";
 import { createGater, type Gater } from "./gater.ts";
+import { dialNeighbours } from "./mdns.ts";
 import { NatLadder, type Reachability } from "./nat.ts";
 import type { HandleOptions, NetworkOptions, StreamHandler } from "./network_options.ts";
 import { createNode, type PlasmNode } from "./node.ts";
@@ -139,6 +140,7 @@ export class PlasmNetwork {
       });
       await this.#state.start();
     }
+    if (this.#options.mdns) dialNeighbours(libp2p, signal);
     if (listen.length > 0) {
       const nat = this.#options.nat ?? {};
       this.#nat = new NatLadder({ node: this.#node, nat, emit: this.#emit, signal });

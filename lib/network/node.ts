@@ -23,6 +23,7 @@ import type { Multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p, type Libp2p, type Libp2pInit } from "libp2p";
 import { RUNTIME_NAME, VERSION } from "../version.ts";
 import { compareAddresses } from "./address_order.ts";
+import { BoundedDatastore } from "./bounded_datastore.ts";
 import type { Gater } from "./gater.ts";
 import { dialBackAfresh, type NodeInternals, showObserved, showQuicAsV1 } from "./internals.ts";
 import { noiseEncryption } from "./noise_crypto.ts";
@@ -44,6 +45,8 @@ const MAX_RESERVATIONS = 64;
 /** What one relayed connection may carry, and for how long. Hole punching makes it short-lived. */
 const RELAY_BYTES = 64n * 1024n * 1024n;
 const RELAY_MS = 10 * 60 * 1000;
+/** The DHT holds queries back until its first look for itself; a client's search waits for that. */
+const FIRST_SELF_QUERY_MS = 100;
 /** Provider records kept in memory; the DHT's own default is for a much larger network. */
 const PROVIDER_CACHE = 1024;
 
@@ -128,7 +131,7 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
       clientMode: !isServer,
       peerInfoMapper: allowPrivate ? passthroughMapper : removePrivateAddressesMapper,
       providers: { cacheSize: PROVIDER_CACHE },
-      allowQueryWithZeroPeers: false,
+      initialQuerySelfInterval: FIRST_SELF_QUERY_MS,
     }) as (components: unknown) => KadDHT,
     ...(nat.autonat ?? true ? { autonat: autonatService() } : {}),
     ...(nat.upnp ? { upnp: upnpService() } : {}),
@@ -145,6 +148,7 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
     privateKey: await generateKeyPairFromSeed("Ed25519", options.secretKey),
     nodeInfo: { name: RUNTIME_NAME, version: VERSION, userAgent: `${RUNTIME_NAME}/${VERSION}` },
     logger: SILENT_LOGGER,
+    datastore: new BoundedDatastore(),
     addresses: {
       listen: [...options.listen],
       announce: [...options.announce],

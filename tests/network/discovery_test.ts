@@ -76,6 +76,29 @@ Deno.test("discover() gives only nodes that meet all criteria", LIBP2P, async ()
   assertEquals(both.map(({ peerId }) => peerId).sort(), [large!.peerId, small!.peerId].sort());
 });
 
+Deno.test("discover() passes over providers that are gone and ones that lie", LIBP2P, async () => {
+  await using net = new TestNet();
+  const boot = await net.start();
+  const bootstrap = [addressOf(boot, "tcp")];
+  const recorders = [new Recorder(), new Recorder(), new Recorder()];
+  const nodes = await Promise.all(recorders.map(({ log }) => net.start({ bootstrap, log })));
+  const [gone, liar, honest] = nodes;
+  for (const node of nodes) await node.publish(FIELDS);
+  await Promise.all(recorders.map((r) => r.until(({ event }) => event === "provide")));
+  await gone!.stop();
+  await liar!.unhandle(CAPABILITY_PROTOCOL);
+  const seen = new Recorder();
+  const client = await net.startClient({ bootstrap, log: seen.log });
+  const found = await findAll(client, {}, { limit: 3 });
+  assertEquals(found.map(({ peerId }) => peerId), [honest!.peerId]);
+  const dial = seen.events.find(({ event, peer_id }) =>
+    event === "dial" && peer_id === gone!.peerId
+  );
+  assertEquals(dial?.error_code, "no-peer");
+  const refused = seen.events.find(({ event }) => event === "capability_refused");
+  assertEquals(refused?.peer_id, liar!.peerId);
+});
+
 Deno.test("discover() ends after its time where nobody is, and tells so", LIBP2P, async () => {
   await using net = new TestNet();
   const seen = new Recorder();

@@ -155,6 +155,11 @@ export class NatLab implements AsyncDisposable {
     }
   }
 
+  /** Gives a namespace of the public segment another address. */
+  async addAddress(space: string, address: string): Promise<void> {
+    await run("ip", "-n", this.#name(space), "addr", "add", address, "dev", "wan");
+  }
+
   /** Starts miniupnpd on a router. */
   async startUpnp(router: string): Promise<void> {
     const config = `${this.#directory}/miniupnpd.conf`;
@@ -176,8 +181,8 @@ export class NatLab implements AsyncDisposable {
       config,
       "--allow-net",
       "--allow-read",
-      "--allow-env",
-      "--allow-sys",
+      "--ignore-env",
+      "--allow-sys=networkInterfaces",
       script,
       JSON.stringify({ allowPrivate: false, ...options }),
     ]);
@@ -241,6 +246,8 @@ export class NatLab implements AsyncDisposable {
     await run("ip", "-n", segment, "link", "set", `to-${space}`, "master", "br0", "up");
     await run("ip", "-n", own, "addr", "add", address, "dev", link);
     await run("ip", "-n", own, "link", "set", link, "up");
+    // There is no default route here, and multicast needs one.
+    await run("ip", "-n", own, "route", "add", "224.0.0.0/4", "dev", link);
   }
 
   #spawn(space: string, command: string[]): Deno.ChildProcess {

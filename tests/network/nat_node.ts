@@ -11,7 +11,7 @@ import { FIELDS } from "./fixtures.ts";
 /** What a node is told by its first argument. */
 export type NodeArguments = Pick<
   NetworkOptions,
-  "listen" | "announce" | "bootstrap" | "nat" | "mode" | "allowPrivate"
+  "listen" | "announce" | "bootstrap" | "nat" | "mode" | "allowPrivate" | "mdns"
 >;
 
 /** What it is told on standard input. */

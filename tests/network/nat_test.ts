@@ -94,3 +94,15 @@ Deno.test(
     assert(relayed !== undefined);
   },
 );
+
+Deno.test("two nodes on one link find each other by multicast DNS", LAB, async () => {
+  await using lab = await NatLab.create();
+  // Public addresses are told only once verified; these are private.
+  await lab.addAddress("third", "192.168.9.10/24");
+  await lab.addAddress("stranger", "192.168.9.20/24");
+  const options = { listen: LISTEN, mdns: true, allowPrivate: true, nat: { relay: false } };
+  const third = await lab.startNode("third", options);
+  const stranger = await lab.startNode("stranger", options);
+  const connected = await third.until(({ event }) => event === "connect");
+  assertEquals([connected.peer_id, connected.path], [stranger.peerId, "direct"]);
+});

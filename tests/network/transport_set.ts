@@ -34,6 +34,9 @@ export interface TransportUnderTest {
   freesPort: boolean;
 }
 
+/** libp2p gives a close 5 s to send the rest; a slow machine under coverage takes longer. */
+const UNHURRIED_MS = 300_000;
+
 const PROTOCOL = "/test/1.0.0";
 /**
  * libp2p itself leaves AbortSignal.timeout() timers and a BroadcastChannel behind (mortice, dial
@@ -336,13 +339,13 @@ export function transportTests(test: TransportUnderTest): void {
       await server.handle(PROTOCOL, async (stream) => {
         const reading = readAll(stream).then(sha256).then(received.resolve, received.reject);
         await sendAll(stream, down);
-        await stream.close();
+        await stream.close({ signal: AbortSignal.timeout(UNHURRIED_MS) });
         await reading;
       });
       const stream = await client.dialProtocol(address, PROTOCOL);
       const reading = readAll(stream).then(sha256);
       await sendAll(stream, up);
-      await stream.close();
+      await stream.close({ signal: AbortSignal.timeout(UNHURRIED_MS) });
       assertEquals(await reading, await sha256(down));
       assertEquals(await received.promise, await sha256(up));
     });

@@ -1,0 +1,47 @@
+/**
+ * What libp2p keeps of others, in memory and within bounds. Anyone may put provider records into a
+ * DHT server, and each peer that is heard of is remembered.
+ * @module
+ */
+import { MemoryDatastore } from "datastore-core";
+import { LruMap } from "./lru_map.ts";
+
+type Key = Parameters<MemoryDatastore["put"]>[0];
+type Options = Parameters<MemoryDatastore["put"]>[2];
+
+/** Entries of each kind; about 0.5 KiB each. A kind is the first part of the key. */
+const MAX_ENTRIES = 16_384;
+/** Kinds: libp2p has `peers`, `dht` and a handful more. */
+const MAX_KINDS = 16;
+
+/** A datastore in memory that forgets the oldest entries of a kind. */
+export class BoundedDatastore extends MemoryDatastore {
+  #kinds = new LruMap<string, Map<string, Key>>(MAX_KINDS);
+  #maxEntries: number;
+
+  constructor(maxEntries: number = MAX_ENTRIES) {
+    super();
+    this.#maxEntries = maxEntries;
+  }
+
+  /** Puts an entry, which becomes the latest of its kind. */
+  override put(key: Key, value: Uint8Array, options?: Options): Key | Promise<Key> {
+    const [, kind = ""] = key.toString().split("/");
+    const entries = this.#kinds.get(kind) ?? new Map<string, Key>();
+    this.#kinds.set(kind, entries);
+    entries.delete(key.toString());
+    entries.set(key.toString(), key);
+    if (entries.size > this.#maxEntries) {
+      const [oldest] = entries.values();
+      this.delete(oldest!);
+    }
+    return super.put(key, value, options);
+  }
+
+  /** Deletes an entry. */
+  override delete(key: Key, options?: Options): void | Promise<void> {
+    const [, kind = ""] = key.toString().split("/");
+    this.#kinds.get(kind)?.delete(key.toString());
+    return super.delete(key, options);
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * How the network scales: N nodes in one process join through one bootstrap, provide and find.
+ *
+ * `deno run --unstable-net --allow-net --allow-read --allow-env --allow-sys scripts/bench_network.ts 10 30 100`
+ * @module
+ */
+import { joinNetwork } from "../lib/network/bootstrap.ts";
+import { capabilityKey } from "../lib/network/capability_key.ts";
+import { createGater } from "../lib/network/gater.ts";
+import { createNode, type PlasmNode } from "../lib/network/node.ts";
+import { memory } from "../tests/network/memory_transport.ts";
+
+const SAMPLES = 10;
+/** Joining is over when no routing table has grown for this long. */
+const QUIET_MS = 2_000;
+
+interface Found {
+  ms: number;
+  hops: number;
+  asked: number;
+}
+
+async function startNode(name: string, mode: "server" | "client"): Promise<PlasmNode> {
+  const node = await createNode({
+    secretKey: crypto.getRandomValues(new Uint8Array(32)),
+    listen: mode === "server" ? [`/memory/${name}`] : [],
+    announce: [],
+    mode,
+    allowPrivate: true,
+    mdns: false,
+    nat: { autonat: false, relay: false, relayServer: false },
+    limits: { connections: 1000 },
+    gater: createGater({ emit: () => {} }),
+    transports: [memory()] as never,
+  });
+  await node.libp2p.start();
+  return node;
+}
+
+function tableSize({ dht }: PlasmNode): number {
+  return (dht as unknown as { routingTable: { size: number } }).routingTable.size;
+}
+
+async function untilQuiet(nodes: readonly PlasmNode[]): Promise<void> {
+  let last = -1;
+  for (;;) {
+    const total = nodes.reduce((sum, node) => sum + tableSize(node), 0);
+    if (total === last) return;
+    last = total;
+    await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+  }
+}
+
+async function provide(node: PlasmNode, topic: `feature:${string}`): Promise<number> {
+  const start = performance.now();
+  for await (const _ of node.dht.provide(await capabilityKey(topic)));
+  return performance.now() - start;
+}
+
+/** Finds one provider; a hop is an answer that named who was asked next. */
+async function find(node: PlasmNode, topic: `feature:${string}`): Promise<Found> {
+  const key = await capabilityKey(topic);
+  const ended = new AbortController();
+  const depth = new Map<string, number>();
+  const start = performance.now();
+  let asked = 0;
+  try {
+    for await (const event of node.dht.findProviders(key, { signal: ended.signal })) {
+      const from = "from" in event ? event.from.toString() : "";
+      const hops = depth.get(from) ?? 1;
+      if (event.name === "PEER_RESPONSE") {
+        asked++;
+        for (const { id } of event.closer) {
+          if (!depth.has(id.toString())) depth.set(id.toString(), hops + 1);
+        }
+        if (event.providers.length === 0) continue;
+        return { ms: performance.now() - start, hops, asked };
+      }
+      // Our own store had it.
+      if (event.name === "PROVIDER") return { ms: performance.now() - start, hops: 0, asked };
+    }
+  } finally {
+    ended.abort();
+  }
+  throw new Error(`${topic} was not found`);
+}
+
+function spread(values: readonly number[], digits = 0): string {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (part: number) => sorted[Math.floor(part * (sorted.length - 1))]!.toFixed(digits);
+  return `${at(0)} / ${at(0.5)} / ${at(1)}`;
+}
+
+async function measure(count: number): Promise<void> {
+  const before = Deno.memoryUsage().rss;
+  const stop = new AbortController();
+  const first = await startNode("n0", "server");
+  const nodes = [first];
+  const addresses = [first.libp2p.getMultiaddrs()[0]!.toString()];
+  const start = performance.now();
+  for (let i = 1; i < count; i++) {
+    const node = await startNode(`n${i}`, "server");
+    nodes.push(node);
+    joinNetwork({ node, addresses, emit: () => {}, signal: stop.signal });
+  }
+  await untilQuiet(nodes);
+  const joined = performance.now() - start - QUIET_MS;
+  const memoryPerNode = (Deno.memoryUsage().rss - before) / count / 2 ** 20;
+
+  const provided: number[] = [];
+  const found: Found[] = [];
+  for (let i = 0; i < SAMPLES; i++) {
+    const provider = nodes[(i * 7 + 1) % count]!;
+    provided.push(await provide(provider, `feature:bench-${count}-${i}`));
+    // One who has just come and knows the bootstrap only: what a client's first search costs.
+    const client = await startNode(`c${i}`, "client");
+    await client.libp2p.dial(first.libp2p.getMultiaddrs());
+    while (tableSize(client) === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    found.push(await find(client, `feature:bench-${count}-${i}`));
+    await client.libp2p.stop();
+  }
+  console.log([
+    String(count),
+    joined.toFixed(0),
+    spread(nodes.map(tableSize)),
+    spread(provided),
+    spread(found.map(({ ms }) => ms)),
+    spread(found.map(({ hops }) => hops)),
+    spread(found.map(({ asked }) => asked)),
+    memoryPerNode.toFixed(1),
+  ].join(" | "));
+  stop.abort();
+  for (const node of nodes) await node.libp2p.stop();
+}
+
+if (import.meta.main) {
+  console.log(
+    "nodes | join ms | table min/med/max | provide ms | find ms | hops | peers asked | MiB a node",
+  );
+  console.log("--- | --- | --- | --- | --- | --- | --- | ---");
+  for (const count of Deno.args.map(Number)) await measure(count);
+  Deno.exit(0); // libp2p keeps the event loop alive.
+}

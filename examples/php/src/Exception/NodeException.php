@@ -1,0 +1,12 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Plasm\Exception;
+
+use Plasm\PlasmException;
+
+/** The node's operator can mend it. */
+class NodeException extends PlasmException
+{
+}

@@ -1,0 +1,160 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Plasm\Http;
+
+use Plasm\Address;
+use Plasm\Document\Json;
+use Plasm\Limits;
+use Plasm\PlasmException;
+use Plasm\Timeouts;
+
+/** HTTP/1.1 requests to one daemon, a connection each: on a unix socket that costs microseconds. */
+final class Transport
+{
+    /** 100 Continue and its like before the answer proper. */
+    private const MAX_INTERIM = 8;
+
+    public function __construct(
+        private readonly Address $address,
+        private readonly Timeouts $timeouts,
+        public readonly Limits $limits,
+    ) {
+    }
+
+    /**
+     * Sends a request; the body of the answer is not read yet.
+     *
+     * @param string                       $path already encoded
+     * @param string|iterable<string>|null $body a string goes with its length, anything else in chunks
+     * @param Deadline|null                $deadline null: the client's limit for a request
+     *
+     * @throws PlasmException the daemon's own error; `no-daemon`, `protocol`, `interrupted`
+     */
+    public function send(
+        string $method,
+        string $path,
+        string|iterable|null $body = null,
+        string $type = 'application/octet-stream',
+        ?Deadline $deadline = null,
+    ): Response {
+        $deadline ??= Deadline::after($this->timeouts->requestMs);
+        $socket = Socket::connect($this->address, $this->timeouts, $deadline);
+        try {
+            $this->write($socket, $this->head($method, $path, $body, $type), $body);
+            $response = $this->readHead($socket, $method);
+            return $response->isSuccess() ? $response : throw $this->error($response);
+        } catch (\Throwable $error) {
+            $socket->close();
+            throw $error;
+        }
+    }
+
+    /**
+     * Sends a request and reads a JSON answer.
+     *
+     * @param array<string, mixed>|null $json what is sent
+     *
+     * @throws PlasmException as {@see Transport::send()}; `protocol` when the answer is not a JSON object
+     */
+    public function json(string $method, string $path, ?array $json = null): Fields
+    {
+        $body = $json === null ? null : Json::encode((object) $json);
+        $text = $this->send($method, $path, $body, 'application/json')->text($this->limits->bodyBytes);
+        return new Fields(Json::decode($text, 'protocol', "answer to $path"), $path);
+    }
+
+    private function head(string $method, string $path, mixed $body, string $type): string
+    {
+        $head = "$method $path HTTP/1.1\r\nHost: {$this->address->host}\r\nConnection: close\r\n";
+        if ($this->address->token !== null) {
+            $head .= "Authorization: Bearer {$this->address->token}\r\n";
+        }
+        if ($body !== null) {
+            $head .= "Content-Type: $type\r\n";
+            $head .= is_string($body) ? 'Content-Length: ' . strlen($body) : 'Transfer-Encoding: chunked';
+            $head .= "\r\n";
+        }
+        return "$head\r\n";
+    }
+
+    /** @param string|iterable<string>|null $body */
+    private function write(Socket $socket, string $head, string|iterable|null $body): void
+    {
+        if (!is_iterable($body)) {
+            $socket->write($head . $body);
+            return;
+        }
+        $goesOn = $socket->write($head);
+        foreach ($body as $piece) {
+            if (!$goesOn) {
+                return;
+            }
+            // An empty chunk would be the end.
+            $goesOn = $piece === '' || $socket->write(dechex(strlen($piece)) . "\r\n$piece\r\n");
+        }
+        if ($goesOn) {
+            $socket->write("0\r\n\r\n");
+        }
+    }
+
+    private function readHead(Socket $socket, string $method): Response
+    {
+        $left = $this->limits->headBytes;
+        for ($interim = 0; $interim <= self::MAX_INTERIM; $interim++) {
+            [$status, $headers] = $this->readOneHead($socket, $left);
+            if ($status >= 200) {
+                Body::checkFraming($headers);
+                $hasBody = $method !== 'HEAD' && $status !== 204 && $status !== 304;
+                return new Response($status, $headers, $socket, $hasBody);
+            }
+        }
+        throw PlasmException::of('protocol', 'Cannot read answer: too many interim answers');
+    }
+
+    /** @return array{int, array<string, string>} */
+    private function readOneHead(Socket $socket, int &$left): array
+    {
+        $line = $this->readHeadLine($socket, $left);
+        if (preg_match('~^HTTP/1\.[01] ([1-5][0-9]{2})(?: |$)~D', $line, $match) !== 1) {
+            throw PlasmException::of('protocol', 'Cannot read answer: it is not HTTP/1.1');
+        }
+        $headers = [];
+        while (($line = $this->readHeadLine($socket, $left)) !== '') {
+            if (preg_match('/^([!#$%&\'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/D', $line, $header) !== 1) {
+                throw PlasmException::of('protocol', 'Cannot read answer: a header is malformed');
+            }
+            $name = strtolower($header[1]);
+            $headers[$name] = isset($headers[$name]) ? "$headers[$name], $header[2]" : $header[2];
+        }
+        return [(int) $match[1], $headers];
+    }
+
+    private function readHeadLine(Socket $socket, int &$left): string
+    {
+        $line = $socket->readLine($left);
+        $left -= strlen($line) + 2;
+        if ($left < 0) {
+            throw PlasmException::of('protocol', "Cannot read answer: its head is over {$this->limits->headBytes} bytes");
+        }
+        return $line;
+    }
+
+    private function error(Response $response): PlasmException
+    {
+        $text = $response->text($this->limits->lineBytes);
+        try {
+            $error = Json::decode($text, 'protocol', 'error')->error ?? null;
+        } catch (PlasmException) {
+            $error = null;
+        }
+        if ($error !== null) {
+            return PlasmException::fromJson($error);
+        }
+        // HEAD has no body to say it in.
+        return $response->status === 404
+            ? PlasmException::of('not-found', 'There is no such thing')
+            : PlasmException::of('protocol', "Cannot read answer: HTTP $response->status without an error");
+    }
+}

@@ -1,0 +1,17 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Plasm;
+
+/** A page of jobs, the newest first. */
+final class JobPage
+{
+    /**
+     * @param list<JobStatus> $jobs
+     * @param string|null     $next `before` of the next page; null on the last
+     */
+    public function __construct(public readonly array $jobs, public readonly ?string $next)
+    {
+    }
+}

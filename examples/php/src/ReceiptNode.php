@@ -1,0 +1,17 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Plasm;
+
+/** Who signed a receipt. */
+final class ReceiptNode
+{
+    /**
+     * @param string $peerId    libp2p peer id; follows from the key
+     * @param string $publicKey Ed25519 public key, 64 lowercase hex digits
+     */
+    public function __construct(public readonly string $peerId, public readonly string $publicKey)
+    {
+    }
+}

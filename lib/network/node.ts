@@ -40,6 +40,12 @@ const MAX_PENDING_INBOUND = 64;
 const MAX_EARLY_STREAMS = 64;
 /** One address of a peer; QUIC has its own, shorter. */
 const ADDRESS_DIAL_TIMEOUT_MS = 6_000;
+
+/** How often a connection is tried: a peer that vanished without a word is let go soon after. */
+const PING_INTERVAL_MS = 30_000;
+
+/** How long a ping may take: over a slow link it waits behind all that was written before it. */
+const PING_TIMEOUT_MS = 60_000;
 /** Reservations a relay holds; each costs one connection. */
 const MAX_RESERVATIONS = 64;
 /** What one relayed connection may carry, and for how long. Hole punching makes it short-lived. */
@@ -174,6 +180,11 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
       dialTimeout: limits.dialTimeoutMs ?? 10_000,
       addressDialTimeout: ADDRESS_DIAL_TIMEOUT_MS,
       addressSorter: compareAddresses,
+    },
+    // The default aborts a connection whose ping takes over 5 s, as it does behind a large transfer.
+    connectionMonitor: {
+      pingInterval: PING_INTERVAL_MS,
+      pingTimeout: { minTimeout: PING_TIMEOUT_MS, maxTimeout: PING_TIMEOUT_MS },
     },
     connectionGater: options.gater,
     ...(options.mdns ? { peerDiscovery: [mdns({ serviceTag: "_plasm._udp.local" })] } : {}),

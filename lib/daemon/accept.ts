@@ -21,6 +21,8 @@ export interface Submission {
   nonce?: string | undefined;
   /** Standard input. @default {the input of manifest.stdin_hash, else empty} */
   stdin?: Uint8Array | undefined;
+  /** What stdin is, where it is kept as an input already. @default {stdin's own hash} */
+  stdinHash?: string | undefined;
   /** The job's name. @default {a random one} */
   id?: string | undefined;
   /** Bounds below the node's own. @default {jobs.ceilings} */
@@ -37,10 +39,10 @@ export interface AcceptOptions {
 
 /** Keeps stdin that came with the job as an input; returns its hash. */
 async function keepStdin(
-  { stdin, manifest }: Submission,
+  { stdin, stdinHash, manifest }: Submission,
   options: { store: JobStore; maxBytes: number },
 ): Promise<string> {
-  if (stdin === undefined) return manifest.stdin_hash ?? EMPTY_HASH;
+  if (stdin === undefined) return stdinHash ?? manifest.stdin_hash ?? EMPTY_HASH;
   const hash = await sha256(stdin);
   if (manifest.stdin_hash !== undefined && manifest.stdin_hash !== hash) {
     throw new PlasmError(

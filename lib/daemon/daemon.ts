@@ -29,10 +29,12 @@ const RETENTION_MS = 60_000;
 
 /** What a network is given to run jobs with. */
 export interface NetworkContext {
-  config: Config;
+  /** As it is now: it may change while the node runs. */
+  config: () => Config;
   identity: Identity;
   jobs: Jobs;
   store: JobStore;
+  stateDir: string;
   signal: AbortSignal;
 }
 
@@ -41,7 +43,7 @@ export interface StartDaemonOptions {
   /** Gives up starting. @default {never} */
   signal?: AbortSignal | undefined;
   /** Joins a network; called when the node can run jobs. @default {no network} */
-  network?: ((context: NetworkContext) => Promise<DaemonNetwork>) | undefined;
+  network?: ((context: NetworkContext) => Promise<DaemonNetwork | undefined>) | undefined;
   /** Runs jobs in place of the sandbox, for tests. @default {the sandbox, with a pool of executors} */
   run?: RunJob | undefined;
   /** Bounds of connections to the API. @default {the gate's own} */
@@ -132,10 +134,11 @@ export async function startDaemon(
     stack.defer(() => closeJobs(closing));
 
     const network = await options.network?.({
-      config,
+      config: () => current,
       identity,
       jobs,
       store,
+      stateDir,
       signal: stopping.signal,
     });
     if (network !== undefined) stack.use(network);

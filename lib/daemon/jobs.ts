@@ -7,7 +7,7 @@ import type { Config } from "../config/mod.ts";
 import { PlasmError } from "../errors.ts";
 import type { Signer } from "../job/signature.ts";
 import { acceptJob, type Submission } from "./accept.ts";
-import { type Capacity, checkRoom } from "./admission.ts";
+import { type AdmissionRequest, type Capacity, checkJob, checkRoom } from "./admission.ts";
 import { Histogram } from "./histogram.ts";
 import { Pace } from "./pace.ts";
 import { JobQueue, type Ticket } from "./queue.ts";
@@ -36,6 +36,10 @@ interface Active {
   ticket: Ticket;
   controller: AbortController;
   over: PromiseWithResolvers<void>;
+}
+
+function stopping(): PlasmError {
+  return new PlasmError("busy", "Cannot accept job: the node is stopping", { retryAfterMs: 5000 });
 }
 
 /** Admission, queue and runs of a node. */
@@ -99,16 +103,24 @@ export class Jobs {
   }
 
   /**
+   * Whether a job would be taken now; how many would start before it.
+   *
+   * @throws {PlasmError} as {@linkcode Jobs.submit}
+   */
+  check(request: AdmissionRequest): number {
+    if (!this.accepting) throw stopping();
+    checkRoom(request.manifest, this.#capacity());
+    checkJob(request, this.#capacity());
+    return this.#queue.waiting;
+  }
+
+  /**
    * Takes a job, or says why not. Once this resolves the job is on the disk and no crash loses it.
    *
    * @throws {PlasmError} `over-limit`, `policy`, `not-found`, `bad-input`, `queue-full`, `busy`, `state`
    */
   async submit(submission: Submission): Promise<JobRecord> {
-    if (!this.accepting) {
-      throw new PlasmError("busy", "Cannot accept job: the node is stopping", {
-        retryAfterMs: 5000,
-      });
-    }
+    if (!this.accepting) throw stopping();
     const { manifest, submitter } = submission;
     checkRoom(manifest, this.#capacity());
     // Many may ask in the same turn: a place is theirs from here on.

@@ -5,7 +5,13 @@
 import type { LoadedConfig } from "../config/mod.ts";
 import { PlasmError } from "../errors.ts";
 import { configureLogging, getLog } from "../log.ts";
-import { type Daemon, startDaemon, type StartDaemonOptions } from "./daemon.ts";
+import {
+  type Daemon,
+  type NetworkContext,
+  startDaemon,
+  type StartDaemonOptions,
+} from "./daemon.ts";
+import type { DaemonNetwork } from "./network.ts";
 import { notifySystemd } from "./notify.ts";
 
 /** Options of {@linkcode runService}. */
@@ -23,6 +29,12 @@ const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;
 
 /** Exit status of a process that was told to stop twice: 128 and SIGTERM, as a shell would say. */
 const EXIT_HURRIED = 143;
+
+/** Joins the network where the configuration says so; libp2p takes long to load. */
+async function network(context: NetworkContext): Promise<DaemonNetwork | undefined> {
+  if (!context.config().network.enabled) return undefined;
+  return await (await import("./join_network.ts")).joinNetwork(context);
+}
 
 async function reload(daemon: Daemon, options: ServiceOptions): Promise<void> {
   try {
@@ -58,7 +70,7 @@ export async function runService(options: ServiceOptions): Promise<number> {
   for (const name of STOP_SIGNALS) Deno.addSignalListener(name, onStop);
   let onReload: (() => void) | undefined;
   try {
-    const daemon = await startDaemon(config, { ...options, signal: starting.signal });
+    const daemon = await startDaemon(config, { network, ...options, signal: starting.signal });
     const tell = async (state: string): Promise<void> => {
       try {
         await notifySystemd(state, { socket: env("NOTIFY_SOCKET"), dir: `${daemon.stateDir}/run` });

@@ -186,6 +186,12 @@ export class BlobStore {
     for (const victim of chosen) this.#delete(victim);
   }
 
+  /** Deletes a blob, unless a job that is not over needs it. */
+  discard(hash: string): void {
+    const pin = this.#db.prepare("SELECT 1 FROM job_blobs WHERE hash = ?").get(hash);
+    if (pin === undefined) this.#delete(hash);
+  }
+
   #delete(hash: string): void {
     this.#db.prepare("DELETE FROM blobs WHERE hash = ?").run(hash);
     try {

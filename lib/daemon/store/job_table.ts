@@ -148,6 +148,13 @@ export class JobTable {
       .all().map((row) => record(row as Row));
   }
 
+  /** All jobs of peers. */
+  ofPeers(): { seq: number; id: string }[] {
+    // ";" is the character after ":".
+    return this.#sql("SELECT seq, id FROM jobs WHERE submitter >= 'peer:' AND submitter < 'peer;'")
+      .all().map((row) => ({ seq: Number(row["seq"]), id: String(row["id"]) }));
+  }
+
   /** How many jobs are in each state. */
   counts(): Record<JobState, number> {
     const counts = { queued: 0, running: 0, finished: 0, failed: 0, interrupted: 0 };

@@ -81,6 +81,11 @@ export class JobStore implements Disposable {
     return this.#jobs.unfinished();
   }
 
+  /** All jobs of peers, whatever their state. */
+  ofPeers(): { seq: number; id: string }[] {
+    return this.#jobs.ofPeers();
+  }
+
   /** How many jobs are in each state. */
   counts(): Record<JobRecord["state"], number> {
     return this.#jobs.counts();

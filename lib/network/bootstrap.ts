@@ -55,7 +55,11 @@ export function joinNetwork(options: BootstrapOptions): readonly BootstrapStatus
     };
     return { address: parse(text), status };
   });
-  for (const entry of entries) void keepConnected(entry, options);
+  const self = `/p2p/${options.node.libp2p.peerId}`;
+  for (const entry of entries) {
+    // One list for all nodes is usual: it names this node too.
+    if (!entry.address.toString().endsWith(self)) void keepConnected(entry, options);
+  }
   return entries.map(({ status }) => status);
 }
 

@@ -2,7 +2,7 @@
  * The open connections: how many, by which way, with events for each change.
  * @module
  */
-import type { Connection } from "@libp2p/interface";
+import type { Connection, PeerId } from "@libp2p/interface";
 import type { Libp2p } from "libp2p";
 import { pathOf, transportOf } from "./address_order.ts";
 import type { EmitEvent, Path, Transport } from "./events.ts";
@@ -25,6 +25,9 @@ export interface PeerConnection {
 /** Peers whose last connection is remembered, for the next start. */
 const MAX_SEEN = 1000;
 
+/** A direct connection this soon after a relayed one came of hole punching: DCUtR tries for 15 s. */
+const PUNCH_MS = 30_000;
+
 /** What a {@linkcode ConnectionTracker} watches. */
 export interface ConnectionTrackerOptions {
   libp2p: Libp2p;
@@ -37,6 +40,7 @@ export interface ConnectionTrackerOptions {
 export class ConnectionTracker {
   #options: ConnectionTrackerOptions;
   #seen = new LruMap<string, number>(MAX_SEEN);
+  #relayedAt = new LruMap<string, number>(MAX_SEEN);
 
   constructor(options: ConnectionTrackerOptions) {
     this.#options = options;
@@ -70,10 +74,7 @@ export class ConnectionTracker {
     this.#seen.set(peerId, Date.now());
     emit({ event: "connect", ...describe(connection) });
     const siblings = libp2p.getConnections(connection.remotePeer);
-    const relayed = siblings.some(({ remoteAddr }) => pathOf(remoteAddr) === "relayed");
-    if (relayed && pathOf(connection.remoteAddr) === "direct") {
-      emit({ event: "nat", step: "hole_punched", ...describe(connection) });
-    }
+    this.#notePath(connection);
     const others = siblings.filter(({ id }) => id !== connection.id).length;
     if (others < maxPerPeer) return;
     emit({
@@ -85,10 +86,32 @@ export class ConnectionTracker {
     connection.abort(new Error("Too many connections of this peer"));
   }
 
+  /** The relayed connection may be closed by the other side before we see the direct one. */
+  #notePath(connection: Connection): void {
+    const peerId = connection.remotePeer.toString();
+    if (pathOf(connection.remoteAddr) === "relayed") {
+      this.#relayedAt.set(peerId, Date.now());
+      return;
+    }
+    const relayedAt = this.#relayedAt.get(peerId) ?? -Infinity;
+    if (Date.now() - relayedAt > PUNCH_MS) return;
+    this.#relayedAt.set(peerId, -Infinity);
+    this.#options.emit({ event: "nat", step: "hole_punched", ...describe(connection) });
+  }
+
   #onClose(connection: Connection): void {
     this.#seen.set(connection.remotePeer.toString(), Date.now());
     this.#options.emit({ event: "disconnect", ...describe(connection) });
   }
+}
+
+/**
+ * The best open connection to a peer: a direct one before a relayed. libp2p would dial again where
+ * all are relayed.
+ */
+export function openConnection(libp2p: Libp2p, peerId: PeerId): Connection | undefined {
+  const open = libp2p.getConnections(peerId).filter(({ status }) => status === "open");
+  return open.find(({ remoteAddr }) => pathOf(remoteAddr) === "direct") ?? open[0];
 }
 
 function describe({ remotePeer, remoteAddr, direction }: Connection) {

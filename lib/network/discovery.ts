@@ -8,6 +8,7 @@ import { pathOf, transportOf } from "./address_order.ts";
 import { type Candidate, type DiscoverCriteria, isMatch, scoreOf, topicFor } from "./candidate.ts";
 import { capabilityKey, type CapabilityTopic } from "./capability_key.ts";
 import { fetchCapability } from "./capability_protocol.ts";
+import { openConnection } from "./connections.ts";
 import { type EmitEvent, reasonOf } from "./events.ts";
 import { LruMap } from "./lru_map.ts";
 import type { PlasmNode } from "./node.ts";
@@ -148,7 +149,7 @@ export class Discovery {
   async #connect(peer: PeerInfo, signal: AbortSignal): Promise<Connection> {
     const { node, reputation, emit } = this.#context;
     const { libp2p } = node;
-    const [open] = libp2p.getConnections(peer.id);
+    const open = openConnection(libp2p, peer.id);
     if (open !== undefined) return open;
     const start = performance.now();
     const peerId = peer.id.toString();

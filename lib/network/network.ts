@@ -11,7 +11,7 @@ import { type BootstrapStatus, joinNetwork } from "./bootstrap.ts";
 import type { Candidate, DiscoverCriteria } from "./candidate.ts";
 import type { Capability, CapabilityFields } from "./capability.ts";
 import { CAPABILITY_PROTOCOL, serveCapability } from "./capability_protocol.ts";
-import { ConnectionTracker, type PeerConnection } from "./connections.ts";
+import { ConnectionTracker, openConnection, type PeerConnection } from "./connections.ts";
 import { type DiscoverOptions, Discovery } from "./discovery.ts";
 import { type EmitEvent, reasonOf } from "./events.ts";
 import { createGater, type Gater } from "./gater.ts";
@@ -24,6 +24,7 @@ import { CapabilityPublisher } from "./publisher.ts";
 import { RateLimiter } from "./rate_limit.ts";
 import { Reputation } from "./reputation.ts";
 import { StateKeeper } from "./state_keeper.ts";
+import { quicAddress, tcpAddress } from "./transports/address.ts";
 
 export type { HandleOptions, NetworkOptions, StreamHandler };
 
@@ -42,7 +43,9 @@ export async function createNetwork(options: NetworkOptions): Promise<PlasmNetwo
   const gater = createGater({ allow: options.allow, deny: options.deny, emit });
   const node = await createNode({
     secretKey: options.identity.secretKey,
-    listen: (options.listen ?? []).map(checkAddress),
+    listen: (options.listen ?? []).map((text) =>
+      options.transports === undefined ? checkListenAddress(text) : text
+    ),
     announce: (options.announce ?? []).map(checkAddress),
     mode: options.mode ?? "server",
     allowPrivate: options.allowPrivate ?? true,
@@ -66,6 +69,18 @@ function checkAddress(text: string): string {
       cause: error,
     });
   }
+}
+
+/** An address that no transport of ours takes would only be found out while starting. */
+function checkListenAddress(text: string): string {
+  const address = multiaddr(checkAddress(text));
+  if (tcpAddress(address) === null && quicAddress(address) === null) {
+    throw new PlasmError("bad-config", `Cannot listen on ${text}: it is neither TCP nor QUIC`, {
+      hint:
+        "Write /ip4/0.0.0.0/tcp/4001 or /ip4/0.0.0.0/udp/4001/quic; /quic-v1 is another protocol",
+    });
+  }
+  return address.toString();
 }
 
 interface NetworkParts {
@@ -120,7 +135,7 @@ export class PlasmNetwork {
         cause: error,
       });
     }
-    this.#emit({ event: "network_started", reason: this.addresses().join(" ") });
+    this.#emit({ event: "network_started", address: this.addresses().join(" ") });
     this.#bootstrap = joinNetwork({
       node: this.#node,
       addresses: bootstrap,
@@ -265,8 +280,9 @@ export class PlasmNetwork {
       latency_ms: Math.round(performance.now() - start),
     });
     try {
-      const target = addresses.length > 0 ? addresses : peerIdFromString(peerId);
-      const connection = await libp2p.dial(target, { signal: both });
+      const id = peerIdFromString(peerId);
+      const connection = openConnection(libp2p, id) ??
+        await libp2p.dial(addresses.length > 0 ? addresses : id, { signal: both });
       const stream = await connection.newStream(protocol, {
         signal: both,
         runOnLimitedConnection: true,

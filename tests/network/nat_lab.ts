@@ -160,6 +160,11 @@ export class NatLab implements AsyncDisposable {
     await run("ip", "-n", this.#name(space), "addr", "add", address, "dev", "wan");
   }
 
+  /** Plugs or unplugs a namespace of the public segment. */
+  async setLink(space: string, state: "up" | "down"): Promise<void> {
+    await run("ip", "-n", this.#name(space), "link", "set", "wan", state);
+  }
+
   /** Starts miniupnpd on a router. */
   async startUpnp(router: string): Promise<void> {
     const config = `${this.#directory}/miniupnpd.conf`;

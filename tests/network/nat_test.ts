@@ -106,3 +106,27 @@ Deno.test("two nodes on one link find each other by multicast DNS", LAB, async (
   const connected = await third.until(({ event }) => event === "connect");
   assertEquals([connected.peer_id, connected.path], [stranger.peerId, "direct"]);
 });
+
+Deno.test(
+  "a node without a network joins when there is one, and comes back to it",
+  LAB,
+  async () => {
+    await using lab = await NatLab.create();
+    const third = await lab.startNode("third", THIRD);
+    await lab.setLink("stranger", "down");
+    const node = await lab.startNode("stranger", { mode: "client", bootstrap: BOOTSTRAP });
+    const failed = await node.until(({ event }) => event === "bootstrap");
+    assertEquals(failed.error_code, "no-peer");
+    await lab.setLink("stranger", "up");
+    await node.until(({ event, peer_id }) => event === "bootstrap" && peer_id === third.peerId);
+
+    await lab.setLink("stranger", "down");
+    await node.until(({ event, peer_id }) => event === "disconnect" && peer_id === third.peerId);
+    const before = node.events.length;
+    await lab.setLink("stranger", "up");
+    await node.until(
+      ({ event, peer_id }) => event === "bootstrap" && peer_id === third.peerId,
+      before,
+    );
+  },
+);

@@ -1,8 +1,49 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import type { Upgrader } from "@libp2p/interface";
+import { multiaddr } from "@multiformats/multiaddr";
+import { SILENT_LOGGER } from "../../lib/network/silent_logger.ts";
 import { quic } from "../../lib/network/transports/quic.ts";
+import { CERTIFICATE, SERVER_NAME } from "../../lib/network/transports/certificate.ts";
 import { transportTests } from "./transport_set.ts";
 
 const PEER = "12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5";
 
+Deno.test("quic dial() gives up in the middle of a handshake", async () => {
+  const silent = Deno.listenDatagram({ hostname: "127.0.0.1", port: 0, transport: "udp" });
+  const { port } = silent.addr as Deno.NetAddr;
+  const controller = new AbortController();
+  const reason = new Error("changed my mind");
+  const dialled = quic()({ logger: SILENT_LOGGER }).dial(
+    multiaddr(`/ip4/127.0.0.1/udp/${port}/quic`),
+    { signal: controller.signal, upgrader: {} as Upgrader },
+  );
+  await silent.receive(); // The first packet is out: the handshake is under way.
+  controller.abort(reason);
+  assertEquals(await assertRejects(() => dialled), reason);
+  silent.close();
+});
+
+Deno.test("quic refuses a standard libp2p peer in its handshake", async () => {
+  // Such a peer says "libp2p" in ALPN (libp2p's TLS specification).
+  const listener = quic()({ logger: SILENT_LOGGER }).createListener({ upgrader: {} as Upgrader });
+  await listener.listen(multiaddr("/ip4/127.0.0.1/udp/0/quic"));
+  const port = Number(listener.getAddrs()[0]!.getComponents()[1]!.value);
+  const endpoint = new Deno.QuicEndpoint({ hostname: "127.0.0.1", port: 0 });
+  await assertRejects(() =>
+    Deno.connectQuic<false>({
+      endpoint,
+      hostname: "127.0.0.1",
+      port,
+      serverName: SERVER_NAME,
+      caCerts: [CERTIFICATE],
+      alpnProtocols: ["libp2p"],
+    })
+  );
+  endpoint.close();
+  await listener.close();
+});
+
+// After the tests above: libp2p's leftovers would be counted against them.
 transportTests({
   name: "quic",
   create: quic,

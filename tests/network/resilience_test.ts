@@ -131,6 +131,7 @@ Deno.test("what cannot be read is refused before anything starts", LIBP2P, async
   for (
     const options of [
       { listen: ["127.0.0.1:4001"] },
+      { listen: ["/ip4/127.0.0.1/udp/0/quic-v1"] },
       { announce: ["/ip4/1.2.3/tcp/1"] },
       { deny: ["everyone"] },
     ]

@@ -75,7 +75,9 @@ export class Transport implements Disposable {
       this.#where = this.#base;
     } else {
       const path = address.socket ?? findSocket(env);
-      this.#base = "http://plasm";
+      // Deno 2.9 looks the name up although it goes nowhere; one that no resolver knows holds a thread
+      // for seconds.
+      this.#base = "http://localhost";
       this.#where = path;
       this.#client = Deno.createHttpClient({ proxy: { transport: "unix", path } });
     }

@@ -72,7 +72,7 @@ export async function withDaemon(
   const start = (): Promise<Daemon> =>
     startDaemon(config, { ...(real ? {} : { run: sandbox.run }), ...rest });
   const client = unixClient(config.socket!);
-  const call = checkedFetch("http://plasm", { client });
+  const call = checkedFetch("http://localhost", { client });
   try {
     const fixture: Fixture = {
       daemon: await start(),

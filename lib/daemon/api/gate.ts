@@ -5,6 +5,7 @@
  * @module
  */
 import { PlasmError } from "../../errors.ts";
+import { GateConnection } from "./gate_connection.ts";
 
 /** Bounds of a {@linkcode Gate}. */
 export interface GateLimits {
@@ -19,11 +20,6 @@ export interface GateLimits {
   /** What a client must send within the window while it is sent nothing. @default {16384} */
   leastBytes?: number;
 }
-
-const CHUNK = 64 * 1024;
-
-/** How long a client that was answered early may go on sending, in milliseconds. */
-const LINGER_MS = 1000;
 
 async function writeAll(conn: Deno.Conn, data: Uint8Array): Promise<void> {
   let rest = data;
@@ -46,7 +42,7 @@ export class Gate {
   readonly #listener: Deno.Listener;
   readonly #target: string;
   readonly #limits: Required<GateLimits>;
-  readonly #open = new Set<() => void>();
+  readonly #open = new Set<{ close: () => void }>();
   readonly #serving: Promise<void>;
   #handling = new Set<Promise<void>>();
 
@@ -74,37 +70,18 @@ export class Gate {
       await writeAll(client, refusal(this.#limits.connections)).catch(() => {});
       return client.close();
     }
-    let server: Deno.Conn | undefined;
-    let closed = false;
-    const close = (): void => {
-      if (closed) return;
-      closed = true;
-      clearInterval(timer);
-      this.#open.delete(close);
-      client.close();
-      server?.close();
-    };
-    const counts = { up: 0, down: 0 };
-    // One small buffer of a write may sit in the kernel unread; that is no progress to wait for.
-    const timer = setInterval(() => {
-      if (counts.down === 0 && counts.up < this.#limits.leastBytes) return close();
-      counts.up = counts.down = 0;
-    }, this.#limits.windowMs);
-    this.#open.add(close);
+    // It counts from here on, and until there is a server it can be closed by itself.
+    const opening = { close: () => client.close() };
+    this.#open.add(opening);
     try {
-      server = await Deno.connect({ transport: "unix", path: this.#target });
-      if (closed) return server.close();
-      const up = pass(client, server, (bytes) => counts.up += bytes);
-      up.catch(close);
-      await pass(server, client, (bytes) => counts.down += bytes);
-      // Closing on what a client still sends would reset the connection, and it may not have read the
-      // answer yet that told it to stop.
-      const linger = setTimeout(close, LINGER_MS);
-      await up.catch(() => {}).finally(() => clearTimeout(linger));
+      const server = await Deno.connect({ transport: "unix", path: this.#target });
+      const connection = new GateConnection(client, server, this.#limits);
+      opening.close = () => connection.close();
+      await connection.run();
     } catch {
-      // Either side is gone: there is nobody to tell.
+      client.close(); // the server has stopped
     } finally {
-      close();
+      this.#open.delete(opening);
     }
   }
 
@@ -118,23 +95,8 @@ export class Gate {
   /** Closes every connection and waits until they are. */
   async close(): Promise<void> {
     this.stopListening();
-    for (const close of [...this.#open]) close();
+    for (const connection of [...this.#open]) connection.close();
     await this.#serving;
     await Promise.allSettled(this.#handling);
-  }
-}
-
-async function pass(
-  from: Deno.Conn,
-  to: Deno.Conn,
-  count: (bytes: number) => void,
-): Promise<void> {
-  const buffer = new Uint8Array(CHUNK);
-  let refused = false;
-  while (true) {
-    const size = await from.read(buffer);
-    if (size === null) return refused ? undefined : await to.closeWrite();
-    count(size);
-    if (!refused) await writeAll(to, buffer.subarray(0, size)).catch(() => refused = true);
   }
 }

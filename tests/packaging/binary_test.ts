@@ -114,6 +114,13 @@ for (const binary of binaries) {
     });
   });
 
+  test("keeps no cache where others could put one for it to run", async () => {
+    await withTempDir(async (dir) => {
+      const { code } = await on(binary, ["version"], { env: { TMPDIR: dir } });
+      assertEquals([code, [...Deno.readDirSync(dir)]], [0, []]);
+    });
+  });
+
   test("does not take bytes that are not UTF-8 for others", async () => {
     // Deno.Command cannot pass such bytes. The runtime itself gives up on them, with its own status.
     const { code, stdout } = await new Deno.Command("bash", {

@@ -14,9 +14,7 @@ import {
   passthroughMapper,
   removePrivateAddressesMapper,
 } from "@libp2p/kad-dht";
-import { mdns } from "@libp2p/mdns";
 import { type Ping, ping } from "@libp2p/ping";
-import { uPnPNAT } from "@libp2p/upnp-nat";
 import { isLoopback, isPrivate } from "@libp2p/utils";
 import { yamux } from "@libp2p/yamux";
 import type { Multiaddr } from "@multiformats/multiaddr";
@@ -140,7 +138,7 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
       initialQuerySelfInterval: FIRST_SELF_QUERY_MS,
     }) as (components: unknown) => KadDHT,
     ...(nat.autonat ?? true ? { autonat: autonatService() } : {}),
-    ...(nat.upnp ? { upnp: upnpService() } : {}),
+    ...(nat.upnp ? { upnp: await upnpService() } : {}),
     ...(nat.relay ?? true ? { dcutr: dcutrService() } : {}),
     ...((nat.relayServer ?? true) && isServer ? { relay: relayService() } : {}),
     internals: (components: unknown) => {
@@ -187,7 +185,7 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
       pingTimeout: { minTimeout: PING_TIMEOUT_MS, maxTimeout: PING_TIMEOUT_MS },
     },
     connectionGater: options.gater,
-    ...(options.mdns ? { peerDiscovery: [mdns({ serviceTag: "_plasm._udp.local" })] } : {}),
+    ...(options.mdns ? { peerDiscovery: [await mdnsDiscovery()] } : {}),
     services,
   } as Libp2pInit);
   const parts = libp2p.services as unknown as { dht: KadDHT; ping: Ping };
@@ -212,11 +210,19 @@ function dcutrService(): (components: NodeInternals) => unknown {
   return (components) => make(showObserved(components));
 }
 
-function upnpService(): (components: NodeInternals) => unknown {
+// UPnP and mDNS are loaded where they are wanted: they bring XML, DNS and HTTP with them.
+
+async function upnpService(): Promise<(components: NodeInternals) => unknown> {
+  const { uPnPNAT } = await import("@libp2p/upnp-nat");
   const make = uPnPNAT({ portMappingDescription: RUNTIME_NAME }) as unknown as (
     components: NodeInternals,
   ) => unknown;
   return (components) => make(showQuicAsV1(components));
+}
+
+async function mdnsDiscovery(): Promise<unknown> {
+  const { mdns } = await import("@libp2p/mdns");
+  return mdns({ serviceTag: "_plasm._udp.local" });
 }
 
 function relayService(): unknown {

@@ -3,7 +3,8 @@
  * @module
  */
 import type { Command } from "./command.ts";
-import { clientOf, SOCKET_OPTION, standing } from "./daemon_client.ts";
+import { clientOf, standing } from "./daemon_client.ts";
+import { SOCKET_OPTION } from "./socket_option.ts";
 
 /** The command. */
 export const cancel: Command = {
@@ -18,6 +19,7 @@ export const cancel: Command = {
     positionals: { min: 1, max: 1000 },
     examples: [{ call: "plasm cancel JOB", does: "Stop a job" }],
   },
+  drops: () => ["run", "sys"],
   async run(args, io): Promise<number> {
     using client = clientOf(args, io);
     for (const id of args.positionals) {

@@ -32,6 +32,7 @@ export const config: Command = {
       { call: "plasm config print", does: "What is in effect, and why" },
     ],
   },
+  drops: () => ["net", "run", "sys", "write"],
   async run(args, io): Promise<number> {
     const what = args.positionals[0]!;
     if (!ACTIONS.includes(what)) {

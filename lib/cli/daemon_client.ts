@@ -5,17 +5,7 @@
 import type { JobJson } from "../api_types.ts";
 import { connectDaemon, type DaemonClient } from "../client/mod.ts";
 import { type ParsedArgs, printable } from "./args.ts";
-import type { OptionSpec } from "./command.ts";
 import type { CliIo } from "./io.ts";
-
-/** Option of every command that talks to a daemon. */
-export const SOCKET_OPTION: OptionSpec = {
-  name: "socket",
-  kind: "string",
-  placeholder: "PATH",
-  complete: "file",
-  help: "The daemon's socket (default $PLASM_SOCKET, else the platform's place)",
-};
 
 /**
  * A client of the daemon that the command line names.

@@ -10,6 +10,7 @@ import type { Command } from "./command.ts";
 import { readExecJob } from "./exec_job.ts";
 import { CollectedOutput } from "./exec_output.ts";
 import { exitStatusOf } from "./exit_status.ts";
+import { SOCKET_OPTION } from "./socket_option.ts";
 import { printable } from "./args.ts";
 import { checkReceiptPath, writeReceipt } from "./receipt_file.ts";
 
@@ -70,6 +71,8 @@ export const exec: Command = {
         complete: "file",
         help: "Write the signed receipt to a file",
       },
+      { name: "daemon", kind: "flag", help: "Run it by way of the daemon and its queue" },
+      SOCKET_OPTION,
     ],
     positionals: { min: 1, max: 1, complete: "file" },
     takesRest: true,
@@ -88,13 +91,17 @@ export const exec: Command = {
       },
     ],
   },
-  drops: () => ["net", "sys"],
+  drops: (args) => args.flag("daemon") ? ["run", "sys"] : ["net", "sys"],
   async run(args, io): Promise<number> {
     const { signal } = io;
     const receiptPath = args.string("receipt");
     const json = args.flag("json");
     if (receiptPath !== undefined) await checkReceiptPath(receiptPath);
-    const { module, manifest, inputs, ceilings } = await readExecJob(args, io);
+    const job = await readExecJob(args, io);
+    if (args.flag("daemon")) {
+      return await (await import("./exec_daemon.ts")).execByDaemon(job, { args, io });
+    }
+    const { module, manifest, inputs, ceilings } = job;
     const signer = json || receiptPath !== undefined
       ? await loadOrCreateIdentity(stateDir((name) => io.env(name)))
       : undefined;

@@ -6,7 +6,8 @@ import type { JobState } from "../api_types.ts";
 import { PlasmError } from "../errors.ts";
 import { printable } from "./args.ts";
 import type { Command } from "./command.ts";
-import { ago, clientOf, SOCKET_OPTION, standing, table } from "./daemon_client.ts";
+import { ago, clientOf, standing, table } from "./daemon_client.ts";
+import { SOCKET_OPTION } from "./socket_option.ts";
 
 const STATES = ["queued", "running", "finished", "failed", "interrupted"] as const;
 
@@ -54,6 +55,7 @@ export const jobs: Command = {
       { call: "plasm jobs --state running --json", does: "What runs, for a program" },
     ],
   },
+  drops: () => ["run", "sys"],
   async run(args, io): Promise<number> {
     using client = clientOf(args, io);
     const page = await client.jobs({

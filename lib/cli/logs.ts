@@ -3,7 +3,8 @@
  * @module
  */
 import type { Command } from "./command.ts";
-import { clientOf, SOCKET_OPTION } from "./daemon_client.ts";
+import { clientOf } from "./daemon_client.ts";
+import { SOCKET_OPTION } from "./socket_option.ts";
 
 /** The command. */
 export const logs: Command = {
@@ -28,6 +29,7 @@ export const logs: Command = {
     positionals: { min: 1, max: 1 },
     examples: [{ call: "plasm logs --follow JOB", does: "Watch a job" }],
   },
+  drops: () => ["run", "sys"],
   async run(args, io): Promise<number> {
     using client = clientOf(args, io);
     const events = client.events(args.positionals[0]!, {

@@ -7,7 +7,8 @@ import { PlasmError } from "../errors.ts";
 import { verifyReceipt } from "../job/verify_receipt.ts";
 import { type ParsedArgs, printable } from "./args.ts";
 import type { Command } from "./command.ts";
-import { clientOf, SOCKET_OPTION } from "./daemon_client.ts";
+import { clientOf } from "./daemon_client.ts";
+import { SOCKET_OPTION } from "./socket_option.ts";
 import { CollectedOutput } from "./exec_output.ts";
 import { exitStatusOf } from "./exit_status.ts";
 import type { CliIo } from "./io.ts";
@@ -87,6 +88,7 @@ export const result: Command = {
       },
     ],
   },
+  drops: () => ["run", "sys"],
   async run(args, io): Promise<number> {
     const path = args.string("receipt");
     if (path !== undefined) await checkReceiptPath(path);

@@ -4,7 +4,8 @@
  */
 import type { NodeJson } from "../api_types.ts";
 import type { Command } from "./command.ts";
-import { clientOf, jobTable, SOCKET_OPTION, table } from "./daemon_client.ts";
+import { clientOf, jobTable, table } from "./daemon_client.ts";
+import { SOCKET_OPTION } from "./socket_option.ts";
 
 function nodeTable({ peer_id, runtime, load, network }: NodeJson): string {
   return table([
@@ -31,6 +32,7 @@ export const status: Command = {
       { call: "plasm status --json JOB", does: "A job's state for a program" },
     ],
   },
+  drops: () => ["run", "sys"],
   async run(args, io): Promise<number> {
     using client = clientOf(args, io);
     const { signal } = io;

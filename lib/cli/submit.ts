@@ -5,33 +5,17 @@
 import { PlasmError } from "../errors.ts";
 import type { Priority } from "../job/types.ts";
 import type { Command } from "./command.ts";
-import { clientOf, SOCKET_OPTION } from "./daemon_client.ts";
+import { clientOf } from "./daemon_client.ts";
+import { SOCKET_OPTION } from "./socket_option.ts";
 import { exec } from "./exec.ts";
 import { readExecJob } from "./exec_job.ts";
-import type { CliIo } from "./io.ts";
 import { printResult } from "./result.ts";
+import { readStdin } from "./stdin.ts";
 
-/** Most of standard input that is sent, in bytes: what a daemon takes by default. */
-const MAX_STDIN_BYTES = 128 * 2 ** 20;
+/** Options of `plasm exec` that mean nothing here, or are listed again. */
+const NOT_HERE: ReadonlySet<string> = new Set(["receipt", "daemon", "socket"]);
 
 const PRIORITIES = ["low", "normal", "high"] as const;
-
-async function readStdin(io: CliIo): Promise<Uint8Array | undefined> {
-  if (io.stdinIsTerminal) return undefined;
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const part of io.stdin) {
-    bytes += part.length;
-    if (bytes > MAX_STDIN_BYTES) {
-      throw new PlasmError(
-        "too-large",
-        `Cannot send standard input: more than ${MAX_STDIN_BYTES} bytes`,
-      );
-    }
-    parts.push(part);
-  }
-  return await new Blob(parts as Uint8Array<ArrayBuffer>[]).bytes();
-}
 
 function priorityOf(text: string | undefined): Priority | undefined {
   if (text === undefined) return undefined;
@@ -53,7 +37,7 @@ export const submit: Command = {
       "the job's id. Once that is printed, no crash of the daemon loses the job. On a terminal " +
       "standard input is not read.",
     options: [
-      ...exec.spec.options.filter(({ name }) => name !== "receipt" && name !== "daemon"),
+      ...exec.spec.options.filter(({ name }) => !NOT_HERE.has(name)),
       {
         name: "priority",
         kind: "string",
@@ -85,6 +69,7 @@ export const submit: Command = {
       },
     ],
   },
+  drops: () => ["run", "sys"],
   async run(args, io): Promise<number> {
     using client = clientOf(args, io);
     const { signal } = io;

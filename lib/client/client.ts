@@ -172,6 +172,16 @@ export class DaemonClient implements Disposable {
   }
 
   /**
+   * The receipt of a job that is over.
+   *
+   * @throws {PlasmError} The error of a job that has no result
+   */
+  async settledReceipt(job: JobJson, options: RequestOptions = {}): Promise<Receipt> {
+    if (job.error !== null) throw PlasmError.fromJSON(job.error);
+    return await this.receipt(job.id, options);
+  }
+
+  /**
    * Waits until a job is over and collects its result.
    *
    * @throws {PlasmError} The error of a job that has no result; `not-found`, `interrupted`
@@ -179,14 +189,14 @@ export class DaemonClient implements Disposable {
   async result(id: string, options: RequestOptions = {}): Promise<DaemonResult> {
     for await (const event of this.events(id, options)) void event;
     const job = await this.job(id, options);
-    if (job.error !== null) throw PlasmError.fromJSON(job.error);
+    const receipt = await this.settledReceipt(job, options);
     const read = async (stream: OutputStream): Promise<Uint8Array> =>
       await new Response(await this.output(id, stream, options)).bytes();
     return {
       job,
       stdout: await read("stdout"),
       stderr: await read("stderr"),
-      receipt: await this.receipt(id, options),
+      receipt,
     };
   }
 

@@ -186,8 +186,34 @@ for (const [name, run] of CASES) {
     }, { config: SMALL }));
 }
 
-// With a network; see the network's own tests. /ready says no only while the node stops.
 const ELSEWHERE = ["GET /v1/peers 200", "POST /v1/discover 200", "GET /ready 503"];
+
+Deno.test("the API answers GET /v1/peers 200 and POST /v1/discover 200 with a network", () =>
+  withDaemon(async ({ call }) => {
+    assertEquals((await call("GET", "/v1/peers")).json, { peers: [{ peer_id: "a" }] });
+    const { json } = await call("POST", "/v1/discover", { json: { arch: "x86_64" } });
+    assertEquals(json, { nodes: [{ arch: "x86_64" }] });
+    assertEquals((await call("GET", "/v1/node")).json["network"], { reachable: true });
+  }, {
+    network: () =>
+      Promise.resolve({
+        peers: () => [{ peer_id: "a" }],
+        discover: (query) => Promise.resolve([query as Record<string, string>]),
+        status: () => ({ reachable: true }),
+        [Symbol.asyncDispose]: () => Promise.resolve(),
+      }),
+  }));
+
+Deno.test("the API answers GET /ready 503 while the node stops", () =>
+  withDaemon(async ({ call, submit, sandbox, daemon }) => {
+    await submit(["block", "x"]);
+    await sandbox.untilStarted(1);
+    const closed = daemon.close({ graceMs: 60_000 });
+    const { status, json } = await call("GET", "/ready");
+    assertEquals([status, json["ready"]], [503, false]);
+    sandbox.release("x");
+    await closed;
+  }));
 
 /** 401 and 403 of every route are the guard's. */
 function isGuard(answer: string): boolean {

@@ -75,12 +75,17 @@ export class DaemonProcess implements AsyncDisposable {
     return this.#lines;
   }
 
+  /** Waits for the first line of an event. */
+  untilEvent(event: string): Promise<LogLine> {
+    return this.untilLine((line) => line.event === event);
+  }
+
   /** Waits for a line of the log. */
-  async untilEvent(event: string): Promise<LogLine> {
+  async untilLine(matches: (line: LogLine) => boolean): Promise<LogLine> {
     while (true) {
-      const line = this.#lines.find((found) => found.event === event);
+      const line = this.#lines.find(matches);
       if (line !== undefined) return line;
-      assertEquals(this.#ended, false, `no ${event} in ${JSON.stringify(this.#lines)}`);
+      assertEquals(this.#ended, false, `no such line in ${JSON.stringify(this.#lines)}`);
       await new Promise<void>((resolve) => this.#waiters.push(resolve));
     }
   }

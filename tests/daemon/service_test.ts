@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { connectDaemon } from "../../lib/client/mod.ts";
 import { command, SPIN, write } from "../../lib/sandbox/testing.ts";
-import { plasm, type PlasmResult, withTempDir } from "../plasm.ts";
+import { plasm, type PlasmResult, spawnPlasm, withTempDir } from "../plasm.ts";
 import { DaemonProcess, environment } from "./process.ts";
 
 const HELLO = new URL("../../examples/hello/hello.wasm", import.meta.url).pathname;
@@ -173,6 +173,34 @@ Deno.test("the commands submit, wait, show, list and cancel", () =>
     assertEquals([unknown.code, unknown.stdout], [65, ""]);
     assertEquals((await run(["config", "check"])).code, 0);
     assertStringIncludes((await run(["doctor"])).stdout, "answers and takes jobs");
+  }));
+
+Deno.test("plasm exec --daemon prints live, ends as the job does, and is cancelled with it", () =>
+  withTempDir(async (dir) => {
+    await using daemon = await DaemonProcess.start({ dir });
+    const env = environment(dir);
+    const receipt = `${dir}/r.json`;
+    const exec = ["exec", "--daemon"];
+    const hello = await plasm([...exec, "--receipt", receipt, HELLO], { env, stdin: "abc" });
+    assertEquals([hello.code, hello.stdout, hello.stderr], [0, "cba", ""]);
+    assertEquals((await plasm(["verify", receipt, "--module", HELLO], { env })).code, 0);
+
+    const module = `${dir}/exit.wasm`;
+    await Deno.writeFile(module, await command(`${write(2, 3)} (call $proc_exit (i32.const 7))`));
+    const seven = await plasm([...exec, module], { env });
+    assertEquals([seven.code, seven.stderr.length], [7, 3]);
+    assertEquals((await plasm([...exec, "--memory-mb", "9999", HELLO], { env })).code, 77);
+
+    await Deno.writeFile(module, await command(ENDLESS));
+    const child = spawnPlasm([...exec, module], { env });
+    await child.stdin.close();
+    const reader = child.stdout.getReader();
+    assertEquals((await reader.read()).value?.length, 4);
+    child.kill("SIGINT");
+    await reader.cancel();
+    await child.stderr.cancel();
+    assertEquals((await child.status).code, 130);
+    await daemon.untilLine((line) => line.event === "job-ended" && line["status"] === "cancelled");
   }));
 
 Deno.test("commands without a daemon exit 69 and say how to start one", () =>

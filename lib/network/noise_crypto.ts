@@ -1,18 +1,20 @@
 /**
  * Which cryptography Noise runs on: the runtime's own where it computes rightly, else pure
  * JavaScript. Node's chacha20-poly1305 gives wrong tags in some Deno versions when a message is
- * encrypted in more than one piece, which is how Noise encrypts large ones.
+ * encrypted in more than one piece, which is how libp2p encrypts large ones.
  * @module
  */
-import { noise, pureJsCrypto } from "@chainsafe/libp2p-noise";
+import { type ICryptoInterface, noise, pureJsCrypto } from "@chainsafe/libp2p-noise";
 import { createCipheriv, createDecipheriv } from "node:crypto";
 
 const ALGORITHM = "chacha20-poly1305";
+const TAG_BYTES = 16;
 
 // RFC 8439, section 2.8.2.
 const KEY = Uint8Array.fromHex("808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f");
 const NONCE = Uint8Array.fromHex("070000004041424344454647");
 const AAD = Uint8Array.fromHex("50515253c0c1c2c3c4c5c6c7");
+const OPTIONS: SealOptions = { key: KEY, nonce: NONCE, aad: AAD };
 const PLAINTEXT = new TextEncoder().encode(
   "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, " +
     "sunscreen would be it.",
@@ -24,36 +26,90 @@ const SEALED = "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d6
 /** Where the pieces part: once inside the first 64-byte block, once after the second. */
 const CUTS: readonly number[] = [17, 70];
 
-/** Whether the runtime's cipher passes RFC 8439's test vector piece by piece, both ways. */
-export function isNativeCipherRight(): boolean {
-  try {
-    const cipher = createCipheriv(ALGORITHM, KEY, NONCE, { authTagLength: 16 });
-    cipher.setAAD(AAD, { plaintextLength: PLAINTEXT.length });
-    const sealed = [...pieces(PLAINTEXT, cipher), ...cipher.final(), ...cipher.getAuthTag()];
-    if (new Uint8Array(sealed).toHex() !== SEALED) return false;
+/** How far the runtime's cipher can be trusted. */
+export type NativeCipher =
+  /** It passes the test vector in pieces. */
+  | "pieces"
+  /** It passes in one piece only. */
+  | "whole"
+  /** It does not pass, or is not there. */
+  | "none";
 
+/** Tries the runtime's cipher on RFC 8439's test vector, both ways. */
+export function probeNativeCipher(): NativeCipher {
+  if (isRight(CUTS)) return "pieces";
+  return isRight([]) ? "whole" : "none";
+}
+
+function isRight(cuts: readonly number[]): boolean {
+  try {
+    const sealed = seal(pieces(PLAINTEXT, cuts), OPTIONS);
+    if (sealed.toHex() !== SEALED) return false;
     const expected = Uint8Array.fromHex(SEALED);
-    const decipher = createDecipheriv(ALGORITHM, KEY, NONCE, { authTagLength: 16 });
-    decipher.setAAD(AAD, { plaintextLength: PLAINTEXT.length });
-    decipher.setAuthTag(expected.subarray(PLAINTEXT.length));
-    const opened = [
-      ...pieces(expected.subarray(0, PLAINTEXT.length), decipher),
-      ...decipher.final(),
-    ];
-    return new Uint8Array(opened).toHex() === PLAINTEXT.toHex();
+    const [text, tag] = [expected.subarray(0, -TAG_BYTES), expected.subarray(-TAG_BYTES)];
+    return open(pieces(text, cuts), { ...OPTIONS, tag }).toHex() === PLAINTEXT.toHex();
   } catch {
     return false;
   }
 }
 
-function pieces(data: Uint8Array, cipher: { update(data: Uint8Array): Uint8Array }): number[] {
-  const bounds = [0, ...CUTS, data.length];
-  return bounds.slice(1).flatMap((end, index) => [
-    ...cipher.update(data.subarray(bounds[index]!, end)),
-  ]);
+function pieces(data: Uint8Array, cuts: readonly number[]): Uint8Array[] {
+  const bounds = [0, ...cuts, data.length];
+  return bounds.slice(1).map((end, index) => data.subarray(bounds[index]!, end));
 }
 
+interface SealOptions {
+  key: Uint8Array;
+  nonce: Uint8Array;
+  aad: Uint8Array;
+}
+
+function seal(parts: readonly Uint8Array[], { key, nonce, aad }: SealOptions): Uint8Array {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const cipher = createCipheriv(ALGORITHM, key, nonce, { authTagLength: TAG_BYTES });
+  cipher.setAAD(aad, { plaintextLength: length });
+  const sealed = parts.map((part) => cipher.update(part));
+  return join([...sealed, cipher.final(), cipher.getAuthTag()]);
+}
+
+/** @throws {Error} where the tag is not the text's */
+function open(
+  parts: readonly Uint8Array[],
+  { key, nonce, aad, tag }: SealOptions & { tag: Uint8Array },
+): Uint8Array {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const decipher = createDecipheriv(ALGORITHM, key, nonce, { authTagLength: TAG_BYTES });
+  decipher.setAAD(aad, { plaintextLength: length });
+  decipher.setAuthTag(tag);
+  const opened = parts.map((part) => decipher.update(part));
+  return join([...opened, decipher.final()]);
+}
+
+function join(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
+}
+
+/** Pure JavaScript but for the cipher, which takes each message in one piece. */
+export const wholeMessageCrypto: ICryptoInterface = {
+  ...pureJsCrypto,
+  chaCha20Poly1305Encrypt: (text, nonce, aad, key) => seal([text.subarray()], { key, nonce, aad }),
+  chaCha20Poly1305Decrypt(sealed, nonce, aad, key) {
+    const bytes = sealed.subarray();
+    const tag = bytes.subarray(-TAG_BYTES);
+    return open([bytes.subarray(0, -TAG_BYTES)], { key, nonce, aad, tag });
+  },
+};
+
 /** libp2p's only encryption here: Noise XX. There is no way to turn it off. */
-export function noiseEncryption(native: boolean = isNativeCipherRight()): ReturnType<typeof noise> {
-  return native ? noise() : noise({ crypto: pureJsCrypto });
+export function noiseEncryption(
+  native: NativeCipher = probeNativeCipher(),
+): ReturnType<typeof noise> {
+  if (native === "pieces") return noise();
+  return noise({ crypto: native === "whole" ? wholeMessageCrypto : pureJsCrypto });
 }

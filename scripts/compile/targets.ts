@@ -32,10 +32,16 @@ export function packageName(target: Target, version: string = VERSION): string {
   return `plasm_${version}_${target.debian}.deb`;
 }
 
+/** Name of a target's archive. */
+export function archiveName(target: Target): string {
+  return `plasm-${VERSION}-${target.triple}.tar.gz`;
+}
+
 /** Everything that can be in {@linkcode DIST} for others to take, by path in it. */
 export function productNames(): string[] {
   return [
     ...TARGETS.map(({ triple }) => `${triple}/plasm`),
+    ...TARGETS.map(archiveName),
     ...LINUX_TARGETS.map((target) => packageName(target)),
   ];
 }

@@ -34,12 +34,15 @@ export async function whyNoMachine(): Promise<string | undefined> {
   return Deno.uid() === 0 ? undefined : "it takes root";
 }
 
-/** A minimal Debian tree for an architecture, made once; copy it before changing it. */
-export async function debianTree(architecture: string): Promise<string> {
+/** A minimal Debian tree with some more packages, made once; copy it before changing it. */
+export async function debianTree(
+  architecture: string,
+  packages: readonly string[],
+): Promise<string> {
   const tree = decodeURIComponent(new URL(`.cache/${SUITE}-${architecture}`, DIST).pathname);
   if ((await output(["test", "-e", `${tree}.done`])).code === 0) return tree;
   await host("rm", "-rf", tree);
-  const options = ["--variant=minbase", "--include=systemd,systemd-sysv,dbus"];
+  const options = ["--variant=minbase", `--include=${packages.join(",")}`];
   await host("debootstrap", `--arch=${architecture}`, ...options, SUITE, tree);
   await Deno.writeTextFile(`${tree}.done`, "");
   return tree;

@@ -50,7 +50,8 @@ Deno.test({
   name: "the package installs, serves, survives, upgrades, and leaves nothing behind",
   ignore: reason !== undefined,
   async fn(t) {
-    await using machine = await Machine.boot(await debianTree(target!.debian!));
+    const tree = await debianTree(target!.debian!, ["systemd", "systemd-sysv", "dbus"]);
+    await using machine = await Machine.boot(tree);
     await host("cp", file!, `${machine.root}/srv/first.deb`);
     await host("cp", HELLO, `${machine.root}/srv/hello.wasm`);
     await laterPackage(file!, `${machine.root}/srv/later.deb`);

@@ -38,7 +38,7 @@ export class CapabilityPublisher {
   #options: CapabilityPublisherOptions;
   #fields: CapabilityFields | undefined;
   #document: Capability | undefined;
-  #provided: string = "";
+  #provided: readonly CapabilityTopic[] = [];
   #lastSeq = 0;
   #renewing: AbortController | undefined;
   #signing: Promise<void> = Promise.resolve();
@@ -68,8 +68,12 @@ export class CapabilityPublisher {
     this.#fields = structuredClone(fields);
     await this.#sign();
     const topics = topicsOf(fields);
-    if (topics.join() === this.#provided) return;
-    this.#provided = topics.join();
+    const gone = this.#provided.filter((topic) => !topics.includes(topic));
+    if (gone.length === 0 && topics.length === this.#provided.length) return;
+    this.#provided = topics;
+    // The DHT would renew them for ever.
+    const { dht } = this.#options.node;
+    for (const topic of gone) await dht.cancelReprovide(await capabilityKey(topic));
     this.#renewing?.abort();
     this.#renewing = new AbortController();
     void this.#renew(AbortSignal.any([this.#options.signal, this.#renewing.signal]));

@@ -199,4 +199,6 @@ Deno.test("publish() is seen by who asks, with a higher sequence each time", LIB
   assertEquals(second.capability.load, { running: 2, queued: 1, slots: 2 });
   assertGreater(second.capability.seq, first.capability.seq);
   assertEquals(first.capability.addresses.length, 2);
+  await node.publish({ ...FIELDS, features: ["gc"] });
+  assertEquals((await client.ask(address)).capability.features, ["gc"]);
 });

@@ -208,3 +208,31 @@ Deno.test("a peer over its rate is cut off, and others are not", LIBP2P, async (
   await stream.close();
   assertEquals(seen.events.filter(({ event }) => event === "refused").length, 1);
 });
+
+Deno.test("a peer's connections beyond the limit are closed", LIBP2P, async () => {
+  await using net = new TestNet();
+  const seen = new Recorder();
+  const server = await net.start({ log: seen.log, limits: { connectionsPerPeer: 2 } });
+  const identity = await ephemeralIdentity();
+  for (let i = 0; i < 3; i++) {
+    const client = await net.startClient({ identity, bootstrap: [addressOf(server, "tcp")] });
+    assertEquals(client.peerId, identity.peerId);
+  }
+  const refused = await seen.until(({ event }) => event === "refused");
+  assertEquals([refused.peer_id, refused.error_code], [identity.peerId, "over-limit"]);
+  assertEquals(refused.reason, "asked 3 connections, allowed 2");
+});
+
+Deno.test("a node that announces a public address counts as reachable", LIBP2P, async () => {
+  await using net = new TestNet();
+  const open = await net.start({ announce: ["/ip4/11.0.0.9/tcp/4001"] });
+  assertEquals(open.reachability(), {
+    status: "public",
+    by: "direct",
+    addresses: ["/ip4/11.0.0.9/tcp/4001"],
+  });
+  const closed = await net.start({ nat: { autonat: true, relay: false } });
+  assertEquals(closed.reachability(), { status: "unknown", by: null, addresses: [] });
+  const client = await net.startClient();
+  assertEquals(client.reachability().status, "private");
+});

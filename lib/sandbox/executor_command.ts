@@ -2,23 +2,10 @@
  * How an executor process is started: the same program again, with nothing that it does not need.
  * @module
  */
+import { confine, confinement } from "./confinement.ts";
 
 /** The subcommand by which a compiled program becomes an executor. */
 export const EXECUTOR_COMMAND = "__executor";
-
-/** Room for the engine's reservations and one warm worker, in bytes: measured 1.1 GB of VmData. */
-const DATA_BASE_BYTES = 3 * 2 ** 30;
-
-/** Descriptors an executor may open: it opens none after its start; V8 and tokio hold about 20. */
-const MAX_DESCRIPTORS = 64;
-
-/** setpriv(1), choom(1) and prlimit(1) are of util-linux, which Debian marks essential. */
-const SETPRIV = "/usr/bin/setpriv";
-const PRLIMIT = "/usr/bin/prlimit";
-const CHOOM = "/usr/bin/choom";
-
-/** When memory runs out the kernel is to take a job, never the node: the most that it knows. */
-const OOM_SCORE = 1000;
 
 /** Options of {@linkcode executorCommand}. */
 export interface ExecutorCommandOptions {
@@ -26,28 +13,17 @@ export interface ExecutorCommandOptions {
   maxMemoryBytes: number;
 }
 
-/**
- * The command that becomes an executor. Wrapped, where util-linux is there, so that the process can
- * gain no privileges, dies with its parent, leaves no core file, has a ceiling on its data, and is
- * the first to go when the machine's memory runs out.
- */
+/** The command that becomes an executor, confined as far as the system allows. */
 export function executorCommand(options: ExecutorCommandOptions): string[] {
   const self = Deno.build.standalone ? [EXECUTOR_COMMAND] : sourceArguments();
-  if (!hasUtilLinux()) return ["/proc/self/exe", ...self];
+  const possible = confinement();
+  if (possible === undefined) return ["/proc/self/exe", ...self];
+  // Another user namespace may not look at this process, so there the program goes by name; one
+  // whose file an upgrade has replaced has no name any more.
+  const namespaces = possible.namespaces && isFile(Deno.execPath());
   return [
-    SETPRIV,
-    "--no-new-privs",
-    "--pdeathsig=KILL",
-    "--",
-    CHOOM,
-    `--adjust=${OOM_SCORE}`,
-    "--",
-    PRLIMIT,
-    "--core=0",
-    `--nofile=${MAX_DESCRIPTORS}`,
-    `--data=${DATA_BASE_BYTES + options.maxMemoryBytes}`,
-    "--",
-    ownProgram(),
+    ...confine({ ...possible, namespaces }, { dataBytes: options.maxMemoryBytes }),
+    namespaces ? Deno.execPath() : ownProgram(),
     ...self,
   ];
 }
@@ -92,15 +68,10 @@ function sourceArguments(): string[] {
   ];
 }
 
-let utilLinux: boolean | undefined;
-
-function hasUtilLinux(): boolean {
-  utilLinux ??= [SETPRIV, CHOOM, PRLIMIT].every((path) => {
-    try {
-      return Deno.statSync(path).isFile;
-    } catch {
-      return false;
-    }
-  });
-  return utilLinux;
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
 }

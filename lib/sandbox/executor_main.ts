@@ -47,8 +47,8 @@ export async function runExecutor(): Promise<never> {
   }
 }
 
-/** The worker has been loaded: nothing needs the host any more. */
-async function dropPermissions(): Promise<void> {
+/** Gives up every permission: once the worker has been loaded nothing needs the host any more. */
+export async function dropPermissions(): Promise<void> {
   const names = ["read", "write", "net", "env", "sys", "run", "ffi", "import"] as const;
   for (const name of names) {
     // `import` is not in the type of every version's descriptor, but known to each.

@@ -1,0 +1,118 @@
+/**
+ * What takes from an executor process, before it begins, what the system lets it do: tools of
+ * util-linux and bash, each of which replaces itself by the next and in the end by the program.
+ * @module
+ */
+
+/** setpriv(1), choom(1), prlimit(1), unshare(1): util-linux, which like bash is essential in Debian. */
+const SETPRIV = "/usr/bin/setpriv";
+const CHOOM = "/usr/bin/choom";
+const PRLIMIT = "/usr/bin/prlimit";
+const UNSHARE = "/usr/bin/unshare";
+const BASH = "/usr/bin/bash";
+const TRUE = "/usr/bin/true";
+
+/** Room for the engine's reservations and one warm worker, in bytes: measured 1.1 GB of VmData. */
+const DATA_BASE_BYTES = 3 * 2 ** 30;
+
+/** Descriptors an executor may open: it opens none after its start; V8 and tokio hold about 20. */
+const MAX_DESCRIPTORS = 64;
+
+/** The most `cpu_seconds` that a manifest can say: what ends a process nobody watches any more. */
+const MAX_CPU_SECONDS = 88_473_600;
+
+/** Threads and processes: an executor has about 15. Counted for each user namespace by itself. */
+const MAX_THREADS = 256;
+
+/** When memory runs out the kernel is to take a job, never the node: the most that it knows. */
+const OOM_SCORE = 1000;
+
+/** Overflow id, "nobody": a user who is not root in a namespace of its own loses its capabilities. */
+const NOBODY = 65_534;
+
+/** Gains no privileges, dies with its parent. */
+const NO_PRIVILEGES = [SETPRIV, "--no-new-privs", "--pdeathsig=KILL", "--"];
+
+/** Closes what this program inherited without close-on-exec: its children would inherit it too. */
+const CLOSE_DESCRIPTORS = [
+  BASH,
+  "-c",
+  'for fd in /proc/$$/fd/*; do fd=${fd##*/}; ((fd > 2)) && exec {fd}>&-; done; exec "$@"',
+  "bash",
+];
+
+/** No network but a loopback that is down, no capability, no System V IPC or POSIX queue of others. */
+const NAMESPACES = [
+  UNSHARE,
+  "--user",
+  `--map-user=${NOBODY}`,
+  `--map-group=${NOBODY}`,
+  "--net",
+  "--ipc",
+  "--",
+];
+
+/** What the system allows; see {@linkcode confinement}. */
+export interface Confinement {
+  /** Descriptors that were inherited are closed. */
+  closes: boolean;
+  /** The process has namespaces of its own: user, network, IPC. */
+  namespaces: boolean;
+}
+
+let found: Confinement | undefined | null = null;
+
+/**
+ * Finds out by trying, once, what can be taken from a process here: containers, system call filters
+ * and units refuse namespaces in many ways. Costs about 10 ms; undefined where no util-linux is.
+ */
+export function confinement(): Confinement | undefined {
+  if (found !== null) return found;
+  const both = { closes: true, namespaces: true };
+  const attempts = [
+    both,
+    { ...both, namespaces: false },
+    { ...both, closes: false },
+    { closes: false, namespaces: false },
+  ];
+  return found = attempts.find((attempt) => succeeds(confine(attempt, { dataBytes: 0 })));
+}
+
+/** Options of {@linkcode confine}. */
+export interface ConfineOptions {
+  /** Memory that jobs may use at most, in bytes. */
+  dataBytes: number;
+}
+
+/** The command that becomes, confined, the command that is appended to it. */
+export function confine({ closes, namespaces }: Confinement, options: ConfineOptions): string[] {
+  return [
+    ...NO_PRIVILEGES,
+    ...(closes ? CLOSE_DESCRIPTORS : []),
+    ...(namespaces ? NAMESPACES : []),
+    ...[CHOOM, `--adjust=${OOM_SCORE}`, "--"],
+    PRLIMIT,
+    "--core=0",
+    `--nofile=${MAX_DESCRIPTORS}`,
+    `--cpu=${MAX_CPU_SECONDS}`,
+    `--data=${DATA_BASE_BYTES + options.dataBytes}`,
+    // Elsewhere it would count all processes of the user, the node's own among them.
+    ...(namespaces ? [`--nproc=${MAX_THREADS}`] : []),
+    "--",
+  ];
+}
+
+function succeeds([path, ...args]: string[]): boolean {
+  try {
+    return new Deno.Command(path!, {
+      args: [...args, TRUE],
+      clearEnv: true,
+      cwd: "/",
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).outputSync().success;
+  } catch {
+    return false;
+  }
+}

@@ -8,7 +8,7 @@ import { createNonce } from "../job/job_id.ts";
 import type { Receipt } from "../job/types.ts";
 import { sleep } from "../network/wait.ts";
 import { JOB_VERSION } from "./constants.ts";
-import { ANSWER_MS, deadline, within } from "./deadline.ts";
+import { ANSWER_MS, deadline, orAborted, within } from "./deadline.ts";
 import { Disconnected } from "./duplex.ts";
 import { FrameChannel } from "./frame_channel.ts";
 import { checkAccept, makeOffer } from "./make_offer.ts";
@@ -49,7 +49,7 @@ interface Finish {
 
 /** Options of {@linkcode RemoteAttempt}. */
 export interface RemoteAttemptOptions
-  extends Pick<RunRemoteOptions, "dial" | "signal" | "keepTicket"> {
+  extends Pick<RunRemoteOptions, "dial" | "signal" | "keepTicket" | "retryMs"> {
   timeouts: PhaseTimeouts;
   output: ReceivedOutput;
   onProgress: (progress: RemoteProgress) => void;
@@ -77,6 +77,7 @@ export class RemoteAttempt {
   #channel: FrameChannel | undefined;
   /** Why the job is being cancelled. */
   #cancelled: PlasmError | undefined;
+  #cancelTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(job: RemoteJob, candidate: RemoteCandidate, options: RemoteAttemptOptions) {
     this.#job = job;
@@ -116,6 +117,7 @@ export class RemoteAttempt {
       });
     } finally {
       signal?.removeEventListener("abort", onAbort);
+      clearTimeout(this.#cancelTimer);
     }
   }
 
@@ -126,8 +128,7 @@ export class RemoteAttempt {
     const channel = this.#channel;
     if (channel === undefined) return;
     if (this.#ticket === undefined) return channel.abort(reason);
-    const timer = setTimeout(() => channel.abort(reason), CANCEL_MS);
-    Deno.unrefTimer(timer);
+    this.#cancelTimer = setTimeout(() => channel.abort(reason), CANCEL_MS);
     channel.write({ type: "cancel", version: JOB_VERSION, ...this.#proof() }).catch(() => {});
   }
 
@@ -142,7 +143,10 @@ export class RemoteAttempt {
     const limit = AbortSignal.timeout(timeouts.connect);
     try {
       const both = signal === undefined ? limit : AbortSignal.any([signal, limit]);
-      this.#channel = new FrameChannel(await dial(peerId, { signal: both }));
+      const dialling = dial(peerId, { signal: both });
+      // One that does not heed the signal, or comes after it, must not stay.
+      dialling.then((late) => both.aborted && late.abort(new Error("Too late")), () => {});
+      this.#channel = new FrameChannel(await orAborted(dialling, both));
       return this.#channel;
     } catch (error) {
       signal?.throwIfAborted();
@@ -184,15 +188,16 @@ export class RemoteAttempt {
   /** Talks to the end, over as many connections as it takes. */
   async #converse(start: Start | Disconnected): Promise<Finish> {
     let now = start;
-    for (let idle = 0;;) {
+    for (let [idle, before] = [0, ""];;) {
       if (now instanceof Disconnected) now = await this.#find(now);
-      const before = this.#progress(now.need);
+      const after = this.#progress(now.need);
+      idle = after === before ? idle + 1 : 0;
+      before = after;
       try {
         return await this.#finish(now);
       } catch (error) {
         if (!(error instanceof Disconnected) || this.#cancelled !== undefined) throw error;
         now.channel.abort(error);
-        idle = this.#progress(null) === before ? idle + 1 : 0;
         if (idle > MAX_IDLE_CONNECTIONS) throw error;
         now = error;
       }
@@ -214,11 +219,11 @@ export class RemoteAttempt {
 
   /** Finds the node again after a lost connection. */
   async #find(lost: Disconnected): Promise<Start> {
-    const { timeouts, signal, onProgress } = this.#options;
+    const { timeouts, signal, onProgress, retryMs = RETRY_MS } = this.#options;
     const never = new AbortController().signal;
     onProgress({ peerId: this.#candidate.peerId, phase: "reconnecting", reason: lost.message });
     const until = performance.now() + timeouts.reattach;
-    for (let wait = RETRY_MS;; wait = Math.min(2 * wait, MAX_RETRY_MS)) {
+    for (let wait = retryMs;; wait = Math.min(2 * wait, MAX_RETRY_MS)) {
       try {
         return await this.#attach();
       } catch (error) {

@@ -36,3 +36,20 @@ export async function within<T>(ms: number, act: Promise<T>, onTime: () => Error
     clearTimeout(timer);
   }
 }
+
+/**
+ * Waits for something, but no longer than a signal allows.
+ *
+ * @throws {unknown} what the promise rejects with, or the signal's reason
+ */
+export async function orAborted<T>(act: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort);
+  try {
+    return await Promise.race([act, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

@@ -29,7 +29,7 @@ export class FrameChannel {
   readonly #duplex: Duplex;
   #buffer: Uint8Array = new Uint8Array();
   #writes: Promise<void> = Promise.resolve();
-  /** Bytes of frames received, for those who count. */
+  /** Bytes received, framing included, whether or not they were of use. */
   received = 0;
 
   constructor(duplex: Duplex) {
@@ -66,7 +66,6 @@ export class FrameChannel {
       );
     }
     const frame = await this.#take(length);
-    this.received += length;
     const message = checkMessage(decodeMessage(frame));
     if (!(types as readonly string[]).includes(message.type)) {
       throw new PlasmError(
@@ -112,6 +111,7 @@ export class FrameChannel {
           );
         }
         parts.push(bytes);
+        this.received += bytes.length;
         have += bytes.length;
       }
       this.#buffer = concat(parts);

@@ -3,7 +3,6 @@
  * @module
  */
 import { PlasmError } from "../errors.ts";
-import { SILENCE_MS } from "./constants.ts";
 import { within } from "./deadline.ts";
 import { Disconnected } from "./duplex.ts";
 import type { FrameChannel } from "./frame_channel.ts";
@@ -83,9 +82,9 @@ async function next<T>(incoming: Promise<T>, options: ReceiveEventsOptions): Pro
   }, Math.max(0, since + ms - performance.now()));
   try {
     return await within(
-      SILENCE_MS,
+      timeouts.silence,
       incoming,
-      () => new Disconnected(`Nothing came for ${SILENCE_MS} ms`),
+      () => new Disconnected(`Nothing came for ${timeouts.silence} ms`),
     );
   } finally {
     clearTimeout(timer);

@@ -6,6 +6,7 @@ import { ERROR_CODES } from "../error_codes.ts";
 import { PlasmError } from "../errors.ts";
 import { sleep } from "../network/wait.ts";
 import { RemoteAttempt } from "./attempt.ts";
+import { SILENCE_MS } from "./constants.ts";
 import { ReceivedOutput } from "./received_output.ts";
 import type {
   AttemptReport,
@@ -23,6 +24,7 @@ const DEFAULT_TIMEOUTS: PhaseTimeouts = {
   transfer: 60_000,
   queue: 300_000,
   run: 30_000,
+  silence: SILENCE_MS,
   // Less than a node keeps a job whose client is away.
   reattach: 45_000,
 };
@@ -115,7 +117,7 @@ async function attempt(
   { candidate, options, start, reports, ticket }: AttemptContext,
 ): Promise<RemoteResult | PlasmError> {
   const { peerId } = candidate;
-  const { dial, signal, keepTicket, live, onProgress = () => {}, noteOutcome } = options;
+  const { dial, signal, keepTicket, retryMs, live, onProgress = () => {}, noteOutcome } = options;
   const maxBytes = options.maxOutputBytes ?? job.manifest.resources.output_bytes ??
     MAX_OUTPUT_BYTES;
   const output = new ReceivedOutput({ maxBytes, live });
@@ -125,6 +127,7 @@ async function attempt(
     dial,
     signal,
     keepTicket,
+    retryMs,
     output,
     onProgress,
     ticket,

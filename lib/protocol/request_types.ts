@@ -52,6 +52,8 @@ export interface PhaseTimeouts {
   queue: number;
   /** From the start to the end, beyond the manifest's own limit. @default {30000} */
   run: number;
+  /** Silence after which a connection counts as lost. @default {32000} */
+  silence: number;
   /** How long a lost connection is tried anew. @default {45000} */
   reattach: number;
 }
@@ -106,6 +108,8 @@ export interface RunRemoteOptions {
   keepTicket?: ((ticket: RemoteTicket | undefined) => void | Promise<void>) | undefined;
   /** What a node did; the network remembers it. @default {nobody} */
   noteOutcome?: ((peerId: string, outcome: { ok: boolean }) => void) | undefined;
+  /** First wait before a lost connection is tried again, in milliseconds; it doubles. @default {100} */
+  retryMs?: number | undefined;
   /** First wait before another attempt, in milliseconds; it doubles. @default {250} */
   backoffMs?: number | undefined;
 }

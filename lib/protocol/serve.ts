@@ -51,17 +51,23 @@ export class JobServer {
     return this.#sessions.counts;
   }
 
+  /** Bytes received from all peers, whether or not they were of use. */
+  receivedBytes = 0;
+
   /** Holds one conversation with a peer; resolves when it is over, however it went. */
   async serve(duplex: Duplex, peerId: string): Promise<void> {
     const channel = new FrameChannel(duplex);
     try {
-      const opening = await channel.read(["offer", "attach", "cancel"], { timeoutMs: OPENING_MS });
+      const timeoutMs = Math.min(OPENING_MS, this.#options.policy().transferMs);
+      const opening = await channel.read(["offer", "attach", "cancel"], { timeoutMs });
       if (opening.type === "offer") await this.#onOffer(opening, channel, peerId);
       else if (opening.type === "attach") await this.#onAttach(opening, channel, peerId);
       else await this.#sessions.remove(this.#sessions.find(opening), cancelled());
       await channel.close();
     } catch (error) {
       await this.#refuse(channel, { error, peerId });
+    } finally {
+      this.receivedBytes += channel.received;
     }
   }
 

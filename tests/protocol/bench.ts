@@ -46,6 +46,8 @@ export class TestNode implements AsyncDisposable {
   dialled = 0;
   /** Replaces what the client reads and writes. */
   wrap: (duplex: Duplex) => Duplex = (duplex) => duplex;
+  /** Breaks the line that was made last. */
+  cut: () => void = () => {};
   readonly #serving = new Set<Promise<void>>();
 
   private constructor(host: FakeHost) {
@@ -69,6 +71,7 @@ export class TestNode implements AsyncDisposable {
   dial(peerId: string = CLIENT): Duplex {
     const line = this.lines[Math.min(this.dialled++, this.lines.length - 1)];
     const pair = memoryPair(line);
+    this.cut = pair.cut;
     const task: Promise<void> = this.server.serve(pair.node, peerId)
       .finally(() => this.#serving.delete(task));
     this.#serving.add(task);

@@ -7,13 +7,27 @@ import { PlasmError } from "../errors.ts";
 import { executorCommand } from "./executor_command.ts";
 import { type JobHeader, MAX_REPORT_BYTES, MAX_STREAM_BYTES } from "./executor_protocol.ts";
 import { describeDeath, StderrTail } from "./executor_death.ts";
-import { encodeFrame, encodeJsonFrame, type Frame, FrameKind, readFrames } from "./frames.ts";
+import {
+  encodeFrame,
+  encodeJsonFrame,
+  type Frame,
+  FRAME_HEADER_BYTES,
+  FrameKind,
+  putFrameHeader,
+  readFrames,
+} from "./frames.ts";
 import { RunState } from "./run_state.ts";
 import { pumpStdin } from "./stdin_pump.ts";
 import type { JobStatus, SandboxEvent, SandboxJob } from "./types.ts";
 
-/** How long after a deadline or a cancel a process may take to say its last, in ms. */
+/** How long a process that was told to stop its job may take to say its last, in ms. */
 const LAST_WORDS_MS = 60;
+
+/** How late a process may be at its deadline before it is told, in ms: with the above under 100. */
+const LATE_MS = 35;
+
+/** How long a process that stops its job by itself may take to say its last, in ms. */
+const STOPPING_MS = 1000;
 
 /** How long a process may take to become ready, in ms: about 0.1 s natively, 2 s emulated. */
 const START_TIMEOUT_MS = 60_000;
@@ -51,21 +65,21 @@ export class Executor implements AsyncDisposable {
   readonly #maxMemoryBytes: number;
   #ready: Promise<void> | undefined;
   #usable = true;
+  #hasEnded = false;
 
-  /** Starts the process; {@linkcode Executor.ready} tells when it waits for a job. */
+  /**
+   * Starts the process; {@linkcode Executor.ready} tells when it waits for a job.
+   *
+   * @throws {PlasmError} `executor` when the system gives no process.
+   */
   constructor(options: ExecutorOptions = {}) {
     this.#maxMemoryBytes = options.maxMemoryBytes ?? 4 * 2 ** 30;
     const [path, ...args] = executorCommand({ maxMemoryBytes: this.#maxMemoryBytes });
-    this.#child = new Deno.Command(path!, {
-      args,
-      clearEnv: true,
-      cwd: "/",
-      // A session of its own: Ctrl-C in the terminal is the parent's to hear, not the job's.
-      detached: true,
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
+    this.#child = spawn(path!, args);
+    this.#child.status.then(() => {
+      this.#hasEnded = true;
+      this.#usable = false;
+    });
     this.#stdin = this.#child.stdin.getWriter();
     this.#frames = readFrames(this.#child.stdout, { maxBytes: (kind) => MAX_BYTES[kind] });
     this.#stderr = new StderrTail(this.#child.stderr);
@@ -109,23 +123,28 @@ export class Executor implements AsyncDisposable {
     const startedAt = Date.now();
     const start = performance.now();
     const run = new RunState(job.limits.outputBytes);
+    let hardKill: ReturnType<typeof setTimeout> | undefined;
     const stop = (status: JobStatus, message: string) => {
       run.stop(status, message);
       this.#signal("SIGTERM");
       hardKill ??= setTimeout(() => this.#signal("SIGKILL"), LAST_WORDS_MS);
     };
-    let hardKill: ReturnType<typeof setTimeout> | undefined;
     const onAbort = () => stop("cancelled", "Job stopped: it was cancelled");
     // The process keeps the deadline itself; this one is for a process that does not.
     const deadline = setTimeout(() => {
       const ms = job.limits.wallTimeMs;
       stop("timeout", `Job stopped: it ran longer than its ${ms} ms of wall time`);
-    }, job.limits.wallTimeMs + LAST_WORDS_MS);
+    }, job.limits.wallTimeMs + LATE_MS);
     options.signal?.addEventListener("abort", onAbort);
     if (options.signal?.aborted) onAbort();
     // At the deadline the process must get rid of its output even if nobody pulls, or it would hold
     // on to the CPU: from then on the queue takes what comes, which is no more than ring and pipe.
     const overflow = setTimeout(() => run.queue.open(), job.limits.wallTimeMs);
+    // The same at a limit that only the process sees, such as CPU time.
+    this.#stderr.onStopping = () => {
+      run.queue.open();
+      hardKill ??= setTimeout(() => this.#signal("SIGKILL"), STOPPING_MS);
+    };
     const stdin = new AbortController();
     const sending = this.#send(job, stdin.signal);
     const receiving = this.#receive(run, { startedAt, start });
@@ -142,7 +161,7 @@ export class Executor implements AsyncDisposable {
       run.queue.close();
       await receiving;
       await sending;
-      this.#usable = run.reusable;
+      this.#usable = run.reusable && !this.#hasEnded;
       if (!this.#usable) await this.kill();
     }
   }
@@ -202,8 +221,8 @@ export class Executor implements AsyncDisposable {
   }
 
   async #writeBlob(kind: number, bytes: Uint8Array): Promise<void> {
-    const header = encodeFrame(kind).slice();
-    new DataView(header.buffer).setUint32(1, bytes.length, true);
+    const header = new Uint8Array(FRAME_HEADER_BYTES);
+    putFrameHeader(header, kind, bytes.length);
     await this.#stdin.write(header);
     await this.#stdin.write(bytes);
   }
@@ -231,5 +250,26 @@ export class Executor implements AsyncDisposable {
     } catch {
       // It has ended already.
     }
+  }
+}
+
+function spawn(path: string, args: string[]): Deno.ChildProcess {
+  try {
+    return new Deno.Command(path, {
+      args,
+      clearEnv: true,
+      cwd: "/",
+      // A session of its own: Ctrl-C in the terminal is the parent's to hear, not the job's.
+      detached: true,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new PlasmError("executor", `Cannot start executor: ${reason}`, {
+      hint: "Run plasm doctor",
+      cause: error,
+    });
   }
 }

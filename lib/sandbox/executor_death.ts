@@ -2,6 +2,7 @@
  * What the end of an executor process tells about the job in it.
  * @module
  */
+import { STOPPING_MARK } from "./executor_protocol.ts";
 import type { JobStatus } from "./types.ts";
 
 /** Why a process ended that had no time to say so. */
@@ -20,6 +21,8 @@ const OUT_OF_MEMORY = /out of memory|OOM|heap limit|memory allocation of|Allocat
 export class StderrTail {
   /** Resolves at the end of the stream. */
   readonly done: Promise<void>;
+  /** Called once the process says that it stops its job. */
+  onStopping: () => void = () => {};
   #kept = "";
 
   constructor(stream: ReadableStream<Uint8Array>) {
@@ -42,7 +45,9 @@ export class StderrTail {
     const decoder = new TextDecoder();
     try {
       for await (const chunk of stream) {
-        if (this.#kept.length < KEPT_BYTES) this.#kept += decoder.decode(chunk, { stream: true });
+        if (this.#kept.length >= KEPT_BYTES) continue;
+        this.#kept += decoder.decode(chunk, { stream: true });
+        if (this.#kept.includes(STOPPING_MARK)) this.onStopping();
       }
     } catch {
       // The pipe broke with the process: what was kept is all there is.

@@ -13,6 +13,7 @@ import {
   MAX_JOB_HEADER_BYTES,
   MAX_STREAM_BYTES,
   type RefusedReport,
+  STOPPING_MARK,
 } from "./executor_protocol.ts";
 import { ExecutorWorker } from "./executor_worker.ts";
 import { JobMonitor } from "./job_monitor.ts";
@@ -116,6 +117,7 @@ async function stopHard(
 ): Promise<never> {
   const cpuTimeMs = monitor.cpuTimeMs();
   const memoryPeakBytes = monitor.rssGrowthBytes();
+  Deno.stderr.writeSync(new TextEncoder().encode(`${STOPPING_MARK}\n`));
   await worker.drain(writeAll);
   await writeAll(encodeJsonFrame(
     FrameKind.Finished,

@@ -39,6 +39,12 @@ export interface RefusedReport {
   message: string;
 }
 
+/**
+ * What an executor says on its stderr before its last words: its stdout may be full because nobody
+ * pulls, and until it has got rid of its output a guest that spins goes on.
+ */
+export const STOPPING_MARK = "plasm: stopping the job";
+
 /** Largest JSON frame from an executor, in bytes: figures and one message. */
 export const MAX_REPORT_BYTES = 64 * 1024;
 

@@ -131,3 +131,26 @@ Deno.test("Executor.run() reports what the job used", async () => {
   assert(usage.memoryPeakBytes >= 32 * 65536);
   assert(Number.isInteger(usage.wallTimeMs) && Number.isInteger(usage.cpuTimeMs));
 });
+
+Deno.test("Executor.run() stops a job at its CPU limit though nobody pulls its output", async () => {
+  await using executor = new Executor();
+  // More than the queue and pipes take from a reader who does not pull, less than the ring as well:
+  // the guest is not held back, and its process cannot get rid of the rest.
+  const records = (1024 + 160) / 4;
+  const module = await command(
+    `
+    (loop $more ${write(1, 4096)} (global.set $i (i32.add (global.get $i) (i32.const 1)))
+      (br_if $more (i32.lt_u (global.get $i) (i32.const ${records})))) ${SPIN}`,
+    "(global $i (mut i32) (i32.const 0))",
+  );
+  const events = executor.run(sandboxJob(module, { cpuTimeMs: 200 }));
+  await events.next();
+  // Without an end of its own it would go on until its wall time is over.
+  let guard: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise((resolve) => guard = setTimeout(resolve, 30_000, "late"));
+  assert(await Promise.race([executor.ended, late]) !== "late", "it still runs");
+  clearTimeout(guard);
+  const { outcome, stdout } = await collect(events);
+  assertEquals([outcome.status, stdout.length], ["timeout", records * 4096]);
+  assertEquals(outcome.message, "Job stopped: it used more than its 200 ms of CPU time");
+});

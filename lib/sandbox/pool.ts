@@ -92,7 +92,7 @@ export class ExecutorPool implements AsyncDisposable {
    */
   async acquire(options: AcquireOptions = {}): Promise<Executor> {
     if (this.#closed) throw new PlasmError("executor", "Cannot run job: the pool is closed");
-    const executor = this.#takeIdle(options.tenant) ?? this.#warm.shift() ?? this.#start();
+    const executor = this.#takeIdle(options.tenant) ?? this.#takeWarm() ?? this.#start();
     this.#busy.set(executor, options.tenant);
     this.#refill();
     try {
@@ -151,16 +151,29 @@ export class ExecutorPool implements AsyncDisposable {
 
   #refill(): void {
     while (!this.#closed && this.#warm.length < this.#options.warm) {
-      const executor = this.#start();
-      this.#warm.push(executor);
-      // One that dies while it waits must not be handed out; acquire() would only learn it then.
-      executor.ready().catch(() => this.#dropWarm(executor));
+      try {
+        this.#warm.push(this.#start());
+      } catch {
+        // No process to be had now: the job at hand has one, the next one's acquire() tries again.
+        return;
+      }
+      const executor = this.#warm.at(-1)!;
+      // What it says is for acquire(), where somebody waits for it.
+      executor.ready().catch(() => {});
+      // One that dies while it waits must not be handed out: its job would be blamed.
+      executor.ended.then(() => this.#dropWarm(executor));
     }
   }
 
   #dropWarm(executor: Executor): void {
     const at = this.#warm.indexOf(executor);
     if (at >= 0) this.#warm.splice(at, 1);
+  }
+
+  #takeWarm(): Executor | undefined {
+    const executor = this.#warm.find(({ usable }) => usable);
+    if (executor !== undefined) this.#dropWarm(executor);
+    return executor;
   }
 
   #takeIdle(tenant: string | undefined): Executor | undefined {

@@ -58,3 +58,13 @@ Deno.test("ExecutorPool.close() ends executors at work and hands out no more", a
   assertEquals(executor.usable, false);
   await assertRejects(() => pool.acquire(), PlasmError, "closed");
 });
+
+Deno.test("ExecutorPool.acquire() hands out none that died while it waited", async () => {
+  await using pool = new ExecutorPool({ warm: 0, maxIdle: 1 });
+  const executor = await pool.acquire({ tenant: "a" });
+  await collect(executor.run(sandboxJob(NOOP)));
+  pool.release(executor);
+  Deno.kill(executor.pid, "SIGKILL");
+  await executor.ended;
+  assertNotEquals(await runOnce(pool, "a"), executor.pid);
+});

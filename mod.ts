@@ -74,3 +74,22 @@ export type {
   SandboxOutcome,
   SandboxUsage,
 } from "./lib/sandbox/types.ts";
+export {
+  connectDaemon,
+  type DaemonAddress,
+  DaemonClient,
+  type DaemonEvent,
+  type DaemonResult,
+  type FollowOptions,
+  type JobDetailJson,
+  type JobJson,
+  type JobPageJson,
+  type JobState,
+  type ListOptions,
+  type NodeJson,
+  type ReadinessJson,
+  type RequestOptions,
+  type SubmitOptions,
+  type VersionJson,
+} from "./lib/client/mod.ts";
+export type { ApiEvent, JobPriority, OutputStream } from "./lib/api_types.ts";

@@ -19,12 +19,15 @@ export type OutputStream = "stdout" | "stderr";
 
 /** A job. Times are RFC 3339 in UTC. */
 export interface JobJson {
+  /** "job_" and 26 base32 digits. */
   id: string;
   /** `local`, `local:<label>`, or `peer:<peer id>`. */
   submitter: string;
+  /** Where it stands. */
   state: JobState;
   /** How it ended, once `finished`. */
   status: JobStatus | null;
+  /** The job's own, where it exited. */
   exit_code: number | null;
   /** What stopped it, where it did not simply exit. */
   message: string | null;
@@ -32,17 +35,27 @@ export interface JobJson {
   error: PlasmErrorJson | null;
   /** Jobs that start before it, while it is queued. */
   position: number | null;
+  /** Order among its submitter's jobs. */
   priority: JobPriority;
+  /** SHA-256 of the manifest's canonical JSON. */
   manifest_hash: string;
+  /** SHA-256 of the module. */
   module_hash: string;
+  /** SHA-256 of standard input. */
   stdin_hash: string | null;
+  /** What its receipt must carry. */
   nonce: string;
   /** How often it was started. */
   attempts: number;
+  /** When it was accepted. */
   created_at: string;
+  /** When it was last started. */
   started_at: string | null;
+  /** When it was over. */
   finished_at: string | null;
+  /** Length of standard output so far. */
   stdout_bytes: number;
+  /** Length of standard error so far. */
   stderr_bytes: number;
 }
 
@@ -51,6 +64,7 @@ export type JobDetailJson = JobJson & { manifest: Manifest };
 
 /** A page of jobs, the newest first. */
 export interface JobPageJson {
+  /** The jobs. */
   jobs: JobJson[];
   /** `before` of the next page; null on the last. */
   next: string | null;
@@ -74,12 +88,17 @@ export type EventJson = ApiEvent<string>;
 
 /** The node. */
 export interface NodeJson {
+  /** Its libp2p peer id. */
   peer_id: string;
+  /** Its Ed25519 key in hex: what signs receipts. */
   public_key: string;
+  /** What runs its jobs. */
   runtime: Runtime;
+  /** What a manifest may require of it. */
   capabilities: string[];
   /** The most one job may ask for, in the manifest's units. */
   ceilings: Record<string, number>;
+  /** What it is doing; memory in MiB. */
   load: {
     queued: number;
     running: number;
@@ -94,16 +113,23 @@ export interface NodeJson {
 
 /** Whether jobs are taken and can be saved. */
 export interface ReadinessJson {
+  /** Whether all is well. */
   ready: boolean;
+  /** What was looked at; `store` is "ok" or what is wrong. */
   checks: { accepting: boolean; store: string };
 }
 
 /** Versions of the node and its parts. */
 export interface VersionJson {
+  /** Name of the program. */
   name: string;
+  /** Version of the program. */
   version: string;
+  /** Version of Deno. */
   deno: string;
+  /** Version of V8. */
   v8: string;
+  /** Processor architecture. */
   arch: string;
 }
 

@@ -31,7 +31,7 @@ const EARLIEST_CLOCK = Date.UTC(2025, 0, 1);
 /** Time that starting an executor and running a job in it may take before it is remarkable, in ms. */
 const SLOW_START_MS = 2000;
 
-/** `(module (memory 1) (func (export "_start")))`, the least job there is; a test assembles it anew. */
+/** `(module (memory (export "memory") 1) (func (export "_start")))`, the least job there is. */
 export const LEAST_MODULE: Uint8Array = Uint8Array.from([
   ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
   ...[0x01, 0x04, 0x01, 0x60, 0x00, 0x00],

@@ -50,8 +50,11 @@ export interface ListOptions extends RequestOptions {
 
 /** A job that is over, with all that it wrote. */
 export interface DaemonResult {
+  /** How it ended. */
   job: JobJson;
+  /** Its standard output. */
   stdout: Uint8Array;
+  /** Its standard error. */
   stderr: Uint8Array;
   /** Nothing has been verified yet: see `verifyReceipt`. */
   receipt: Receipt;
@@ -61,7 +64,11 @@ export interface DaemonResult {
 export class DaemonClient implements Disposable {
   readonly #transport: Transport;
 
-  /** @throws {PlasmError} `no-daemon` when there is no socket */
+  /**
+   * Finds the daemon; the first request connects.
+   *
+   * @throws {PlasmError} `no-daemon` when there is no socket
+   */
   constructor(address: DaemonAddress = {}) {
     this.#transport = new Transport(address);
   }

@@ -88,6 +88,107 @@ function maxMemoryBytes({ jobs }: Config): number {
   return (jobs.ceilings.memory_mb * 2 ** 20) + jobs.ceilings.fs_bytes;
 }
 
+/** The parts, each of which is closed by the stack. */
+interface Parts {
+  identity: Identity;
+  log: Logger;
+  store: JobStore;
+  pool: ExecutorPool | undefined;
+  jobs: Jobs;
+}
+
+/** What runs jobs: everything but API and network. */
+async function startJobs(
+  stack: AsyncDisposableStack,
+  options: { config: Config; stateDir: string; run: RunJob | undefined },
+): Promise<Parts> {
+  const { config, stateDir, run } = options;
+  makeStateDir(stateDir);
+  stack.use(lockStateDir(stateDir));
+  const identity = await loadOrCreateIdentity(stateDir);
+  const log = getLog("daemon").with({ node_id: identity.peerId });
+  const store = stack.use(new JobStore(stateDir, { cacheBytes: config.cache.max_bytes }));
+  store.removeStrays();
+  const { warm_executors, executor_sharing } = config.jobs;
+  const pool = run === undefined
+    ? stack.use(
+      new ExecutorPool({
+        warm: warm_executors,
+        maxIdle: executor_sharing === "never" ? 0 : warm_executors + 1,
+        maxMemoryBytes: maxMemoryBytes(config),
+      }),
+    )
+    : undefined;
+  const jobs = new Jobs({
+    store,
+    config,
+    signer: identity,
+    run: run ?? streamJob,
+    executors: pool,
+    log,
+  });
+  stack.defer(() => jobs.close({ graceMs: 0 }));
+  return { identity, log, store, pool, jobs };
+}
+
+/** A daemon from its parts. */
+class RunningDaemon implements Daemon {
+  readonly identity: Identity;
+  readonly socket: string;
+  readonly stateDir: string;
+  readonly tcp: Daemon["tcp"];
+  readonly #parts: Parts;
+  readonly #stack: AsyncDisposableStack;
+  readonly #stopping: AbortController;
+  readonly #config: { current: Config };
+
+  constructor(options: {
+    parts: Parts;
+    server: ApiServer;
+    stateDir: string;
+    stack: AsyncDisposableStack;
+    stopping: AbortController;
+    config: { current: Config };
+  }) {
+    const { parts, server, stateDir, stack, stopping, config } = options;
+    this.identity = parts.identity;
+    this.socket = server.socket;
+    this.stateDir = stateDir;
+    this.tcp = server.tcp;
+    this.#parts = parts;
+    this.#stack = stack;
+    this.#stopping = stopping;
+    this.#config = config;
+  }
+
+  reload(next: Config): ReloadPlan {
+    const { jobs, store, log } = this.#parts;
+    const plan = planReload(this.#config.current, next);
+    this.#config.current = plan.config;
+    jobs.reload(plan.config);
+    store.blobs.setMaxBytes(plan.config.cache.max_bytes);
+    if (plan.applied.some((key) => key.startsWith("log."))) configureLogging(plan.config.log);
+    log.info("config-reloaded", { applied: plan.applied, needs_restart: plan.ignored });
+    return plan;
+  }
+
+  async close(options: CloseOptions = {}): Promise<void> {
+    if (this.#stack.disposed) return;
+    const { jobs, log } = this.#parts;
+    log.info("daemon-stopping", { running: jobs.load.running, queued: jobs.load.waiting });
+    const graceMs = options.graceMs ?? this.#config.current.shutdown.grace_seconds * 1000;
+    // Clients see their jobs end before the socket goes.
+    await jobs.close({ graceMs, signal: options.signal });
+    this.#stopping.abort();
+    await this.#stack.disposeAsync();
+    log.info("daemon-stopped");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close({ graceMs: 0 });
+  }
+}
+
 /**
  * Starts a daemon. When this resolves it answers on its socket and has taken up what an earlier
  * process left.
@@ -96,50 +197,27 @@ function maxMemoryBytes({ jobs }: Config): number {
  * `bad-identity`, `bad-config`
  */
 export async function startDaemon(
-  config: Config,
+  initial: Config,
   options: StartDaemonOptions = {},
 ): Promise<Daemon> {
   const env = options.env ?? ((name: string) => Deno.env.get(name));
-  const stateDir = config.state_dir ?? defaultStateDir(env);
-  const socket = config.socket ?? listenPath(env);
   const stack = new AsyncDisposableStack();
   const stopping = new AbortController();
-  let current = config;
+  const config = { current: initial };
   try {
+    const stateDir = initial.state_dir ?? defaultStateDir(env);
+    const socket = initial.socket ?? listenPath(env);
     options.signal?.throwIfAborted();
-    makeStateDir(stateDir);
-    stack.use(lockStateDir(stateDir));
-    const identity = await loadOrCreateIdentity(stateDir);
-    const log = getLog("daemon").with({ node_id: identity.peerId });
-    const store = stack.use(new JobStore(stateDir, { cacheBytes: config.cache.max_bytes }));
-    store.removeStrays();
-
-    const pool = options.run === undefined
-      ? stack.use(
-        new ExecutorPool({
-          warm: config.jobs.warm_executors,
-          maxIdle: config.jobs.executor_sharing === "never" ? 0 : config.jobs.warm_executors + 1,
-          maxMemoryBytes: maxMemoryBytes(config),
-        }),
-      )
-      : undefined;
-    const run = options.run ?? streamJob;
-    const jobs = new Jobs({ store, config, signer: identity, run, executors: pool, log });
-    const closeJobs = (close: CloseOptions): Promise<void> =>
-      jobs.close({
-        graceMs: close.graceMs ?? current.shutdown.grace_seconds * 1000,
-        signal: close.signal,
-      });
-    let closing: CloseOptions = { graceMs: 0 };
-    stack.defer(() => closeJobs(closing));
-
+    const parts = await startJobs(stack, { config: initial, stateDir, run: options.run });
+    const { identity, log, store, pool, jobs } = parts;
+    const { signal } = stopping;
     const network = await options.network?.({
-      config: () => current,
+      config: () => config.current,
       identity,
       jobs,
       store,
       stateDir,
-      signal: stopping.signal,
+      signal,
     });
     if (network !== undefined) stack.use(network);
 
@@ -157,52 +235,21 @@ export async function startDaemon(
       store,
       jobs,
       identity,
-      config: () => current,
+      config: () => config.current,
       metrics,
       network,
       streams,
-      stopping: stopping.signal,
+      stopping: signal,
     };
-    const server = serving.server = await ApiServer.start(context, {
-      socket,
-      stateDir,
-      config,
-      log,
-      gate: options.gate,
-    });
+    const { gate } = options;
+    const server = await ApiServer.start(context, { socket, stateDir, config: initial, log, gate });
+    serving.server = server;
     stack.defer(() => server.close());
-    stack.defer(startRetention(store, () => current, log));
+    stack.defer(startRetention(store, () => config.current, log));
     options.signal?.throwIfAborted();
     const recovered = await jobs.recover();
     log.info("daemon-started", { version: VERSION, socket, state_dir: stateDir, ...recovered });
-
-    const close = async (how: CloseOptions = {}): Promise<void> => {
-      if (stack.disposed) return;
-      closing = how;
-      log.info("daemon-stopping", { running: jobs.load.running, queued: jobs.load.waiting });
-      // Clients see their jobs end before the socket goes.
-      await closeJobs(how);
-      stopping.abort();
-      await stack.disposeAsync();
-      log.info("daemon-stopped");
-    };
-    return {
-      identity,
-      socket,
-      stateDir,
-      tcp: server.tcp,
-      reload: (next) => {
-        const plan = planReload(current, next);
-        current = plan.config;
-        jobs.reload(current);
-        store.blobs.setMaxBytes(current.cache.max_bytes);
-        if (plan.applied.some((key) => key.startsWith("log."))) configureLogging(current.log);
-        log.info("config-reloaded", { applied: plan.applied, needs_restart: plan.ignored });
-        return plan;
-      },
-      close,
-      [Symbol.asyncDispose]: () => close({ graceMs: 0 }),
-    };
+    return new RunningDaemon({ parts, server, stateDir, stack, stopping, config });
   } catch (error) {
     stopping.abort();
     await stack.disposeAsync();

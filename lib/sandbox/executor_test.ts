@@ -136,7 +136,7 @@ Deno.test("Executor.run() stops a job at its CPU limit though nobody pulls its o
   await using executor = new Executor();
   // More than the queue and pipes take from a reader who does not pull, less than the ring as well:
   // the guest is not held back, and its process cannot get rid of the rest.
-  const records = (1024 + 160) / 4;
+  const records = (1024 + 288) / 4;
   const module = await command(
     `
     (loop $more ${write(1, 4096)} (global.set $i (i32.add (global.get $i) (i32.const 1)))

@@ -10,6 +10,7 @@ import type { Command } from "./command.ts";
 import { readExecJob } from "./exec_job.ts";
 import { CollectedOutput } from "./exec_output.ts";
 import { exitStatusOf } from "./exit_status.ts";
+import { checkRemoteOptions, REMOTE_OPTIONS } from "./remote_options.ts";
 import { SOCKET_OPTION } from "./socket_option.ts";
 import { printable } from "./args.ts";
 import { checkReceiptPath, writeReceipt } from "./receipt_file.ts";
@@ -73,6 +74,7 @@ export const exec: Command = {
       },
       { name: "daemon", kind: "flag", help: "Run it by way of the daemon and its queue" },
       SOCKET_OPTION,
+      ...REMOTE_OPTIONS,
     ],
     positionals: { min: 1, max: 1, complete: "file" },
     takesRest: true,
@@ -89,15 +91,24 @@ export const exec: Command = {
         call: "plasm exec --memory-mb 512 --input data:/data app.wasm -- --verbose /data",
         does: "Give it memory, a directory and arguments",
       },
+      {
+        call: "plasm exec --remote --arch aarch64 hello.wasm < in > out",
+        does: "Run it on a stranger's node and check its receipt before anything is printed",
+      },
     ],
   },
-  drops: (args) => args.flag("daemon") ? ["run", "sys"] : ["net", "sys"],
+  drops: (args) =>
+    args.flag("remote") ? ["run"] : args.flag("daemon") ? ["run", "sys"] : ["net", "sys"],
   async run(args, io): Promise<number> {
     const { signal } = io;
     const receiptPath = args.string("receipt");
     const json = args.flag("json");
     if (receiptPath !== undefined) await checkReceiptPath(receiptPath);
+    checkRemoteOptions(args);
     const job = await readExecJob(args, io);
+    if (args.flag("remote")) {
+      return await (await import("./exec_remote.ts")).execRemote(job, { args, io });
+    }
     if (args.flag("daemon")) {
       return await (await import("./exec_daemon.ts")).execByDaemon(job, { args, io });
     }

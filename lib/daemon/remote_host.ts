@@ -189,7 +189,9 @@ export class RemoteHost implements JobHost {
     try {
       await this.#options.jobs.cancel(jobId);
     } catch (error) {
-      if (!(error instanceof PlasmError) || error.code !== "not-found") throw error;
+      // A node that stops has ended its jobs, and leaves those that wait.
+      const isOver = error instanceof PlasmError && ["not-found", "busy"].includes(error.code);
+      if (!isOver) throw error;
     }
   }
 

@@ -1,0 +1,76 @@
+/**
+ * Options of commands that run a job on another node.
+ * @module
+ */
+import { PlasmError } from "../errors.ts";
+import type { ParsedArgs } from "./args.ts";
+import type { OptionSpec } from "./command.ts";
+
+/** All of them; they mean something with `--remote` only. */
+export const REMOTE_OPTIONS: readonly OptionSpec[] = [
+  { name: "remote", kind: "flag", help: "Run it on another node, found in the network" },
+  {
+    name: "peer",
+    kind: "string",
+    placeholder: "ID",
+    help: "Remote: run it on this node, a peer id or a multiaddr that ends with one",
+  },
+  {
+    name: "arch",
+    kind: "string",
+    placeholder: "ARCH",
+    complete: ["x86_64", "aarch64"],
+    help: "Remote: only on nodes of this architecture",
+  },
+  {
+    name: "min-memory",
+    kind: "integer",
+    placeholder: "N",
+    help: "Remote: only on nodes that offer a job so many MiB",
+  },
+  {
+    name: "attempts",
+    kind: "integer",
+    placeholder: "N",
+    help: "Remote: nodes that are tried (default 3)",
+  },
+  {
+    name: "bootstrap",
+    kind: "string",
+    placeholder: "ADDR",
+    repeat: true,
+    help: "Remote: join through this node (default network.bootstrap)",
+  },
+  {
+    name: "as-node",
+    kind: "flag",
+    help: "Remote: use this node's key instead of a fresh one",
+  },
+  {
+    name: "live",
+    kind: "flag",
+    help: "Remote: print output as it comes, before it is verified",
+  },
+];
+
+/**
+ * Refuses remote options without `--remote`, and others that cannot be together.
+ *
+ * @throws {PlasmError} `usage`
+ */
+export function checkRemoteOptions(args: ParsedArgs): void {
+  const isRemote = args.flag("remote");
+  const given = REMOTE_OPTIONS.find(({ name }) => name !== "remote" && args.flag(name));
+  if (!isRemote && given !== undefined) {
+    throw new PlasmError("usage", `Cannot use --${given.name} without --remote`);
+  }
+  if (isRemote && args.flag("daemon")) {
+    throw new PlasmError("usage", "Cannot use --remote and --daemon together");
+  }
+  if (isRemote && args.flag("live") && args.flag("json")) {
+    throw new PlasmError("usage", "Cannot use --live and --json together");
+  }
+  if (args.integer("attempts") === 0) {
+    throw new PlasmError("usage", "Cannot use --attempts 0: at least 1 is needed");
+  }
+}

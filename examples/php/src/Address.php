@@ -51,7 +51,8 @@ final class Address
     public static function tcp(string $url, string $token): self
     {
         if (preg_match('~^http://((?:127\.0\.0\.1|localhost|\[::1\]):[0-9]{1,5})/?$~D', $url, $match) !== 1) {
-            throw PlasmException::of('usage', 'Cannot use URL: it must be http://127.0.0.1:PORT, or localhost or [::1]');
+            $allowed = 'http://127.0.0.1:PORT, or localhost or [::1]';
+            throw PlasmException::of('usage', "Cannot use URL: it must be $allowed");
         }
         $token = trim($token);
         if (preg_match('/^[\x21-\x7e]{1,4096}$/D', $token) !== 1) {

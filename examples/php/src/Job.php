@@ -4,7 +4,10 @@ declare(strict_types=1);
 
 namespace Plasm;
 
-/** A job to submit: a module, what it may use, and what it is given. Keep it: it is what the receipt is checked with. */
+/**
+ * A job to submit: a module, what it may use, and what it is given. Keep it: it is what the receipt is checked
+ * with.
+ */
 final class Job
 {
     /**

@@ -49,8 +49,10 @@ final class JsonPath
     /** Shortens text from outside and makes it safe to print. */
     public static function clip(string $text): string
     {
-        // A character is at most four bytes: cutting first keeps the work small.
-        $short = substr($text, 0, 4 * self::MAX_SHOWN + 4);
+        // A character is at most four bytes: cutting first keeps the work small. The last one may be cut apart.
+        $short = strlen($text) <= 4 * self::MAX_SHOWN
+            ? $text
+            : preg_replace('/[\xC0-\xFF]?[\x80-\xBF]*$/D', '', substr($text, 0, 4 * self::MAX_SHOWN + 4)) ?? '';
         if (preg_match('/^.{0,' . self::MAX_SHOWN . '}/us', $short, $match) !== 1) {
             $match = [preg_replace('/[^\x20-\x7e]/', '?', substr($text, 0, self::MAX_SHOWN)) ?? ''];
         }

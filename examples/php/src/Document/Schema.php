@@ -79,8 +79,13 @@ final class Schema
      * @param list<string|int>     $path
      * @return list<Violation>
      */
-    private function walk(mixed $value, array $rules, array $path, bool $isName = false, bool $conditional = false): array
-    {
+    private function walk(
+        mixed $value,
+        array $rules,
+        array $path,
+        bool $isName = false,
+        bool $conditional = false,
+    ): array {
         $unknown = array_diff(array_keys($rules), self::KEYWORDS, self::NOTES);
         if ($unknown !== []) {
             throw new \LogicException('Schema uses a keyword that is not known here: ' . implode(', ', $unknown));

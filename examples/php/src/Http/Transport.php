@@ -136,7 +136,8 @@ final class Transport
         $line = $socket->readLine($left);
         $left -= strlen($line) + 2;
         if ($left < 0) {
-            throw PlasmException::of('protocol', "Cannot read answer: its head is over {$this->limits->headBytes} bytes");
+            $allowed = $this->limits->headBytes;
+            throw PlasmException::of('protocol', "Cannot read answer: its head is over $allowed bytes");
         }
         return $line;
     }
@@ -153,8 +154,14 @@ final class Transport
             return PlasmException::fromJson($error);
         }
         // HEAD has no body to say it in.
-        return $response->status === 404
-            ? PlasmException::of('not-found', 'There is no such thing')
-            : PlasmException::of('protocol', "Cannot read answer: HTTP $response->status without an error");
+        return match ($response->status) {
+            401 => PlasmException::of('unauthorized', 'Cannot serve request: the bearer token is missing or wrong'),
+            403 => PlasmException::of('forbidden', 'Cannot serve request: it comes from where it may not'),
+            404 => PlasmException::of('not-found', 'There is no such thing'),
+            default => PlasmException::of(
+                'protocol',
+                "Cannot read answer: HTTP $response->status without an error",
+            ),
+        };
     }
 }

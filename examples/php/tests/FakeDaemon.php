@@ -1,0 +1,70 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Plasm\Tests;
+
+use Plasm\Address;
+
+/** Runs fake_daemon.php for one test. */
+final class FakeDaemon
+{
+    public readonly Address $address;
+
+    private readonly string $socket;
+
+    /** @var resource */
+    private $process;
+
+    /** @var array<int, resource> */
+    private array $pipes;
+
+    /** @param list<array{read?: string, say?: list<string>, then?: string}> $connections */
+    public function __construct(array $connections)
+    {
+        $this->socket = sys_get_temp_dir() . '/plasm-php-' . bin2hex(random_bytes(6)) . '.sock';
+        $this->address = Address::unix($this->socket);
+        $command = [PHP_BINARY, __DIR__ . '/fake_daemon.php', $this->socket];
+        $process = proc_open($command, [['pipe', 'r'], ['pipe', 'w'], STDERR], $pipes);
+        $this->process = $process !== false ? $process : throw new \RuntimeException('no process');
+        $this->pipes = $pipes;
+        $script = array_map(static fn (array $one): array => [
+            'read' => $one['read'] ?? 'all',
+            'say' => array_map(base64_encode(...), $one['say'] ?? []),
+            'then' => $one['then'] ?? 'close',
+        ], $connections);
+        fwrite($this->pipes[0], json_encode($script, JSON_THROW_ON_ERROR) . "\n");
+        Check::same("ready\n", fgets($this->pipes[1]));
+    }
+
+    /** What the next connection sent. */
+    public function request(): string
+    {
+        return (string) base64_decode(trim((string) fgets($this->pipes[1])));
+    }
+
+    public function __destruct()
+    {
+        array_map(fclose(...), $this->pipes);
+        proc_terminate($this->process, 9);
+        proc_close($this->process);
+        @unlink($this->socket);
+    }
+
+    /** An answer with a length. */
+    public static function answer(string $body, int $status = 200): string
+    {
+        return "HTTP/1.1 $status Test\r\ncontent-length: " . strlen($body) . "\r\n\r\n$body";
+    }
+
+    /**
+     * An answer in chunks.
+     *
+     * @param list<string> $pieces
+     */
+    public static function chunked(array $pieces): string
+    {
+        $chunks = array_map(static fn (string $one): string => dechex(strlen($one)) . "\r\n$one\r\n", $pieces);
+        return "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n" . implode('', $chunks) . "0\r\n\r\n";
+    }
+}

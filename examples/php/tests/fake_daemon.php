@@ -1,0 +1,55 @@
+<?php
+
+/*
+ * A daemon that says what it is told to: tests of what no real one does.
+ *
+ * Usage: php fake_daemon.php SOCKET, with a line of JSON on standard input: a list with one entry a connection,
+ * {"read": "head"|"all"|"none", "say": [base64, …], "then": "close"|"hold"}. Writes "ready", then for each
+ * connection what it read, in base64.
+ */
+
+declare(strict_types=1);
+
+[, $path] = $argv;
+$connections = json_decode((string) fgets(STDIN), true, flags: JSON_THROW_ON_ERROR);
+$server = stream_socket_server("unix://$path") ?: exit(1);
+echo "ready\n";
+$held = [];
+foreach ($connections as ['read' => $read, 'say' => $say, 'then' => $then]) {
+    $client = stream_socket_accept($server, 60) ?: exit(1);
+    $request = '';
+    $isDone = static function (string $request) use ($read): bool {
+        $end = strpos($request, "\r\n\r\n");
+        if ($read === 'none' || ($end !== false && $read === 'head')) {
+            return true;
+        }
+        if ($end === false) {
+            return false;
+        }
+        $body = substr($request, $end + 4);
+        if (preg_match('/^content-length: (\d+)/mi', $request, $match) === 1) {
+            return strlen($body) >= (int) $match[1];
+        }
+        return stripos($request, "transfer-encoding: chunked") === false || str_ends_with($body, "0\r\n\r\n");
+    };
+    while (!$isDone($request)) {
+        $piece = (string) fread($client, 65536);
+        if ($piece === '') {
+            break;
+        }
+        $request .= $piece;
+    }
+    foreach ($say as $part) {
+        // The client may have left.
+        @fwrite($client, (string) base64_decode($part));
+    }
+    if ($then === 'hold') {
+        $held[] = $client;
+    } else {
+        fclose($client);
+    }
+    // Last: nobody may read it before the answer has been read.
+    echo base64_encode($request), "\n";
+}
+// Until the test has ended.
+stream_get_contents(STDIN);

@@ -9,42 +9,15 @@ import { toHex } from "../job/hex.ts";
 import { peerIdFromPublicKey } from "../job/peer_id.ts";
 import { validateDocument } from "../job/schema.ts";
 import { isValidSignature, type Signer } from "../job/signature.ts";
+import type { Capability } from "./capability_types.ts";
+
+export type { Capability };
 
 /** What a node can run and how busy it is; the rest of the document comes with signing. */
-export interface CapabilityFields {
-  runtime: { name: string; version: string; engine: string; arch: string };
-  /** WASI levels, such as `preview1`. */
-  wasi: string[];
-  /** WebAssembly proposals, such as `simd`. */
-  features: string[];
-  cpu_cores: number;
-  /** Memory of all jobs together, in MiB. */
-  memory_mb: number;
-  /** The most that one job may ask for. */
-  limits: {
-    memory_mb: number;
-    timeout_seconds: number;
-    cpu_seconds: number;
-    output_bytes: number;
-    module_bytes: number;
-  };
-  load: { running: number; queued: number; slots: number };
-}
-
-/** The signed document; see `schemas/capability.json`. */
-export interface Capability extends CapabilityFields {
-  version: "0.1";
-  node: { peer_id: string; public_key: string };
-  seq: number;
-  /** RFC 3339, UTC, milliseconds. */
-  issued_at: string;
-  /** RFC 3339, UTC, milliseconds. */
-  expires_at: string;
-  /** Multiaddrs without `/p2p/`. */
-  addresses: string[];
-  /** 128 hex digits. */
-  signature: string;
-}
+export type CapabilityFields = Pick<
+  Capability,
+  "runtime" | "wasi" | "features" | "cpu_cores" | "memory_mb" | "limits" | "load"
+>;
 
 /** Keeps a signature under a capability from being one under anything else. */
 const DOMAIN = "plasm-capability-v0.1\n";

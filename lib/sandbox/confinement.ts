@@ -27,30 +27,28 @@ const MAX_THREADS = 256;
 /** When memory runs out the kernel is to take a job, never the node: the most that it knows. */
 const OOM_SCORE = 1000;
 
-/** Overflow id, "nobody": a user who is not root in a namespace of its own loses its capabilities. */
+/** The overflow id, "nobody". */
 const NOBODY = 65_534;
 
 /** Gains no privileges, dies with its parent. */
 const NO_PRIVILEGES = [SETPRIV, "--no-new-privs", "--pdeathsig=KILL", "--"];
 
-/** Closes what this program inherited without close-on-exec: its children would inherit it too. */
+/**
+ * Closes what this program inherited without close-on-exec: its children would inherit it too. Bash
+ * adds to the environment, so it is emptied again.
+ */
 const CLOSE_DESCRIPTORS = [
   BASH,
   "-c",
-  'for fd in /proc/$$/fd/*; do fd=${fd##*/}; ((fd > 2)) && exec {fd}>&-; done; exec "$@"',
+  'for fd in /proc/$$/fd/*; do fd=${fd##*/}; ((fd > 2)) && exec {fd}>&-; done; exec -c "$@"',
   "bash",
 ];
 
-/** No network but a loopback that is down, no capability, no System V IPC or POSIX queue of others. */
-const NAMESPACES = [
-  UNSHARE,
-  "--user",
-  `--map-user=${NOBODY}`,
-  `--map-group=${NOBODY}`,
-  "--net",
-  "--ipc",
-  "--",
-];
+/** No network but a loopback that is down, no System V IPC or POSIX queue of others. */
+const UNSHARE_ALL = [UNSHARE, "--user", "--net", "--ipc"];
+
+/** Not root in the namespace either, so that nobody has capabilities there after the next program. */
+const AS_NOBODY = [`--map-user=${NOBODY}`, `--map-group=${NOBODY}`];
 
 /** What the system allows; see {@linkcode confinement}. */
 export interface Confinement {
@@ -82,20 +80,28 @@ export function confinement(): Confinement | undefined {
 export interface ConfineOptions {
   /** Memory that jobs may use at most, in bytes. */
   dataBytes: number;
+  /**
+   * Keeps the user's id in the namespace, by which Deno finds its cache when it runs from source. A
+   * root then keeps capabilities over the namespace, none over the system.
+   * @default {false}
+   */
+  keepUser?: boolean;
 }
 
 /** The command that becomes, confined, the command that is appended to it. */
 export function confine({ closes, namespaces }: Confinement, options: ConfineOptions): string[] {
+  const { dataBytes, keepUser = false } = options;
+  const identity = keepUser ? ["--map-current-user"] : AS_NOBODY;
   return [
     ...NO_PRIVILEGES,
     ...(closes ? CLOSE_DESCRIPTORS : []),
-    ...(namespaces ? NAMESPACES : []),
+    ...(namespaces ? [...UNSHARE_ALL, ...identity, "--"] : []),
     ...[CHOOM, `--adjust=${OOM_SCORE}`, "--"],
     PRLIMIT,
     "--core=0",
     `--nofile=${MAX_DESCRIPTORS}`,
     `--cpu=${MAX_CPU_SECONDS}`,
-    `--data=${DATA_BASE_BYTES + options.dataBytes}`,
+    `--data=${DATA_BASE_BYTES + dataBytes}`,
     // Elsewhere it would count all processes of the user, the node's own among them.
     ...(namespaces ? [`--nproc=${MAX_THREADS}`] : []),
     "--",

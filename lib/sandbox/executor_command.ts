@@ -22,7 +22,10 @@ export function executorCommand(options: ExecutorCommandOptions): string[] {
   // whose file an upgrade has replaced has no name any more.
   const namespaces = possible.namespaces && isFile(Deno.execPath());
   return [
-    ...confine({ ...possible, namespaces }, { dataBytes: options.maxMemoryBytes }),
+    ...confine({ ...possible, namespaces }, {
+      dataBytes: options.maxMemoryBytes,
+      keepUser: !Deno.build.standalone,
+    }),
     namespaces ? Deno.execPath() : ownProgram(),
     ...self,
   ];

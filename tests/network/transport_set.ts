@@ -15,6 +15,8 @@ import type {
   Upgrader,
 } from "@libp2p/interface";
 import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
+import { bytes, readAll, sendAll, sha256 } from "./bytes.ts";
+import { LIBP2P } from "./helpers.ts";
 import { SILENT_LOGGER } from "../../lib/network/silent_logger.ts";
 import type { TransportComponents } from "../../lib/network/transports/tcp.ts";
 
@@ -38,11 +40,6 @@ export interface TransportUnderTest {
 const UNHURRIED_MS = 300_000;
 
 const PROTOCOL = "/test/1.0.0";
-/**
- * libp2p itself leaves AbortSignal.timeout() timers and a BroadcastChannel behind (mortice, dial
- * queue); our own sockets are still held to account by the raw tests above.
- */
-export const LIBP2P = { sanitizeOps: false, sanitizeResources: false };
 const MIB = 1024 * 1024;
 
 interface Pair {
@@ -113,36 +110,6 @@ async function withNodes(
     await client.stop();
     await server.stop();
   }
-}
-
-/** Writes all of it, waiting whenever the stream says so; never more than 64 KiB at once. */
-async function sendAll(stream: Stream, data: Uint8Array): Promise<void> {
-  for (let offset = 0; offset < data.byteLength; offset += 64 * 1024) {
-    if (!stream.send(data.subarray(offset, offset + 64 * 1024))) await stream.onDrain();
-  }
-}
-
-async function readAll(stream: AsyncIterable<Uint8Array | { subarray(): Uint8Array }>) {
-  const parts: Uint8Array[] = [];
-  for await (const part of stream) parts.push(part.subarray());
-  return new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
-}
-
-async function sha256(data: Uint8Array): Promise<string> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", data as BufferSource)).toHex();
-}
-
-/** Pseudo-random bytes that are the same in every run (xorshift32). */
-function bytes(length: number, seed: number): Uint8Array {
-  const words = new Uint32Array(length / 4);
-  let x = seed;
-  for (let i = 0; i < words.length; i++) {
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    words[i] = x;
-  }
-  return new Uint8Array(words.buffer);
 }
 
 /** Registers the set. */

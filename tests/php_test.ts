@@ -51,6 +51,7 @@ test("the PHP client and its example work with a daemon's process", () =>
     await using daemon = await DaemonProcess.start({ dir });
     const env = { PLASM_SOCKET: daemon.socket };
     await runTests(["--daemon", "ClientTest"], { env });
+    await runTests(["--daemon", "ReadmeTest"], { env });
 
     const { public_key } = JSON.parse(
       (await plasm(["id", "--json"], { env: environment(dir) })).stdout,

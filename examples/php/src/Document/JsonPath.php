@@ -58,7 +58,10 @@ final class JsonPath
         }
         $shown = preg_replace_callback(
             self::UNSAFE,
-            static fn (array $found): string => trim(json_encode($found[0]) ?: '', '"'),
+            // json_encode() leaves DEL as it is.
+            static fn (array $found): string => strlen($found[0]) === 1
+                ? sprintf('\u%04x', ord($found[0]))
+                : trim(json_encode($found[0], JSON_THROW_ON_ERROR), '"'),
             $match[0],
         ) ?? '';
         return $match[0] === $text ? $shown : "{$shown}…";

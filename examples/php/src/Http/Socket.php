@@ -13,6 +13,8 @@ final class Socket
 {
     private const PIECE = 65_536;
 
+    private const RETRY_US = 1_000;
+
     private string $buffer = '';
 
     /** @param resource $stream */
@@ -154,9 +156,12 @@ final class Socket
             if ($ready > 0) {
                 return [$read !== [], $write !== []];
             }
-            // A signal may cut the wait short: then it goes on with what is left.
             if ($silence->leftMs() === 0) {
                 throw self::lost("Cannot reach daemon at $this->where: it was silent for $this->silenceMs ms");
+            }
+            if ($ready === false) {
+                // A signal cut the wait short, or there is nothing to wait with: neither may burn the processor.
+                usleep(self::RETRY_US);
             }
         }
     }

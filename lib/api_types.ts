@@ -138,3 +138,61 @@ export function isFinalEvent(event: { type: string; rerun?: boolean }): boolean 
   return event.type === "finished" || event.type === "failed" ||
     (event.type === "interrupted" && event.rerun === false);
 }
+
+/** What a node must offer; what is absent does not matter. */
+export interface DiscoverQueryJson {
+  /** Such as `x86_64` or `aarch64`. */
+  arch?: string | undefined;
+  /** Name of the node's program, such as `plasm`. */
+  runtime?: string | undefined;
+  /** Such as `preview1`. */
+  wasi?: string | undefined;
+  /** WebAssembly proposals, such as `simd`. */
+  features?: readonly string[] | undefined;
+  /** What one job may ask for at least, in MiB. */
+  min_memory_mb?: number | undefined;
+  /** What one job may ask for at least, in seconds. */
+  min_timeout_seconds?: number | undefined;
+  /** Cores at least. */
+  min_cores?: number | undefined;
+  /** Nodes after which the search ends. @default {10} */
+  limit?: number | undefined;
+  /** When the search ends. @default {30} */
+  timeout_seconds?: number | undefined;
+}
+
+/** A node that was found. */
+export interface FoundNodeJson {
+  /** Its peer id. */
+  peer_id: string;
+  /** From asking for the document to having it. */
+  latency_ms: number;
+  /** Fit, latency and past behaviour, from 0 to 1; the higher the better. */
+  score: number;
+  /** How it was reached. */
+  transport: string;
+  /** Direct or by a relay. */
+  path: "direct" | "relayed";
+  /** The node's signed document, verified; see schemas/capability.json. */
+  capability: JsonValue;
+}
+
+/** An open connection to a peer. */
+export interface PeerJson {
+  /** Its peer id. */
+  peer_id: string;
+  /** The address in use. */
+  address: string;
+  /** How it is connected. */
+  transport: string;
+  /** Who dialled. */
+  direction: "inbound" | "outbound";
+  /** Direct or by a relay. */
+  path: "direct" | "relayed";
+  /** The latest ping; null before the first. */
+  latency_ms: number | null;
+  /** RFC 3339. */
+  opened_at: string;
+  /** Streams open now. */
+  streams: number;
+}

@@ -70,6 +70,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./jobs.ts")).jobs,
   },
   {
+    name: "discover",
+    summary: "Find nodes of the network that run jobs",
+    load: async () => (await import("./discover.ts")).discover,
+  },
+  {
+    name: "peers",
+    summary: "List the peers that the daemon is connected to",
+    load: async () => (await import("./peers.ts")).peers,
+  },
+  {
     name: "config",
     summary: "Check, print or describe the configuration",
     load: async () => (await import("./config.ts")).config,

@@ -3,20 +3,24 @@
  * @module
  */
 import type {
+  DiscoverQueryJson,
+  FoundNodeJson,
   JobDetailJson,
   JobJson,
   JobPageJson,
   JobState,
   NodeJson,
   OutputStream,
+  PeerJson,
   ReadinessJson,
   VersionJson,
 } from "../api_types.ts";
-import { type JsonValue, PlasmError } from "../errors.ts";
+import { PlasmError } from "../errors.ts";
 import { EMPTY_HASH, sha256 } from "../job/hash.ts";
 import type { ManifestOptions } from "../job/manifest.ts";
 import type { Receipt } from "../job/types.ts";
 import { type DaemonEvent, followEvents, type FollowOptions } from "./events.ts";
+import { lines } from "./lines.ts";
 import { type DaemonAddress, type RequestOptions, Transport } from "./transport.ts";
 
 /** stdin up to here goes with the job; more is sent on its own. In bytes. */
@@ -213,13 +217,26 @@ export class DaemonClient implements Disposable {
   }
 
   /** Peers that the node is connected to. @throws {PlasmError} `no-peer` when the network is off */
-  peers(options: RequestOptions = {}): Promise<{ peers: JsonValue[] }> {
+  peers(options: RequestOptions = {}): Promise<{ peers: PeerJson[] }> {
     return this.#transport.json("/v1/peers", options);
   }
 
-  /** Finds nodes that run jobs. @throws {PlasmError} `no-peer` */
-  discover(query: JsonValue, options: RequestOptions = {}): Promise<{ nodes: JsonValue[] }> {
-    return this.#transport.json("/v1/discover", { method: "POST", json: query, ...options });
+  /**
+   * Finds nodes that run jobs; each comes as soon as it has answered.
+   *
+   * @throws {PlasmError} `no-peer` when the network is off
+   */
+  async *discover(
+    query: DiscoverQueryJson = {},
+    options: RequestOptions = {},
+  ): AsyncGenerator<FoundNodeJson, void, void> {
+    const response = await this.#transport.send("/v1/discover", {
+      method: "POST",
+      json: query,
+      headers: { accept: "application/x-ndjson" },
+      ...options,
+    });
+    for await (const line of lines(response.body)) yield JSON.parse(line) as FoundNodeJson;
   }
 
   /** Whether the node takes jobs. */

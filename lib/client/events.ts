@@ -4,6 +4,7 @@
  */
 import { type ApiEvent, type EventJson, isFinalEvent } from "../api_types.ts";
 import { PlasmError } from "../errors.ts";
+import { lines } from "./lines.ts";
 import type { Transport } from "./transport.ts";
 
 /** An event; output is in bytes. */
@@ -27,23 +28,6 @@ export interface FollowOptions {
 // Pauses between attempts to reach the daemon again; each is twice the one before.
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2000;
-
-/** One line is an event with at most 64 KiB of output, in base64: more is no event of ours. */
-const MAX_LINE = 1024 * 1024;
-
-async function* lines(body: ReadableStream<Uint8Array>): AsyncGenerator<string, void, void> {
-  let rest = "";
-  const decoder = new TextDecoder();
-  for await (const chunk of body) {
-    rest += decoder.decode(chunk, { stream: true });
-    const found = rest.split("\n");
-    rest = found.pop() ?? "";
-    yield* found.filter((line) => line !== "");
-    if (rest.length > MAX_LINE) {
-      throw new PlasmError("protocol", `Cannot read events: a line is over ${MAX_LINE} characters`);
-    }
-  }
-}
 
 function parseEvent(line: string): DaemonEvent {
   const event = JSON.parse(line) as EventJson;
@@ -83,7 +67,7 @@ export async function* followEvents(
     try {
       const path = `/v1/jobs/${id}/events?after=${last}&follow=${follow}`;
       const response = await transport.send(path, { signal });
-      for await (const line of lines(response.body ?? new Blob().stream())) {
+      for await (const line of lines(response.body)) {
         const event = parseEvent(line);
         last = event.id;
         lostAt = undefined;

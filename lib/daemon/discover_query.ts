@@ -6,26 +6,46 @@ import { PlasmError } from "../errors.ts";
 import type { DiscoverCriteria } from "../network/candidate.ts";
 
 /** What to look for, and how long. */
-export type DiscoverQuery = DiscoverCriteria & {
-  limit?: number | undefined;
-  timeoutMs?: number | undefined;
-};
+export interface DiscoverQuery {
+  criteria: DiscoverCriteria;
+  limit: number | undefined;
+  timeoutMs: number | undefined;
+}
 
 const isText = (value: unknown): boolean => typeof value === "string" && value.length <= 64;
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) > 0;
 const isTexts = (value: unknown): boolean =>
   Array.isArray(value) && value.length <= 64 && value.every(isText);
 
-const FIELDS: Readonly<Record<keyof DiscoverQuery, [(value: unknown) => boolean, string]>> = {
+/** The names of a query, as the schema in openapi.json has them. */
+interface QueryJson {
+  arch?: string;
+  runtime?: string;
+  wasi?: string;
+  features?: string[];
+  min_memory_mb?: number;
+  min_timeout_seconds?: number;
+  min_cores?: number;
+  limit?: number;
+  timeout_seconds?: number;
+}
+
+/** A search that takes longer than this has found what there is. */
+const MAX_TIMEOUT_SECONDS = 600;
+
+const FIELDS: Readonly<Record<keyof QueryJson, [(value: unknown) => boolean, string]>> = {
   arch: [isText, "a short text"],
   runtime: [isText, "a short text"],
   wasi: [isText, "a short text"],
   features: [isTexts, "a list of short texts"],
-  minMemoryMb: [isCount, "a count"],
-  minTimeoutSeconds: [isCount, "a count"],
-  minCores: [isCount, "a count"],
+  min_memory_mb: [isCount, "a count"],
+  min_timeout_seconds: [isCount, "a count"],
+  min_cores: [isCount, "a count"],
   limit: [isCount, "a count"],
-  timeoutMs: [isCount, "a count"],
+  timeout_seconds: [
+    (value) => isCount(value) && (value as number) <= MAX_TIMEOUT_SECONDS,
+    `a count up to ${MAX_TIMEOUT_SECONDS}`,
+  ],
 };
 
 /**
@@ -39,10 +59,23 @@ export function readQuery(query: unknown): DiscoverQuery {
   }
   for (const [name, value] of Object.entries(query)) {
     if (!Object.hasOwn(FIELDS, name)) throw refusal(`${name.slice(0, 40)} is not known`);
-    const [isRight, what] = FIELDS[name as keyof DiscoverQuery];
+    const [isRight, what] = FIELDS[name as keyof QueryJson];
     if (!isRight(value)) throw refusal(`${name} is not ${what}`);
   }
-  return query;
+  const { limit, timeout_seconds, ...rest }: QueryJson = query;
+  return {
+    criteria: {
+      arch: rest.arch,
+      runtime: rest.runtime,
+      wasi: rest.wasi,
+      features: rest.features,
+      minMemoryMb: rest.min_memory_mb,
+      minTimeoutSeconds: rest.min_timeout_seconds,
+      minCores: rest.min_cores,
+    },
+    limit,
+    timeoutMs: timeout_seconds === undefined ? undefined : timeout_seconds * 1000,
+  };
 }
 
 function refusal(why: string): PlasmError {

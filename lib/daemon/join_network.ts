@@ -5,6 +5,7 @@
 import type { Config } from "../config/mod.ts";
 import { type JsonValue, PlasmError } from "../errors.ts";
 import { getLog } from "../log.ts";
+import type { Candidate } from "../network/candidate.ts";
 import type { CapabilityFields } from "../network/capability.ts";
 import { createNetwork, type PlasmNetwork } from "../network/network.ts";
 import { probeWasmFeatures } from "../network/wasm_features.ts";
@@ -121,19 +122,28 @@ async function tellCapability(
   return () => clearInterval(timer);
 }
 
+async function* candidates(found: AsyncIterable<Candidate>): AsyncGenerator<JsonValue> {
+  for await (const { peerId, latencyMs, score, transport, path, capability } of found) {
+    const document: JsonValue = JSON.parse(JSON.stringify(capability));
+    yield { peer_id: peerId, latency_ms: latencyMs, score, transport, path, capability: document };
+  }
+}
+
 function daemonNetwork(
   network: PlasmNetwork,
   server: JobServer,
 ): Omit<DaemonNetwork, keyof AsyncDisposable> {
   return {
-    peers: () => network.peers().map((peer) => ({ ...peer })),
-    async discover(query, { signal }) {
-      const { limit, timeoutMs, ...criteria } = readQuery(query);
-      const found: JsonValue[] = [];
-      for await (const candidate of network.discover(criteria, { signal, limit, timeoutMs })) {
-        found.push(JSON.parse(JSON.stringify(candidate)));
-      }
-      return found;
+    peers: () =>
+      network.peers().map(({ peerId, latencyMs, openedAt, ...peer }) => ({
+        peer_id: peerId,
+        ...peer,
+        latency_ms: latencyMs,
+        opened_at: new Date(openedAt).toISOString(),
+      })),
+    discover(query, { signal }) {
+      const { criteria, limit, timeoutMs } = readQuery(query);
+      return candidates(network.discover(criteria, { signal, limit, timeoutMs }));
     },
     status: () => ({
       addresses: network.addresses(),

@@ -9,11 +9,11 @@ export interface DaemonNetwork extends AsyncDisposable {
   /** Peers that the node is connected to, for `GET /v1/peers`. */
   peers(): JsonValue[];
   /**
-   * Finds nodes that run jobs, for `POST /v1/discover`.
+   * Finds nodes that run jobs, for `POST /v1/discover`: each as it answers.
    *
-   * @throws {PlasmError} `usage`, `no-peer`, `peer-timeout`
+   * @throws {PlasmError} `usage` at once, before anything is looked for
    */
-  discover(query: unknown, options: { signal: AbortSignal }): Promise<JsonValue[]>;
+  discover(query: unknown, options: { signal: AbortSignal }): AsyncIterable<JsonValue>;
   /** What `GET /v1/node` tells: listen addresses, reachability. */
   status(): Record<string, JsonValue>;
 }

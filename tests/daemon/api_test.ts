@@ -188,17 +188,31 @@ for (const [name, run] of CASES) {
 
 const ELSEWHERE = ["GET /v1/peers 200", "POST /v1/discover 200", "GET /ready 503"];
 
+const NODE = { peer_id: "a", latency_ms: 1.5, score: 1, transport: "quic", path: "direct" };
+const PEER = {
+  peer_id: "a",
+  address: "/ip4/127.0.0.1/tcp/1",
+  transport: "tcp",
+  direction: "inbound",
+  path: "direct",
+  latency_ms: null,
+  opened_at: "2026-01-01T00:00:00.000Z",
+  streams: 1,
+};
+
 Deno.test("the API answers GET /v1/peers 200 and POST /v1/discover 200 with a network", () =>
   withDaemon(async ({ call }) => {
-    assertEquals((await call("GET", "/v1/peers")).json, { peers: [{ peer_id: "a" }] });
+    assertEquals((await call("GET", "/v1/peers")).json, { peers: [PEER] });
     const { json } = await call("POST", "/v1/discover", { json: { arch: "x86_64" } });
-    assertEquals(json, { nodes: [{ arch: "x86_64" }] });
+    assertEquals(json, { nodes: [{ ...NODE, capability: { arch: "x86_64" } }] });
     assertEquals((await call("GET", "/v1/node")).json["network"], { reachable: true });
   }, {
     network: () =>
       Promise.resolve({
-        peers: () => [{ peer_id: "a" }],
-        discover: (query) => Promise.resolve([query as Record<string, string>]),
+        peers: () => [PEER],
+        discover: async function* (query) {
+          yield await Promise.resolve({ ...NODE, capability: query as Record<string, string> });
+        },
         status: () => ({ reachable: true }),
         [Symbol.asyncDispose]: () => Promise.resolve(),
       }),

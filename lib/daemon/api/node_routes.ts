@@ -3,7 +3,7 @@
  * @module
  */
 import type { Hono } from "hono";
-import { PlasmError } from "../../errors.ts";
+import { type JsonValue, PlasmError } from "../../errors.ts";
 import { localRuntime } from "../../sandbox/runtime.ts";
 import { RUNTIME_NAME, VERSION } from "../../version.ts";
 import { NODE_CAPABILITIES } from "../admission.ts";
@@ -20,6 +20,11 @@ function network(context: ApiContext): DaemonNetwork {
     hint: "Set network.enabled and restart",
     retryable: false,
   });
+}
+
+async function* lines(values: AsyncIterable<JsonValue>): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder();
+  for await (const value of values) yield encoder.encode(`${JSON.stringify(value)}\n`);
 }
 
 function readiness(context: ApiContext): Response {
@@ -58,8 +63,13 @@ export function addNodeRoutes(app: Hono, context: ApiContext): void {
   app.post("/v1/discover", async ({ req }) => {
     const idleMs = context.config().api.idle_timeout_seconds * 1000;
     const query = await readJsonBody(req.raw, { maxBytes: MAX_QUERY_BYTES, idleMs });
-    const nodes = await network(context).discover(query, { signal: context.stopping });
-    return Response.json({ nodes });
+    const found = network(context).discover(query, { signal: context.stopping });
+    if (!req.header("accept")?.includes("application/x-ndjson")) {
+      return Response.json({ nodes: await Array.fromAsync(found) });
+    }
+    return new Response(ReadableStream.from(lines(found)), {
+      headers: { "content-type": "application/x-ndjson" },
+    });
   });
   app.get("/health", () => Response.json({ status: "ok" }));
   app.get("/ready", () => readiness(context));

@@ -24,6 +24,14 @@ const FILE_TIME = new Date("2020-01-01T00:00:00Z");
 const SSDP_REQUIRE = /\("\.\.\/\.\.\/package\.json"\)/g;
 const SSDP_PACKAGE = { file: "ssdp_package.json", content: { name: "ssdp", version: "4" } };
 
+/**
+ * What CommonJS packages ask for by `require` are modules of Node, which a module has no `require` for.
+ * Imported as `node:module` it would be loaded at every start; asked of the process, when it is used.
+ */
+const REQUIRE_MISSING = "Dynamic require of";
+const REQUIRE = "const require=(name)=>{const module=process.getBuiltinModule(name);" +
+  'if(module===undefined)throw new Error(`Not embedded: "${name}"`);return module};\n';
+
 /** A bundle on disk. */
 export interface Bundle {
   /** The module to compile. */
@@ -60,6 +68,9 @@ export async function bundleProgram({ stage, commit }: BundleOptions): Promise<B
   await run([...bundle, "--output", `${path}${WORKER}`, "lib/sandbox/worker.ts"], { cwd: ROOT });
   output.set(WORKER, await Deno.readTextFile(new URL(WORKER, raw)));
   output.set(BUILD_INFO, JSON.stringify({ commit }));
+  for (const [name, text] of output) {
+    if (text.includes(REQUIRE_MISSING)) output.set(name, REQUIRE + text);
+  }
   const include = [WORKER, BUILD_INFO];
   if (replaceRequires(output)) {
     output.set(SSDP_PACKAGE.file, JSON.stringify(SSDP_PACKAGE.content));

@@ -70,6 +70,11 @@ export class DaemonProcess implements AsyncDisposable {
     for (const wake of this.#waiters.splice(0)) wake();
   }
 
+  /** Process id. */
+  get pid(): number {
+    return this.#child.pid;
+  }
+
   /** The log so far. */
   get log(): readonly LogLine[] {
     return this.#lines;

@@ -1,44 +1,132 @@
 /**
- * The README's first command: runs the example job and shows that its receipt proves the run.
+ * The README's first command: a small network of real processes on this machine, and a job that a
+ * stranger in it runs. Everything is ended and deleted at the end, also on Ctrl-C.
  * @module
  */
-import { ephemeralIdentity, PlasmError, streamJob, verifyReceipt } from "../mod.ts";
-import type { Receipt } from "../mod.ts";
+import { createManifest, ephemeralIdentity, PlasmError, sha256, verifyReceipt } from "../mod.ts";
+import type { Candidate } from "../lib/network/candidate.ts";
+import { createNetwork, type PlasmNetwork } from "../lib/network/network.ts";
+import { bytesSource } from "../lib/protocol/blob_source.ts";
+import { jobDialer, remoteCandidate } from "../lib/protocol/network.ts";
+import { runRemote } from "../lib/protocol/request.ts";
+import type { RemoteCandidate, RemoteProgress } from "../lib/protocol/request_types.ts";
+import { startNode } from "./demo/nodes.ts";
 
 const MODULE = new URL("../examples/hello/hello.wasm", import.meta.url);
 const INPUT = "Hello, World";
 
-const module = await Deno.readFile(MODULE);
-const signer = await ephemeralIdentity();
-const stdin = new TextEncoder().encode(INPUT);
-const out: Uint8Array[] = [];
-let receipt: Receipt | undefined;
+const begin = performance.now();
+const stop = new AbortController();
+Deno.addSignalListener("SIGINT", () => stop.abort());
+try {
+  await demo(stop.signal);
+  Deno.exit(0);
+} catch (error) {
+  // Ctrl-C reaches the nodes as well: what fails then fails because of it.
+  const { message, exitCode } = PlasmError.from(stop.signal.aborted ? stop.signal.reason : error);
+  console.error(`demo      ${message}`);
+  Deno.exit(exitCode);
+}
 
-line("node", signer.peerId);
-line("job", `examples/hello/hello.wasm, ${module.length} bytes, stdin ${JSON.stringify(INPUT)}`);
-for await (const event of streamJob(module, { stdin, signer })) {
-  if (event.type === "started") line("started", new Date(event.at).toISOString());
-  if (event.type === "stdout") out.push(event.data);
-  if (event.type === "finished") {
-    receipt = event.receipt;
-    const { status, exitCode, usage } = event.outcome;
-    line("finished", `${status} with code ${exitCode}`);
-    line("used", `${usage.wallTimeMs} ms wall, ${usage.cpuTimeMs} ms CPU`);
+async function demo(signal: AbortSignal): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const dir = await Deno.makeTempDir({ dir: "/tmp", prefix: "plasm-demo-" });
+  stack.defer(() => Deno.remove(dir, { recursive: true }));
+  const boot = await startNode({
+    dir: `${dir}/bootstrap`,
+    set: {
+      "network.provide": "false",
+      "network.policy.submit": "nobody",
+      "jobs.warm_executors": "0",
+    },
+  });
+  stack.defer(boot.stop);
+  signal.throwIfAborted();
+  const bootstrap = boot.addresses.join(",");
+  const workers = await Promise.allSettled(
+    ["worker-1", "worker-2"].map((name) =>
+      startNode({ dir: `${dir}/${name}`, set: { "network.bootstrap": bootstrap } })
+    ),
+  );
+  for (const worker of workers) {
+    if (worker.status === "fulfilled") stack.defer(worker.value.stop);
+    else throw worker.reason;
+  }
+  signal.throwIfAborted();
+  line("network", "3 processes on loopback: a bootstrap node and 2 workers");
+
+  const identity = await ephemeralIdentity();
+  const network = await createNetwork({ identity, bootstrap: boot.addresses, mode: "client" });
+  stack.defer(() => network.stop());
+  line("client", `${identity.peerId}, knows the bootstrap node's address only`);
+  await runJob(network, signal);
+  line("done", `in ${((performance.now() - begin) / 1000).toFixed(1)} s`);
+}
+
+async function runJob(network: PlasmNetwork, signal: AbortSignal): Promise<void> {
+  const module = await Deno.readFile(MODULE);
+  const stdin = new TextEncoder().encode(INPUT);
+  const manifest = createManifest({ module_hash: await sha256(module) });
+  const { receipt, output, attempts } = await runRemote({
+    manifest,
+    module: await bytesSource(module),
+    stdin: await bytesSource(stdin),
+    inputs: [],
+  }, { dial: jobDialer(network), candidates: find(network, signal), signal, onProgress: tell });
+  const stdout = await new Response(ReadableStream.from(output.read("stdout"))).bytes();
+  output[Symbol.dispose]();
+  const { usage } = receipt;
+  const { startedMs, endedMs } = attempts.at(-1)!;
+  line("finished", `${receipt.status} with code ${receipt.exit_code}`);
+  line(
+    "used",
+    `${usage.wall_time_ms} ms wall, ${usage.cpu_time_ms} ms CPU, ` +
+      `${endedMs - startedMs} ms from dialling to the verified result`,
+  );
+  line("output", new TextDecoder().decode(stdout));
+
+  const expected = { key: receipt.node.public_key, manifest, module, stdin, stdout };
+  await verifyReceipt(receipt, expected);
+  line(
+    "receipt",
+    `verified: ${receipt.job_id}, signed by ${receipt.node.public_key.slice(0, 16)}…`,
+  );
+  try {
+    await verifyReceipt({ ...receipt, exit_code: 1 }, expected);
+    throw new Error("A changed receipt was accepted");
+  } catch (error) {
+    if (!(error instanceof PlasmError)) throw error;
+    line("forged", `refused: ${error.message}`);
   }
 }
-const stdout = new Uint8Array(await new Blob(out as Uint8Array<ArrayBuffer>[]).arrayBuffer());
-line("output", new TextDecoder().decode(stdout));
 
-const expected = { key: signer.publicKey, module, stdin, stdout };
-await verifyReceipt(receipt, expected);
-line("receipt", `verified: ${receipt?.job_id}`);
+async function* find(network: PlasmNetwork, signal: AbortSignal): AsyncGenerator<RemoteCandidate> {
+  const start = performance.now();
+  for await (const candidate of network.discover({ wasi: "preview1" }, { signal })) {
+    line("found", describe(candidate, performance.now() - start));
+    yield remoteCandidate(candidate);
+  }
+}
 
-try {
-  await verifyReceipt({ ...receipt, exit_code: 1 }, expected);
-  throw new Error("A changed receipt was accepted");
-} catch (error) {
-  if (!(error instanceof PlasmError)) throw error;
-  line("forged", `refused: ${error.message}`);
+function describe({ peerId, capability, transport, path }: Candidate, tookMs: number): string {
+  const { runtime, cpu_cores, limits } = capability;
+  return `${peerId} in the DHT after ${
+    Math.round(tookMs)
+  } ms: ${runtime.arch}, ${cpu_cores} cores, ` +
+    `${limits.memory_mb} MB a job, by ${transport}, ${path}`;
+}
+
+function tell(progress: RemoteProgress): void {
+  const { phase } = progress;
+  if (phase === "accepted") line("accepted", progress.jobId);
+  if (phase === "offering") {
+    line("offered", `examples/hello/hello.wasm with stdin ${JSON.stringify(INPUT)}`);
+  }
+  if (phase === "sending" && progress.sent === progress.total) {
+    line("sent", `${progress.sent} bytes`);
+  }
+  if (phase === "running") line("started", new Date().toISOString());
+  if (phase === "failed") line("failed", progress.error.message);
 }
 
 function line(name: string, text: string): void {

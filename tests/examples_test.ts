@@ -52,13 +52,41 @@ Deno.test("another Deno project imports the library by its name", async () => {
   });
 });
 
-Deno.test("the demo ends with a verified receipt and refuses a forged one", async () => {
-  const config = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
-  const [, , ...flags] = config.tasks.demo.command.split(" ") as string[];
-  const args = flags.filter((flag) => flag !== "--no-prompt");
-  const { code, stdout, stderr } = await deno(args, ROOT);
+/** The demo as its task runs it. */
+const DEMO = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`)).tasks.demo.command
+  .split(" ").slice(1) as string[];
+
+Deno.test("the demo finds a node, runs a job there, verifies its receipt and refuses a forged one", async () => {
+  const { code, stdout, stderr } = await deno(DEMO.slice(1), ROOT);
   assertEquals(code, 0, stderr);
-  assertStringIncludes(stdout, "dlroW ,olleH");
+  assertMatch(stdout, /^found +12D3KooW\w+ in the DHT/m);
+  assertMatch(stdout, /^sent +\d{5} bytes$/m);
+  assertMatch(stdout, /^output +dlroW ,olleH$/m);
   assertMatch(stdout, /^receipt +verified: job_/m);
   assertMatch(stdout, /^forged +refused: .*signature/m);
 });
+
+Deno.test("the demo leaves nothing behind when it is interrupted", async () => {
+  const before = await demoDirs();
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", "--quiet", ...DEMO.slice(1)],
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  let seen = "";
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    // Its nodes run by then.
+    if (!seen.includes("network") && `${seen}${text}`.includes("network")) child.kill("SIGINT");
+    seen += text;
+  }
+  assertEquals((await child.status).code, 130, seen);
+  assertEquals((await demoDirs()).difference(before), new Set());
+});
+
+async function demoDirs(): Promise<Set<string>> {
+  const names = await Array.fromAsync(Deno.readDir("/tmp"), ({ name }) => name);
+  return new Set(names.filter((name) => name.startsWith("plasm-demo-")));
+}

@@ -18,14 +18,11 @@ import { ApiServer } from "./api/server.ts";
 import { Jobs } from "./jobs.ts";
 import { metricsText } from "./metrics.ts";
 import type { DaemonNetwork } from "./network.ts";
+import { startRetention } from "./retention_loop.ts";
 import type { RunJob } from "./runner.ts";
 import { stateError } from "./store/faults.ts";
-import { applyRetention } from "./store/retention.ts";
 import { lockStateDir } from "./store/state_lock.ts";
 import { JobStore } from "./store/store.ts";
-
-/** How often ended jobs are looked through, in milliseconds. */
-const RETENTION_MS = 60_000;
 
 /** What a network is given to run jobs with. */
 export interface NetworkContext {
@@ -255,22 +252,4 @@ export async function startDaemon(
     await stack.disposeAsync();
     throw PlasmError.from(error);
   }
-}
-
-function startRetention(store: JobStore, config: () => Config, log: Logger): () => Promise<void> {
-  let sweeping: Promise<void> = Promise.resolve();
-  const sweep = async (): Promise<void> => {
-    try {
-      const deleted = await applyRetention(store, config().retention);
-      if (deleted > 0) log.info("jobs-deleted", { deleted });
-    } catch (error) {
-      log.error("retention-failed", { error });
-    }
-  };
-  sweeping = sweep();
-  const timer = setInterval(() => sweeping = sweeping.then(sweep), RETENTION_MS);
-  return async () => {
-    clearInterval(timer);
-    await sweeping;
-  };
 }

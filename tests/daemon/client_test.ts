@@ -197,6 +197,21 @@ Deno.test("DaemonClient.events() goes on over a restart of the daemon", () =>
     assertEquals((await client.job(id)).attempts, 2);
   }));
 
+Deno.test("a daemon lets go of ended jobs when their output grows over the limit", () =>
+  withDaemon(async ({ daemon }) => {
+    using client = connectDaemon({ socket: daemon.socket });
+    for (let n = 0; n < 20; n++) {
+      const { id } = await client.submit(MODULE, { manifest: { args: ["write", "100000"] } });
+      for await (const _ of client.events(id));
+    }
+    // The sweep comes by itself; the test's time is the limit.
+    for (let bytes = Infinity; bytes > 1_000_000;) {
+      bytes = Number(/^plasm_store_bytes (\d+)$/m.exec(await client.metrics())?.[1]);
+      assert(bytes > 0);
+    }
+    assertEquals((await client.jobs()).jobs.length, 9);
+  }, { config: { "retention.bytes": 1_000_000 } }));
+
 Deno.test("connectDaemon() says where it looked", () => {
   const env = (name: string): string | undefined =>
     name === "XDG_RUNTIME_DIR" ? "/none" : undefined;

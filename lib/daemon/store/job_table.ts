@@ -34,6 +34,17 @@ export interface JobEnd {
   finishedAt: number;
 }
 
+/** A job that has ended, and the bytes that it takes. */
+export interface EndedJob {
+  seq: number;
+  id: string;
+  bytes: number;
+}
+
+// Outputs and documents; the constant stands for rows of several tables and indexes.
+const JOB_BYTES =
+  "(stdout_bytes + stderr_bytes + length(manifest) + coalesce(length(receipt), 0) + 2048)";
+
 function parse<T>(text: unknown): T | null {
   return typeof text === "string" ? JSON.parse(text) as T : null;
 }
@@ -200,20 +211,23 @@ export class JobTable {
     this.#sql("DELETE FROM job_blobs WHERE job = ?").run(seq);
   }
 
-  /** Jobs that ended before a time, the oldest first. */
-  endedBefore(time: number, limit: number): { seq: number; id: string }[] {
+  /** Jobs that ended before a time, the oldest first, with the bytes that each takes. */
+  endedBefore(time: number, limit: number): EndedJob[] {
     return this.#sql(
-      `SELECT seq, id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < ?
-       ORDER BY finished_at LIMIT ?`,
-    ).all(time, limit).map((row) => ({ seq: Number(row["seq"]), id: String(row["id"]) }));
+      `SELECT seq, id, ${JOB_BYTES} AS bytes FROM jobs
+       WHERE finished_at IS NOT NULL AND finished_at < ? ORDER BY finished_at LIMIT ?`,
+    ).all(time, limit).map((row) => ({
+      seq: Number(row["seq"]),
+      id: String(row["id"]),
+      bytes: Number(row["bytes"]),
+    }));
   }
 
-  /** Bytes that ended jobs take: their outputs, documents and, roughly, their rows. */
-  endedBytes(rowBytes: number): number {
+  /** Bytes that ended jobs take. */
+  endedBytes(): number {
     const row = this.#sql(
-      `SELECT coalesce(sum(stdout_bytes + stderr_bytes + length(manifest)
-         + coalesce(length(receipt), 0) + ?), 0) AS n FROM jobs WHERE finished_at IS NOT NULL`,
-    ).get(rowBytes);
+      `SELECT coalesce(sum(${JOB_BYTES}), 0) AS n FROM jobs WHERE finished_at IS NOT NULL`,
+    ).get();
     return Number(row?.["n"]);
   }
 

@@ -2,6 +2,7 @@
  * Lets go of ended jobs: by age, and by the bytes they take.
  * @module
  */
+import type { EndedJob } from "./job_table.ts";
 import type { JobStore } from "./store.ts";
 
 // Deleted in one transaction; more would hold up other writes.
@@ -26,16 +27,25 @@ export async function applyRetention(
   now: number = Date.now(),
 ): Promise<number> {
   let deleted = 0;
-  const remove = async (before: number, count: number): Promise<number> => {
-    const jobs = store.endedBefore(before, count);
+  const remove = async (jobs: readonly EndedJob[]): Promise<void> => {
     if (jobs.length > 0) await store.delete(jobs);
     deleted += jobs.length;
-    return jobs.length;
   };
-  while (await remove(now - limits.age_seconds * 1000, BATCH) === BATCH);
-  // One by one near the limit would ask for the sum too often; a tenth of the batch is near enough.
-  while (
-    store.endedBytes() > limits.bytes && await remove(Number.MAX_SAFE_INTEGER, BATCH / 10) > 0
-  );
+  const oldest = now - limits.age_seconds * 1000;
+  for (let full = true; full;) {
+    const jobs = store.endedBefore(oldest, BATCH);
+    full = jobs.length === BATCH;
+    await remove(jobs);
+  }
+  for (let excess = store.endedBytes() - limits.bytes; excess > 0;) {
+    const jobs: EndedJob[] = [];
+    for (const job of store.endedBefore(Number.MAX_SAFE_INTEGER, BATCH)) {
+      if (excess <= 0) break;
+      excess -= job.bytes;
+      jobs.push(job);
+    }
+    if (jobs.length === 0) break;
+    await remove(jobs);
+  }
   return deleted;
 }

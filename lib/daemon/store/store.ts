@@ -8,7 +8,7 @@ import type { JobEvent, JobRecord, NewJob, OutputStream } from "../types.ts";
 import { BlobStore } from "./blob_store.ts";
 import { openDatabase } from "./database.ts";
 import { EventTable, type NewEvent, type StoredEvent } from "./event_table.ts";
-import { type JobEnd, JobTable, type ListJobsOptions } from "./job_table.ts";
+import { type EndedJob, type JobEnd, JobTable, type ListJobsOptions } from "./job_table.ts";
 import { Notifier } from "./notifier.ts";
 import { SpillFiles } from "./spill_files.ts";
 import { WriteQueue } from "./write_queue.ts";
@@ -18,9 +18,6 @@ export const INLINE_OUTPUT_BYTES = 256 * 1024;
 
 // Rows read at once: output rows hold up to 64 KiB, so that a page stays below 1 MiB.
 const PAGE_ROWS = 16;
-
-// What a job takes beside its texts and output: rows of several tables and indexes.
-const ROW_BYTES = 2048;
 
 /** Options of {@linkcode JobStore}. */
 export interface JobStoreOptions {
@@ -46,6 +43,7 @@ export class JobStore implements Disposable {
   readonly #jobs: JobTable;
   readonly #events: EventTable;
   readonly #files: SpillFiles;
+  #savedBytes = 0;
 
   /** @throws {PlasmError} `state` */
   constructor(dir: string, options: JobStoreOptions) {
@@ -64,6 +62,11 @@ export class JobStore implements Disposable {
   /** Why the disk refused the last write, until one succeeds. */
   get fault(): PlasmError | undefined {
     return this.#writes.fault;
+  }
+
+  /** Bytes of output saved since the store was opened. */
+  get savedBytes(): number {
+    return this.#savedBytes;
   }
 
   /** The job with this id. */
@@ -130,6 +133,7 @@ export class JobStore implements Disposable {
     await this.#writes.write("save output", () => {
       for (const event of events) this.#events.append(job.seq, event);
     });
+    for (const { data } of chunks) this.#savedBytes += data.length;
     this.changes.notify(job.id);
   }
 
@@ -195,11 +199,11 @@ export class JobStore implements Disposable {
 
   /** Bytes that ended jobs take. */
   endedBytes(): number {
-    return this.#jobs.endedBytes(ROW_BYTES);
+    return this.#jobs.endedBytes();
   }
 
   /** Jobs that ended before a time, the oldest first. */
-  endedBefore(time: number, limit: number): { seq: number; id: string }[] {
+  endedBefore(time: number, limit: number): EndedJob[] {
     return this.#jobs.endedBefore(time, limit);
   }
 

@@ -13,16 +13,21 @@ import { VERSION } from "../version.ts";
 import { printable } from "./args.ts";
 import type { Command } from "./command.ts";
 import { table } from "./daemon_client.ts";
+import { NETWORK_CHECKS } from "./doctor_network.ts";
 import type { CliIo } from "./io.ts";
 
-/** What one check found. */
-interface Finding {
-  check: string;
+/** What a check found. */
+export interface CheckResult {
   /** warn: works, but not as it should. */
   result: "ok" | "warn" | "fail";
   /** What was found, with figures. */
   found: string;
+  /** What to do about it. */
   hint?: string | undefined;
+}
+
+interface Finding extends CheckResult {
+  check: string;
 }
 
 /** A clock before this build's year is one that was never set. */
@@ -42,9 +47,9 @@ export const LEAST_MODULE: Uint8Array = Uint8Array.from([
   ...[0x0a, 0x04, 0x01, 0x02, 0x00, 0x0b],
 ]);
 
-type Check = (context: { io: CliIo; config: Config }) => Promise<Omit<Finding, "check">>;
+type Check = (context: { io: CliIo; config: Config }) => Promise<CheckResult>;
 
-async function checkState(io: CliIo, config: Config): Promise<Omit<Finding, "check">> {
+async function checkState(io: CliIo, config: Config): Promise<CheckResult> {
   const dir = config.state_dir ?? stateDir((name) => io.env(name));
   try {
     await Deno.mkdir(dir, { recursive: true, mode: 0o700 });
@@ -121,19 +126,40 @@ const CHECKS: Record<string, Check> = {
   },
 };
 
-async function runCheck(
-  check: string,
-  run: Check,
-  context: { io: CliIo; config: Config },
-): Promise<Finding> {
+async function runCheck(check: string, run: () => Promise<CheckResult>): Promise<Finding> {
   try {
-    return { check, ...await run(context) };
+    return { check, ...await run() };
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) {
       return { check, result: "warn", found: `cannot look: ${error.message.split(",")[0]}` };
     }
     const { message, hint } = PlasmError.from(error);
     return { check, result: "fail", found: message, hint };
+  }
+}
+
+/** Looks at the network, where a daemon answers and has joined one. */
+async function checkNetwork(io: CliIo, config: Config): Promise<Finding[]> {
+  if (!config.network.enabled) {
+    return [{ check: "network", result: "ok", found: "off: set network.enabled to join one" }];
+  }
+  const { signal } = io;
+  try {
+    const socket = config.socket ?? undefined;
+    using client = connectDaemon({ socket, env: (name) => io.env(name) });
+    const node = await client.node({ signal });
+    if (node.network === null) {
+      const hint = "Restart the daemon";
+      return [{ check: "network", result: "warn", found: "the daemon has not joined it", hint }];
+    }
+    const findings: Finding[] = [];
+    for (const [check, run] of Object.entries(NETWORK_CHECKS)) {
+      findings.push(await runCheck(check, () => run({ client, node, signal })));
+    }
+    return findings;
+  } catch (error) {
+    const { message, hint } = PlasmError.from(error);
+    return [{ check: "network", result: "warn", found: message, hint }];
   }
 }
 
@@ -144,8 +170,9 @@ export const doctor: Command = {
     summary: "Look for what keeps a node from working here",
     usage: "[OPTIONS]",
     description:
-      "Checks configuration, runtime, clock, state directory, socket, executors and memory. Exits with 1 " +
-      "when something fails; warnings are no failure.",
+      "Checks configuration, runtime, clock, state directory, socket, executors, memory and, where the " +
+      "network is on, bootstrap nodes, reachability, visibility to strangers and their clocks. Exits " +
+      "with 1 when something fails; warnings are no failure.",
     options: [{
       name: "config",
       kind: "string",
@@ -165,8 +192,9 @@ export const doctor: Command = {
       { check: "config", result: "ok", found: file ?? "no file; the defaults" },
     ];
     for (const [check, run] of Object.entries(CHECKS)) {
-      findings.push(await runCheck(check, run, { io, config }));
+      findings.push(await runCheck(check, () => run({ io, config })));
     }
+    findings.push(...await checkNetwork(io, config));
     if (args.flag("json")) await io.write(`${JSON.stringify({ findings })}\n`);
     else {
       await io.write(table(

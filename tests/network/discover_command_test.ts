@@ -50,6 +50,18 @@ Deno.test("plasm discover finds a node that the asker was never told about", asy
     assertMatch(peers.stdout, /^PEER +BY +PATH/);
     assertStringIncludes(peers.stdout, "direct");
 
+    // The doctor asks the daemon, whose network is on by flag here and not in a file.
+    const doctor = await plasm(["doctor", "--json"], {
+      env: { ...env, PLASM_NETWORK_ENABLED: "true" },
+    });
+    const { findings } = JSON.parse(doctor.stdout);
+    const resultOf = (check: string) =>
+      findings.find((finding: { check: string }) => finding.check === check);
+    assertEquals(resultOf("bootstrap").found, "1 of 1 answer");
+    assertEquals(resultOf("visible").result, "ok", JSON.stringify(resultOf("visible")));
+    assertEquals(resultOf("peers' clocks").result, "ok", JSON.stringify(resultOf("peers' clocks")));
+    assert(["ok", "warn"].includes(resultOf("reachable").result));
+
     const none = await plasm(["discover", "--arch", "mips", "--timeout", "1"], { env });
     assertEquals(none.code, 69);
     assertStringIncludes(none.stderr, "No node was found");

@@ -83,7 +83,8 @@ final class TransportTest
     {
         $small = new Limits(headBytes: 1000, bodyBytes: 1000);
         $head = 'HTTP/1.1 200 OK' . str_repeat("\r\na: " . str_repeat('x', 90), 12) . "\r\n\r\n";
-        Check::refused('protocol', fn () => self::get($head, $small), 'many headers');
+        $error = Check::refused('protocol', fn () => self::get($head, $small), 'many headers');
+        Check::matches('/its head is over 1000 bytes$/D', $error->getMessage());
         $endless = 'HTTP/1.1 200 ' . str_repeat('x', 10_000);
         Check::refused('protocol', fn () => self::get($endless, $small), 'endless line');
         Check::same(1000, strlen(self::get(FakeDaemon::answer(str_repeat('x', 1000)), $small)));

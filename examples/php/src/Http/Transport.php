@@ -133,10 +133,10 @@ final class Transport
 
     private function readHeadLine(Socket $socket, int &$left): string
     {
-        $line = $socket->readLine($left);
+        $allowed = $this->limits->headBytes;
+        $line = $socket->readLine($allowed);
         $left -= strlen($line) + 2;
         if ($left < 0) {
-            $allowed = $this->limits->headBytes;
             throw PlasmException::of('protocol', "Cannot read answer: its head is over $allowed bytes");
         }
         return $line;

@@ -42,6 +42,9 @@ const scope = globalThis as unknown as {
   postMessage(message: WorkerMessage): void;
 };
 
+// See trapReason().
+Error.stackTraceLimit = 1;
+
 scope.onmessage = ({ data: job }) => {
   const output = new OutputWriter(job.output, job.limits.outputBytes);
   const { end, memoryPeakBytes } = runGuest(job, output);
@@ -121,8 +124,11 @@ function endOf(error: unknown): WorkerEnd {
   return { type: "trapped", reason: error instanceof Error ? error.message : "uncaught exception" };
 }
 
-/** The engine's words and the innermost guest frame, as an index: names belong to the module. */
+/**
+ * The engine's words and the innermost guest frame, as an index: names belong to the module. They
+ * stand before the index and may hold anything, so it is taken from the very end, of one frame.
+ */
 function trapReason(error: WebAssembly.RuntimeError): string {
-  const frame = /wasm-function\[\d+\]:0x[0-9a-f]+/.exec(error.stack ?? "")?.[0];
+  const frame = /(wasm-function\[\d+\]:0x[0-9a-f]+)\)?$/.exec(error.stack ?? "")?.[1];
   return frame === undefined ? error.message : `${error.message} at ${frame}`;
 }

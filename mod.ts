@@ -92,4 +92,11 @@ export {
   type SubmitOptions,
   type VersionJson,
 } from "./lib/client/mod.ts";
-export type { ApiEvent, JobPriority, OutputStream } from "./lib/api_types.ts";
+export type {
+  ApiEvent,
+  DiscoverQueryJson,
+  FoundNodeJson,
+  JobPriority,
+  OutputStream,
+  PeerJson,
+} from "./lib/api_types.ts";

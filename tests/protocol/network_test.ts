@@ -1,88 +1,124 @@
-import { assertEquals, assertGreater, assertRejects } from "@std/assert";
-import type { Config } from "../../lib/config/mod.ts";
-import { startDaemon } from "../../lib/daemon/daemon.ts";
-import { joinNetwork } from "../../lib/daemon/join_network.ts";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../lib/errors.ts";
-import { jobDialer, remoteCandidate } from "../../lib/protocol/network.ts";
-import type { RemoteCandidate } from "../../lib/protocol/request_types.ts";
+import type { Duplex } from "../../lib/protocol/duplex.ts";
+import { jobDialer } from "../../lib/protocol/network.ts";
 import { runRemote } from "../../lib/protocol/request.ts";
-import type { PlasmNetwork } from "../../lib/network/network.ts";
-import { testConfig } from "../daemon/harness.ts";
-import { LIBP2P, TestNet } from "../network/helpers.ts";
+import { command } from "../hostile/case.ts";
+import { assemble } from "../hostile/wat.ts";
+import { LIBP2P } from "../network/helpers.ts";
 import { makeJob } from "./bench.ts";
+import { candidatesOf, HELLO, padded, textOf, withRealNode } from "./real_node.ts";
 
-const HELLO = await Deno.readFile("examples/hello/hello.wasm");
+const FOR_EVER = await assemble(command("(loop $again (br $again))"));
 
-/** A real daemon on loopback, in a directory of its own. */
-async function daemonIn(
-  dir: string,
-  bootstrap: string[],
-  change: (config: Config) => void = () => {},
-) {
-  const config = testConfig(dir, {
-    "network.enabled": true,
-    "network.listen": ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic"],
-    "network.bootstrap": bootstrap,
-    "jobs.warm_executors": 1,
-  });
-  change(config);
-  return await startDaemon(config, { network: joinNetwork });
+Deno.test(
+  "runRemote() finds a daemon in the DHT, runs a job there, and nothing stays",
+  LIBP2P,
+  () =>
+    withRealNode(async ({ net, daemon, bootstrap, store, forgotten }) => {
+      const client = await net.startClient({ bootstrap });
+      const job = await makeJob({ module: HELLO });
+      const options = () => ({ dial: jobDialer(client), candidates: candidatesOf(client) });
+      const result = await runRemote(job, options());
+      assertEquals(await textOf(result.output.read("stdout")), "dlroW ,olleH");
+      assertEquals(result.receipt.node.peer_id, daemon.identity.peerId);
+      assertEquals([result.receipt.status, result.receipt.exit_code], ["exited", 0]);
+      assertEquals(result.attempts[0]!.sentBytes, HELLO.length + 12);
+      await forgotten(result.receipt.job_id);
+      // The module stays in the cache, which is told to others; what was read by it does not.
+      assert(store.blobs.info(job.module.hash) !== undefined);
+      assertEquals(store.blobs.info(job.stdin.hash), undefined);
+      const again = await runRemote(job, options());
+      assertEquals(again.attempts[0]!.sentBytes, 12);
+    }),
+);
+
+Deno.test(
+  "a node's ceilings and policy win, with figures",
+  LIBP2P,
+  () =>
+    withRealNode(async ({ net, bootstrap }) => {
+      const client = await net.startClient({ bootstrap });
+      const job = await makeJob({ module: HELLO, resources: { memory_mb: 128 } });
+      const error = await assertRejects(
+        () =>
+          runRemote(job, {
+            dial: jobDialer(client),
+            candidates: candidatesOf(client),
+            attempts: 1,
+          }),
+        PlasmError,
+      );
+      const { asked, allowed } = error.details;
+      assertEquals([error.code, asked, allowed], ["over-limit", 128, 64]);
+    }, { "network.policy.ceilings.memory_mb": 64 }),
+);
+
+Deno.test(
+  "runRemote() goes on over cut streams of libp2p",
+  LIBP2P,
+  () =>
+    withRealNode(async ({ net, bootstrap, daemon, forgotten }) => {
+      const client = await net.startClient({ bootstrap });
+      const { transport } = await client.ask(daemon.identity.peerId);
+      assertEquals(transport, "quic");
+      const dial = jobDialer(client);
+      const job = await makeJob({ module: padded(HELLO, 4 * 2 ** 20) });
+      const cuts = [100_000, 1_000_000, 700_000, 3];
+      let dialled = 0;
+      const result = await runRemote(job, {
+        dial: async (peerId, options) => {
+          const limit = cuts[dialled++];
+          const duplex = await dial(peerId, options);
+          return limit === undefined ? duplex : cutAfter(duplex, limit);
+        },
+        candidates: [{ peerId: daemon.identity.peerId }],
+        retryMs: 0,
+      });
+      assertEquals(await textOf(result.output.read("stdout")), "dlroW ,olleH");
+      assertEquals(result.attempts.length, 1);
+      // The last line broke before the node had heard who is there.
+      assertEquals(result.attempts[0]!.reconnects, cuts.length - 1);
+      await forgotten(result.receipt.job_id);
+    }),
+);
+
+Deno.test(
+  "an aborted signal stops the job on its node",
+  LIBP2P,
+  () =>
+    withRealNode(async ({ net, bootstrap, store, forgotten }) => {
+      const client = await net.startClient({ bootstrap });
+      const stop = new AbortController();
+      let jobId = "";
+      const error = await assertRejects(
+        async () =>
+          runRemote(await makeJob({ module: FOR_EVER }), {
+            dial: jobDialer(client),
+            candidates: candidatesOf(client),
+            signal: stop.signal,
+            onProgress: (progress) => {
+              if (progress.phase === "accepted") jobId = progress.jobId;
+              if (progress.phase === "running") stop.abort();
+            },
+          }),
+        PlasmError,
+      );
+      assertEquals(error.exitCode, 130);
+      await forgotten(jobId);
+      assertEquals(store.counts().running, 0);
+    }),
+);
+
+/** Breaks a connection after so many bytes were written. */
+function cutAfter(duplex: Duplex, limit: number): Duplex {
+  let left = limit;
+  return {
+    ...duplex,
+    async write(bytes) {
+      await duplex.write(bytes.subarray(0, left));
+      left -= bytes.length;
+      if (left <= 0) duplex.abort(new Error("The line was cut"));
+    },
+  };
 }
-
-async function* candidatesOf(network: PlasmNetwork): AsyncGenerator<RemoteCandidate> {
-  for await (const candidate of network.discover({})) yield remoteCandidate(candidate);
-}
-
-async function textOf(output: AsyncIterable<Uint8Array>): Promise<string> {
-  const parts = await Array.fromAsync(output);
-  return await new Blob(parts as Uint8Array<ArrayBuffer>[]).text();
-}
-
-Deno.test("runRemote() finds a daemon in the DHT and runs a job there", LIBP2P, async () => {
-  const dir = await Deno.makeTempDir({ prefix: "pl" });
-  try {
-    await using net = new TestNet();
-    const boot = await net.start();
-    await using daemon = await daemonIn(dir, boot.addresses());
-    const client = await net.startClient({ bootstrap: boot.addresses() });
-    const job = await makeJob({ module: HELLO });
-    const result = await runRemote(job, {
-      dial: jobDialer(client),
-      candidates: candidatesOf(client),
-    });
-    assertEquals(await textOf(result.output.read("stdout")), "dlroW ,olleH");
-    assertEquals(result.receipt.node.peer_id, daemon.identity.peerId);
-    assertEquals([result.receipt.status, result.receipt.exit_code], ["exited", 0]);
-    assertGreater(result.attempts[0]!.sentBytes, HELLO.length);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-});
-
-Deno.test("a node's ceilings and policy win, with figures", LIBP2P, async () => {
-  const dir = await Deno.makeTempDir({ prefix: "pl" });
-  try {
-    await using net = new TestNet();
-    const boot = await net.start();
-    await using _daemon = await daemonIn(dir, boot.addresses(), (config) => {
-      config.network.policy.ceilings.memory_mb = 64;
-    });
-    const client = await net.startClient({ bootstrap: boot.addresses() });
-    const error = await assertRejects(
-      async () =>
-        await runRemote(await makeJob({ module: HELLO, resources: { memory_mb: 128 } }), {
-          dial: jobDialer(client),
-          candidates: candidatesOf(client),
-          attempts: 1,
-        }),
-      PlasmError,
-    );
-    assertEquals([error.code, error.details["asked"], error.details["allowed"]], [
-      "over-limit",
-      128,
-      64,
-    ]);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-});

@@ -9,6 +9,7 @@ import { EventQueue } from "./event_queue.ts";
 import type { Death } from "./executor_death.ts";
 import type { FinishedReport, RefusedReport, UsageReport } from "./executor_protocol.ts";
 import { type Frame, FrameKind } from "./frames.ts";
+import { printable } from "./printable.ts";
 import type { JobStatus, SandboxOutcome } from "./types.ts";
 
 /** The statuses an executor may report. */
@@ -77,7 +78,7 @@ export class RunState {
       case FrameKind.Refused: {
         const { code, message } = parse<RefusedReport>(payload);
         if (!isErrorCode(code)) throw malformed("an unknown error code");
-        this.#refused = new PlasmError(code, String(message));
+        this.#refused = new PlasmError(code, printable(String(message)));
         this.#reusable = true;
         return;
       }
@@ -124,7 +125,7 @@ export class RunState {
     this.#report = {
       status,
       exitCode: status === "exited" ? count(exitCode) : null,
-      ...(message === undefined ? {} : { message: String(message) }),
+      ...(message === undefined ? {} : { message: printable(String(message)) }),
       cpuTimeMs: count(report.cpuTimeMs),
       memoryPeakBytes: count(report.memoryPeakBytes),
     };

@@ -7,7 +7,16 @@ import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { PlasmError } from "../../lib/errors.ts";
 import { Executor } from "../../lib/sandbox/executor.ts";
 import { encodeFrame, encodeJsonFrame, FrameKind } from "../../lib/sandbox/frames.ts";
-import { COMMAND, concat, moduleOf, name, SECTION, section, vector } from "../hostile/binary.ts";
+import {
+  body,
+  COMMAND,
+  concat,
+  moduleOf,
+  name,
+  SECTION,
+  section,
+  vector,
+} from "../hostile/binary.ts";
 import { check, guest, runGuest, watString, writeOut } from "./guests.ts";
 
 const LONG = "n".repeat(2 ** 20);
@@ -180,6 +189,25 @@ Deno.test("a guest's names do not appear in what is told of its trap", async () 
   const { outcome } = await runGuest(executor, trap);
   assertMatch(outcome.message ?? "", /unreachable at wasm-function\[0\]:0x[0-9a-f]+$/);
   assertEquals(/[^ -~]/.test(outcome.message ?? ""), false);
+});
+
+Deno.test("a module's names do not forge what is told of its refusal", async () => {
+  await using executor = new Executor();
+  for (const text of ["f\n\x1b[2J", LONG]) {
+    const invalid = concat(
+      // A body that leaves a value on the stack.
+      moduleOf(COMMAND.type, COMMAND.function, COMMAND.memory, COMMAND.export),
+      section(SECTION.code, vector([body([0x41, 0])])),
+      section(
+        SECTION.custom,
+        concat(name("name"), section(0, name(text)), section(1, vector([concat([0], name(text))]))),
+      ),
+    );
+    const error = await assertRejects(() => runGuest(executor, invalid), PlasmError);
+    assertEquals(error.code, "bad-module");
+    assertEquals(/[^ -~…]/.test(error.message) || error.message.length > 501, false, error.message);
+  }
+  assertEquals(executor.usable, true);
 });
 
 Deno.test("a guest writes what it wants, and that is all it is: output", async () => {

@@ -1,0 +1,9 @@
+import { assertEquals } from "@std/assert";
+import { printable } from "./printable.ts";
+
+Deno.test("printable() leaves nothing that acts on a terminal, and bounds the length", () => {
+  assertEquals(printable("unreachable at ä"), "unreachable at ä");
+  assertEquals(printable("a\n\x1b[2J\u202e"), "a\\u000a\\u001b[2J\\u202e");
+  assertEquals(printable("x".repeat(1000)), `${"x".repeat(500)}…`);
+  assertEquals(printable("\ud800"), "\ufffd");
+});

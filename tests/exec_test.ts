@@ -239,6 +239,53 @@ Deno.test("plasm exec --input gives files and directories, named in the manifest
   });
 });
 
+Deno.test("plasm exec --input refuses links in a circle and takes any name", async () => {
+  await withTempDir(async (dir) => {
+    await Deno.mkdir(`${dir}/tree/a`, { recursive: true });
+    await Deno.mkdir(`${dir}/tree/b`);
+    await Deno.symlink("../b", `${dir}/tree/a/x`);
+    await Deno.symlink("../a", `${dir}/tree/b/y`);
+    const circle = await plasm(["exec", "--input", `${dir}/tree`, HELLO]);
+    assertEquals(circle.code, 65);
+    assertStringIncludes(circle.stderr, "a link leads back up");
+
+    await Deno.writeTextFile(`${dir}/f`, "");
+    // That it is named in the manifest shows by the refusal to bind it to one that does not.
+    await Deno.writeTextFile(`${dir}/m.json`, `{"inputs": {"other": "sha256:${"0".repeat(64)}"}}`);
+    const args = ["--manifest", `${dir}/m.json`, "--input", `${dir}/f:__proto__`, HELLO];
+    const named = await plasm(["exec", ...args]);
+    assertStringIncludes(named.stderr, "the manifest does not name __proto__");
+  });
+});
+
+Deno.test("plasm exec ends on SIGINT though its module never comes or its output is not read", async () => {
+  await withTempDir(async (dir) => {
+    const pipe = `${dir}/pipe`;
+    await new Deno.Command("mkfifo", { args: [pipe] }).output();
+    const flood = await writeModule(
+      dir,
+      `(module ${WRITE} ${MEMORY} (data (i32.const 0) "\\00\\00\\00\\00\\00\\80\\00\\00")
+        (func (export "_start") (loop $l
+          (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))) (br $l))))`,
+    );
+    const unread = spawnPlasm(["exec", flood]);
+    const reader = unread.stdout.getReader();
+    await reader.read();
+    unread.kill("SIGINT");
+    assertEquals(await codeOf(unread), 130);
+    await reader.cancel();
+    await Promise.all([unread.stdin.close().catch(() => {}), unread.stderr.cancel()]);
+
+    const waiting = spawnPlasm(["exec", pipe]);
+    // Opens once plasm has opened it to read.
+    using _held = await Deno.open(pipe, { write: true });
+    waiting.kill("SIGINT");
+    assertEquals(await codeOf(waiting), 130);
+    await Promise.all([waiting.stdin.close().catch(() => {}), waiting.stdout.cancel()]);
+    assertStringIncludes(await new Response(waiting.stderr).text(), "it was interrupted");
+  });
+});
+
 Deno.test("plasm exec says what is wrong with bad input and leaves nothing behind", async () => {
   await withTempDir(async (dir) => {
     const put = async (name: string, content: string | Uint8Array): Promise<string> => {
@@ -290,4 +337,12 @@ Deno.test("plasm exec says what is wrong with bad input and leaves nothing behin
 
 async function names(dir: string): Promise<string[]> {
   return (await Array.fromAsync(Deno.readDir(dir))).map(({ name }) => name).sort();
+}
+
+/** The exit status; that of SIGKILL where a process does not end. */
+async function codeOf(child: Deno.ChildProcess): Promise<number> {
+  const guard = setTimeout(() => child.kill("SIGKILL"), 30_000);
+  const { code } = await child.status;
+  clearTimeout(guard);
+  return code;
 }

@@ -14,9 +14,13 @@ import { checkRemoteOptions, REMOTE_OPTIONS } from "./remote_options.ts";
 import { SOCKET_OPTION } from "./socket_option.ts";
 import { printable } from "./args.ts";
 import { checkReceiptPath, writeReceipt } from "./receipt_file.ts";
+import { orStopped } from "./stopped.ts";
 
 /** Bytes of output that `--json` holds in memory. */
 const MAX_COLLECTED_BYTES = 64 * 2 ** 20;
+
+/** How long writing an interrupted job's output may take: its reader may never read, in ms. */
+const STOP_GRACE_MS = 500;
 
 /** The command. */
 export const exec: Command = {
@@ -105,7 +109,8 @@ export const exec: Command = {
     const json = args.flag("json");
     if (receiptPath !== undefined) await checkReceiptPath(receiptPath);
     checkRemoteOptions(args);
-    const job = await readExecJob(args, io);
+    // Nothing runs yet: a pipe that nobody opens, or a file system that hangs, is left at once.
+    const job = await orStopped(readExecJob(args, io), { signal });
     if (args.flag("remote")) {
       return await (await import("./exec_remote.ts")).execRemote(job, { args, io });
     }
@@ -131,8 +136,11 @@ export const exec: Command = {
     for await (const event of events) {
       if (event.type === "stdout" || event.type === "stderr") {
         if (collected !== undefined) collected.add(event.type, event.data);
-        else if (event.type === "stdout") await io.write(event.data);
-        else await io.message(event.data);
+        else {
+          const { type, data } = event;
+          const writing = type === "stdout" ? io.write(data) : io.message(data);
+          await orStopped(writing, { signal, graceMs: STOP_GRACE_MS });
+        }
       } else if (event.type === "finished") {
         const { outcome, receipt } = event;
         if (receiptPath !== undefined && receipt !== undefined) {

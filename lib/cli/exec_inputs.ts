@@ -4,6 +4,7 @@
  */
 import { PlasmError } from "../errors.ts";
 import { printable } from "./args.ts";
+import { readCappedFile, reasonOf } from "./read_file.ts";
 
 /** Options of {@linkcode readInputs}. */
 export interface ReadInputsOptions {
@@ -13,6 +14,9 @@ export interface ReadInputsOptions {
 
 /** As many files as a manifest can name. */
 const MAX_FILES = 1024;
+
+/** Directories that are looked into: links may let few of them be met very often. */
+const MAX_DIRECTORIES = 4096;
 
 /**
  * Reads `HOST[:GUEST]` specifications into guest path → bytes. A directory gives an entry of its own,
@@ -24,11 +28,15 @@ export async function readInputs(
   specs: readonly string[],
   options: ReadInputsOptions,
 ): Promise<Record<string, Uint8Array>> {
-  const found: Record<string, Uint8Array> = {};
-  const budget = { bytes: options.maxBytes, files: MAX_FILES, ...options };
+  // A Map, for a file may be called __proto__.
+  const found = new Map<string, Uint8Array>();
+  const budget = { ...options, bytes: options.maxBytes, files: MAX_FILES, directories: 0 };
   const add = (guest: string, data: Uint8Array) => {
-    if (Object.hasOwn(found, guest)) {
-      throw new PlasmError("bad-input", `Cannot give two files to job under one name: ${guest}`);
+    if (found.has(guest)) {
+      throw new PlasmError(
+        "bad-input",
+        `Cannot give two files to job under one name: ${printable(guest)}`,
+      );
     }
     if (budget.files-- === 0) {
       throw new PlasmError(
@@ -36,7 +44,7 @@ export async function readInputs(
         `Cannot give so many files to job: allowed are ${MAX_FILES}`,
       );
     }
-    found[guest] = data;
+    found.set(guest, data);
   };
   for (const spec of specs) {
     const colon = spec.lastIndexOf(":");
@@ -50,11 +58,11 @@ export async function readInputs(
     }
     await copy(host, guest.replace(/\/+$/, ""), { budget, add });
   }
-  return found;
+  return Object.fromEntries(found);
 }
 
 interface CopyContext {
-  budget: { bytes: number; maxBytes: number };
+  budget: { bytes: number; maxBytes: number; directories: number };
   add: (guest: string, data: Uint8Array) => void;
 }
 
@@ -63,36 +71,44 @@ async function copy(host: string, guest: string, context: CopyContext): Promise<
   const info = await orInputError(host, () => Deno.stat(real));
   if (info.isDirectory) {
     context.add(`${guest}/`, new Uint8Array());
-    await copyTree(real, guest, { ...context, root: real });
+    await copyTree(real, guest, { ...context, within: [real] });
   } else await copyFile(real, guest, { ...context, info });
 }
 
 async function copyTree(
   host: string,
   guest: string,
-  context: CopyContext & { root: string },
+  context: CopyContext & { within: readonly string[] },
 ): Promise<void> {
+  const { budget, within } = context;
+  if (++budget.directories > MAX_DIRECTORIES) {
+    throw new PlasmError(
+      "bad-input",
+      `Cannot give so many directories to job: allowed are ${MAX_DIRECTORIES}`,
+    );
+  }
   const entries = await orInputError(host, () => Array.fromAsync(Deno.readDir(host)));
   // In one order whatever the file system's is: the manifest and so its hash must not depend on it.
   entries.sort((a, b) => a.name < b.name ? -1 : 1);
   for (const { name } of entries) {
     const path = `${host}/${name}`;
     const real = await orInputError(path, () => Deno.realPath(path));
-    if (real !== path && !real.startsWith(`${context.root}/`)) {
+    if (real !== path && !real.startsWith(`${within[0]}/`) && real !== within[0]) {
       throw new PlasmError(
         "bad-input",
         `Cannot give directory to job: a link leads out of it: ${printable(path)}`,
       );
     }
-    if (real !== path && path.startsWith(`${real}/`)) {
+    if (within.includes(real)) {
       throw new PlasmError(
         "bad-input",
         `Cannot give directory to job: a link leads back up: ${printable(path)}`,
       );
     }
     const info = await orInputError(path, () => Deno.stat(real));
-    if (info.isDirectory) await copyTree(real, `${guest}/${name}`, context);
-    else await copyFile(real, `${guest}/${name}`, { ...context, info });
+    if (info.isDirectory) {
+      await copyTree(real, `${guest}/${name}`, { ...context, within: [...within, real] });
+    } else await copyFile(real, `${guest}/${name}`, { ...context, info });
   }
 }
 
@@ -114,7 +130,11 @@ async function copyFile(
       `Cannot give so much to job: more than ${budget.maxBytes} bytes with ${printable(host)}`,
     );
   }
-  const data = await orInputError(host, () => Deno.readFile(host));
+  const data = await readCappedFile(host, {
+    maxBytes: budget.bytes,
+    code: "bad-input",
+    what: "input",
+  });
   budget.bytes -= data.length;
   context.add(guest, data);
 }
@@ -127,16 +147,6 @@ async function orInputError<T>(path: string, read: () => Promise<T>): Promise<T>
       cause: error,
     });
   }
-}
-
-/** The name of an OS error, without the path and number that Deno adds. */
-export function reasonOf(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "there is no such file";
-  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
-  if (error instanceof Deno.errors.NotCapable) return "plasm has no permission";
-  return error instanceof Error
-    ? error.message.replace(/ \(os error \d+\).*$/s, "")
-    : String(error);
 }
 
 function baseName(path: string): string {

@@ -10,8 +10,9 @@ import type { Manifest, Resources } from "../job/types.ts";
 import { hashInputs, type JobInputs } from "../sandbox/job_inputs.ts";
 import { type Ceilings, DEFAULT_CEILINGS } from "../sandbox/limits.ts";
 import { type ParsedArgs, printable } from "./args.ts";
-import { readInputs, reasonOf } from "./exec_inputs.ts";
+import { readInputs } from "./exec_inputs.ts";
 import type { CliIo } from "./io.ts";
+import { readCappedFile } from "./read_file.ts";
 
 /** All that a run of a job needs, besides standard input. */
 export interface ExecJob {
@@ -90,41 +91,4 @@ function envOf(args: ParsedArgs): Record<string, string> {
       return [pair.slice(0, at), pair.slice(at + 1)];
     }),
   );
-}
-
-/** Options of {@linkcode readCappedFile}. */
-export interface ReadCappedFileOptions {
-  /** Size of the file at most. */
-  maxBytes: number;
-  /** Code of the error when it cannot be used. */
-  code: "bad-module" | "bad-manifest";
-  /** What it is, for the message. */
-  what: string;
-}
-
-async function readCappedFile(path: string, options: ReadCappedFileOptions): Promise<Uint8Array> {
-  const { maxBytes, code, what } = options;
-  const fail = (reason: string) => {
-    throw new PlasmError(code, `Cannot read ${what}: ${reason}: ${printable(path)}`);
-  };
-  try {
-    using file = await Deno.open(path);
-    const { isDirectory, size } = await file.stat();
-    if (isDirectory) fail("it is a directory");
-    if (size > maxBytes) fail(`it has ${size} bytes, allowed are ${maxBytes}`);
-    const parts: Uint8Array[] = [];
-    let bytes = 0;
-    // Read by the byte, not by the size: a pipe has none.
-    for (const buffer = new Uint8Array(64 * 1024);;) {
-      const count = await file.read(buffer);
-      if (count === null) break;
-      bytes += count;
-      if (bytes > maxBytes) fail(`it has more than ${maxBytes} bytes`);
-      parts.push(buffer.slice(0, count));
-    }
-    return await new Blob(parts as Uint8Array<ArrayBuffer>[]).bytes();
-  } catch (error) {
-    if (error instanceof PlasmError) throw error;
-    return fail(reasonOf(error)) as never;
-  }
 }

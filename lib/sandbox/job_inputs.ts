@@ -54,11 +54,12 @@ export async function checkInputs(manifest: Manifest, inputs: JobInputs): Promis
  * ```
  */
 export async function hashInputs(inputs: JobInputs): Promise<Record<string, Hash>> {
-  const hashes: Record<string, Hash> = {};
+  // Not by assignment: a file may be called __proto__.
+  const hashes = new Map<string, Hash>();
   for (const [path, data] of Object.entries(inputs)) {
-    hashes[path] = path.endsWith("/") ? EMPTY_HASH : await sha256(data);
+    hashes.set(path, path.endsWith("/") ? EMPTY_HASH : await sha256(data));
   }
-  return hashes;
+  return Object.fromEntries(hashes);
 }
 
 /**

@@ -51,6 +51,14 @@ export {
   verifyReceipt,
 } from "./lib/job/verify_receipt.ts";
 export { Executor, type ExecutorOptions, type ExecutorRunOptions } from "./lib/sandbox/executor.ts";
+export {
+  type RemoteCriteria,
+  type RemoteJobAttempt,
+  type RemoteJobProgress,
+  type RemoteJobResult,
+  runRemoteJob,
+  type RunRemoteJobOptions,
+} from "./lib/protocol/run_remote_job.ts";
 export { hashInputs, type JobInputs } from "./lib/sandbox/job_inputs.ts";
 export { type Ceilings, DEFAULT_CEILINGS } from "./lib/sandbox/limits.ts";
 export {

@@ -5,7 +5,7 @@
 import { EMPTY_HASH } from "../job/hash.ts";
 import type { PlasmNetwork } from "../network/network.ts";
 import { bytesSource } from "../protocol/blob_source.ts";
-import { jobDialer } from "../protocol/network.ts";
+import { findCandidates, jobDialer } from "../protocol/network.ts";
 import { runRemote } from "../protocol/request.ts";
 import type { RemoteJob, RemoteProgress, RemoteResult } from "../protocol/request_types.ts";
 import { type ParsedArgs, printable } from "./args.ts";
@@ -14,7 +14,7 @@ import { CollectedOutput } from "./exec_output.ts";
 import { exitStatusOf } from "./exit_status.ts";
 import type { CliIo } from "./io.ts";
 import { writeReceipt } from "./receipt_file.ts";
-import { findCandidates, joinAsClient } from "./remote_network.ts";
+import { joinAsClient } from "./remote_network.ts";
 import { readStdin } from "./stdin.ts";
 
 interface Context {
@@ -126,11 +126,17 @@ export async function execRemote(job: ExecJob, context: Context): Promise<number
   try {
     show({ phase: "finding" });
     const asked = job.manifest.resources.output_bytes ?? MAX_OUTPUT_BYTES;
-    const { dialer, candidates } = findCandidates(network, { args, io, manifest: job.manifest });
     using result = disposable(
       await runRemote(remote, {
-        dial: jobDialer(network, dialer),
-        candidates,
+        dial: jobDialer(network),
+        candidates: findCandidates(network, {
+          peer: args.string("peer"),
+          resources: job.manifest.resources,
+          arch: args.string("arch"),
+          minMemoryMb: args.integer("min-memory"),
+          attempts: args.integer("attempts"),
+          signal: io.signal,
+        }),
         signal: io.signal,
         attempts: args.integer("attempts"),
         maxOutputBytes: json ? Math.min(asked, MAX_COLLECTED_BYTES) : asked,

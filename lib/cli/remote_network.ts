@@ -5,22 +5,13 @@
 import { loadConfig } from "../config/mod.ts";
 import { PlasmError } from "../errors.ts";
 import { ephemeralIdentity, loadOrCreateIdentity } from "../identity.ts";
-import type { Manifest } from "../job/types.ts";
 import { createNetwork, type PlasmNetwork } from "../network/network.ts";
 import { stateDir } from "../paths.ts";
-import { remoteCandidate } from "../protocol/network.ts";
-import type { RemoteCandidate } from "../protocol/request_types.ts";
 import type { ParsedArgs } from "./args.ts";
 import type { CliIo } from "./io.ts";
 
 /** Where a client keeps the peers it has met, and how they behaved, below the state directory. */
 const CLIENT_DIR = "client";
-
-/** How long nodes are looked for, in milliseconds. */
-const FIND_MS = 20_000;
-
-/** Candidates for each attempt: some are gone or busy by the time they are asked. */
-const CANDIDATES_PER_ATTEMPT = 3;
 
 /** Makes the client's directory; without one nothing is remembered, which is no reason not to run. */
 async function clientDir(io: CliIo): Promise<string | undefined> {
@@ -60,35 +51,4 @@ export async function joinAsClient(args: ParsedArgs, io: CliIo): Promise<PlasmNe
     deny: network.deny,
     stateDir: await clientDir(io),
   });
-}
-
-/** Nodes for a job, and ways to them that the network need not find. */
-export function findCandidates(
-  network: PlasmNetwork,
-  { args, io, manifest }: { args: ParsedArgs; io: CliIo; manifest: Manifest },
-): { candidates: AsyncIterable<RemoteCandidate>; dialer: ReadonlyMap<string, string> } {
-  const peer = args.string("peer");
-  const dialer = new Map<string, string>();
-  const { signal } = io;
-  async function* one(): AsyncGenerator<RemoteCandidate> {
-    const candidate = await network.ask(peer!, { signal });
-    if (peer!.startsWith("/")) dialer.set(candidate.peerId, peer!);
-    yield remoteCandidate(candidate);
-  }
-  async function* many(): AsyncGenerator<RemoteCandidate> {
-    const { memory_mb, timeout_seconds, cpu_cores } = manifest.resources;
-    const found = network.discover({
-      wasi: "preview1",
-      arch: args.string("arch"),
-      minMemoryMb: Math.max(memory_mb, args.integer("min-memory") ?? 0),
-      minTimeoutSeconds: timeout_seconds,
-      minCores: cpu_cores,
-    }, {
-      signal,
-      limit: CANDIDATES_PER_ATTEMPT * (args.integer("attempts") ?? 3),
-      timeoutMs: FIND_MS,
-    });
-    for await (const candidate of found) yield remoteCandidate(candidate);
-  }
-  return { candidates: peer === undefined ? many() : one(), dialer };
 }

@@ -2,6 +2,7 @@
  * The job protocol over libp2p.
  * @module
  */
+import type { Resources } from "../job/types.ts";
 import type { Candidate } from "../network/candidate.ts";
 import type { PlasmNetwork } from "../network/network.ts";
 import { JOB_PROTOCOL } from "./constants.ts";
@@ -12,6 +13,12 @@ import type { JobServer } from "./serve.ts";
 /** Conversations of one connection at once; each is one job of a peer, whose number is bounded apart. */
 const MAX_STREAMS = 16;
 
+/** How long nodes are looked for, in milliseconds. */
+const FIND_MS = 20_000;
+
+/** Candidates for each attempt: some are gone or busy by the time they are asked. */
+const CANDIDATES_PER_ATTEMPT = 3;
+
 /** Takes jobs of peers from now on. */
 export async function serveJobs(network: PlasmNetwork, server: JobServer): Promise<void> {
   await network.handle(
@@ -21,15 +28,47 @@ export async function serveJobs(network: PlasmNetwork, server: JobServer): Promi
   );
 }
 
-/** Opens conversations about jobs; `addresses` are ways to peers that the network does not know. */
+/** Opens conversations about jobs. */
 export function jobDialer(
   network: Pick<PlasmNetwork, "dialProtocol">,
-  addresses: ReadonlyMap<string, string> = new Map(),
 ): (peerId: string, options: { signal: AbortSignal }) => Promise<Duplex> {
-  return async (peerId, { signal }) => {
-    const target = addresses.get(peerId) ?? peerId;
-    return duplexOf(await network.dialProtocol(target, JOB_PROTOCOL, { signal }));
-  };
+  return async (peerId, { signal }) =>
+    duplexOf(await network.dialProtocol(peerId, JOB_PROTOCOL, { signal }));
+}
+
+/** What {@linkcode findCandidates} looks for. */
+export interface FindCandidatesOptions {
+  /** One node instead of those that are found: a peer id, or a multiaddr that ends with one. */
+  peer?: string | undefined;
+  /** What the job asks for. */
+  resources: Resources;
+  /** @default {any} */
+  arch?: string | undefined;
+  /** @default {what the job asks for} */
+  minMemoryMb?: number | undefined;
+  /** Nodes that will be tried at most. @default {3} */
+  attempts?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** Finds nodes that can run a job, or asks the one that is named. */
+export async function* findCandidates(
+  network: PlasmNetwork,
+  { peer, resources, arch, minMemoryMb = 0, attempts = 3, signal }: FindCandidatesOptions,
+): AsyncGenerator<RemoteCandidate> {
+  if (peer !== undefined) {
+    // Its address, where there is one, is remembered for dialling.
+    yield remoteCandidate(await network.ask(peer, signal === undefined ? {} : { signal }));
+    return;
+  }
+  const found = network.discover({
+    wasi: "preview1",
+    arch,
+    minMemoryMb: Math.max(resources.memory_mb, minMemoryMb),
+    minTimeoutSeconds: resources.timeout_seconds,
+    minCores: resources.cpu_cores,
+  }, { signal, limit: CANDIDATES_PER_ATTEMPT * attempts, timeoutMs: FIND_MS });
+  for await (const candidate of found) yield remoteCandidate(candidate);
 }
 
 /** A found node, as one to try. */

@@ -2,6 +2,8 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../lib/errors.ts";
 import type { Duplex } from "../../lib/protocol/duplex.ts";
 import { jobDialer } from "../../lib/protocol/network.ts";
+import { verifyReceipt } from "../../lib/job/verify_receipt.ts";
+import { runRemoteJob } from "../../lib/protocol/run_remote_job.ts";
 import { runRemote } from "../../lib/protocol/request.ts";
 import { command } from "../hostile/case.ts";
 import { assemble } from "../hostile/wat.ts";
@@ -107,6 +109,27 @@ Deno.test(
       assertEquals(error.exitCode, 130);
       await forgotten(jobId);
       assertEquals(store.counts().running, 0);
+    }),
+);
+
+Deno.test(
+  "runRemoteJob() does all of it by one call, inputs included",
+  LIBP2P,
+  () =>
+    withRealNode(async ({ daemon, bootstrap }) => {
+      const stdin = new TextEncoder().encode("Hello, World");
+      const phases = new Set<string>();
+      const { stdout, stderr, peerId, attempts, receipt } = await runRemoteJob(HELLO, {
+        bootstrap,
+        stdin,
+        inputs: { "data/": new Uint8Array(), "data/a.txt": stdin, "data/b.txt": HELLO },
+        onProgress: ({ phase }) => phases.add(phase),
+      });
+      assertEquals(new TextDecoder().decode(stdout), "dlroW ,olleH");
+      assertEquals([stderr.length, peerId], [0, daemon.identity.peerId]);
+      assertEquals(attempts, [{ peerId, ran: "yes" }]);
+      assert(phases.has("verifying"));
+      await verifyReceipt(receipt, { peerId, module: HELLO, stdin, stdout });
     }),
 );
 

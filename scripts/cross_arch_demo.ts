@@ -14,6 +14,9 @@ const MODULE = decodeURIComponent(
 );
 const INPUT = "Hello, World";
 
+/** How often a client looks for a node. */
+const MAX_SEARCHES = 5;
+
 /** How the example job went. */
 export interface CrossArchRun {
   /** The architecture that asked. */
@@ -22,7 +25,7 @@ export interface CrossArchRun {
   node: string;
   /** What the job wrote. */
   stdout: string;
-  /** From the question to the offer made to the node that was found, in milliseconds. */
+  /** From the last search's start to the offer to the node that was found, in milliseconds. */
   discoveryMs: number;
   /** From the offer to the verified result, in milliseconds. */
   executionMs: number;
@@ -54,10 +57,12 @@ export async function crossArchRun(client: Target, node: Target): Promise<CrossA
     const draining = drain(lines);
     const arch = node.triple.split("-")[0]!;
     const result = JSON.parse(
-      await plasm(client, `${dir}/client`, [
-        ...["exec", "--remote", "--arch", arch, "--bootstrap", address],
-        ...["--json", "--receipt", `${dir}/receipt.json`, MODULE],
-      ], INPUT),
+      await untilFound(() =>
+        plasm(client, `${dir}/client`, [
+          ...["exec", "--remote", "--arch", arch, "--bootstrap", address],
+          ...["--json", "--receipt", `${dir}/receipt.json`, MODULE],
+        ], INPUT)
+      ),
     );
     await Deno.writeTextFile(`${dir}/out`, result.stdout);
     await Deno.writeTextFile(`${dir}/in`, INPUT);
@@ -86,6 +91,22 @@ export async function crossArchRun(client: Target, node: Target): Promise<CrossA
     }
     await daemon.status;
     await Deno.remove(dir, { recursive: true });
+  }
+}
+
+/**
+ * An emulated node answers its first question more slowly than a client waits; the error that says so
+ * is marked retryable.
+ */
+async function untilFound(search: () => Promise<string>): Promise<string> {
+  for (let left = MAX_SEARCHES - 1;; left--) {
+    try {
+      return await search();
+    } catch (error) {
+      if (left === 0 || !(error instanceof Error && error.message.includes('"no-peer"'))) {
+        throw error;
+      }
+    }
   }
 }
 
@@ -122,14 +143,17 @@ async function* readLines(bytes: Deno.ChildProcess["stdout"]): AsyncGenerator<st
   }
 }
 
+/** The address that a node logs, once it also takes jobs. */
 async function nodeAddress(lines: AsyncGenerator<string, void>): Promise<string> {
   const seen: string[] = [];
+  let found: string | undefined;
   while (true) {
     const { value, done } = await lines.next();
     if (done === true) throw new Error(`The node has ended: ${seen.join("\n")}`);
     seen.push(value);
     const { event, address } = JSON.parse(value);
-    if (event === "network_started") return address.split(" ")[0];
+    if (event === "network_started") found = address.split(" ")[0];
+    if (event === "daemon-started" && found !== undefined) return found;
   }
 }
 

@@ -70,7 +70,8 @@ export async function withTempDir<T>(run: (dir: string) => Promise<T>): Promise<
   }
 }
 
-function programCommand(): string[] {
+/** How the program is started: `$PLASM_BINARY`, else from source. */
+export function programCommand(): string[] {
   const binary = Deno.env.get("PLASM_BINARY");
   if (binary !== undefined) return [binary];
   const [, ...flags] = config.tasks.plasm.command.split(" ");

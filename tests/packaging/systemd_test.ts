@@ -13,6 +13,10 @@ const HELLO = decodeURIComponent(
   new URL("../../examples/hello/hello.wasm", import.meta.url).pathname,
 );
 
+/** What an administrator writes: the package must not touch it, and the node must do as it says. */
+const OWN_CONFIG = '{ "network": { "enabled": true, "listen": ' +
+  '["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic"] } } // mine';
+
 const target = LINUX_TARGETS.find(({ triple }) => triple === Deno.build.target);
 const file = target === undefined
   ? undefined
@@ -114,14 +118,22 @@ Deno.test({
 
     await t.step("keeps the administrator's configuration and the jobs on an upgrade", async () => {
       const config = "/etc/plasm/config.jsonc";
-      await machine.run("sh", "-c", `echo '{ "jobs": { "queue_max": 7 } } // mine' > ${config}`);
+      await machine.run("sh", "-c", `echo '${OWN_CONFIG}' > ${config}`);
       const old = await property("MainPID");
       await machine.run("dpkg", "--force-confdef", "--force-confold", "-i", "/srv/later.deb");
-      assertEquals(await machine.run("cat", config), '{ "jobs": { "queue_max": 7 } } // mine');
+      assertEquals(await machine.run("cat", config), OWN_CONFIG);
       assertMatch(await machine.run("cat", `${config}.dpkg-dist`), /changed by the package$/);
       assertNotEquals(await property("MainPID"), old);
       assertEquals(await machine.run("systemctl", "is-active", "plasm"), "active");
       assertEquals((await machine.as("alice", `plasm result ${job}`)).stdout, "olleH");
+    });
+
+    await t.step("joins the network, within the unit's hardening, when told to", async () => {
+      const log = await machine.run("journalctl", "-u", "plasm", "-o", "cat", "-t", "plasm");
+      const events = log.split("\n").map((line) => JSON.parse(line));
+      const { address } = events.find(({ event }) => event === "network_started");
+      assertMatch(address, /\/ip4\/127\.0\.0\.1\/udp\/\d+\/quic\/p2p\/12D3KooW/);
+      assertMatch(address, /\/ip4\/127\.0\.0\.1\/tcp\/\d+\/p2p\/12D3KooW/);
     });
 
     await t.step("stops on removal and keeps state and configuration", async () => {

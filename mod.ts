@@ -93,6 +93,7 @@ export {
   type JobJson,
   type JobPageJson,
   type JobState,
+  type JobTarget,
   type ListOptions,
   type NodeJson,
   type ReadinessJson,

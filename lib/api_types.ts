@@ -14,6 +14,18 @@ export type JobState = "queued" | "running" | "finished" | "failed" | "interrupt
 /** Order among one submitter's jobs. */
 export type JobPriority = "low" | "normal" | "high";
 
+/** Which node a job is to run on, when not this one. */
+export interface JobTarget {
+  /** A peer id, or a multiaddr that ends with one. Left out: whoever is found. */
+  peer?: string;
+  /** Such as `x86_64` or `aarch64`. */
+  arch?: string;
+  /** What one job may ask for there at least, in MiB. */
+  min_memory_mb?: number;
+  /** Nodes tried at most; 3 where left out. */
+  attempts?: number;
+}
+
 /** The streams that a job writes. */
 export type OutputStream = "stdout" | "stderr";
 

@@ -9,6 +9,7 @@ import type {
   JobJson,
   JobPageJson,
   JobState,
+  JobTarget,
   NodeJson,
   OutputStream,
   PeerJson,
@@ -38,6 +39,8 @@ export interface SubmitOptions extends RequestOptions {
   nonce?: string | undefined;
   /** Whose job it is among the users of the daemon. @default {nobody in particular} */
   submitter?: string | undefined;
+  /** Runs it on another node: `{}` on whoever is found; the receipt is that node's. @default {here} */
+  target?: JobTarget | undefined;
 }
 
 /** Filter of {@linkcode DaemonClient.jobs}. */
@@ -111,7 +114,7 @@ export class DaemonClient implements Disposable {
    * @throws {PlasmError} `over-limit`, `policy`, `queue-full`, `bad-manifest` and more: the daemon's own
    */
   async submit(module: Uint8Array, options: SubmitOptions = {}): Promise<JobJson> {
-    const { stdin, inputs, nonce, submitter, signal } = options;
+    const { stdin, inputs, nonce, submitter, target, signal } = options;
     const manifest: Record<string, unknown> = {
       ...options.manifest,
       module_hash: await this.#keep("modules", module, signal),
@@ -134,6 +137,7 @@ export class DaemonClient implements Disposable {
         ...(inline ? { stdin: stdin.toBase64() } : {}),
         ...(nonce === undefined ? {} : { nonce }),
         ...(submitter === undefined ? {} : { submitter }),
+        ...(target === undefined ? {} : { target: { ...target } }),
       },
       signal,
     });

@@ -16,6 +16,7 @@ export type {
   JobJson,
   JobPageJson,
   JobState,
+  JobTarget,
   NodeJson,
   ReadinessJson,
   VersionJson,

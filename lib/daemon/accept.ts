@@ -10,7 +10,7 @@ import { manifestHash } from "../job/manifest.ts";
 import type { Manifest } from "../job/types.ts";
 import { type Capacity, checkJob } from "./admission.ts";
 import type { JobStore } from "./store/store.ts";
-import type { JobRecord } from "./types.ts";
+import type { JobRecord, JobTarget } from "./types.ts";
 
 /** A job that asks to be taken. */
 export interface Submission {
@@ -25,6 +25,8 @@ export interface Submission {
   stdinHash?: string | undefined;
   /** The job's name. @default {a random one} */
   id?: string | undefined;
+  /** Where else it is to run. @default {here} */
+  target?: JobTarget | undefined;
   /** Bounds below the node's own. @default {jobs.ceilings} */
   ceilings?: Partial<Config["jobs"]["ceilings"]> | undefined;
 }
@@ -68,12 +70,18 @@ export async function acceptJob(
   submission: Submission,
   options: AcceptOptions,
 ): Promise<JobRecord> {
-  const { manifest, submitter, nonce = createNonce(), id = createJobId() } = submission;
+  const { manifest, submitter, nonce = createNonce(), id = createJobId(), target } = submission;
   const { store, capacity } = options;
   const ceilings = { ...capacity.config.ceilings, ...submission.ceilings };
   const stdinHash = await keepStdin(submission, { store, maxBytes: ceilings.input_bytes });
   const blobs = checkJob(
-    { manifest, ceilings, stdinHash, blob: (hash) => store.blobs.info(hash) },
+    {
+      manifest,
+      ceilings,
+      stdinHash,
+      blob: (hash) => store.blobs.info(hash),
+      isElsewhere: target !== undefined,
+    },
     capacity,
   );
   const job = {
@@ -88,6 +96,7 @@ export async function acceptJob(
     idempotent: manifest.idempotent,
     ceilings,
     createdAt: Date.now(),
+    target,
   };
   await store.accept(job, { blobs, position: options.position });
   const record = store.get(id);

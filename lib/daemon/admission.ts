@@ -22,6 +22,8 @@ export interface AdmissionRequest {
   stdinHash?: string | undefined;
   /** Tells what is known of a module or input. */
   blob: (hash: string) => BlobInfo | undefined;
+  /** Whether another node runs it, whose limits that node knows. @default {false} */
+  isElsewhere?: boolean | undefined;
 }
 
 /** What there is room for. */
@@ -48,14 +50,8 @@ function find(request: AdmissionRequest, hash: string, what: string): BlobInfo {
   });
 }
 
-/**
- * Checks a job against what the node ever gives.
- *
- * @returns the hashes of all that it needs to run
- * @throws {PlasmError} `over-limit`, `policy`, `not-found`
- */
-export function checkJob(request: AdmissionRequest, capacity: Capacity): Set<string> {
-  const { manifest, ceilings } = request;
+/** What only the node that runs the job must have. */
+function checkAsked({ manifest, ceilings }: AdmissionRequest, capacity: Capacity): void {
   limitsOf(manifest.resources, ceilings);
   const asked = manifest.resources.memory_mb;
   const budget = capacity.config.memory_budget_mb;
@@ -71,6 +67,17 @@ export function checkJob(request: AdmissionRequest, capacity: Capacity): Set<str
       { details: { lacking, has: [...NODE_CAPABILITIES] } },
     );
   }
+}
+
+/**
+ * Checks a job against what the node ever gives.
+ *
+ * @returns the hashes of all that it needs to run
+ * @throws {PlasmError} `over-limit`, `policy`, `not-found`
+ */
+export function checkJob(request: AdmissionRequest, capacity: Capacity): Set<string> {
+  const { manifest, ceilings } = request;
+  if (request.isElsewhere !== true) checkAsked(request, capacity);
   const module = find(request, manifest.module_hash, "module");
   if (module.size > ceilings.module_bytes) {
     const message = `Cannot accept job: module has ${module.size} bytes, ` +

@@ -15,6 +15,7 @@ import {
   type ExecutorSource,
   finishCancelled,
   interruptJob,
+  type RunElsewhere,
   type RunJob,
   runJob,
   type StopReason,
@@ -38,6 +39,12 @@ interface Active {
   over: PromiseWithResolvers<void>;
 }
 
+function ticketOf({ id, submitter, priority, createdAt, manifest, target }: JobRecord): Ticket {
+  // What runs elsewhere uses that node's memory.
+  const memoryMb = target === null ? manifest.resources.memory_mb : 0;
+  return { id, submitter, priority, memoryMb, createdAt };
+}
+
 function stopping(): PlasmError {
   return new PlasmError("busy", "Cannot accept job: the node is stopping", { retryAfterMs: 5000 });
 }
@@ -53,6 +60,7 @@ export class Jobs {
   #config: Config;
   #closing: "open" | "draining" | "closed" = "open";
   #reserved = 0;
+  #elsewhere: RunElsewhere | undefined;
 
   constructor(options: JobsOptions) {
     this.#options = options;
@@ -82,6 +90,11 @@ export class Jobs {
   /** Jobs of one submitter that wait or run. */
   countOf(submitter: string): number {
     return this.#queue.countOf(submitter);
+  }
+
+  /** Sets what runs jobs that have a target; without it they are refused. */
+  setElsewhere(run: RunElsewhere): void {
+    this.#elsewhere = run;
   }
 
   /** Applies a changed configuration. */
@@ -121,7 +134,13 @@ export class Jobs {
    */
   async submit(submission: Submission): Promise<JobRecord> {
     if (!this.accepting) throw stopping();
-    const { manifest, submitter } = submission;
+    const { manifest, submitter, target } = submission;
+    if (target !== undefined && this.#elsewhere === undefined) {
+      throw new PlasmError("no-peer", "Cannot accept job: the network is off", {
+        hint: "Set network.enabled and restart, or leave out target",
+        retryable: false,
+      });
+    }
     checkRoom(manifest, this.#capacity());
     // Many may ask in the same turn: a place is theirs from here on.
     this.#reserved++;
@@ -131,10 +150,8 @@ export class Jobs {
         capacity: this.#capacity(),
         position: this.#queue.waiting,
       });
-      const { id, priority, createdAt } = record;
-      const memoryMb = manifest.resources.memory_mb;
-      this.#enqueue({ id, submitter, priority, memoryMb, createdAt });
-      this.#options.log.debug("job-accepted", { job_id: id, submitter });
+      this.#enqueue(ticketOf(record));
+      this.#options.log.debug("job-accepted", { job_id: record.id, submitter });
       return record;
     } finally {
       this.#reserved--;
@@ -172,6 +189,7 @@ export class Jobs {
       signer,
       run,
       executors,
+      elsewhere: this.#elsewhere,
       sharing,
       signal: active.controller.signal,
     };
@@ -263,9 +281,7 @@ export class Jobs {
         counts[next === "queued" ? "rerun" : "interrupted"]++;
         if (next === "over") continue;
       } else counts.queued++;
-      const { id, submitter, priority, createdAt } = job;
-      const memoryMb = job.manifest.resources.memory_mb;
-      this.#enqueue({ id, submitter, priority, memoryMb, createdAt });
+      this.#enqueue(ticketOf(job));
     }
     this.#pump();
     return counts;

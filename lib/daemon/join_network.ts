@@ -16,6 +16,7 @@ import type { NetworkContext } from "./daemon.ts";
 import { readQuery } from "./discover_query.ts";
 import type { Jobs } from "./jobs.ts";
 import type { DaemonNetwork } from "./network.ts";
+import { elsewhereIn } from "./remote_run.ts";
 import { remoteCeilings, RemoteHost, remotePolicy } from "./remote_host.ts";
 
 /** How often others are told a changed load, in milliseconds: who asks for it decides by it. */
@@ -84,6 +85,7 @@ export async function joinNetwork(context: NetworkContext): Promise<DaemonNetwor
       },
     });
     await serveJobs(network, server);
+    jobs.setElsewhere(elsewhereIn(network));
     const stopTelling = net.provide ? await tellCapability(network, context) : () => {};
     signal.addEventListener("abort", stopTelling);
     return {

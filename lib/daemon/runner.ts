@@ -10,17 +10,28 @@ import { signReceipt } from "../job/receipt.ts";
 import type { Signer } from "../job/signature.ts";
 import type { Receipt } from "../job/types.ts";
 import type { Executor } from "../sandbox/executor.ts";
-import { receiptOutcome, type streamJob } from "../sandbox/run_job.ts";
+import { type JobEvent, receiptOutcome, type streamJob } from "../sandbox/run_job.ts";
 import { localRuntime } from "../sandbox/runtime.ts";
 import type { SandboxOutcome } from "../sandbox/types.ts";
 import { OutputWriter } from "./output_writer.ts";
 import { type SaveEnd, saveEnd, UnsavedEnd } from "./save_end.ts";
 import type { JobEnd } from "./store/job_table.ts";
 import type { JobStore } from "./store/store.ts";
-import type { JobRecord } from "./types.ts";
+import type { JobRecord, JobTarget } from "./types.ts";
 
 /** Runs a job in the sandbox; a test may put another in its place. */
 export type RunJob = typeof streamJob;
+
+/** Runs a job on another node. What it yields has been verified. */
+export type RunElsewhere = (
+  job: Pick<JobRecord, "manifest" | "nonce"> & { target: JobTarget },
+  content: {
+    module: Uint8Array;
+    stdin: Uint8Array;
+    inputs: Record<string, Uint8Array>;
+    signal: AbortSignal;
+  },
+) => AsyncIterable<JobEvent>;
 
 /** Where executors come from. */
 export interface ExecutorSource {
@@ -34,6 +45,8 @@ export interface RunnerOptions {
   run: RunJob;
   /** @default {none: the run starts its own} */
   executors?: ExecutorSource | undefined;
+  /** Runs jobs that have a target. @default {they fail: the network is off} */
+  elsewhere?: RunElsewhere | undefined;
   signer: Signer;
   log: Logger;
   /** Whether an executor may serve further jobs of the same submitter. */
@@ -145,6 +158,14 @@ async function readInputs(job: JobRecord, store: JobStore): Promise<Record<strin
   return inputs;
 }
 
+function runElsewhere({ elsewhere }: RunnerOptions): RunElsewhere {
+  if (elsewhere !== undefined) return elsewhere;
+  throw new PlasmError("no-peer", "Cannot run job on another node: the network is off", {
+    hint: "Set network.enabled and restart",
+    retryable: false,
+  });
+}
+
 /** Runs the job and yields how it ended; its output is in the store by then. */
 async function execute(
   job: JobRecord,
@@ -156,24 +177,30 @@ async function execute(
     ? new Uint8Array()
     : await store.blobs.read(job.stdinHash, "input");
   const inputs = await readInputs(job, store);
-  const executor = await executors?.acquire({
+  const { target } = job;
+  const executor = target !== null ? undefined : await executors?.acquire({
     signal,
     tenant: options.sharing() ? job.submitter : undefined,
   });
   const output = new OutputWriter((chunks) => store.output(job, Date.now(), chunks));
   try {
     await store.start(job, Date.now());
-    const events = options.run(module, {
-      manifest: job.manifest,
-      stdin,
-      inputs,
-      ceilings: job.ceilings,
-      signer,
-      nonce: job.nonce,
-      jobId: job.id,
-      signal,
-      executor,
-    });
+    const events = target !== null
+      ? runElsewhere(options)(
+        { manifest: job.manifest, nonce: job.nonce, target },
+        { module, stdin, inputs, signal },
+      )
+      : options.run(module, {
+        manifest: job.manifest,
+        stdin,
+        inputs,
+        ceilings: job.ceilings,
+        signer,
+        nonce: job.nonce,
+        jobId: job.id,
+        signal,
+        executor,
+      });
     for await (const event of events) {
       if (event.type === "stdout" || event.type === "stderr") {
         await output.push(event.type, event.data);

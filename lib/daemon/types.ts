@@ -2,13 +2,13 @@
  * Jobs as the daemon keeps and tells them.
  * @module
  */
-import type { JobPriority, JobState, OutputStream } from "../api_types.ts";
+import type { JobPriority, JobState, JobTarget, OutputStream } from "../api_types.ts";
 import type { PlasmErrorJson } from "../errors.ts";
 import type { Manifest, Receipt } from "../job/types.ts";
 import type { Ceilings } from "../sandbox/limits.ts";
 import type { JobStatus } from "../sandbox/types.ts";
 
-export type { JobPriority, JobState, OutputStream };
+export type { JobPriority, JobState, JobTarget, OutputStream };
 
 /** States that a job does not leave. */
 export const FINAL_STATES: readonly JobState[] = ["finished", "failed", "interrupted"];
@@ -38,6 +38,8 @@ export interface JobRecord {
   idempotent: boolean;
   /** The most it could ask for when it was accepted. */
   ceilings: Ceilings;
+  /** Where else it runs; null: here. */
+  target: JobTarget | null;
   /** How often the job was started. */
   attempts: number;
   createdAt: number;
@@ -49,20 +51,25 @@ export interface JobRecord {
 }
 
 /** What is known of a job when it is accepted. */
-export type NewJob = Pick<
-  JobRecord,
-  | "id"
-  | "submitter"
-  | "manifest"
-  | "manifestHash"
-  | "nonce"
-  | "moduleHash"
-  | "stdinHash"
-  | "priority"
-  | "idempotent"
-  | "ceilings"
-  | "createdAt"
->;
+export type NewJob =
+  & Pick<
+    JobRecord,
+    | "id"
+    | "submitter"
+    | "manifest"
+    | "manifestHash"
+    | "nonce"
+    | "moduleHash"
+    | "stdinHash"
+    | "priority"
+    | "idempotent"
+    | "ceilings"
+    | "createdAt"
+  >
+  & {
+    /** Where else it runs. @default {here} */
+    target?: JobTarget | undefined;
+  };
 
 /** What happens to a job, as it is stored. Ids of one job's events rise from 1, with gaps. */
 export type JobEvent =

@@ -49,7 +49,7 @@ interface Finish {
 
 /** Options of {@linkcode RemoteAttempt}. */
 export interface RemoteAttemptOptions
-  extends Pick<RunRemoteOptions, "dial" | "signal" | "keepTicket" | "retryMs"> {
+  extends Pick<RunRemoteOptions, "dial" | "nonce" | "signal" | "keepTicket" | "retryMs"> {
   timeouts: PhaseTimeouts;
   output: ReceivedOutput;
   onProgress: (progress: RemoteProgress) => void;
@@ -84,7 +84,7 @@ export class RemoteAttempt {
     this.#candidate = candidate;
     this.#options = options;
     this.#ticket = options.ticket;
-    this.#nonce = options.ticket?.nonce ?? createNonce();
+    this.#nonce = options.ticket?.nonce ?? options.nonce ?? createNonce();
     this.#offeredAt = options.ticket?.offeredAt ?? Date.now();
     if (this.#ticket !== undefined) {
       this.report.jobId = this.#ticket.jobId;

@@ -117,7 +117,8 @@ async function attempt(
   { candidate, options, start, reports, ticket }: AttemptContext,
 ): Promise<RemoteResult | PlasmError> {
   const { peerId } = candidate;
-  const { dial, signal, keepTicket, retryMs, live, onProgress = () => {}, noteOutcome } = options;
+  const { dial, nonce, signal, keepTicket, retryMs, live, onProgress = () => {}, noteOutcome } =
+    options;
   const maxBytes = options.maxOutputBytes ?? job.manifest.resources.output_bytes ??
     MAX_OUTPUT_BYTES;
   const output = new ReceivedOutput({ maxBytes, live });
@@ -125,6 +126,7 @@ async function attempt(
   const startedMs = since();
   const run = new RemoteAttempt(job, candidate, {
     dial,
+    nonce,
     signal,
     keepTicket,
     retryMs,

@@ -94,6 +94,8 @@ export interface RunRemoteOptions {
   candidates: AsyncIterable<RemoteCandidate> | Iterable<RemoteCandidate>;
   /** Cancels the job, on the node too. @default {never} */
   signal?: AbortSignal | undefined;
+  /** The client's nonce, for the receipt: 64 hex digits. @default {a random one for each attempt} */
+  nonce?: string | undefined;
   /** Nodes tried at most. @default {3} */
   attempts?: number | undefined;
   /** @default {see PhaseTimeouts} */

@@ -7,7 +7,7 @@ import { isHash } from "../../job/hash.ts";
 import { isJobId } from "../../job/job_id.ts";
 import { createManifest } from "../../job/manifest.ts";
 import type { Submission } from "../accept.ts";
-import { FINAL_STATES, type JobState } from "../types.ts";
+import { FINAL_STATES, type JobState, type JobTarget } from "../types.ts";
 
 const STATES: readonly string[] = ["queued", "running", ...FINAL_STATES];
 
@@ -65,7 +65,7 @@ export function listParams(
   };
 }
 
-const FIELDS: readonly string[] = ["manifest", "nonce", "stdin", "submitter"];
+const FIELDS: readonly string[] = ["manifest", "nonce", "stdin", "submitter", "target"];
 
 /**
  * A submission over the local API. What the manifest leaves out has its default.
@@ -80,7 +80,7 @@ export function submissionOf(body: unknown): Submission {
   for (const name of Object.keys(record)) {
     if (!FIELDS.includes(name)) throw usage(`unknown field "${name}", known are ${FIELDS}`);
   }
-  const { manifest, nonce, stdin, submitter } = record;
+  const { manifest, nonce, stdin, submitter, target } = record;
   if (typeof manifest !== "object" || manifest === null || Array.isArray(manifest)) {
     throw usage("manifest is missing or not an object");
   }
@@ -99,7 +99,34 @@ export function submissionOf(body: unknown): Submission {
     manifest: createManifest(manifest as Parameters<typeof createManifest>[0]),
     ...(nonce === undefined ? {} : { nonce: nonce as string }),
     ...(stdin === undefined ? {} : { stdin: decodeBase64(stdin) }),
+    ...(target === undefined ? {} : { target: targetOf(target) }),
   };
+}
+
+const isText = (value: unknown): boolean =>
+  typeof value === "string" && value.length > 0 && value.length <= 512;
+const isCount = (value: unknown): boolean =>
+  Number.isSafeInteger(value) && (value as number) > 0 && (value as number) <= 65_536;
+
+const TARGET_FIELDS: Readonly<Record<keyof JobTarget, (value: unknown) => boolean>> = {
+  peer: isText,
+  arch: isText,
+  min_memory_mb: isCount,
+  attempts: isCount,
+};
+
+function targetOf(value: unknown): JobTarget {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw usage("target is not an object");
+  }
+  for (const [name, content] of Object.entries(value)) {
+    const isRight = Object.hasOwn(TARGET_FIELDS, name)
+      ? TARGET_FIELDS[name as keyof JobTarget]
+      : undefined;
+    if (isRight === undefined) throw usage(`unknown field "target.${name.slice(0, 40)}"`);
+    if (!isRight(content)) throw usage(`target.${name} is not a short text or a count`);
+  }
+  return value;
 }
 
 function decodeBase64(text: unknown): Uint8Array {

@@ -67,6 +67,7 @@ function record(row: Row): JobRecord {
     priority: row["priority"] as JobRecord["priority"],
     idempotent: row["idempotent"] === 1,
     ceilings: parse(row["ceilings"]) as JobRecord["ceilings"],
+    target: parse(row["target"]),
     attempts: row["attempts"] as number,
     createdAt: row["created_at"] as number,
     startedAt: row["started_at"] as number | null,
@@ -103,8 +104,8 @@ export class JobTable {
   insert(job: NewJob, blobs: Iterable<string>): number {
     const { lastInsertRowid } = this.#sql(
       `INSERT INTO jobs (id, submitter, state, manifest, manifest_hash, nonce, module_hash,
-         stdin_hash, priority, idempotent, ceilings, created_at)
-       VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         stdin_hash, priority, idempotent, ceilings, created_at, target)
+       VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ).run(
       job.id,
       job.submitter,
@@ -117,6 +118,7 @@ export class JobTable {
       job.idempotent ? 1 : 0,
       JSON.stringify(job.ceilings),
       job.createdAt,
+      job.target === undefined ? null : JSON.stringify(job.target),
     );
     const seq = Number(lastInsertRowid);
     const pin = this.#sql("INSERT OR IGNORE INTO job_blobs (hash, job) VALUES (?, ?)");

@@ -64,4 +64,5 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX job_blobs_by_job ON job_blobs (job);
   `,
+  `ALTER TABLE jobs ADD COLUMN target TEXT;`,
 ];

@@ -1,0 +1,60 @@
+/**
+ * Jobs of this node's users that run on another one: found, sent and verified by the daemon.
+ * @module
+ */
+import type { PlasmNetwork } from "../network/network.ts";
+import { bytesSource } from "../protocol/blob_source.ts";
+import { findCandidates, jobDialer } from "../protocol/network.ts";
+import { runRemote } from "../protocol/request.ts";
+import type { RunElsewhere } from "./runner.ts";
+
+/** Output where the manifest does not say less, in bytes. */
+const MAX_OUTPUT_BYTES = 2 ** 30;
+
+/** Runs jobs on nodes of a network. Output is given once it is verified. */
+export function elsewhereIn(network: PlasmNetwork): RunElsewhere {
+  return async function* ({ manifest, nonce, target }, { module, stdin, inputs, signal }) {
+    const sources = new Map(
+      await Promise.all(
+        Object.values(inputs).filter((data) => data.length > 0).map(async (data) => {
+          const source = await bytesSource(data);
+          return [source.hash, source] as const;
+        }),
+      ),
+    );
+    const { resources } = manifest;
+    const { peer, arch, min_memory_mb: minMemoryMb, attempts } = target;
+    const { receipt, message, output } = await runRemote({
+      manifest,
+      module: await bytesSource(module),
+      stdin: await bytesSource(stdin),
+      inputs: [...sources.values()],
+    }, {
+      dial: jobDialer(network),
+      candidates: findCandidates(network, { peer, arch, minMemoryMb, attempts, resources, signal }),
+      nonce,
+      signal,
+      attempts,
+      maxOutputBytes: resources.output_bytes ?? MAX_OUTPUT_BYTES,
+      noteOutcome: (peerId, outcome) => network.noteOutcome(peerId, outcome),
+    });
+    using held = output;
+    for (const type of ["stderr", "stdout"] as const) {
+      for await (const data of held.read(type)) yield { type, data };
+    }
+    const { status, exit_code: exitCode, usage, started_at, finished_at } = receipt;
+    const outcome = {
+      status,
+      exitCode,
+      ...(message === null ? {} : { message }),
+      usage: {
+        wallTimeMs: usage.wall_time_ms,
+        cpuTimeMs: usage.cpu_time_ms,
+        memoryPeakBytes: usage.memory_peak_bytes,
+      },
+      startedAt: Date.parse(started_at),
+      finishedAt: Date.parse(finished_at),
+    };
+    yield { type: "finished", outcome, receipt };
+  };
+}

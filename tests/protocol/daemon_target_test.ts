@@ -1,0 +1,66 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { connectDaemon } from "../../lib/client/mod.ts";
+import { startDaemon } from "../../lib/daemon/daemon.ts";
+import { joinNetwork } from "../../lib/daemon/join_network.ts";
+import { PlasmError } from "../../lib/errors.ts";
+import { verifyReceipt } from "../../lib/job/verify_receipt.ts";
+import { testConfig, withDaemon } from "../daemon/harness.ts";
+import { LIBP2P } from "../network/helpers.ts";
+import { HELLO, withRealNode } from "./real_node.ts";
+
+const STDIN = new TextEncoder().encode("Hello, World");
+
+Deno.test(
+  "a daemon runs a job on another node for its users, and gives that node's receipt",
+  LIBP2P,
+  () =>
+    withRealNode(async ({ bootstrap, daemon, dir }) => {
+      const config = testConfig(`${dir}/asking`, {
+        "network.enabled": true,
+        "network.provide": false,
+        "network.listen": ["/ip4/127.0.0.1/tcp/0"],
+        "network.bootstrap": bootstrap,
+        // More than this node gives to jobs of its own: the other's limits count.
+        "jobs.ceilings.memory_mb": 16,
+        "jobs.warm_executors": 0,
+      });
+      await Deno.mkdir(`${dir}/asking`);
+      await using asking = await startDaemon(config, { network: joinNetwork });
+      using client = connectDaemon({ socket: asking.socket });
+      const nonce = "ab".repeat(32);
+      const submit = async (target: { peer?: string; arch?: string; min_memory_mb?: number }) => {
+        const { id } = await client.submit(HELLO, { stdin: STDIN, nonce, target });
+        for await (const _event of client.events(id));
+        return await client.job(id);
+      };
+      const job = await submit({});
+      assertEquals(
+        [job.state, job.status, job.exit_code],
+        ["finished", "exited", 0],
+        job.error?.message,
+      );
+      const stdout = await new Response(await client.output(job.id, "stdout")).bytes();
+      const receipt = await client.receipt(job.id);
+      assertEquals(new TextDecoder().decode(stdout), "dlroW ,olleH");
+      const { peerId } = daemon.identity;
+      await verifyReceipt(receipt, { peerId, nonce, module: HELLO, stdin: STDIN, stdout });
+
+      const refused = await submit({ peer: peerId, min_memory_mb: 1 });
+      assertEquals(refused.error?.code, "protocol", "its nonce was used before");
+    }),
+);
+
+Deno.test("a daemon without a network refuses a target at once", () =>
+  withDaemon(async ({ daemon }) => {
+    using client = connectDaemon({ socket: daemon.socket });
+    const error = await assertRejects(
+      () => client.submit(HELLO, { stdin: STDIN, target: {} }),
+      PlasmError,
+    );
+    assertEquals([error.code, error.retryable], ["no-peer", false]);
+    const wrong = await assertRejects(
+      () => client.submit(HELLO, { target: { attempts: 0 } }),
+      PlasmError,
+    );
+    assertEquals(wrong.code, "usage");
+  }));

@@ -2,7 +2,7 @@
  * Executors where the system refuses what would confine them: they run without, and say nothing.
  * @module
  */
-import { assertEquals, assertNotEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { confinement } from "../../lib/sandbox/confinement.ts";
 import { plasm, programCommand } from "../plasm.ts";
 
@@ -21,7 +21,7 @@ const WITHOUT_NAMESPACES = [
   "bash",
 ];
 
-/** Becomes the command after it, with neither bash nor unshare to be found where they were. */
+/** Becomes the command after it, where no other program may be started than the package's unit lets. */
 const WITHOUT_PROGRAMS = [
   "/usr/bin/unshare",
   "--user",
@@ -29,20 +29,32 @@ const WITHOUT_PROGRAMS = [
   "--mount",
   "/usr/bin/bash",
   "-c",
-  'mount --bind /dev/null /usr/bin/unshare && mount --bind /dev/null /usr/bin/bash && exec "$@"',
+  "mount --bind /dev/null /usr/bin/true && mount --bind /dev/null /usr/bin/unshare && " +
+  'mount --bind /dev/null /usr/bin/bash && exec "$@"',
   "bash",
 ];
 
-const REFUSALS = { namespaces: WITHOUT_NAMESPACES, "bash and unshare": WITHOUT_PROGRAMS };
+const REFUSALS = [
+  { what: "namespaces", refusal: WITHOUT_NAMESPACES, left: { closes: true, namespaces: false } },
+  { what: "programs", refusal: WITHOUT_PROGRAMS, left: { closes: false, namespaces: false } },
+];
 
-for (const [what, refusal] of Object.entries(REFUSALS)) {
+const CONFINEMENT = new URL("../../lib/sandbox/confinement.ts", import.meta.url).href;
+
+for (const { what, refusal, left } of REFUSALS) {
   Deno.test(`a job runs where there are no ${what}`, async () => {
     if (confinement()?.namespaces !== true) {
       console.warn("SKIPPED: the system refuses the namespace to refuse them in");
       return;
     }
-    const namespace = ["/usr/bin/env", "/usr/bin/unshare", "--user", "--", "/usr/bin/true"];
-    assertNotEquals((await plasm(namespace, { program: refusal })).code, 0);
+    const flags = ["run", "-q", "--no-prompt", "--allow-run=/usr/bin/setpriv", "-"];
+    const found = await plasm(flags, {
+      stdin: `import { confinement } from "${CONFINEMENT}";
+        console.log(JSON.stringify(confinement()));`,
+      program: [...refusal, Deno.execPath()],
+    });
+    // The rest of what confines it is still there.
+    assertEquals([JSON.parse(found.stdout), found.stderr], [left, ""]);
     const { code, stdout, stderr } = await plasm(["exec", HELLO], {
       stdin: "abc",
       program: [...refusal, ...programCommand()],

@@ -57,6 +57,8 @@ export interface JobJson {
   stdin_hash: string | null;
   /** What its receipt must carry. */
   nonce: string;
+  /** Where else it runs; its receipt is then signed by the node there. null: here. */
+  target: JobTarget | null;
   /** How often it was started. */
   attempts: number;
   /** When it was accepted. */

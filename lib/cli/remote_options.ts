@@ -2,6 +2,7 @@
  * Options of commands that run a job on another node.
  * @module
  */
+import type { JobTarget } from "../api_types.ts";
 import { PlasmError } from "../errors.ts";
 import type { ParsedArgs } from "./args.ts";
 import type { OptionSpec } from "./command.ts";
@@ -73,4 +74,17 @@ export function checkRemoteOptions(args: ParsedArgs): void {
   if (args.integer("attempts") === 0) {
     throw new PlasmError("usage", "Cannot use --attempts 0: at least 1 is needed");
   }
+}
+
+/** Where a daemon is to run a job; undefined: itself. */
+export function targetOf(args: ParsedArgs): JobTarget | undefined {
+  if (!args.flag("remote")) return undefined;
+  const [peer, arch] = [args.string("peer"), args.string("arch")];
+  const [min_memory_mb, attempts] = [args.integer("min-memory"), args.integer("attempts")];
+  return {
+    ...(peer === undefined ? {} : { peer }),
+    ...(arch === undefined ? {} : { arch }),
+    ...(min_memory_mb === undefined ? {} : { min_memory_mb }),
+    ...(attempts === undefined ? {} : { attempts }),
+  };
 }

@@ -2,6 +2,7 @@
  * `plasm result`: waits for a job and ends as it did.
  * @module
  */
+import type { JobJson } from "../api_types.ts";
 import type { DaemonClient } from "../client/mod.ts";
 import { PlasmError } from "../errors.ts";
 import { verifyReceipt } from "../job/verify_receipt.ts";
@@ -27,8 +28,12 @@ export async function printResult(
 ): Promise<number> {
   const { signal } = io;
   const { job, stdout, stderr, receipt } = await client.result(id, { signal });
-  const { public_key: key } = await client.node({ signal });
-  await verifyReceipt(receipt, { key, nonce: job.nonce, stdout, stderr });
+  await verifyReceipt(receipt, {
+    ...await signerOf(client, job, io),
+    nonce: job.nonce,
+    stdout,
+    stderr,
+  });
   const path = args.string("receipt");
   if (path !== undefined) await writeReceipt(path, receipt);
   if (args.flag("json")) {
@@ -58,6 +63,17 @@ export async function printResult(
   }
   if (job.status === null) throw new PlasmError("protocol", "Cannot read result: it has no status");
   return exitStatusOf(job.status, job.exit_code);
+}
+
+/** Who must have signed: the daemon, or the node that was asked for; any that was found, else. */
+async function signerOf(
+  client: DaemonClient,
+  { target }: JobJson,
+  { signal }: CliIo,
+): Promise<{ key?: string; peerId?: string }> {
+  if (target === null) return { key: (await client.node({ signal })).public_key };
+  const peerId = target.peer?.split("/").at(-1);
+  return peerId === undefined ? {} : { peerId };
 }
 
 /** The command. */

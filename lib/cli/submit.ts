@@ -10,10 +10,15 @@ import { SOCKET_OPTION } from "./socket_option.ts";
 import { exec } from "./exec.ts";
 import { readExecJob } from "./exec_job.ts";
 import { printResult } from "./result.ts";
+import { checkRemoteOptions, targetOf } from "./remote_options.ts";
 import { readStdin } from "./stdin.ts";
 
 /** Options of `plasm exec` that mean nothing here, or are listed again. */
-const NOT_HERE: ReadonlySet<string> = new Set(["receipt", "daemon", "socket"]);
+const NOT_HERE: ReadonlySet<string> = new Set([
+  ...["receipt", "daemon", "socket"],
+  // The daemon is in the network already, and holds output until it is verified.
+  ...["bootstrap", "as-node", "live"],
+]);
 
 const PRIORITIES = ["low", "normal", "high"] as const;
 
@@ -71,6 +76,7 @@ export const submit: Command = {
   },
   drops: () => ["run", "sys"],
   async run(args, io): Promise<number> {
+    checkRemoteOptions(args);
     using client = clientOf(args, io);
     const { signal } = io;
     const { module, manifest, inputs } = await readExecJob(args, io);
@@ -85,6 +91,7 @@ export const submit: Command = {
       ...(Object.keys(inputs).length === 0 ? {} : { inputs }),
       stdin,
       submitter: args.string("submitter"),
+      target: targetOf(args),
       signal,
     });
     if (args.flag("wait")) return await printResult(client, job.id, { args, io });

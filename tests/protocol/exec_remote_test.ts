@@ -1,7 +1,10 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { startDaemon } from "../../lib/daemon/daemon.ts";
+import { joinNetwork } from "../../lib/daemon/join_network.ts";
 import { parseReceipt } from "../../lib/job/receipt.ts";
 import { command } from "../hostile/case.ts";
 import { assemble } from "../hostile/wat.ts";
+import { testConfig } from "../daemon/harness.ts";
 import { LIBP2P } from "../network/helpers.ts";
 import { plasm, spawnPlasm } from "../plasm.ts";
 import { HELLO, withRealNode } from "./real_node.ts";
@@ -91,3 +94,36 @@ Deno.test("exec refuses remote options that do not go together", LIBP2P, async (
   assertStringIncludes(await usage("--remote", "--daemon"), "together");
   assertStringIncludes(await usage("--remote", "--live", "--json"), "together");
 });
+
+Deno.test(
+  "submit --remote lets a daemon run a job on another node",
+  LIBP2P,
+  () =>
+    withRealNode(async ({ bootstrap, daemon, dir }) => {
+      await Deno.writeFile(`${dir}/hello.wasm`, HELLO);
+      await Deno.mkdir(`${dir}/asking`);
+      const config = testConfig(`${dir}/asking`, {
+        "network.enabled": true,
+        "network.provide": false,
+        "network.listen": ["/ip4/127.0.0.1/tcp/0"],
+        "network.bootstrap": bootstrap,
+        "jobs.warm_executors": 0,
+      });
+      await using asking = await startDaemon(config, { network: joinNetwork });
+      const submit = ["submit", "--remote", "--wait", "--socket", asking.socket];
+      for (const peer of [[], ["--peer", daemon.identity.peerId]]) {
+        const { code, stdout, stderr } = await plasm([
+          ...submit,
+          ...peer,
+          "--json",
+          `${dir}/hello.wasm`,
+        ], {
+          stdin: "Hello, World",
+        });
+        assertEquals(code, 0, stderr);
+        const result = JSON.parse(stdout);
+        assertEquals([result.status, result.stdout], ["exited", "dlroW ,olleH"]);
+        assertEquals(result.receipt.node.peer_id, daemon.identity.peerId);
+      }
+    }),
+);

@@ -25,6 +25,7 @@ export function jobJson(job: JobRecord, position?: number | undefined): JobJson 
     module_hash: job.moduleHash,
     stdin_hash: job.stdinHash,
     nonce: job.nonce,
+    target: job.target,
     attempts: job.attempts,
     created_at: time(job.createdAt),
     started_at: job.startedAt === null ? null : time(job.startedAt),

@@ -64,11 +64,14 @@ export class SessionTable {
       stdin,
       inputs,
     };
-    this.#checkReplay(peerId, nonce);
+    const used = `${peerId} ${nonce}`;
+    this.#checkReplay(used);
     this.#checkCounts(peerId);
     const terms = this.#host.check(offer);
     const session = new Session(offer, terms);
     this.#checkBytes(session);
+    // An offer that was refused may be made again; one that was taken may not.
+    this.#nonces.set(used, this.#now() + OFFER_VALID_MS + 2 * CLOCK_SKEW_MS);
     this.#sessions.set(offer.jobId, session);
     session.open(this.#host);
     return session;
@@ -84,19 +87,18 @@ export class SessionTable {
     });
   }
 
-  #checkReplay(peerId: string, nonce: string): void {
+  /** @throws {PlasmError} `protocol` */
+  #checkReplay(used: string): void {
     const now = this.#now();
     for (const [key, until] of this.#nonces) {
       if (until > now && this.#nonces.size < MAX_NONCES) break;
       this.#nonces.delete(key);
     }
-    const key = `${peerId} ${nonce}`;
-    if (this.#nonces.has(key)) {
+    if (this.#nonces.has(used)) {
       throw new PlasmError("protocol", "Cannot accept offer: its nonce was used before", {
         details: { field: "nonce" },
       });
     }
-    this.#nonces.set(key, now + OFFER_VALID_MS + 2 * CLOCK_SKEW_MS);
   }
 
   #checkCounts(peerId: string): void {

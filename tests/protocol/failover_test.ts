@@ -34,8 +34,9 @@ Deno.test("runRemote() comes back to a node that was busy", async () => {
   node.host.refuse = () => {
     if (times++ === 0) throw new PlasmError("busy", "Cannot accept job", { retryAfterMs: 1 });
   };
-  const { attempts } = await run({ nodes: [node] });
+  const { attempts, receipt } = await run({ nodes: [node], nonce: "12".repeat(32) });
   assertEquals(tell(attempts), ["no busy", "yes ok"]);
+  assertEquals(receipt.nonce, "12".repeat(32));
 });
 
 Deno.test("runRemote() goes on when a node cannot be reached, stalls, or breaks off early", async () => {

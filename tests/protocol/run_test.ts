@@ -1,6 +1,7 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertLess, assertRejects } from "@std/assert";
 import { PlasmError } from "../../lib/errors.ts";
-import { run, TestNode } from "./bench.ts";
+import { CHUNK_BYTES } from "../../lib/protocol/constants.ts";
+import { makeJob, run, seededBytes, TestNode } from "./bench.ts";
 
 Deno.test("runRemote() offers, sends, runs and verifies", async () => {
   await using node = await TestNode.create();
@@ -27,6 +28,33 @@ Deno.test("runRemote() sends nothing that the node has", async () => {
   const second = await run({ nodes: [node] });
   assertEquals(first.attempts[0]!.sentBytes, 20);
   assertEquals(second.attempts[0]!.sentBytes, 12);
+});
+
+Deno.test("runRemote() does not run ahead of a node that stores slowly", async () => {
+  await using node = await TestNode.create();
+  const job = await makeJob({ module: seededBytes(4 * 2 ** 20) });
+  const { host } = node;
+  const put = host.put.bind(host);
+  host.put = (offer, ref, source) => {
+    async function* slowly(): AsyncGenerator<Uint8Array> {
+      for await (const part of source) {
+        await new Promise((resolve) => setTimeout(resolve));
+        yield part;
+      }
+    }
+    return put(offer, ref, slowly());
+  };
+  let ahead = 0;
+  await run({
+    nodes: [node],
+    job,
+    onProgress: (news) => {
+      if (news.phase === "sending") ahead = Math.max(ahead, news.sent - host.stored);
+    },
+  });
+  assertEquals(host.stored, job.module.size + job.stdin.size);
+  // One chunk in the node's hands, one being read, and what the line holds.
+  assertLess(ahead, 4 * CHUNK_BYTES);
 });
 
 Deno.test("runRemote() says that there is nobody to ask", async () => {

@@ -54,20 +54,27 @@ export function duplexOf(stream: Stream): Duplex {
     wake?.();
     wake = undefined;
   };
+  let resuming = false;
   const flow = (go: boolean): void => {
     try {
-      if (go) stream.resume();
-      else stream.pause();
+      if (!go) return stream.pause();
+      resuming = true;
+      stream.resume();
     } catch {
       // The stream has closed: there is nothing left to hold back.
+    } finally {
+      resuming = false;
     }
+    // Resuming hands over all that had come, which may be too much again.
+    if (go && !ended && queued > HIGH_WATER_BYTES) flow(false);
   };
   stream.addEventListener("message", ({ data }) => {
     if (ended) return;
     const bytes = data instanceof Uint8Array ? data : data.subarray();
     queue.push(bytes);
     queued += bytes.length;
-    if (queued > HIGH_WATER_BYTES) flow(false);
+    // A pause in the middle of resuming would stop us, but not the muxer, which then fills its buffer.
+    if (queued > HIGH_WATER_BYTES && !resuming) flow(false);
     news();
   });
   stream.addEventListener("remoteCloseWrite", () => {

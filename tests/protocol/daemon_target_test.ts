@@ -50,17 +50,21 @@ Deno.test(
     }),
 );
 
-Deno.test("a daemon without a network refuses a target at once", () =>
-  withDaemon(async ({ daemon }) => {
-    using client = connectDaemon({ socket: daemon.socket });
-    const error = await assertRejects(
-      () => client.submit(HELLO, { stdin: STDIN, target: {} }),
-      PlasmError,
-    );
-    assertEquals([error.code, error.retryable], ["no-peer", false]);
-    const wrong = await assertRejects(
-      () => client.submit(HELLO, { target: { attempts: 0 } }),
-      PlasmError,
-    );
-    assertEquals(wrong.code, "usage");
-  }));
+Deno.test(
+  "a daemon without a network refuses a target at once",
+  LIBP2P,
+  () =>
+    withDaemon(async ({ daemon }) => {
+      using client = connectDaemon({ socket: daemon.socket });
+      const error = await assertRejects(
+        () => client.submit(HELLO, { stdin: STDIN, target: {} }),
+        PlasmError,
+      );
+      assertEquals([error.code, error.retryable], ["no-peer", false]);
+      const wrong = await assertRejects(
+        () => client.submit(HELLO, { target: { attempts: 0 } }),
+        PlasmError,
+      );
+      assertEquals(wrong.code, "usage");
+    }),
+);

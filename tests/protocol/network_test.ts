@@ -133,6 +133,24 @@ Deno.test(
     }),
 );
 
+Deno.test(
+  "a module larger than any buffer goes over one connection",
+  LIBP2P,
+  () =>
+    withRealNode(async ({ net, bootstrap, daemon }) => {
+      const client = await net.startClient({ bootstrap });
+      await client.ask(daemon.identity.peerId);
+      const job = await makeJob({ module: padded(HELLO, 48 * 2 ** 20) });
+      const { output, attempts } = await runRemote(job, {
+        dial: jobDialer(client),
+        candidates: [{ peerId: daemon.identity.peerId }],
+      });
+      assertEquals(await textOf(output.read("stdout")), "dlroW ,olleH");
+      // A node that reads more slowly than it is sent to must hold the client back, not break off.
+      assertEquals([attempts.length, attempts[0]!.reconnects], [1, 0]);
+    }),
+);
+
 /** Breaks a connection after so many bytes were written. */
 function cutAfter(duplex: Duplex, limit: number): Duplex {
   let left = limit;

@@ -13,6 +13,7 @@ import {
 } from "./daemon.ts";
 import type { DaemonNetwork } from "./network.ts";
 import { notifySystemd } from "./notify.ts";
+import { surviveRejections } from "./rejections.ts";
 
 /** Options of {@linkcode runService}. */
 export interface ServiceOptions extends StartDaemonOptions {
@@ -55,6 +56,7 @@ export async function runService(options: ServiceOptions): Promise<number> {
   const env = options.env ?? ((name: string) => Deno.env.get(name));
   const { config } = await options.load();
   configureLogging(config.log);
+  using _ = surviveRejections();
   const stop = Promise.withResolvers<void>();
   const starting = new AbortController();
   const hurry = new AbortController();

@@ -37,7 +37,7 @@ test("the PHP SDK knows every error code, its fault and whether to retry", async
 });
 
 test("the PHP SDK's schemas are ours", async () => {
-  for (const name of ["receipt.json", "manifest.json"]) {
+  for (const name of ["receipt.json", "manifest.json", "capability.json"]) {
     assertEquals(
       await Deno.readTextFile(`${ROOT}${SDK}/schemas/${name}`),
       await Deno.readTextFile(`${ROOT}schemas/${name}`),

@@ -33,11 +33,13 @@ final class Client
     /**
      * Submits a job, sending what the daemon does not have. Once this returns no crash loses it.
      *
-     * @param string|null $submitter whose job it is among the users of the daemon
+     * @param string|null    $submitter whose job it is among the users of the daemon
+     * @param JobTarget|null $target    runs it on another node, whose receipt is then the job's; null: here
      *
-     * @throws PlasmException `over-limit`, `policy`, `queue-full`, `too-large` and more
+     * @throws PlasmException `no-peer` when there is a target and the network is off; `over-limit`, `policy`,
+     *                        `queue-full`, `too-large` and more
      */
-    public function submit(Job $job, ?string $submitter = null): JobStatus
+    public function submit(Job $job, ?string $submitter = null, ?JobTarget $target = null): JobStatus
     {
         $this->putModule($job->module);
         foreach ($job->inputs as $input) {
@@ -51,6 +53,9 @@ final class Client
         }
         if ($submitter !== null) {
             $submission['submitter'] = $submitter;
+        }
+        if ($target !== null) {
+            $submission['target'] = $target->fields();
         }
         return JobStatus::fromFields($this->transport->json('POST', '/v1/jobs', $submission));
     }
@@ -158,6 +163,24 @@ final class Client
     public function node(): NodeInfo
     {
         return NodeInfo::fromFields($this->transport->json('GET', '/v1/node'));
+    }
+
+    /**
+     * Finds nodes that run jobs, in the order of answering. Returns when the query's limit is reached or its time over.
+     *
+     * @return list<FoundNode> empty when nobody fits
+     *
+     * @throws PlasmException `no-peer` when the network is off; `protocol` when a node's document is not signed by its
+     *                        key
+     */
+    public function discover(DiscoverQuery $query = new DiscoverQuery()): array
+    {
+        $patient = $this->transport->withPatience($query->timeoutSeconds * 1000);
+        $answer = $patient->json('POST', '/v1/discover', $query->fields());
+        return array_map(
+            static fn (mixed $node): FoundNode => FoundNode::fromFields(new Http\Fields($node, 'node found')),
+            $answer->list('nodes'),
+        );
     }
 
     /** Sends a module, unless the daemon has it; returns its hash. */

@@ -16,6 +16,7 @@ final class JobStatus
      * @param string|null         $message   what stopped it, where it did not simply exit
      * @param PlasmException|null $error     why there is no result, once failed or interrupted
      * @param int|null            $position  jobs that start before it, while it is queued
+     * @param JobTarget|null      $target    where else it runs; its receipt is then signed there
      * @param int                 $attempts  how often it was started
      */
     private function __construct(
@@ -32,6 +33,7 @@ final class JobStatus
         public readonly string $moduleHash,
         public readonly ?string $stdinHash,
         public readonly string $nonce,
+        public readonly ?JobTarget $target,
         public readonly int $attempts,
         public readonly string $createdAt,
         public readonly ?string $startedAt,
@@ -48,6 +50,7 @@ final class JobStatus
      */
     public static function fromFields(Fields $job): self
     {
+        $target = $job->objectOrNull('target');
         return new self(
             id: $job->string('id'),
             submitter: $job->string('submitter'),
@@ -62,6 +65,7 @@ final class JobStatus
             moduleHash: $job->string('module_hash'),
             stdinHash: $job->stringOrNull('stdin_hash'),
             nonce: $job->string('nonce'),
+            target: $target === null ? null : JobTarget::fromFields($target),
             attempts: $job->int('attempts'),
             createdAt: $job->string('created_at'),
             startedAt: $job->stringOrNull('started_at'),

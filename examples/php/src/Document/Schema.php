@@ -14,7 +14,7 @@ final class Schema
 {
     private const KEYWORDS = [
         '$ref', 'type', 'const', 'enum', 'if', 'then', 'else', 'required', 'maxProperties', 'propertyNames',
-        'properties', 'additionalProperties', 'maxItems', 'items', 'uniqueItems', 'minimum', 'maximum',
+        'properties', 'additionalProperties', 'minItems', 'maxItems', 'items', 'uniqueItems', 'minimum', 'maximum',
         'minLength', 'maxLength', 'pattern',
     ];
 
@@ -28,7 +28,7 @@ final class Schema
     {
     }
 
-    /** Loads a schema of this package by name: `receipt` or `manifest`. */
+    /** Loads a schema of this package by name: `receipt`, `manifest` or `capability`. */
     public static function named(string $name): self
     {
         return self::$loaded[$name] ??= new self(json_decode(

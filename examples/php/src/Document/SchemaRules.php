@@ -21,6 +21,7 @@ final class SchemaRules
             'enum' => static fn (mixed $rule): bool => in_array($value, $rule, true),
             'maxProperties' => static fn (int $rule): bool =>
                 !$value instanceof \stdClass || count((array) $value) <= $rule,
+            'minItems' => static fn (int $rule): bool => !is_array($value) || count($value) >= $rule,
             'maxItems' => static fn (int $rule): bool => !is_array($value) || count($value) <= $rule,
             'uniqueItems' => static fn (bool $rule): bool => !$rule || !is_array($value) || self::isUnique($value),
             'minimum' => static fn (int $rule): bool => !self::isNumber($value) || $value >= $rule,

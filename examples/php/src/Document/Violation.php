@@ -59,6 +59,7 @@ final class Violation
                 : "match $rule",
             'minLength' => "have at least $rule characters",
             'maxLength' => "have at most $rule characters",
+            'minItems' => "have at least $rule entries",
             'maxItems', 'maxProperties' => "have at most $rule entries",
             'uniqueItems' => 'have no entry twice',
             default => "follow $this->keyword",

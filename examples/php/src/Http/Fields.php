@@ -23,6 +23,18 @@ final class Fields
             : throw PlasmException::of('protocol', "Cannot read $what: it is not an object");
     }
 
+    /** Whether there is such a field: some may be left out. */
+    public function has(string $name): bool
+    {
+        return property_exists($this->object, $name);
+    }
+
+    /** A field of any kind, to be checked by the caller. */
+    public function value(string $name): mixed
+    {
+        return $this->get($name);
+    }
+
     public function string(string $name): string
     {
         $value = $this->get($name);
@@ -43,6 +55,12 @@ final class Fields
     public function intOrNull(string $name): ?int
     {
         return $this->get($name) === null ? null : $this->int($name);
+    }
+
+    public function number(string $name): float
+    {
+        $value = $this->get($name);
+        return is_int($value) || is_float($value) ? (float) $value : throw $this->wrong($name, $value);
     }
 
     public function bool(string $name): bool
@@ -105,7 +123,7 @@ final class Fields
 
     private function get(string $name): mixed
     {
-        return property_exists($this->object, $name)
+        return $this->has($name)
             ? $this->object->{$name}
             : throw PlasmException::of('protocol', "Cannot read $this->what: $name is missing");
     }

@@ -23,6 +23,17 @@ final class Transport
     ) {
     }
 
+    /** The same daemon, which may stay silent for so many milliseconds longer: it searches before it answers. */
+    public function withPatience(int $ms): self
+    {
+        $timeouts = new Timeouts(
+            connectMs: $this->timeouts->connectMs,
+            silenceMs: $this->timeouts->silenceMs + $ms,
+            requestMs: $this->timeouts->requestMs + $ms,
+        );
+        return new self($this->address, $timeouts, $this->limits);
+    }
+
     /**
      * Sends a request; the body of the answer is not read yet.
      *

@@ -7,6 +7,7 @@ import { type JsonValue, PlasmError } from "../errors.ts";
 import { getLog } from "../log.ts";
 import type { Candidate } from "../network/candidate.ts";
 import type { CapabilityFields } from "../network/capability.ts";
+import type { NetworkEventName } from "../network/events.ts";
 import { createNetwork, type PlasmNetwork } from "../network/network.ts";
 import { probeWasmFeatures } from "../network/wasm_features.ts";
 import { serveJobs } from "../protocol/network.ts";
@@ -18,6 +19,17 @@ import type { Jobs } from "./jobs.ts";
 import type { DaemonNetwork } from "./network.ts";
 import { elsewhereIn } from "./remote_run.ts";
 import { remoteCeilings, RemoteHost, remotePolicy } from "./remote_host.ts";
+
+/** Events of a network that works; `log.level` debug shows them. */
+const ROUTINE_EVENTS: ReadonlySet<NetworkEventName> = new Set([
+  "dial",
+  "connect",
+  "disconnect",
+  "query",
+  "provide",
+  "capability_published",
+  "capability_seen",
+]);
 
 /** How often others are told a changed load, in milliseconds: who asks for it decides by it. */
 const LOAD_MS = 5_000;
@@ -70,8 +82,9 @@ export async function joinNetwork(context: NetworkContext): Promise<DaemonNetwor
     deny: net.deny,
     stateDir,
     log: ({ event, ...fields }) => {
-      const level = fields.error_code === undefined ? "debug" : "info";
-      log[event === "network_started" ? "info" : level](event, fields);
+      // What goes by itself all day would bury the rest; what failed is always told.
+      const isRoutine = ROUTINE_EVENTS.has(event) && fields.error_code === undefined;
+      log[isRoutine ? "debug" : "info"](event, fields);
     },
   });
   try {

@@ -9,6 +9,7 @@
  */
 import { configureSync, getLogger, type Logger, type LogRecord } from "@logtape/logtape";
 import { PlasmError } from "./errors.ts";
+import { escapeUnsafe } from "./printable.ts";
 
 /** Least severity that is written. */
 export type LogSeverity = "debug" | "info" | "warning" | "error";
@@ -32,20 +33,8 @@ export interface LoggingOptions {
   write?: (line: string) => void;
 }
 
-// C0, DEL, C1, and the line and paragraph separators that some readers take as line ends.
-// deno-lint-ignore no-control-regex -- control characters are what is looked for
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
-
 // A line longer than this is cut: a log is no place for a peer's or a job's data.
 const LONGEST_VALUE = 2048;
-
-/** Makes text from outside harmless in a terminal and a log: each control character as `\uXXXX`. */
-export function escapeControls(text: string): string {
-  return text.replace(
-    CONTROL,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
-}
 
 function plain(value: unknown): unknown {
   if (value instanceof PlasmError) return { code: value.code, message: value.message };
@@ -75,7 +64,7 @@ export function formatJsonLine(record: LogRecord): string {
     if (value !== undefined) line[key] = plain(value);
   }
   // JSON leaves DEL, C1 and the separators as they are; escaped they are the same JSON strings.
-  return escapeControls(JSON.stringify(line, (_key, value) => plain(value))) + "\n";
+  return escapeUnsafe(JSON.stringify(line, (_key, value) => plain(value))) + "\n";
 }
 
 /** One line for people: time, level, event, then `key=value`. */
@@ -90,7 +79,7 @@ export function formatHumanLine(record: LogRecord): string {
       return `${key}=${bare ? shown : JSON.stringify(shown)}`;
     },
   );
-  return escapeControls([time, level.padEnd(5), eventOf(record), ...pairs].join(" ")) + "\n";
+  return escapeUnsafe([time, level.padEnd(5), eventOf(record), ...pairs].join(" ")) + "\n";
 }
 
 const encoder = new TextEncoder();

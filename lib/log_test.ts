@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { resetSync } from "@logtape/logtape";
 import { PlasmError } from "./errors.ts";
-import { configureLogging, escapeControls, getLog, type LoggingOptions } from "./log.ts";
+import { configureLogging, getLog, type LoggingOptions } from "./log.ts";
 
 function capture(options: LoggingOptions, log: () => void): string[] {
   const lines: string[] = [];
@@ -66,9 +66,4 @@ Deno.test("configureLogging() may be called again to change the level", () => {
   log.debug("second");
   resetSync();
   assertEquals(lines.map((line) => JSON.parse(line).event), ["second"]);
-});
-
-Deno.test("escapeControls() leaves other text alone", () => {
-  assertEquals(escapeControls("Grüße, 世界 ✓"), "Grüße, 世界 ✓");
-  assertEquals(escapeControls("\u001b"), "\\u001b");
 });

@@ -22,8 +22,8 @@ const ALLOWED: Record<string, readonly string[]> = {
   cli: [BASE, "config", "job", "sandbox", "network", "protocol", "client", "daemon"],
 };
 
-/** What job may use of lib's own files: documents know errors and nothing else. */
-const JOB_MAY_USE = new Set(["errors.ts", "error_codes.ts"]);
+/** What job may use of lib's own files: documents know errors, how to print them, and nothing else. */
+const JOB_MAY_USE = new Set(["errors.ts", "error_codes.ts", "printable.ts"]);
 
 async function* sources(dir: URL): AsyncGenerator<URL> {
   for await (const { name, isDirectory } of Deno.readDir(dir)) {

@@ -5,6 +5,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { PlasmError } from "../errors.ts";
 import { nearest } from "../job/nearest.ts";
+import { printable } from "../printable.ts";
 import type { CommandSpec, OptionSpec } from "./command.ts";
 
 /** Options that every command has. */
@@ -142,14 +143,4 @@ function unknownOption(spec: CommandSpec, arg: string, known: readonly OptionSpe
 
 function usage(spec: CommandSpec, message: string): PlasmError {
   return new PlasmError("usage", message, { hint: `Run plasm ${spec.name} --help` });
-}
-
-/** What came from outside, safe for a terminal and not too long for a message. */
-export function printable(text: string, maxLength = 200): string {
-  const safe = text.replace(
-    // deno-lint-ignore no-control-regex -- control characters are what this takes out
-    /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
-    (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`,
-  );
-  return safe.length > maxLength ? `${safe.slice(0, maxLength)}…` : safe;
 }

@@ -3,7 +3,8 @@
  * @module
  */
 import { PlasmError } from "../errors.ts";
-import { COMMON_OPTIONS, printable } from "./args.ts";
+import { printable } from "../printable.ts";
+import { COMMON_OPTIONS } from "./args.ts";
 import type { Command, CommandSpec } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { bashCompletions } from "./completions_bash.ts";

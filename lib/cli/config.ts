@@ -4,7 +4,7 @@
  */
 import { CONFIG_SCHEMA, configEntries, formatConfig, loadConfig } from "../config/mod.ts";
 import { PlasmError } from "../errors.ts";
-import { printable } from "./args.ts";
+import { printable } from "../printable.ts";
 import type { Command } from "./command.ts";
 
 const ACTIONS: readonly string[] = ["check", "print", "schema"];

@@ -4,7 +4,8 @@
  */
 import type { JobJson } from "../api_types.ts";
 import { connectDaemon, type DaemonClient } from "../client/mod.ts";
-import { type ParsedArgs, printable } from "./args.ts";
+import { printable } from "../printable.ts";
+import type { ParsedArgs } from "./args.ts";
 import type { CliIo } from "./io.ts";
 
 /**

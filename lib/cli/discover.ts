@@ -3,7 +3,7 @@
  * @module
  */
 import type { FoundNodeJson } from "../api_types.ts";
-import { printable } from "./args.ts";
+import { printable } from "../printable.ts";
 import type { Command } from "./command.ts";
 import { clientOf, table } from "./daemon_client.ts";
 import { SOCKET_OPTION } from "./socket_option.ts";

@@ -10,7 +10,7 @@ import { stateDir } from "../paths.ts";
 import { ExecutorPool } from "../sandbox/pool.ts";
 import { runJob } from "../sandbox/run_job.ts";
 import { VERSION } from "../version.ts";
-import { printable } from "./args.ts";
+import { printable } from "../printable.ts";
 import type { Command } from "./command.ts";
 import { table } from "./daemon_client.ts";
 import { NETWORK_CHECKS } from "./doctor_network.ts";

@@ -12,7 +12,7 @@ import { CollectedOutput } from "./exec_output.ts";
 import { exitStatusOf } from "./exit_status.ts";
 import { checkRemoteOptions, REMOTE_OPTIONS } from "./remote_options.ts";
 import { SOCKET_OPTION } from "./socket_option.ts";
-import { printable } from "./args.ts";
+import { printable } from "../printable.ts";
 import { checkReceiptPath, writeReceipt } from "./receipt_file.ts";
 import { orStopped } from "./stopped.ts";
 

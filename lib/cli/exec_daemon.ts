@@ -5,7 +5,8 @@
 import { Hasher } from "../job/hash.ts";
 import { verifyReceipt } from "../job/verify_receipt.ts";
 import type { DaemonClient } from "../client/mod.ts";
-import { type ParsedArgs, printable } from "./args.ts";
+import { printable } from "../printable.ts";
+import type { ParsedArgs } from "./args.ts";
 import { clientOf } from "./daemon_client.ts";
 import type { ExecJob } from "./exec_job.ts";
 import { exitStatusOf } from "./exit_status.ts";

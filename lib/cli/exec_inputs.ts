@@ -3,7 +3,7 @@
  * @module
  */
 import { PlasmError } from "../errors.ts";
-import { printable } from "./args.ts";
+import { printable } from "../printable.ts";
 import { readCappedFile, reasonOf } from "./read_file.ts";
 
 /** Options of {@linkcode readInputs}. */

@@ -9,7 +9,8 @@ import { createManifest, MAX_MANIFEST_BYTES, parseManifestFile } from "../job/ma
 import type { Manifest, Resources } from "../job/types.ts";
 import { hashInputs, type JobInputs } from "../sandbox/job_inputs.ts";
 import { type Ceilings, DEFAULT_CEILINGS } from "../sandbox/limits.ts";
-import { type ParsedArgs, printable } from "./args.ts";
+import { printable } from "../printable.ts";
+import type { ParsedArgs } from "./args.ts";
 import { readInputs } from "./exec_inputs.ts";
 import type { CliIo } from "./io.ts";
 import { readCappedFile } from "./read_file.ts";

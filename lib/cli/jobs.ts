@@ -4,7 +4,7 @@
  */
 import type { JobState } from "../api_types.ts";
 import { PlasmError } from "../errors.ts";
-import { printable } from "./args.ts";
+import { printable } from "../printable.ts";
 import type { Command } from "./command.ts";
 import { ago, clientOf, standing, table } from "./daemon_client.ts";
 import { SOCKET_OPTION } from "./socket_option.ts";

@@ -2,7 +2,7 @@
  * `plasm peers`.
  * @module
  */
-import { printable } from "./args.ts";
+import { printable } from "../printable.ts";
 import type { Command } from "./command.ts";
 import { ago, clientOf, table } from "./daemon_client.ts";
 import { SOCKET_OPTION } from "./socket_option.ts";

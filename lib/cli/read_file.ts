@@ -3,7 +3,7 @@
  * @module
  */
 import { PlasmError } from "../errors.ts";
-import { printable } from "./args.ts";
+import { printable } from "../printable.ts";
 
 /** Options of {@linkcode readCappedFile}. */
 export interface ReadCappedFileOptions {

@@ -4,7 +4,7 @@
  */
 import { PlasmError } from "../errors.ts";
 import type { Receipt } from "../job/types.ts";
-import { printable } from "./args.ts";
+import { printable } from "../printable.ts";
 import { reasonOf } from "./read_file.ts";
 
 /**

@@ -4,7 +4,8 @@
  */
 import { PlasmError } from "../errors.ts";
 import { nearest } from "../job/nearest.ts";
-import { parseCommandArgs, printable } from "./args.ts";
+import { printable } from "../printable.ts";
+import { parseCommandArgs } from "./args.ts";
 import { type CommandEntry, COMMANDS } from "./commands.ts";
 import { commandHelp, programHelp, wrap } from "./help.ts";
 import type { CliIo } from "./io.ts";

@@ -2,21 +2,14 @@
  * How places in a document and values from outside are shown in messages.
  * @module
  */
+import { printable } from "../printable.ts";
 
 /** Longest value shown in a message, in characters. */
 const MAX_SHOWN = 80;
 
-// C1 controls, and the marks that reorder or hide text on a terminal (Unicode TR 36).
-// deno-lint-ignore no-control-regex -- control characters are what is looked for
-const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
-
 /** Shortens text from outside and makes it safe to print. */
 export function clip(text: string): string {
-  const short = text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
-  return short.toWellFormed().replace(
-    UNSAFE,
-    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return printable(text, MAX_SHOWN);
 }
 
 /** Shows a value: its JSON where it is short, else what it is. */

@@ -9,7 +9,7 @@ import { EventQueue } from "./event_queue.ts";
 import type { Death } from "./executor_death.ts";
 import type { FinishedReport, RefusedReport, UsageReport } from "./executor_protocol.ts";
 import { type Frame, FrameKind } from "./frames.ts";
-import { printable } from "./printable.ts";
+import { printable } from "../printable.ts";
 import type { JobStatus, SandboxOutcome } from "./types.ts";
 
 /** The statuses an executor may report. */

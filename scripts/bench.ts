@@ -1,0 +1,43 @@
+/**
+ * Measures what plasm costs, each figure beside what it is compared with in the same run.
+ *
+ *     deno task bench [SECTION…] [--binary PLASM] [--json]
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import type { BenchRow, BenchSection } from "./bench/row.ts";
+
+/** Each is imported only when it is run: what one loads must not weigh on another. */
+const SECTIONS: Record<string, () => Promise<BenchSection>> = {};
+
+const { _: asked, ...flags } = parseArgs(Deno.args, { string: ["binary"], boolean: ["json"] });
+const json = flags.json;
+const names = asked.length === 0 ? Object.keys(SECTIONS) : asked.map(String);
+const interrupted = new AbortController();
+Deno.addSignalListener("SIGINT", () => interrupted.abort());
+
+for (const name of names) {
+  const load = SECTIONS[name];
+  if (load === undefined) {
+    console.error(
+      `Cannot run section: asked ${name}, there are ${Object.keys(SECTIONS).join(", ")}`,
+    );
+    Deno.exit(2);
+  }
+  const section = await load();
+  if (!json) console.log(`\n${name}`);
+  const binary = flags.binary === undefined ? {} : { binary: String(flags.binary) };
+  for await (const row of section({ signal: interrupted.signal, ...binary })) {
+    console.log(json ? JSON.stringify({ section: name, ...row }) : line(row));
+  }
+}
+Deno.exit(interrupted.signal.aborted ? 130 : 0);
+
+function line({ what, measured, against, ratio, goal }: BenchRow): string {
+  const parts = [`  ${what.padEnd(36)} ${measured.padStart(14)}`];
+  if (against !== undefined) parts.push(against);
+  if (ratio !== undefined) parts.push(`× ${ratio.toFixed(2)}`);
+  if (goal !== undefined) parts.push(`(${goal})`);
+  return parts.join("  ");
+}

@@ -25,6 +25,16 @@ export type StoredEvent =
     data?: Uint8Array;
   };
 
+/** Which output events to read. */
+export interface OutputPage {
+  /** Those that reach beyond this byte of the stream. */
+  offset: number;
+  /** Those after this event: without it each page would look through all before it again. */
+  after: number;
+  /** At most so many. */
+  limit: number;
+}
+
 type Row = Record<string, unknown>;
 
 function isOutput(type: unknown): type is OutputStream {
@@ -68,7 +78,7 @@ export class EventTable {
     };
     this.#after = db.prepare("SELECT * FROM events WHERE job = ? AND id > ? ORDER BY id LIMIT ?");
     this.#output = db.prepare(
-      `SELECT * FROM events WHERE job = ? AND type = ? AND offset + length > ?
+      `SELECT * FROM events WHERE job = ? AND id > ? AND type = ? AND offset + length > ?
        ORDER BY id LIMIT ?`,
     );
     this.#forget = db.prepare(
@@ -96,9 +106,10 @@ export class EventTable {
     return this.#after.all(seq, id, limit).map((row) => stored(row as Row));
   }
 
-  /** The output events of a stream that reach beyond an offset. */
-  output(seq: number, stream: OutputStream, offset: number, limit: number): StoredEvent[] {
-    return this.#output.all(seq, stream, offset, limit).map((row) => stored(row as Row));
+  /** The output events of a stream that reach beyond an offset, the oldest first. */
+  output(seq: number, stream: OutputStream, page: OutputPage): StoredEvent[] {
+    const { offset, after, limit } = page;
+    return this.#output.all(seq, after, stream, offset, limit).map((row) => stored(row as Row));
   }
 
   /** Deletes the output of an attempt that is run again. */

@@ -7,6 +7,7 @@ import { PlasmError, type PlasmErrorJson } from "../../errors.ts";
 import type { Receipt } from "../../job/types.ts";
 import type { JobStatus } from "../../sandbox/types.ts";
 import type { JobRecord, JobState, NewJob } from "../types.ts";
+import { jobBytes } from "./migrations.ts";
 
 type Row = Record<string, unknown>;
 
@@ -40,10 +41,6 @@ export interface EndedJob {
   id: string;
   bytes: number;
 }
-
-// Outputs and documents; the constant stands for rows of several tables and indexes.
-const JOB_BYTES =
-  "(stdout_bytes + stderr_bytes + length(manifest) + coalesce(length(receipt), 0) + 2048)";
 
 function parse<T>(text: unknown): T | null {
   return typeof text === "string" ? JSON.parse(text) as T : null;
@@ -170,11 +167,11 @@ export class JobTable {
 
   /** How many jobs are in each state. */
   counts(): Record<JobState, number> {
-    const counts = { queued: 0, running: 0, finished: 0, failed: 0, interrupted: 0 };
-    for (const row of this.#sql("SELECT state, count(*) AS n FROM jobs GROUP BY state").all()) {
-      counts[row["state"] as JobState] = Number(row["n"]);
-    }
-    return counts;
+    const rows = this.#sql("SELECT state, jobs FROM totals").all();
+    return Object.fromEntries(rows.map((row) => [row["state"], Number(row["jobs"])])) as Record<
+      JobState,
+      number
+    >;
   }
 
   /** Notes that a job is about to start; returns which attempt this is. */
@@ -216,7 +213,7 @@ export class JobTable {
   /** Jobs that ended before a time, the oldest first, with the bytes that each takes. */
   endedBefore(time: number, limit: number): EndedJob[] {
     return this.#sql(
-      `SELECT seq, id, ${JOB_BYTES} AS bytes FROM jobs
+      `SELECT seq, id, ${jobBytes("jobs")} AS bytes FROM jobs
        WHERE finished_at IS NOT NULL AND finished_at < ? ORDER BY finished_at LIMIT ?`,
     ).all(time, limit).map((row) => ({
       seq: Number(row["seq"]),
@@ -227,10 +224,7 @@ export class JobTable {
 
   /** Bytes that ended jobs take. */
   endedBytes(): number {
-    const row = this.#sql(
-      `SELECT coalesce(sum(${JOB_BYTES}), 0) AS n FROM jobs WHERE finished_at IS NOT NULL`,
-    ).get();
-    return Number(row?.["n"]);
+    return Number(this.#sql("SELECT sum(bytes) AS n FROM totals").get()?.["n"]);
   }
 
   /** Deletes a job with its events. */

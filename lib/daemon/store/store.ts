@@ -185,10 +185,13 @@ export class JobStore implements Disposable {
     offset = 0,
   ): AsyncGenerator<Uint8Array, void, void> {
     let next = offset;
+    let after = 0;
     while (true) {
-      const rows = this.#events.output(job.seq, stream, next, PAGE_ROWS);
+      const page = { offset: next, after, limit: PAGE_ROWS };
+      const rows = this.#events.output(job.seq, stream, page);
       if (rows.length === 0) return;
       for (const row of rows) {
+        after = row.id;
         const event = await this.#load(job, row);
         if (!("data" in event)) continue;
         yield event.data.subarray(next - event.offset);

@@ -43,14 +43,19 @@ export class DaemonProcess implements AsyncDisposable {
 
   /** Starts a daemon and waits until it answers. */
   static async start(options: DaemonProcessOptions): Promise<DaemonProcess> {
+    const started = await DaemonProcess.spawn(options);
+    await started.untilEvent("daemon-started");
+    return started;
+  }
+
+  /** Starts a daemon and waits for nothing. */
+  static async spawn(options: DaemonProcessOptions): Promise<DaemonProcess> {
     const { dir, set = {}, env = {} } = options;
     const flags = Object.entries(set).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
     const args = ["daemon", "--log-format", "json", ...flags];
     const child = spawnPlasm(args, { env: { ...environment(dir), ...env } });
     await child.stdin.close();
-    const started = new DaemonProcess(child, `${dir}/plasm.sock`);
-    await started.untilEvent("daemon-started");
-    return started;
+    return new DaemonProcess(child, `${dir}/plasm.sock`);
   }
 
   async #read(): Promise<void> {

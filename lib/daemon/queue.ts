@@ -7,25 +7,14 @@
  * a virtual time that rises by one for each of its jobs that starts, and the lowest goes next. So nobody
  * waits behind another's flood, and calling all one's jobs "high" moves them past nobody else's.
  *
- * Within a submitter a job's priority is worth waiting time (see PRIORITY_MS): an hour-old "low" job goes
- * before a fresh "high" one, so none starves.
+ * Within a submitter priority decides (see lane.ts). Each step costs at most the logarithm of how many
+ * wait, so that a long queue is no slower than a short one.
  * @module
  */
-import type { JobPriority } from "./types.ts";
+import { Heap } from "./heap.ts";
+import { type Entry, isBefore, Lane, type Ticket } from "./lane.ts";
 
-/** A job as the queue sees it. */
-export interface Ticket {
-  /** Job id. */
-  id: string;
-  /** Whose job it is. */
-  submitter: string;
-  /** Order among the submitter's jobs. */
-  priority: JobPriority;
-  /** What it may use while it runs, in MiB. */
-  memoryMb: number;
-  /** When it was accepted, in Unix milliseconds. */
-  createdAt: number;
-}
+export type { Ticket } from "./lane.ts";
 
 /** Bounds of the queue; may change while it is used. */
 export interface QueueLimits {
@@ -35,56 +24,36 @@ export interface QueueLimits {
   memoryMb: number;
 }
 
-/** What a priority is worth against "low", in milliseconds of waiting. */
-export const PRIORITY_MS: Readonly<Record<JobPriority, number>> = {
-  low: 0,
-  normal: 60_000,
-  high: 600_000,
-};
-
 /**
  * How often the next job may be passed by others while too little memory is free for it; then
  * everybody waits until it fits. Without it small jobs would hold off a large one for ever.
  */
 export const MAX_PASSES = 16;
 
-interface Entry {
-  ticket: Ticket;
-  /** Lower goes first. */
-  key: number;
-  passes: number;
-}
+/**
+ * How many jobs that do not fit are looked past for one that does. Each look costs time, and there may be
+ * as many submitters as jobs; with so many large jobs ahead it is their turn anyway.
+ */
+export const MAX_LOOKS = 64;
 
-interface Lane {
+/** Other submitters that a position is computed from; with more it is an estimate (see position()). */
+export const POSITION_SAMPLE = 1000;
+
+/** Beyond this most of the order is out of date (who submits and cancels, and nothing starts): made anew. */
+const MAX_PLACES_PER_LANE = 4;
+
+/** A submitter who may not start before a virtual time. */
+interface Turn {
   submitter: string;
-  /** Virtual time of its next job. */
   time: number;
-  entries: Entry[];
-}
-
-function keyOf(ticket: Ticket): number {
-  return ticket.createdAt - PRIORITY_MS[ticket.priority];
-}
-
-function isBefore(a: Entry, b: Entry): boolean {
-  return a.key < b.key || (a.key === b.key && a.ticket.submitter < b.ticket.submitter);
-}
-
-/** First index whose key is greater: equal keys stay in order of arrival. */
-function upperBound(entries: readonly Entry[], key: number): number {
-  let [low, high] = [0, entries.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((entries[middle]?.key ?? 0) <= key) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** Decides which job runs next. */
 export class JobQueue {
   #limits: QueueLimits;
   readonly #lanes = new Map<string, Lane>();
+  /** Lanes in the order in which their first jobs start, with what that order was made from. */
+  #order = new Heap<Place>(startsBefore);
   readonly #running = new Map<string, Ticket>();
   #waiting = 0;
   #runningMemory = 0;
@@ -92,6 +61,9 @@ export class JobQueue {
   #now = 0;
   /** Times of submitters of whom nothing waits, while they lie ahead: coming back must not skip them. */
   readonly #turns = new Map<string, number>();
+  /** The same by time, to forget those that are over; some are out of date. */
+  readonly #turnsByTime = new Heap<Turn>((a, b) => a.time < b.time);
+  readonly #runningOf = new Map<string, number>();
 
   constructor(limits: QueueLimits) {
     this.#limits = { ...limits };
@@ -114,9 +86,7 @@ export class JobQueue {
 
   /** Jobs of one submitter that wait or run. */
   countOf(submitter: string): number {
-    let count = this.#lanes.get(submitter)?.entries.length ?? 0;
-    for (const ticket of this.#running.values()) if (ticket.submitter === submitter) count++;
-    return count;
+    return (this.#lanes.get(submitter)?.length ?? 0) + (this.#runningOf.get(submitter) ?? 0);
   }
 
   /** Changes the bounds; running jobs run on. */
@@ -126,63 +96,75 @@ export class JobQueue {
 
   /** Adds a job. */
   push(ticket: Ticket): void {
-    let lane = this.#lanes.get(ticket.submitter);
+    const { submitter } = ticket;
+    let lane = this.#lanes.get(submitter);
     if (lane === undefined) {
-      lane = {
-        submitter: ticket.submitter,
-        time: this.#turns.get(ticket.submitter) ?? this.#now,
-        entries: [],
-      };
-      this.#lanes.set(ticket.submitter, lane);
+      lane = new Lane(submitter, this.#turns.get(submitter) ?? this.#now);
+      this.#lanes.set(submitter, lane);
     }
-    const key = keyOf(ticket);
-    lane.entries.splice(upperBound(lane.entries, key), 0, { ticket, key, passes: 0 });
+    lane.push(ticket);
     this.#waiting++;
+    if (lane.first?.ticket === ticket) this.#place(lane);
   }
 
   /** Takes a waiting job out; tells whether it was there. */
   remove(ticket: Ticket): boolean {
     const lane = this.#lanes.get(ticket.submitter);
-    const index = lane?.entries.findIndex((entry) => entry.ticket.id === ticket.id) ?? -1;
-    if (lane === undefined || index < 0) return false;
-    this.#take(lane, index);
+    return lane !== undefined && this.#take(lane, ticket);
+  }
+
+  #take(lane: Lane, ticket: Ticket): boolean {
+    const { first } = lane;
+    if (!lane.remove(ticket)) return false;
+    this.#waiting--;
+    if (lane.length === 0) this.#lanes.delete(lane.submitter);
+    else if (first?.ticket === ticket) this.#place(lane);
     return true;
   }
 
-  #take(lane: Lane, index: number): void {
-    lane.entries.splice(index, 1);
-    this.#waiting--;
-    if (lane.entries.length === 0) this.#lanes.delete(lane.submitter);
+  /** Notes where a lane now stands; where it stood before is found out of date when it is met. */
+  #place(lane: Lane): void {
+    this.#order.push({ lane, time: lane.time, first: lane.first! });
+    if (this.#order.size <= MAX_PLACES_PER_LANE * this.#lanes.size) return;
+    this.#order = new Heap(startsBefore);
+    for (const each of this.#lanes.values()) {
+      this.#order.push({ lane: each, time: each.time, first: each.first! });
+    }
+  }
+
+  /** The lane that starts next, taken out of the order. */
+  #popLane(): Place | undefined {
+    while (true) {
+      const place = this.#order.pop();
+      if (place === undefined) return undefined;
+      const { lane, time, first } = place;
+      if (this.#lanes.get(lane.submitter) !== lane) continue;
+      if (lane.time === time && lane.first === first) return place;
+    }
   }
 
   /**
    * How many jobs start before a waiting one, if no more come and memory is no matter; `undefined`
-   * when it does not wait.
+   * when it does not wait. While more than {@linkcode POSITION_SAMPLE} others have jobs waiting it is
+   * estimated from so many of them, for it is asked for each job that comes.
    */
   position(ticket: Ticket): number | undefined {
     const own = this.#lanes.get(ticket.submitter);
-    const index = own?.entries.findIndex((entry) => entry.ticket.id === ticket.id) ?? -1;
-    const mine = own?.entries[index];
-    if (own === undefined || mine === undefined) return undefined;
-    const time = own.time + index;
-    let before = index;
+    const found = own?.find(ticket);
+    if (own === undefined || found === undefined) return undefined;
+    const time = own.time + found.index;
+    let [before, looked] = [0, 0];
     for (const lane of this.#lanes.values()) {
       if (lane === own) continue;
       // Entry j of a lane has the time lane.time + j, so that these many are certainly before.
-      const earlier = Math.min(Math.max(time - lane.time, 0), lane.entries.length);
+      const earlier = Math.min(Math.max(time - lane.time, 0), lane.length);
       before += earlier;
-      const rival = lane.entries[earlier];
-      const tied = rival !== undefined && lane.time + earlier === time;
-      if (tied && isBefore(rival, mine)) before++;
+      const rival = lane.time + earlier === time ? lane.at(earlier) : undefined;
+      if (rival !== undefined && isBefore(rival, found.entry)) before++;
+      if (++looked === POSITION_SAMPLE) break;
     }
-    return before;
-  }
-
-  /** Lanes in the order in which their first jobs would start. */
-  #order(): Lane[] {
-    return [...this.#lanes.values()].sort((a, b) =>
-      a.time - b.time || (isBefore(a.entries[0]!, b.entries[0]!) ? -1 : 1)
-    );
+    const others = this.#lanes.size - 1;
+    return found.index + (looked < others ? Math.round(before * others / looked) : before);
   }
 
   /**
@@ -192,37 +174,65 @@ export class JobQueue {
   next(): Ticket | undefined {
     if (this.#waiting === 0 || this.#running.size >= this.#limits.concurrency) return undefined;
     const free = this.#limits.memoryMb - this.#runningMemory;
-    const passed: Entry[] = [];
-    for (const lane of this.#order()) {
-      const entry = lane.entries[0];
-      if (entry === undefined) continue;
+    const passed: Place[] = [];
+    let started: Ticket | undefined;
+    while (started === undefined && passed.length < MAX_LOOKS) {
+      const place = this.#popLane();
+      if (place === undefined) break;
+      const { lane, first } = place;
       // A job over the whole budget (which was larger once) runs alone rather than never.
-      if (entry.ticket.memoryMb <= free || this.#running.size === 0) {
-        for (const other of passed) other.passes++;
-        this.#start(lane, entry);
-        return entry.ticket;
+      if (first.ticket.memoryMb <= free || this.#running.size === 0) {
+        for (const { first } of passed) first.passes++;
+        started = this.#start(lane, first);
+      } else {
+        passed.push(place);
+        if (first.passes >= MAX_PASSES) break;
       }
-      if (entry.passes >= MAX_PASSES) return undefined;
-      passed.push(entry);
     }
-    return undefined;
+    for (const place of passed) this.#order.push(place);
+    return started;
   }
 
-  #start(lane: Lane, entry: Entry): void {
+  #start(lane: Lane, { ticket }: Entry): Ticket {
+    const { submitter } = lane;
     this.#now = Math.max(this.#now, lane.time);
     lane.time = this.#now + 1;
-    this.#turns.set(lane.submitter, lane.time);
-    for (const [submitter, time] of this.#turns) {
-      if (time <= this.#now) this.#turns.delete(submitter);
+    this.#turns.set(submitter, lane.time);
+    this.#turnsByTime.push({ submitter, time: lane.time });
+    this.#forgetTurns();
+    this.#take(lane, ticket);
+    this.#running.set(ticket.id, ticket);
+    this.#runningOf.set(submitter, (this.#runningOf.get(submitter) ?? 0) + 1);
+    this.#runningMemory += ticket.memoryMb;
+    return ticket;
+  }
+
+  #forgetTurns(): void {
+    for (let turn = this.#turnsByTime.peek(); turn !== undefined && turn.time <= this.#now;) {
+      if (this.#turns.get(turn.submitter) === turn.time) this.#turns.delete(turn.submitter);
+      this.#turnsByTime.pop();
+      turn = this.#turnsByTime.peek();
     }
-    this.#take(lane, 0);
-    this.#running.set(entry.ticket.id, entry.ticket);
-    this.#runningMemory += entry.ticket.memoryMb;
   }
 
   /** Notes that a running job is over. */
   release(ticket: Ticket): void {
     if (!this.#running.delete(ticket.id)) return;
-    this.#runningMemory -= ticket.memoryMb;
+    const { submitter, memoryMb } = ticket;
+    const left = (this.#runningOf.get(submitter) ?? 0) - 1;
+    if (left > 0) this.#runningOf.set(submitter, left);
+    else this.#runningOf.delete(submitter);
+    this.#runningMemory -= memoryMb;
   }
+}
+
+/** A lane in the order of starts, as it was when it was put there. */
+interface Place {
+  lane: Lane;
+  time: number;
+  first: Entry;
+}
+
+function startsBefore(a: Place, b: Place): boolean {
+  return a.time < b.time || (a.time === b.time && isBefore(a.first, b.first));
 }

@@ -1,5 +1,6 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
-import { JobQueue, MAX_PASSES, PRIORITY_MS, type Ticket } from "./queue.ts";
+import { PRIORITY_MS } from "./lane.ts";
+import { JobQueue, MAX_LOOKS, MAX_PASSES, POSITION_SAMPLE, type Ticket } from "./queue.ts";
 
 let serial = 0;
 
@@ -115,6 +116,19 @@ Deno.test("JobQueue.next() lets others pass a large job, but not for ever", () =
   assertEquals(passed, MAX_PASSES);
 });
 
+Deno.test("JobQueue.next() looks past so many large jobs for one that fits, and no further", () => {
+  for (const [large, next] of [[MAX_LOOKS - 1, "small"], [MAX_LOOKS, undefined]] as const) {
+    const made = queue([ticket("a", { id: "running", memoryMb: 60 })], {
+      concurrency: 8,
+      memoryMb: 100,
+    });
+    made.next();
+    for (let n = 0; n < large; n++) made.push(ticket(`large${n}`, { memoryMb: 50 }));
+    made.push(ticket("small", { id: "small", createdAt: 1 }));
+    assertEquals(made.next()?.id, next);
+  }
+});
+
 Deno.test("JobQueue.next() runs a job over the whole budget alone", () => {
   const made = queue([ticket("a", { id: "huge", memoryMb: 5000 }), ticket("b", { id: "b" })], {
     concurrency: 4,
@@ -131,6 +145,24 @@ Deno.test("JobQueue.remove() takes a waiting job out, once", () => {
   assertEquals(drain(made), [two.id]);
 });
 
+Deno.test("JobQueue.remove() of the first of many leaves the order right", () => {
+  const made = queue([ticket("a", { id: "a0", createdAt: 5 }), ticket("b", { id: "b0" })]);
+  for (let n = 0; n < 100; n++) {
+    const first = ticket("a", { id: `first${n}`, createdAt: 1 });
+    made.push(first);
+    assertEquals(made.remove(first), true);
+  }
+  assertEquals(drain(made), ["b0", "a0"]);
+});
+
+Deno.test("JobQueue.position() is estimated when very many others wait", () => {
+  const others = 10 * POSITION_SAMPLE;
+  const made = queue(Array.from({ length: others }, (_, n) => ticket(`s${n}`)));
+  const last = ticket("z", { createdAt: 1 });
+  made.push(last);
+  assertEquals(made.position(last), others);
+});
+
 Deno.test("JobQueue.position() is the place in the order of starts", () => {
   // A fixed generator: many queues of every shape, each checked against what then happens.
   let state = 42;
@@ -144,7 +176,8 @@ Deno.test("JobQueue.position() is the place in the order of starts", () => {
     for (let n = random(25); n >= 0; n--) {
       const made1 = ticket("abcd"[random(4)]!, {
         priority: (["low", "normal", "high"] as const)[random(3)]!,
-        createdAt: random(900_000),
+        // Few and far between, and many at once.
+        createdAt: round % 2 ? random(900_000) : random(20) * 30_000,
       });
       tickets.push(made1);
       made.push(made1);

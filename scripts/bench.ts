@@ -9,7 +9,9 @@ import { parseArgs } from "@std/cli/parse-args";
 import type { BenchRow, BenchSection } from "./bench/row.ts";
 
 /** Each is imported only when it is run: what one loads must not weigh on another. */
-const SECTIONS: Record<string, () => Promise<BenchSection>> = {};
+const SECTIONS: Record<string, () => Promise<BenchSection>> = {
+  growth: async () => (await import("./bench/growth.ts")).growth,
+};
 
 const { _: asked, ...flags } = parseArgs(Deno.args, { string: ["binary"], boolean: ["json"] });
 const json = flags.json;

@@ -29,9 +29,6 @@ const MAX_THREADS = 256;
 /** When memory runs out the kernel is to take a job, never the node: the most that it knows. */
 const OOM_SCORE = 1000;
 
-/** The overflow id, "nobody". */
-const NOBODY = 65_534;
-
 /** Gains no privileges, dies with its parent. */
 const NO_PRIVILEGES = [SETPRIV, "--no-new-privs", "--pdeathsig=KILL", "--"];
 
@@ -48,9 +45,6 @@ const CLOSE_DESCRIPTORS = [
 
 /** No network but a loopback that is down, no System V IPC or POSIX queue of others. */
 const UNSHARE_ALL = [UNSHARE, "--user", "--net", "--ipc"];
-
-/** Not root in the namespace either, so that nobody has capabilities there after the next program. */
-const AS_NOBODY = [`--map-user=${NOBODY}`, `--map-group=${NOBODY}`];
 
 /** What the system allows; see {@linkcode confinement}. */
 export interface Confinement {
@@ -93,7 +87,9 @@ export interface ConfineOptions {
 /** The command that becomes, confined, the command that is appended to it. */
 export function confine({ closes, namespaces }: Confinement, options: ConfineOptions): string[] {
   const { dataBytes, keepUser = false } = options;
-  const identity = keepUser ? ["--map-current-user"] : AS_NOBODY;
+  // Who has no id in a user namespace has no capabilities there and can make none below it, where it
+  // would have all of them, and with them the parts of the kernel that only root is meant to reach.
+  const identity = keepUser ? ["--map-current-user"] : [];
   return [
     ...NO_PRIVILEGES,
     ...(closes ? CLOSE_DESCRIPTORS : []),

@@ -1,25 +1,19 @@
 /**
- * Two hosts (network namespaces) with one link between them, which loses packets, delays them where the kernel
- * can (netem), and can be cut.
+ * Two hosts (network namespaces) with one link between them, which delays packets, loses some, and can be cut:
+ * a pair of interfaces with netem where the kernel has it, else two TAP devices with an emulator between.
  * @module
  */
 import config from "../../deno.json" with { type: "json" };
 
 const ROOT = decodeURIComponent(new URL("../../", import.meta.url).pathname);
 
+/** One way, so that a round trip takes twice as long; milliseconds. */
+const DELAY_MS = 50;
 /** Share of packets lost each way, in percent. */
 const LOSS = 2;
-/** One way, so that a round trip takes twice as long; milliseconds. */
-const DELAY_MS = 25;
 
-const LOSS_RULES = `
-table inet lossy {
-  chain input {
-    type filter hook input priority 0; policy accept;
-    iifname "eth0" numgen random mod 100 < ${LOSS} drop
-  }
-}
-`;
+/** What delays and loses. */
+export type LinkKind = "netem" | "emulator";
 
 async function run(command: string, ...args: string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command(command, { args }).output();
@@ -28,37 +22,47 @@ async function run(command: string, ...args: string[]): Promise<void> {
   }
 }
 
-/** Why the lab cannot be built here; null where it can. */
-export async function whyNoLink(): Promise<string | null> {
+/** Puts delay and loss on what an interface sends. */
+async function addNetem(space: string, link: string): Promise<void> {
+  const rules = ["delay", `${DELAY_MS}ms`, "loss", `${LOSS}%`];
+  await run("tc", "-n", space, "qdisc", "add", "dev", link, "root", "netem", ...rules);
+}
+
+/** What links can be made of here; an error's text where it is nothing. */
+export async function findLinkKind(): Promise<{ kind: LinkKind } | { missing: string }> {
   const probe = `plasm-probe-${crypto.randomUUID().slice(0, 8)}`;
   try {
-    await run("nft", "--version");
     await run("ip", "netns", "add", probe);
-    await run("ip", "netns", "del", probe);
-    return null;
+    try {
+      await run("ip", "-n", probe, "link", "set", "lo", "up");
+      await addNetem(probe, "lo");
+      return { kind: "netem" };
+    } catch {
+      await run("python3", "-c", "open('/dev/net/tun', 'r+b', 0).close()");
+      return { kind: "emulator" };
+    } finally {
+      await run("ip", "netns", "del", probe);
+    }
   } catch (error) {
-    return error instanceof Error ? error.message.trim() : String(error);
+    return { missing: error instanceof Error ? error.message.trim() : String(error) };
   }
 }
 
 /** Two hosts and what runs on them. */
 export class LinkLab implements AsyncDisposable {
-  readonly #prefix = `plasm-${crypto.randomUUID().slice(0, 8)}`;
+  readonly #id = crypto.randomUUID().slice(0, 8);
   readonly #children: Deno.ChildProcess[] = [];
   readonly #logs: Promise<void>[] = [];
   readonly #dir: string;
-  /** Whether packets are late as well as lost. */
-  isDelayed = false;
-
   private constructor(dir: string) {
     this.#dir = dir;
   }
 
   /** Makes the hosts `near` (10.9.0.1) and `far` (10.9.0.2). */
-  static async create(): Promise<LinkLab> {
+  static async create(kind: LinkKind): Promise<LinkLab> {
     const lab = new LinkLab(await Deno.makeTempDir({ prefix: "pl" }));
     try {
-      await lab.#build();
+      await lab.#build(kind);
       return lab;
     } catch (error) {
       await lab[Symbol.asyncDispose]();
@@ -72,27 +76,41 @@ export class LinkLab implements AsyncDisposable {
   }
 
   #space(host: string): string {
-    return `${this.#prefix}-${host}`;
+    return `plasm-${this.#id}-${host}`;
   }
 
-  async #build(): Promise<void> {
+  async #build(kind: LinkKind): Promise<void> {
     const [near, far] = [this.#space("near"), this.#space("far")];
     for (const space of [near, far]) await run("ip", "netns", "add", space);
-    const veth = ["link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", far];
-    await run("ip", "-n", near, ...veth);
-    const rules = `${this.#dir}/loss.nft`;
-    await Deno.writeTextFile(rules, LOSS_RULES);
+    if (kind === "emulator") await this.#joinByEmulator(near, far);
+    else {
+      const veth = ["link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", far];
+      await run("ip", "-n", near, ...veth);
+    }
     for (const [space, address] of [[near, "10.9.0.1/24"], [far, "10.9.0.2/24"]] as const) {
+      if (kind === "netem") await addNetem(space, "eth0");
       await run("ip", "-n", space, "addr", "add", address, "dev", "eth0");
       for (const link of ["lo", "eth0"]) await run("ip", "-n", space, "link", "set", link, "up");
-      await run("ip", "netns", "exec", space, "nft", "-f", rules);
-      try {
-        const netem = ["qdisc", "add", "dev", "eth0", "root", "netem", "delay", `${DELAY_MS}ms`];
-        await run("tc", "-n", space, ...netem);
-        this.isDelayed = true;
-      } catch {
-        // This kernel has no netem: the link only loses packets.
-      }
+    }
+  }
+
+  /** The emulator opens both devices, which then move to their hosts: it keeps hold of them. */
+  async #joinByEmulator(near: string, far: string): Promise<void> {
+    const taps = [`pl${this.#id}0`, `pl${this.#id}1`] as const;
+    const script = `${ROOT}tests/protocol/link_emulator.py`;
+    const child = new Deno.Command("python3", {
+      args: [script, ...taps, `${DELAY_MS}`, `${LOSS}`, "1"],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    this.#children.push(child);
+    const reader = child.stdout.getReader();
+    const { done } = await reader.read();
+    await reader.cancel();
+    if (done) throw new Error("The link's emulator ended");
+    for (const [tap, space] of [[taps[0], near], [taps[1], far]] as const) {
+      await run("ip", "link", "set", tap, "netns", space, "name", "eth0");
     }
   }
 

@@ -1,12 +1,15 @@
 import { assertEquals, assertGreater } from "@std/assert";
 import { verifyReceipt } from "../../lib/job/verify_receipt.ts";
-import { LinkLab, whyNoLink } from "./link_lab.ts";
+import { findLinkKind, LinkLab } from "./link_lab.ts";
 import { HELLO, padded } from "./real_node.ts";
 
-const reason = await whyNoLink();
-if (reason !== null) {
-  console.log(`SKIPPED: jobs between network namespaces need root, iproute2, nftables: ${reason}`);
-}
+const found = await findLinkKind();
+if ("missing" in found) {
+  console.log(
+    "SKIPPED: jobs between network namespaces need root, iproute2, and netem or python3 and TAP: " +
+      found.missing,
+  );
+} else console.log(`Links between network namespaces: ${found.kind}`);
 
 const MODULE_BYTES = 20 * 2 ** 20;
 /** The link is cut when so much of the module has come. */
@@ -29,11 +32,11 @@ const TRANSPORTS = { tcp: "/ip4/10.9.0.2/tcp/4001", quic: "/ip4/10.9.0.2/udp/400
 
 for (const [transport, listen] of Object.entries(TRANSPORTS)) {
   Deno.test(
-    `a job of 20 MB goes between two hosts by ${transport}, over a lossy link that is cut once`,
-    { ignore: reason !== null },
+    `a job of 20 MB goes between two hosts by ${transport}, over a slow, lossy link that is cut once`,
+    { ignore: "missing" in found },
     async () => {
-      await using lab = await LinkLab.create();
-      if (!lab.isDelayed) console.log("No netem in this kernel: packets are lost, not late");
+      if ("missing" in found) return;
+      await using lab = await LinkLab.create(found.kind);
       const address = await lab.startNode(listen);
       const module = padded(HELLO, MODULE_BYTES);
       await Deno.writeFile(`${lab.dir}/large.wasm`, module);

@@ -46,7 +46,8 @@ export async function ephemeralIdentity(): Promise<Identity> {
  * once end with the same one.
  *
  * @param stateDir Created with mode 0700 where it does not exist
- * @throws {PlasmError} `bad-identity` when the file is not a key, or not private
+ * @throws {PlasmError} `bad-identity` when the file is not private, or not a key: `details.damaged` is
+ * then true
  * @throws {PlasmError} `state` when the directory cannot be read or written
  */
 export async function loadOrCreateIdentity(stateDir: string): Promise<Identity> {
@@ -89,6 +90,7 @@ function decodeKey(text: string, path: string): Uint8Array {
   if (der.length === 0 || prefix.toHex() !== PKCS8_PREFIX.toHex()) {
     throw new PlasmError("bad-identity", `Cannot use identity key: no Ed25519 key in ${path}`, {
       hint: "Restore it from a copy, or move it away to become a new node with a new peer id",
+      details: { damaged: true },
     });
   }
   return der.slice(PKCS8_PREFIX.length);

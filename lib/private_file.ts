@@ -40,7 +40,7 @@ export async function readPrivateFile(path: string): Promise<string | undefined>
       throw unsafe(path, "anyone may write to its directory", `Run chmod 700 ${parentOf(path)}`);
     }
     if (info.size > MAX_BYTES) {
-      throw unsafe(path, `it has ${info.size} bytes, at most ${MAX_BYTES} are allowed`);
+      throw damaged(path, `it has ${info.size} bytes, at most ${MAX_BYTES} are allowed`);
     }
     return await readText(file, path);
   } catch (error) {
@@ -96,7 +96,7 @@ async function readText(file: Deno.FsFile, path: string): Promise<string> {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, length));
   } catch {
-    throw unsafe(path, "it is not text");
+    throw damaged(path, "it is not text");
   }
 }
 
@@ -110,6 +110,14 @@ async function removeIfThere(path: string): Promise<void> {
 
 function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/")) || "/";
+}
+
+/** What a crash of the machine can leave, unlike the rest: `details.damaged` says so. */
+function damaged(path: string, why: string): PlasmError {
+  return new PlasmError("bad-identity", `Cannot use ${path}: ${why}`, {
+    hint: "Restore it from a copy, or move it away to become a new node with a new peer id",
+    details: { damaged: true },
+  });
 }
 
 function unsafe(path: string, why: string, hint?: string): PlasmError {

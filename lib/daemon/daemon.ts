@@ -6,7 +6,7 @@
 import type { Logger } from "@logtape/logtape";
 import { type Config, planReload, type ReloadPlan } from "../config/mod.ts";
 import { PlasmError } from "../errors.ts";
-import { type Identity, loadOrCreateIdentity } from "../identity.ts";
+import type { Identity } from "../identity.ts";
 import { configureLogging, getLog } from "../log.ts";
 import { listenPath, stateDir as defaultStateDir } from "../paths.ts";
 import { ExecutorPool } from "../sandbox/pool.ts";
@@ -18,6 +18,7 @@ import { ApiServer } from "./api/server.ts";
 import { Jobs } from "./jobs.ts";
 import { metricsText } from "./metrics.ts";
 import type { DaemonNetwork } from "./network.ts";
+import { keepIdentity } from "./node_identity.ts";
 import { startRetention } from "./retention_loop.ts";
 import type { RunJob } from "./runner.ts";
 import { stateError } from "./store/faults.ts";
@@ -102,9 +103,18 @@ async function startJobs(
   const { config, stateDir, run } = options;
   makeStateDir(stateDir);
   stack.use(lockStateDir(stateDir));
-  const identity = await loadOrCreateIdentity(stateDir);
+  const identity = await keepIdentity({ stateDir, log: getLog("daemon") });
   const log = getLog("daemon").with({ node_id: identity.peerId });
   const store = stack.use(new JobStore(stateDir, { cacheBytes: config.cache.max_bytes }));
+  if (store.damage !== undefined) {
+    const { reason, movedTo, savedJobs, lostRows } = store.damage;
+    log.error("job-store-damaged", {
+      reason,
+      moved_to: movedTo,
+      saved_jobs: savedJobs,
+      lost_rows: lostRows,
+    });
+  }
   store.removeStrays();
   const { warm_executors, executor_sharing } = config.jobs;
   const pool = run === undefined

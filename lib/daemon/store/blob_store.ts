@@ -61,14 +61,23 @@ export class BlobStore {
   #reconcile(): void {
     const files = new Set<string>();
     const add = this.#db.prepare("INSERT OR IGNORE INTO blobs VALUES (?, ?, 0)");
+    const known = this.#db.prepare("SELECT size FROM blobs WHERE hash = ?");
     for (const { name } of Deno.readDirSync(this.#dir)) {
       const path = `${this.#dir}/${name}`;
       if (!/^[0-9a-f]{64}$/.test(name)) {
         Deno.removeSync(path);
         continue;
       }
-      files.add(`sha256:${name}`);
-      add.run(`sha256:${name}`, Deno.statSync(path).size);
+      const hash = `sha256:${name}`;
+      const { size } = Deno.statSync(path);
+      const row = known.get(hash);
+      // Cut off by a crash of the machine: who has it sends it again.
+      if (row !== undefined && row["size"] !== size) {
+        Deno.removeSync(path);
+        continue;
+      }
+      files.add(hash);
+      add.run(hash, size);
     }
     const remove = this.#db.prepare("DELETE FROM blobs WHERE hash = ?");
     for (const row of this.#db.prepare("SELECT hash FROM blobs").all()) {

@@ -33,7 +33,10 @@ function migrate(db: DatabaseSync, path: string): void {
     throw new PlasmError(
       "state",
       `Cannot open ${path}: it has schema ${found}, this version of plasm knows ${MIGRATIONS.length}`,
-      { hint: "Run the newer version of plasm that wrote it" },
+      {
+        hint: "Run the newer version of plasm that wrote it",
+        details: { schema: found, known: MIGRATIONS.length },
+      },
     );
   }
   for (let version = found; version < MIGRATIONS.length; version++) {

@@ -46,7 +46,8 @@ function parse<T>(text: unknown): T | null {
   return typeof text === "string" ? JSON.parse(text) as T : null;
 }
 
-function record(row: Row): JobRecord {
+/** A row as a job; throws where a column that holds JSON does not. */
+export function asRecord(row: Row): JobRecord {
   return {
     seq: row["seq"] as number,
     id: row["id"] as string,
@@ -135,7 +136,7 @@ export class JobTable {
   /** The job with this id. */
   get(id: string): JobRecord | undefined {
     const row = this.#sql("SELECT * FROM jobs WHERE id = ?").get(id);
-    return row === undefined ? undefined : record(row as Row);
+    return row === undefined ? undefined : asRecord(row as Row);
   }
 
   /** Jobs, the newest first. */
@@ -149,13 +150,13 @@ export class JobTable {
     ].join(" AND ");
     const values = [before, state, submitter].filter((value) => value !== null);
     return this.#sql(`SELECT * FROM jobs WHERE ${where} ORDER BY seq DESC LIMIT ?`)
-      .all(...values, limit).map((row) => record(row as Row));
+      .all(...values, limit).map((row) => asRecord(row as Row));
   }
 
   /** Jobs that are not over, in order of acceptance. */
   unfinished(): JobRecord[] {
     return this.#sql("SELECT * FROM jobs WHERE state IN ('queued', 'running') ORDER BY seq")
-      .all().map((row) => record(row as Row));
+      .all().map((row) => asRecord(row as Row));
   }
 
   /** All jobs of peers. */

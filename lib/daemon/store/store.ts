@@ -6,10 +6,10 @@ import type { DatabaseSync } from "node:sqlite";
 import type { PlasmError } from "../../errors.ts";
 import type { JobEvent, JobRecord, NewJob, OutputStream } from "../types.ts";
 import { BlobStore } from "./blob_store.ts";
-import { openDatabase } from "./database.ts";
 import { EventTable, type NewEvent, type StoredEvent } from "./event_table.ts";
 import { type EndedJob, type JobEnd, JobTable, type ListJobsOptions } from "./job_table.ts";
 import { Notifier } from "./notifier.ts";
+import { type Damage, openOrSalvage } from "./salvage.ts";
 import { SpillFiles } from "./spill_files.ts";
 import { WriteQueue } from "./write_queue.ts";
 
@@ -38,6 +38,8 @@ export class JobStore implements Disposable {
   readonly blobs: BlobStore;
   /** Tells who waits for a job's events that there are more. */
   readonly changes: Notifier = new Notifier();
+  /** What was lost as it was opened; undefined where the database was whole. */
+  readonly damage: Damage | undefined;
   readonly #db: DatabaseSync;
   readonly #writes: WriteQueue;
   readonly #jobs: JobTable;
@@ -47,7 +49,9 @@ export class JobStore implements Disposable {
 
   /** @throws {PlasmError} `state` */
   constructor(dir: string, options: JobStoreOptions) {
-    this.#db = openDatabase(`${dir}/jobs.db`);
+    const { db, damage } = openOrSalvage(`${dir}/jobs.db`);
+    this.#db = db;
+    this.damage = damage;
     this.#writes = new WriteQueue(this.#db);
     this.#jobs = new JobTable(this.#db);
     this.#events = new EventTable(this.#db);

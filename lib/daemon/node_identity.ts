@@ -1,0 +1,72 @@
+/**
+ * The daemon's identity over damage to its files: a node goes on as a new one rather than not at all, and
+ * says so, for whoever has pinned its key will not know it any more.
+ * @module
+ */
+import type { Logger } from "@logtape/logtape";
+import { PlasmError } from "../errors.ts";
+import { type Identity, IDENTITY_FILE, loadOrCreateIdentity } from "../identity.ts";
+import { readStateFile, writeStateFile } from "../network/state_file.ts";
+import { stateError } from "./store/faults.ts";
+
+/** Remembers which node this is: a key of which one letter has changed is a key too. */
+const RECORD_FILE = "identity.json";
+
+/** Options of {@linkcode keepIdentity}. */
+export interface KeepIdentityOptions {
+  stateDir: string;
+  log: Logger;
+}
+
+async function loadOrReplace({ stateDir, log }: KeepIdentityOptions): Promise<Identity> {
+  try {
+    return await loadOrCreateIdentity(stateDir);
+  } catch (error) {
+    const fault = PlasmError.from(error);
+    if (fault.details["damaged"] !== true) throw fault;
+    const path = `${stateDir}/${IDENTITY_FILE}`;
+    // Never over an earlier one: it may be all that is left to restore the key from.
+    const movedTo = `${path}.damaged-${crypto.randomUUID()}`;
+    try {
+      Deno.renameSync(path, movedTo);
+    } catch (cause) {
+      throw stateError(`put ${path} aside`, cause);
+    }
+    const identity = await loadOrCreateIdentity(stateDir);
+    const hint = `Restore ${path} from a copy and restart to be the node that it was`;
+    log.error("identity-damaged", { error: fault, moved_to: movedTo, hint });
+    return identity;
+  }
+}
+
+async function recordedPeerId(path: string): Promise<string | undefined> {
+  try {
+    const record = await readStateFile(path) as { peer_id?: unknown } | undefined;
+    return typeof record?.peer_id === "string" ? record.peer_id : undefined;
+  } catch {
+    return undefined; // Damaged too: it is written anew.
+  }
+}
+
+/**
+ * The identity kept in a state directory. A damaged key is put aside and a new one made; that, and any
+ * other change of the peer id since the last start, is logged as an error.
+ *
+ * @throws {PlasmError} as `loadOrCreateIdentity()`, except for damage
+ */
+export async function keepIdentity(options: KeepIdentityOptions): Promise<Identity> {
+  const { stateDir, log } = options;
+  const identity = await loadOrReplace(options);
+  const path = `${stateDir}/${RECORD_FILE}`;
+  const before = await recordedPeerId(path);
+  if (before === identity.peerId) return identity;
+  if (before !== undefined) {
+    log.error("identity-changed", { peer_id: identity.peerId, former_peer_id: before });
+  }
+  try {
+    await writeStateFile(path, { version: 1, peer_id: identity.peerId });
+  } catch (error) {
+    throw stateError(`write ${path}`, error);
+  }
+  return identity;
+}

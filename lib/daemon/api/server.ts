@@ -9,7 +9,7 @@ import { type ApiHandler, createApi } from "./app.ts";
 import type { ApiContext } from "./context.ts";
 import { Gate, type GateLimits } from "./gate.ts";
 import { checkSocketPath, listenOnSocket } from "./socket.ts";
-import { loadOrCreateToken } from "./token.ts";
+import { discardDamagedToken, loadOrCreateToken } from "./token.ts";
 
 /** Options of {@linkcode ApiServer.start}. */
 export interface ServerOptions {
@@ -82,7 +82,11 @@ export class ApiServer {
     try {
       const { listen } = config.api.tcp;
       if (listen !== null) {
-        const tokenFile = config.api.tcp.token_file ?? `${stateDir}/api.token`;
+        const own = `${stateDir}/api.token`;
+        const tokenFile = config.api.tcp.token_file ?? own;
+        if (tokenFile === own && await discardDamagedToken(own)) {
+          log.error("token-damaged", { replaced: own });
+        }
         const token = await loadOrCreateToken(tokenFile);
         const { hostname, port: asked } = parseListen(listen);
         const listener = Deno.listen({ hostname, port: asked });

@@ -57,8 +57,20 @@ export async function signBytes(bytes: Uint8Array, secretKey: Uint8Array): Promi
   return new Uint8Array(await crypto.subtle.sign("Ed25519", key, data));
 }
 
-async function importKey(secretKey: Uint8Array): Promise<CryptoKey> {
-  return await crypto.subtle.importKey("pkcs8", toPkcs8(secretKey), "Ed25519", true, ["sign"]);
+// An import costs as much as a signature, and a node signs with one key.
+const imported = new WeakMap<Uint8Array, { bytes: Uint8Array; key: Promise<CryptoKey> }>();
+
+function importKey(secretKey: Uint8Array): Promise<CryptoKey> {
+  const known = imported.get(secretKey);
+  // Whoever owns the array may have put another key into it.
+  if (known !== undefined && equal(known.bytes, secretKey)) return known.key;
+  const key = crypto.subtle.importKey("pkcs8", toPkcs8(secretKey), "Ed25519", true, ["sign"]);
+  imported.set(secretKey, { bytes: secretKey.slice(), key });
+  return key;
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, at) => byte === b[at]);
 }
 
 /**

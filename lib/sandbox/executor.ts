@@ -5,19 +5,12 @@
  */
 import { PlasmError } from "../errors.ts";
 import { executorCommand } from "./executor_command.ts";
-import { type JobHeader, MAX_REPORT_BYTES, MAX_STREAM_BYTES } from "./executor_protocol.ts";
+import { MAX_REPORT_BYTES, MAX_STREAM_BYTES } from "./executor_protocol.ts";
 import { describeDeath, StderrTail } from "./executor_death.ts";
-import {
-  encodeFrame,
-  encodeJsonFrame,
-  type Frame,
-  FRAME_HEADER_BYTES,
-  FrameKind,
-  putFrameHeader,
-  readFrames,
-} from "./frames.ts";
+import { type Frame, FrameKind, readFrames } from "./frames.ts";
+import { sendJob } from "./executor_sender.ts";
+import { ModuleCache } from "./module_cache.ts";
 import { RunState } from "./run_state.ts";
-import { pumpStdin } from "./stdin_pump.ts";
 import type { JobStatus, SandboxEvent, SandboxJob } from "./types.ts";
 
 /** How long a process that was told to stop its job may take to say its last, in ms. */
@@ -62,6 +55,7 @@ export class Executor implements AsyncDisposable {
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
   readonly #frames: AsyncGenerator<Frame, void, void>;
   readonly #stderr: StderrTail;
+  readonly #modules = new ModuleCache();
   readonly #maxMemoryBytes: number;
   #ready: Promise<void> | undefined;
   #usable = true;
@@ -93,6 +87,11 @@ export class Executor implements AsyncDisposable {
   /** Whether the process can take another job. */
   get usable(): boolean {
     return this.#usable;
+  }
+
+  /** Whether a job with this `moduleKey` runs without its module being sent and compiled again. */
+  hasModule(key: string): boolean {
+    return this.#modules.has(key);
   }
 
   /** Resolves when the process has ended. */
@@ -161,6 +160,7 @@ export class Executor implements AsyncDisposable {
       run.queue.close();
       await receiving;
       await sending;
+      if (run.refused && job.moduleKey !== undefined) this.#modules.forget(job.moduleKey);
       this.#usable = run.reusable && !this.#hasEnded;
       if (!this.#usable) await this.kill();
     }
@@ -200,31 +200,12 @@ export class Executor implements AsyncDisposable {
 
   /** Sends all of a job; its end is the guest's, whichever comes first. */
   async #send(job: SandboxJob, signal: AbortSignal): Promise<void> {
-    const inputs = job.inputs ?? [];
-    const header: JobHeader = {
-      args: [...job.args],
-      env: { ...job.env },
-      limits: job.limits,
-      inputs: inputs.map(({ path, data }) => ({ path, file: data !== undefined })),
-    };
     try {
-      await this.#stdin.write(encodeJsonFrame(FrameKind.Job, header));
-      await this.#writeBlob(FrameKind.Module, job.module);
-      for (const { data } of inputs) {
-        if (data !== undefined) await this.#writeBlob(FrameKind.Input, data);
-      }
-      await pumpStdin(job.stdin, { write: (frame) => this.#stdin.write(frame), signal });
-      await this.#stdin.write(encodeFrame(FrameKind.StdinEnd));
+      const module = this.#modules.use(job.moduleKey, job.module.length);
+      await sendJob(job, { module, write: (bytes) => this.#stdin.write(bytes), signal });
     } catch {
       // The process has died: reading its output tells how.
     }
-  }
-
-  async #writeBlob(kind: number, bytes: Uint8Array): Promise<void> {
-    const header = new Uint8Array(FRAME_HEADER_BYTES);
-    putFrameHeader(header, kind, bytes.length);
-    await this.#stdin.write(header);
-    await this.#stdin.write(bytes);
   }
 
   async #receive(run: RunState, times: { startedAt: number; start: number }): Promise<void> {

@@ -34,9 +34,19 @@ const MAX_BYTES: Record<number, number> = {
   [FrameKind.StdinEnd]: 0,
 };
 
+/** Compiled modules that the parent wants kept for further jobs. */
+const kept = new Map<string, WebAssembly.Module>();
+
+/** Cancels the job that runs. Without one the process ends, as SIGTERM would have it. */
+let onTerm: () => void = () => Deno.exit(EXIT_TERMINATED);
+
+/** 128 and the number of SIGTERM, as a shell would say. */
+const EXIT_TERMINATED = 143;
+
 /** Runs the executor until its stdin ends; never returns normally. */
 export async function runExecutor(): Promise<never> {
   const worker = new ExecutorWorker();
+  Deno.addSignalListener("SIGTERM", () => onTerm());
   const frames = readFrames(readStdin(), { maxBytes: (kind) => MAX_BYTES[kind] });
   await worker.ready;
   await dropPermissions();
@@ -63,10 +73,11 @@ async function runOne(
   worker: ExecutorWorker,
 ): Promise<void> {
   const header = parseJob(first);
+  for (const key of header.module.forget) kept.delete(key);
   const monitor = new JobMonitor(header.limits);
   const cancelled = Promise.withResolvers<void>();
-  const onTerm = () => cancelled.resolve();
-  Deno.addSignalListener("SIGTERM", onTerm);
+  const onIdleTerm = onTerm;
+  onTerm = cancelled.resolve;
   try {
     const stopped = Promise.race([
       monitor.exceeded,
@@ -75,15 +86,17 @@ async function runOne(
         message: "Job stopped: it was cancelled",
       })),
     ]).then((stop) => stopHard(stop, worker, monitor));
-    const moduleBytes = await expectFrame(frames, FrameKind.Module);
-    monitor.moduleBytes = moduleBytes.length;
+    const compiled = kept.get(header.module.key ?? "");
+    const moduleBytes = compiled ? undefined : await expectFrame(frames, FrameKind.Module);
+    monitor.moduleBytes = header.module.bytes;
     const inputs: SandboxInput[] = [];
     for (const { path, file } of header.inputs) {
       inputs.push(file ? { path, data: await expectFrame(frames, FrameKind.Input) } : { path });
     }
     monitor.report = (usage) => writeAll(encodeJsonFrame(FrameKind.Usage, usage));
-    const module = await compile(moduleBytes);
+    const module = compiled ?? await compile(moduleBytes!);
     if (module instanceof WebAssembly.Module) {
+      if (header.module.key !== null) kept.set(header.module.key, module);
       const pump = pumpStdin(frames, worker);
       const { end, memoryPeakBytes } = await Promise.race([
         worker.run({ ...header, module, inputs }, writeAll),
@@ -105,7 +118,7 @@ async function runOne(
     }
   } finally {
     monitor.stop();
-    Deno.removeSignalListener("SIGTERM", onTerm);
+    onTerm = onIdleTerm;
   }
 }
 

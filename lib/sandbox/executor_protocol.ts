@@ -6,8 +6,24 @@
 import type { ErrorCode } from "../errors.ts";
 import type { JobStatus, SandboxLimits } from "./types.ts";
 
-/** The Job frame: what follows it is one Module frame, one Input frame for each file, then Stdin. */
+/** The module of a job, as the Job frame names it. */
+export interface ModuleHeader {
+  /** By what the compiled module is kept for later jobs of this executor; null: it is not. */
+  key: string | null;
+  /** Whether it was kept by an earlier job, so that no Module frame follows. */
+  isKept: boolean;
+  /** Its size, in bytes. */
+  bytes: number;
+  /** Keys of modules to let go of first. */
+  forget: readonly string[];
+}
+
+/**
+ * The Job frame: what follows it is one Module frame unless the module was kept, one Input frame for
+ * each file, then Stdin.
+ */
 export interface JobHeader {
+  module: ModuleHeader;
   args: string[];
   env: Record<string, string>;
   limits: SandboxLimits;

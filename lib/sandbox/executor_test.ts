@@ -154,3 +154,29 @@ Deno.test("Executor.run() stops a job at its CPU limit though nobody pulls its o
   assertEquals([outcome.status, stdout.length], ["timeout", records * 4096]);
   assertEquals(outcome.message, "Job stopped: it used more than its 200 ms of CPU time");
 });
+
+Deno.test("Executor.run() runs a kept module without its bytes, each time from the start", async () => {
+  await using executor = new Executor();
+  // Counts its own runs in memory: a kept module must not keep an instance.
+  const counter = await command(
+    `
+    (i32.store (i32.const 1024) (i32.add (i32.load (i32.const 1024)) (i32.const 1)))
+    ${write(1, 1)}`,
+    '(data (i32.const 1024) "0")',
+  );
+  const job = { ...sandboxJob(counter), moduleKey: "counter" };
+  assertEquals((await collect(executor.run(job))).stdout, "1");
+  assert(executor.hasModule("counter"));
+  const again = { ...job, module: new Uint8Array() };
+  assertEquals((await collect(executor.run(again))).stdout, "1");
+});
+
+Deno.test("Executor.run() keeps no module that cannot be compiled", async () => {
+  await using executor = new Executor();
+  const job = { ...sandboxJob(new Uint8Array([0, 97, 115, 109, 9, 9, 9, 9])), moduleKey: "bad" };
+  for (let n = 0; n < 2; n++) {
+    const error = await assertRejects(() => collect(executor.run(job)), PlasmError);
+    assertEquals(error.code, "bad-module");
+    assert(!executor.hasModule("bad"));
+  }
+});

@@ -40,6 +40,13 @@ export function putFrameHeader(buffer: Uint8Array, kind: number, length: number)
   buffer[4] = length >>> 24;
 }
 
+/** The header of a frame whose payload is sent by itself. */
+export function encodeFrameHeader(kind: number, length: number): Uint8Array {
+  const header = new Uint8Array(FRAME_HEADER_BYTES);
+  putFrameHeader(header, kind, length);
+  return header;
+}
+
 /** Makes one frame of a kind and its payload. */
 export function encodeFrame(kind: number, payload: Uint8Array = new Uint8Array()): Uint8Array {
   const frame = new Uint8Array(FRAME_HEADER_BYTES + payload.length);
@@ -50,8 +57,10 @@ export function encodeFrame(kind: number, payload: Uint8Array = new Uint8Array()
 
 /** Makes one frame whose payload is JSON. */
 export function encodeJsonFrame(kind: number, value: unknown): Uint8Array {
-  return encodeFrame(kind, new TextEncoder().encode(JSON.stringify(value)));
+  return encodeFrame(kind, encoder.encode(JSON.stringify(value)));
 }
+
+const encoder = new TextEncoder();
 
 /** Options of {@linkcode readFrames}. */
 export interface ReadFramesOptions {

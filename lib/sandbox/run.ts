@@ -29,8 +29,13 @@ export async function* runSandbox(
   options: RunSandboxOptions = {},
 ): AsyncGenerator<SandboxEvent, void, void> {
   const { moduleBytes, memoryBytes } = job.limits;
-  const { bytes } = inspectModule(job.module, { moduleBytes, memoryBytes });
-  const checked = { ...job, module: bytes };
+  // What was inspected depends on these limits, so what was compiled does too.
+  const moduleKey = job.moduleKey && `${job.moduleKey} ${moduleBytes} ${memoryBytes}`;
+  const isKept = moduleKey !== undefined && options.executor?.hasModule(moduleKey);
+  const { bytes } = isKept
+    ? { bytes: job.module }
+    : inspectModule(job.module, { moduleBytes, memoryBytes });
+  const checked = { ...job, module: bytes, moduleKey };
   const { signal } = options;
   if (options.executor !== undefined) {
     return yield* options.executor.run(checked, { signal });

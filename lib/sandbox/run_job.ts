@@ -44,6 +44,8 @@ export interface RunJobOptions {
   signal?: AbortSignal | undefined;
   /** An executor of a pool. @default {one of its own} */
   executor?: Executor | undefined;
+  /** The module's hash, by who has just computed it. @default {computed} */
+  moduleHash?: Hash | undefined;
 }
 
 /** What happens to a job, in order: started, any output, finished. */
@@ -77,7 +79,7 @@ export async function* streamJob(
   module: Uint8Array,
   options: RunJobOptions = {},
 ): AsyncGenerator<JobEvent, void, void> {
-  const moduleHash = await sha256(module);
+  const moduleHash = options.moduleHash ?? await sha256(module);
   const manifest = options.manifest ?? createManifest({
     module_hash: moduleHash,
     ...(options.inputs === undefined ? {} : { inputs: await hashInputs(options.inputs) }),
@@ -94,7 +96,15 @@ export async function* streamJob(
   const stdout = new Hasher();
   const stderr = new Hasher();
   const events = runSandbox(
-    { module, args: manifest.args, env: manifest.env, stdin: stdin.source, inputs, limits },
+    {
+      module,
+      moduleKey: moduleHash,
+      args: manifest.args,
+      env: manifest.env,
+      stdin: stdin.source,
+      inputs,
+      limits,
+    },
     { signal: options.signal, executor: options.executor },
   );
   for await (const event of events) {

@@ -42,6 +42,11 @@ export class RunState {
     return this.#report !== undefined || this.#refused !== undefined;
   }
 
+  /** Whether the process says that the job cannot begin. */
+  get refused(): boolean {
+    return this.#refused !== undefined;
+  }
+
   /** Whether the process says that it can take another job. */
   get reusable(): boolean {
     return this.#reusable;

@@ -39,6 +39,12 @@ export interface SandboxInput {
 export interface SandboxJob {
   /** The WebAssembly module's bytes. */
   module: Uint8Array;
+  /**
+   * Names the bytes, as their hash does: an executor that has compiled them for the same limits runs
+   * them again without.
+   * @default {none: compiled for this job alone}
+   */
+  moduleKey?: string | undefined;
   /** Arguments after argv[0]. */
   args: readonly string[];
   /** The whole environment. */

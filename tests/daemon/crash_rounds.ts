@@ -25,7 +25,7 @@ const LIFE_MS = 800;
 
 interface Accepted {
   idempotent: boolean;
-  /** An executor was killed while this job was not over. */
+  /** An executor was killed in the round of this job, or while it was not over. */
   hurt: boolean;
   /** How it was told once it was over, with its receipt and output. */
   told?: { job: JobJson; signature: string | undefined; stdout: number };
@@ -123,7 +123,8 @@ export class CrashRounds implements AsyncDisposable {
       const idempotent = this.#random(2) === 0;
       const watched = this.#random(3) === 0;
       const { id } = await client.submit(this.#options.module, { manifest: { idempotent } });
-      this.#jobs.set(id, { idempotent, hurt: false });
+      // One that was killed while it waited for a job may yet be given one.
+      this.#jobs.set(id, { idempotent, hurt: victim === "executor" });
       answered();
       if (!watched) return;
       for await (const { type } of client.events(id, { patienceMs: 0 })) {

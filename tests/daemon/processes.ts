@@ -34,3 +34,29 @@ export async function isAlive(pid: number): Promise<boolean> {
   const state = new TextDecoder().decode(stdout).trim()[0];
   return state !== undefined && state !== "Z";
 }
+
+/** What a process has. */
+export interface Observation {
+  /** Ids of its children. */
+  children: number[];
+  /** How many descriptors are open. */
+  descriptors: number;
+  /** Resident memory, in KiB. */
+  rssKb: number;
+}
+
+/** Looks at a process. */
+export async function observe(pid: number): Promise<Observation> {
+  const { stdout } = await new Deno.Command("ls", { args: [`/proc/${pid}/fd`] }).output();
+  const descriptors = new TextDecoder().decode(stdout).split("\n").filter(Boolean).length;
+  // ps itself is a child of this process, not of that.
+  return { children: await childrenOf(pid), descriptors, rssKb: await rssKb(pid) };
+}
+
+/** CPU time that processes have used, all of their threads together, in nanoseconds. */
+export async function cpuNs(pids: readonly number[]): Promise<number> {
+  const files = pids.map((pid) => `/proc/${pid}/task/*/schedstat`).join(" ");
+  const { stdout } = await new Deno.Command("sh", { args: ["-c", `cat ${files}`] }).output();
+  const lines = new TextDecoder().decode(stdout).trim().split("\n");
+  return lines.reduce((sum, line) => sum + Number(line.split(" ")[0]), 0);
+}

@@ -1,36 +1,46 @@
 /**
- * A daemon that serves somebody's jobs while somebody else's do their worst: every job has its end and
- * its receipt, nobody's turn is taken, and nothing is left.
+ * A daemon that serves somebody's jobs while somebody else's do their worst, every case of the table and
+ * several at once: each has its end and its receipt, nobody's turn is taken, and nothing is left.
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
 import { connectDaemon, type DaemonClient } from "../../lib/client/mod.ts";
-import { PlasmError } from "../../lib/errors.ts";
 import { createNonce } from "../../lib/job/job_id.ts";
 import { verifyReceipt } from "../../lib/job/verify_receipt.ts";
 import { DaemonProcess } from "../daemon/process.ts";
+import { cpuNs, hasPs, type Observation, observe } from "../daemon/processes.ts";
 import { withTempDir } from "../plasm.ts";
 import { type HostileModule, importOf } from "./case.ts";
+import { assertEnd, type End, manifestOf, rejection } from "./ends.ts";
 import { HOSTILE_MODULES } from "./modules.ts";
 import { assemble } from "./wat.ts";
 
-/** One of a kind each: time, engine heap, tables, exceptions, compiler, memory. */
-const NASTY = [
-  "loop-in-start-function",
-  "gc-list",
-  "table-grow",
-  "exception-list",
-  "compile-locals-in-branches",
-  "memory-initial",
-];
+/** Hostile jobs that are with the daemon at a time: more than it runs at once. */
+const AT_ONCE = 6;
 
-/** Jobs that only loop, given all at once. */
-const LOOPS = 20;
+const CONCURRENCY = 3;
+const WARM = 1;
 
-const RESOURCES = { memory_mb: 64, timeout_seconds: 1 };
+/** Executors kept for their submitters: the pool's bound with so many warm ones. */
+const MAX_KEPT = WARM + 1;
 
-/** Jobs of the other submitter: fewer than it takes turns to get through the hostile ones. */
-const HONEST_JOBS = 6;
+/**
+ * Most hostile jobs that end while one honest job waits and runs. Turns are fair, so it waits for one
+ * place, but jobs that are refused at once or exit go fast.
+ */
+const MOST_OVERTAKEN = 40;
+
+/** Memory that a daemon may have grown by once all is over: caches of the engine and of SQLite. */
+const GROWTH_KB = 96 * 1024;
+
+/** Descriptors of one executor: three pipes, and what the runtime waits for its end with. */
+const EXECUTOR_FDS = 5;
+
+/** CPU time in an idle second, of the daemon and all executors. One that spins takes ten times as much. */
+const IDLE_CPU_NS = 100e6;
+
+/** How soon after its last job a daemon is idle, in milliseconds. */
+const IDLE_AFTER_MS = 100;
 
 /** Writes 64 KiB again and again. */
 const FLOOD = `(module ${importOf("fd_write")} (memory (export "memory") 2)
@@ -40,34 +50,10 @@ const FLOOD = `(module ${importOf("fd_write")} (memory (export "memory") 2)
 
 const HELLO = new URL("../../examples/hello/hello.wasm", import.meta.url);
 
-const find = (name: string): HostileModule => HOSTILE_MODULES.find((one) => one.name === name)!;
+/** What can be given to a daemon: its jobs have all of their input before they start. */
+const TABLE = HOSTILE_MODULES.filter(({ stdin }) => stdin !== "open");
 
-/** What ps(1) has of a process or of the children of one. */
-async function ps(...args: string[]): Promise<number[]> {
-  const { stdout } = await new Deno.Command("ps", { args }).output();
-  return new TextDecoder().decode(stdout).split(/\s+/).filter(Boolean).map(Number);
-}
-
-async function hasPs(): Promise<boolean> {
-  try {
-    return (await ps("-o", "pid=", "-p", `${Deno.pid}`))[0] === Deno.pid;
-  } catch {
-    console.warn("SKIPPED: there is no ps (Debian: procps)");
-    return false;
-  }
-}
-
-const rssKb = async (pid: number): Promise<number> => (await ps("-o", "rss=", "-p", `${pid}`))[0]!;
-
-/** Waits until a process has no children: an executor is ended just after its job's end is told. */
-async function untilChildless(pid: number): Promise<void> {
-  const until = Date.now() + 10_000;
-  let children = await ps("-o", "pid=", "--ppid", `${pid}`);
-  while (children.length > 0 && Date.now() < until) {
-    children = await ps("-o", "pid=", "--ppid", `${pid}`);
-  }
-  assertEquals(children, []);
-}
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Runs a job that does nothing wrong and checks all that there is to check. */
 async function runHonest(client: DaemonClient, module: Uint8Array, text: string): Promise<void> {
@@ -80,69 +66,132 @@ async function runHonest(client: DaemonClient, module: Uint8Array, text: string)
   await verifyReceipt(receipt, { nonce, module, stdin, stdout, jobId: id });
 }
 
-/** The end of a hostile job, as its receipt tells or as it was refused. */
-async function endOf(client: DaemonClient, submitted: Promise<string>): Promise<string> {
+/** Runs a job of the table; its end is what the receipt tells. */
+async function runHostile(client: DaemonClient, hostile: HostileModule): Promise<End> {
+  const { stdin, inputs = [] } = hostile;
+  const module = await hostile.bytes();
+  const nonce = createNonce();
   try {
-    const { receipt, stdout } = await client.result(await submitted);
-    await verifyReceipt(receipt, { stdout });
-    return receipt.status;
+    const { id } = await client.submit(module, {
+      submitter: "hostile",
+      manifest: manifestOf(hostile),
+      nonce,
+      inputs: Object.fromEntries(inputs.map(({ path, data = new Uint8Array() }) => [path, data])),
+      ...(stdin instanceof Uint8Array ? { stdin } : {}),
+    });
+    const { job, stdout, stderr, receipt } = await client.result(id);
+    await verifyReceipt(receipt, { nonce, module, stdout, stderr, jobId: id });
+    assertEquals([job.status, job.exit_code], [receipt.status, receipt.exit_code]);
+    const { wall_time_ms, cpu_time_ms, memory_peak_bytes } = receipt.usage;
+    return {
+      status: receipt.status,
+      exitCode: receipt.exit_code,
+      message: job.message ?? "",
+      stdout: new TextDecoder().decode(stdout),
+      stderrBytes: receipt.stderr_bytes,
+      usage: {
+        wallTimeMs: wall_time_ms,
+        cpuTimeMs: cpu_time_ms,
+        memoryPeakBytes: memory_peak_bytes,
+      },
+    };
   } catch (error) {
-    if (error instanceof PlasmError) return `rejected ${error.code}`;
-    throw error;
+    return rejection(error);
   }
+}
+
+/** Looks again until nothing is left of jobs that are over; executors and connections end just after. */
+async function settled(daemon: DaemonProcess, isSettled: (now: Observation) => boolean) {
+  const until = Date.now() + 20_000;
+  let now = await observe(daemon.pid);
+  while (!isSettled(now) && Date.now() < until) now = await observe(daemon.pid);
+  return now;
+}
+
+function names(path: string): string[] {
+  return [...Deno.readDirSync(path)].map(({ name }) => name).sort();
 }
 
 Deno.test("a daemon serves a submitter while another's jobs do their worst, and nothing is left", async () => {
   if (!await hasPs()) return;
   await withTempDir(async (dir) => {
-    const set = { "jobs.concurrency": 2, "jobs.warm_executors": 0 };
-    await using daemon = await DaemonProcess.start({ dir, set });
-    using client = connectDaemon({ socket: daemon.socket });
-    const hello = await Deno.readFile(HELLO);
-    await runHonest(client, hello, "before");
-    await untilChildless(daemon.pid);
-    const before = await rssKb(daemon.pid);
-
-    const submit = async (module: Uint8Array): Promise<string> => {
-      const manifest = { resources: RESOURCES };
-      return (await client.submit(module, { submitter: "hostile", manifest })).id;
+    const set = {
+      "jobs.concurrency": CONCURRENCY,
+      "jobs.warm_executors": WARM,
+      "jobs.executor_sharing": "submitter",
+      "jobs.ceilings.fs_bytes": 16 * 2 ** 20,
     };
-    // Its reader takes one event and then no more until all is over.
-    const flood = submit(await assemble(FLOOD));
-    const unread = client.events(await flood)[Symbol.asyncIterator]();
-    await unread.next();
-    const nasty = await Promise.all(NASTY.map(async (name) => {
-      const { bytes, expect } = find(name);
-      return { name, expect, end: endOf(client, submit(await bytes())) };
-    }));
-    const loop = await find("loop").bytes();
-    let looping = LOOPS;
-    const loops = Array.from(
-      { length: LOOPS },
-      () => endOf(client, submit(loop)).finally(() => looping--),
-    );
-
-    for (let i = 0; i < HONEST_JOBS; i++) await runHonest(client, hello, `honest ${i}`);
-    assert(looping > 0, "the honest jobs had to wait until the hostile ones were through");
-
-    for (const { name, expect, end } of nasty) {
-      const status = await end;
-      const allowed = [expect.status].flat().map((one) =>
-        one === "rejected" ? `rejected ${expect.code}` : one
-      );
-      // The deadline of this test is shorter than that of the table for those which take memory.
-      assert([...allowed, "timeout"].includes(status), `${name} ended as ${status}`);
+    await using daemon = await DaemonProcess.start({ dir, set });
+    const hello = await Deno.readFile(HELLO);
+    {
+      using client = connectDaemon({ socket: daemon.socket });
+      await runHonest(client, hello, "before");
     }
-    assertEquals(await Promise.all(loops), Array.from({ length: LOOPS }, () => "timeout"));
-    const flooded = await endOf(client, flood);
-    assert(["output", "timeout"].includes(flooded), flooded);
-    await unread.return?.();
+    const before = await settled(daemon, ({ children }) => children.length <= WARM + MAX_KEPT);
+    const filesBefore = names(`${dir}/state`);
 
-    await runHonest(client, hello, "after");
-    assertEquals((await client.ready()).ready, true);
-    await untilChildless(daemon.pid);
-    const after = await rssKb(daemon.pid);
-    console.log(`daemon's resident memory: ${before} KB before, ${after} KB after`);
-    assert(after < 2 * before + 64 * 1024, `${before} KB before, ${after} KB after`);
+    const faults: string[] = [];
+    let [ended, honest, overtaken] = [0, 0, 0];
+    {
+      using client = connectDaemon({ socket: daemon.socket });
+      // Its reader takes one event and then no more until all is over.
+      const flood = await client.submit(await assemble(FLOOD), {
+        submitter: "hostile",
+        manifest: { resources: { memory_mb: 64, timeout_seconds: 5 } },
+      });
+      const unread = client.events(flood.id)[Symbol.asyncIterator]();
+      await unread.next();
+
+      const left = TABLE.values();
+      const hostile = Promise.all(Array.from({ length: AT_ONCE }, async () => {
+        for (const one of left) {
+          try {
+            assertEnd(one, await runHostile(client, one));
+          } catch (error) {
+            faults.push(String(error));
+          }
+          ended++;
+        }
+      }));
+      const others = (async () => {
+        while (ended < TABLE.length) {
+          const endedBefore = ended;
+          await runHonest(client, hello, `honest ${honest++}`);
+          overtaken = Math.max(overtaken, ended - endedBefore);
+        }
+      })();
+      await Promise.all([hostile, others]);
+      const { receipt } = await client.result(flood.id);
+      assert(["output", "timeout"].includes(receipt.status), receipt.status);
+      await unread.return?.();
+      await runHonest(client, hello, "after");
+      assertEquals((await client.ready()).ready, true);
+    }
+    assertEquals(faults, []);
+    assert(overtaken <= MOST_OVERTAKEN, `${overtaken} hostile jobs ended during one honest`);
+
+    const allowedFds = ({ children }: Observation): number =>
+      before.descriptors + EXECUTOR_FDS * Math.max(0, children.length - before.children.length);
+    const after = await settled(
+      daemon,
+      (now) => now.children.length <= WARM + MAX_KEPT && now.descriptors <= allowedFds(now),
+    );
+    console.log(
+      `${TABLE.length} hostile jobs and ${honest} others, at most ${overtaken} hostile during one; ` +
+        `daemon: ${before.rssKb} KB, ${before.descriptors} descriptors before, ` +
+        `${after.rssKb} KB, ${after.descriptors} after; executors ${after.children.length}`,
+    );
+    assert(after.children.length <= WARM + MAX_KEPT, `${after.children.length} executors`);
+    assert(after.descriptors <= allowedFds(after), JSON.stringify([before, after]));
+    assert(after.rssKb < before.rssKb + GROWTH_KB, `${before.rssKb} KB, then ${after.rssKb} KB`);
+    assertEquals(names(`${dir}/state`), filesBefore);
+    assertEquals(names(`${dir}/state/blobs`).filter((name) => !/^[0-9a-f]{64}$/.test(name)), []);
+
+    await pause(IDLE_AFTER_MS);
+    const processes = [daemon.pid, ...after.children];
+    const used = await cpuNs(processes);
+    await pause(1000);
+    const idle = await cpuNs(processes) - used;
+    assert(idle < IDLE_CPU_NS, `${idle} ns of CPU time in an idle second`);
   });
 });

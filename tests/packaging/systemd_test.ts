@@ -4,6 +4,8 @@
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { VERSION } from "../../lib/version.ts";
 import { DIST, LINUX_TARGETS, packageName } from "../../scripts/compile/targets.ts";
+import { command, SPIN, write } from "../../lib/sandbox/testing.ts";
+import { serviceProcesses, squeeze } from "./executors.ts";
 import { debianTree, host, Machine, whyNoMachine } from "./machine.ts";
 
 /** What `systemd-analyze security` may say at most; see the unit for what is left. */
@@ -12,6 +14,22 @@ const MAX_EXPOSURE = 2;
 const HELLO = decodeURIComponent(
   new URL("../../examples/hello/hello.wasm", import.meta.url).pathname,
 );
+
+/** Takes memory until it gets none, then never ends. */
+const EATER = `(local $at i32)
+  (loop $eat
+    (local.set $at (memory.grow (i32.const 16)))
+    (if (i32.ne (local.get $at) (i32.const -1)) (then
+      (memory.fill (i32.shl (local.get $at) (i32.const 16)) (i32.const 1) (i32.const 0x100000))
+      (br $eat))))
+  ${SPIN}`;
+
+/** Writes a line, then never ends. */
+const ENDLESS = `(i32.store8 (i32.const 1024) (i32.const 10)) ${write(1, 1)} ${SPIN}`;
+
+/** What that job may have, and what the service may have besides what it has: room for neither. */
+const EATER_MB = 1024;
+const SQUEEZED_BYTES = 200 * 2 ** 20;
 
 /** What an administrator writes: the package must not touch it, and the node must do as it says. */
 const OWN_CONFIG = '{ "network": { "enabled": true, "listen": ' +
@@ -58,6 +76,8 @@ Deno.test({
     await using machine = await Machine.boot(tree);
     await host("cp", file!, `${machine.root}/srv/first.deb`);
     await host("cp", HELLO, `${machine.root}/srv/hello.wasm`);
+    await Deno.writeFile(`${machine.root}/srv/endless.wasm`, await command(ENDLESS));
+    await Deno.writeFile(`${machine.root}/srv/eater.wasm`, await command(EATER));
     await laterPackage(file!, `${machine.root}/srv/later.deb`);
     const before = await everyPath(machine);
     const property = (name: string) =>
@@ -93,6 +113,45 @@ Deno.test({
       const refused = await machine.as("bob", `${submit} /srv/hello.wasm`);
       assertEquals([refused.code, refused.stdout], [69, ""]);
       assertMatch(refused.stderr, /Permission denied/);
+    });
+
+    await t.step(
+      "lets an executor see no network, and hold nothing that it could gain by",
+      async () => {
+        const processes = await serviceProcesses(machine, "/srv/endless.wasm");
+        const daemon = processes.find(({ executor }) => !executor)!;
+        const executors = processes.filter(({ executor }) => executor);
+        assertEquals(daemon.network, await machine.run("readlink", "/proc/1/ns/net"));
+        assertEquals(daemon.oomScore, 0);
+        // One is kept warm.
+        assert(executors.length > 0, JSON.stringify(processes));
+        for (const { network, interfaces, ids, capabilities, oomScore } of executors) {
+          assertNotEquals(network, daemon.network);
+          assertEquals({ interfaces, ids, oomScore }, {
+            interfaces: ["lo"],
+            ids: "",
+            oomScore: 1000,
+          });
+          assertMatch(capabilities, /^0+$/);
+        }
+      },
+    );
+
+    await t.step("loses a job and not itself when memory runs out", async () => {
+      assertEquals(await property("OOMPolicy"), "continue");
+      await using squeezed = await squeeze(machine, SQUEEZED_BYTES);
+      if (squeezed === undefined) {
+        console.warn("SKIPPED: the machine has no memory cgroups");
+        return;
+      }
+      const daemon = await property("MainPID");
+      const eat = `plasm submit --wait --memory-mb ${EATER_MB} /srv/eater.wasm`;
+      const eaten = await machine.as("alice", eat);
+      assertMatch(eaten.stderr, /ran out of memory \(SIGKILL\)/);
+      assertEquals([eaten.code, await squeezed.kills()], [137, 1]);
+      const next = await machine.as("alice", "printf Hello | plasm submit --wait /srv/hello.wasm");
+      assertEquals([next.code, next.stdout], [0, "olleH"]);
+      assertEquals([await property("MainPID"), await property("NRestarts")], [daemon, "0"]);
     });
 
     await t.step("logs JSON to the journal", async () => {

@@ -125,8 +125,11 @@ export class RunState {
   }
 
   #finish(report: FinishedReport): void {
-    const { status, exitCode, message, reusable } = report;
-    if (!REPORTED.has(status)) throw malformed("an unknown status");
+    const { exitCode, reusable } = report;
+    if (!REPORTED.has(report.status)) throw malformed("an unknown status");
+    // The process knows that it was told to stop, and only the parent why: a process that is late at
+    // its deadline is told too.
+    const { status, message } = report.status === "cancelled" ? this.#stop ?? report : report;
     this.#report = {
       status,
       exitCode: status === "exited" ? count(exitCode) : null,

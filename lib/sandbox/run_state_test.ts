@@ -66,3 +66,16 @@ Deno.test("RunState.end() gives the reader the refusal as an error", async () =>
   const error = await assertRejects(() => collect(state.queue.drain()), PlasmError, "Cannot x");
   assertEquals(error.code, "bad-module");
 });
+
+Deno.test("RunState.take() tells why the process was stopped, which does not know it", async () => {
+  const cancelled = { ...FINISHED, status: "cancelled", exitCode: null, message: "Job stopped: b" };
+  for (const stops of [true, false]) {
+    const state = new RunState(10);
+    if (stops) state.stop("timeout", "Job stopped: a");
+    await state.take(report(FrameKind.Finished, cancelled));
+    await state.end(TIMES);
+    const { outcome } = await collect(state.queue.drain());
+    const expected = stops ? ["timeout", "Job stopped: a"] : ["cancelled", "Job stopped: b"];
+    assertEquals([outcome.status, outcome.message], expected);
+  }
+});

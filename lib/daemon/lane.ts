@@ -117,6 +117,10 @@ export class Lane {
     low: new Line(),
   };
 
+  #length = 0;
+  /** Kept, for whoever asks for a position looks at the first of every lane. */
+  #first: Entry | undefined;
+
   constructor(submitter: string, time: number) {
     this.submitter = submitter;
     this.time = time;
@@ -124,32 +128,40 @@ export class Lane {
 
   /** How many wait. */
   get length(): number {
-    const { high, normal, low } = this.#lines;
-    return high.length + normal.length + low.length;
+    return this.#length;
   }
 
   /** The next to start. */
   get first(): Entry | undefined {
-    let first: Entry | undefined;
-    for (const priority of PRIORITIES) {
-      const entry = this.#lines[priority].first;
-      if (entry !== undefined && (first === undefined || entry.key < first.key)) first = entry;
-    }
-    return first;
+    return this.#first;
   }
 
   /** Adds a job. */
   push(ticket: Ticket): void {
     const key = keyOf(ticket);
     this.#lines[ticket.priority].add({ ticket, key, passes: 0 });
+    this.#length++;
+    this.#first = this.#findFirst();
   }
 
   /** Takes a job out; tells whether it was there. */
   remove(ticket: Ticket): boolean {
     const line = this.#lines[ticket.priority];
     const index = line.find(keyOf(ticket), ticket.id);
-    if (index >= 0) line.remove(index);
-    return index >= 0;
+    if (index < 0) return false;
+    line.remove(index);
+    this.#length--;
+    this.#first = this.#findFirst();
+    return true;
+  }
+
+  #findFirst(): Entry | undefined {
+    let first: Entry | undefined;
+    for (const priority of PRIORITIES) {
+      const entry = this.#lines[priority].first;
+      if (entry !== undefined && (first === undefined || entry.key < first.key)) first = entry;
+    }
+    return first;
   }
 
   /** The entry of a job and how many of the lane start before it. */
@@ -162,6 +174,7 @@ export class Lane {
 
   /** The entry that starts after `index` others of the lane. */
   at(index: number): Entry | undefined {
+    if (index === 0) return this.#first;
     for (const priority of PRIORITIES) {
       // Ranks rise along a line, so that the one looked for is found by halving, if it is there.
       let [low, high] = [0, this.#lines[priority].length];

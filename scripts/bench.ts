@@ -11,6 +11,7 @@ import type { BenchRow, BenchSection } from "./bench/row.ts";
 /** Each is imported only when it is run: what one loads must not weigh on another. */
 const SECTIONS: Record<string, () => Promise<BenchSection>> = {
   growth: async () => (await import("./bench/growth.ts")).growth,
+  remote: async () => (await import("./bench/remote.ts")).remote,
 };
 
 const { _: asked, ...flags } = parseArgs(Deno.args, { string: ["binary"], boolean: ["json"] });

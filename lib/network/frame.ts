@@ -4,7 +4,7 @@
  */
 import type { Stream } from "@libp2p/interface";
 import { lpStream } from "@libp2p/utils";
-import { decode, encode, rfc8949EncodeOptions } from "cborg";
+import { decode, encode, encodeInto, rfc8949EncodeOptions } from "cborg";
 import { PlasmError } from "../errors.ts";
 
 /** One side of a conversation in frames. */
@@ -49,6 +49,46 @@ export function encodeMessage(message: unknown): Uint8Array {
   return encode(message, rfc8949EncodeOptions);
 }
 
+/** Longest message whose encoding needs no memory of its own: a chunk of content, and room around it. */
+const SCRATCH_BYTES = 160 * 1024;
+/** One is enough: nothing is awaited between filling and reading it. */
+const scratch = new Uint8Array(SCRATCH_BYTES + Uint32Array.BYTES_PER_ELEMENT);
+
+/** Bytes of a varint that can say any length up to 2 MiB. */
+const MAX_LENGTH_BYTES = 3;
+
+/** A message behind its length as an unsigned varint. */
+export function encodeFrame(message: unknown): Uint8Array {
+  let length: number;
+  try {
+    ({ written: length } = encodeInto(
+      message,
+      scratch.subarray(MAX_LENGTH_BYTES),
+      rfc8949EncodeOptions,
+    ));
+  } catch {
+    // It is too large for the scratch, or cannot be encoded, which is told here.
+    const body = encodeMessage(message);
+    const head = varint(body.length);
+    const frame = new Uint8Array(head.length + body.length);
+    frame.set(head);
+    frame.set(body, head.length);
+    return frame;
+  }
+  const head = varint(length);
+  const start = MAX_LENGTH_BYTES - head.length;
+  scratch.set(head, start);
+  return scratch.slice(start, MAX_LENGTH_BYTES + length);
+}
+
+function varint(value: number): number[] {
+  const bytes: number[] = [];
+  for (let rest = value; bytes.length === 0 || rest > 0; rest >>>= 7) {
+    bytes.push((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0));
+  }
+  return bytes;
+}
+
 /**
  * Reads canonical CBOR.
  *
@@ -56,7 +96,6 @@ export function encodeMessage(message: unknown): Uint8Array {
  */
 export function decodeMessage(bytes: Uint8Array): unknown {
   let message: unknown;
-  let again: Uint8Array;
   try {
     message = decode(bytes, {
       strict: true,
@@ -67,18 +106,45 @@ export function decodeMessage(bytes: Uint8Array): unknown {
       allowBigInt: false,
       rejectDuplicateMapKeys: true,
     });
-    again = encodeMessage(message);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new PlasmError("protocol", `Cannot read message: ${why}`, { cause: error });
   }
   // One value, one sequence of bytes: no room for a second meaning.
-  if (!isSame(bytes, again)) {
+  if (!isSame(bytes, encodeAgain(message, bytes))) {
     throw new PlasmError("protocol", "Cannot read message: its CBOR is not canonical");
   }
   return message;
 }
 
+/** The encoding of a message, aligned in memory as these bytes are; of no bytes where it is longer. */
+function encodeAgain(message: unknown, like: Uint8Array): Uint8Array {
+  if (like.length > SCRATCH_BYTES) return encodeMessage(message);
+  const from = like.byteOffset % Uint32Array.BYTES_PER_ELEMENT;
+  const space = scratch.subarray(from, from + like.length);
+  try {
+    return space.subarray(0, encodeInto(message, space, rfc8949EncodeOptions).written);
+  } catch {
+    return space.subarray(0, 0); // it does not fit
+  }
+}
+
 function isSame(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+  if (a.length !== b.length) return false;
+  const width = Uint32Array.BYTES_PER_ELEMENT;
+  const head = Math.min(a.length, (width - a.byteOffset % width) % width);
+  let at = 0;
+  while (at < head && a[at] === b[at]) at++;
+  if (at < head) return false;
+  // Word by word where both are aligned alike: chunks of content are all that is long here.
+  if ((a.byteOffset - b.byteOffset) % width === 0) {
+    const words = Math.floor((a.length - head) / width);
+    const [left, right] = [a, b].map((part) =>
+      new Uint32Array(part.buffer, part.byteOffset + head, words)
+    ) as [Uint32Array, Uint32Array];
+    for (let word = 0; word < words; word++) if (left[word] !== right[word]) return false;
+    at = head + words * width;
+  }
+  while (at < a.length && a[at] === b[at]) at++;
+  return at === a.length;
 }

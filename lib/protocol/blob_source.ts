@@ -4,6 +4,7 @@
  */
 import { sha256 } from "../job/hash.ts";
 import type { Hash } from "../job/types.ts";
+import { checksumOf } from "./checksum.ts";
 import { CHUNK_BYTES } from "./constants.ts";
 import type { MessageOf } from "./messages.ts";
 
@@ -32,8 +33,7 @@ export async function* chunksOf(
 ): AsyncGenerator<MessageOf<"chunk">, void, void> {
   for (let at = offset; at < source.size; at += CHUNK_BYTES) {
     const data = await source.read(at, Math.min(CHUNK_BYTES, source.size - at));
-    const digest = await crypto.subtle.digest("SHA-256", data as Uint8Array<ArrayBuffer>);
-    const checksum = new Uint8Array(digest);
+    const checksum = checksumOf(data);
     yield { type: "chunk", hash: source.hash, offset: at, data, checksum };
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { PlasmError } from "../errors.ts";
-import { decodeMessage, encodeMessage } from "../network/frame.ts";
+import { decodeMessage, encodeFrame } from "../network/frame.ts";
 import { within } from "./deadline.ts";
 import { Disconnected, type Duplex } from "./duplex.ts";
 import {
@@ -127,8 +127,7 @@ export class FrameChannel {
    * @throws {Disconnected} when the other side is gone
    */
   async write(message: Message): Promise<void> {
-    const body = encodeMessage(message);
-    const frame = concat([varint(body.length), body]);
+    const frame = encodeFrame(message);
     const written = this.#writes.then(() => this.#duplex.write(frame));
     this.#writes = written.catch(() => {}); // told to whoever wrote it
     await written;
@@ -149,14 +148,6 @@ export class FrameChannel {
   endRead(): void {
     this.#duplex.endRead();
   }
-}
-
-function varint(value: number): Uint8Array {
-  const bytes: number[] = [];
-  for (let rest = value; bytes.length === 0 || rest > 0; rest >>>= 7) {
-    bytes.push((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0));
-  }
-  return new Uint8Array(bytes);
 }
 
 function concat(parts: readonly Uint8Array[]): Uint8Array {

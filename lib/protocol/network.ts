@@ -13,6 +13,12 @@ import type { JobServer } from "./serve.ts";
 /** Conversations of one connection at once; each is one job of a peer, whose number is bounded apart. */
 const MAX_STREAMS = 16;
 
+/**
+ * Conversations a peer may begin in a second, in the long run and after a rest: as many small jobs as a node
+ * can run one after the other. To refuse one takes it less than a millisecond.
+ */
+const STREAMS_PER_SECOND = 250;
+
 /** How long nodes are looked for, in milliseconds. */
 const FIND_MS = 20_000;
 
@@ -24,7 +30,7 @@ export async function serveJobs(network: PlasmNetwork, server: JobServer): Promi
   await network.handle(
     JOB_PROTOCOL,
     (stream, peerId) => server.serve(duplexOf(stream), peerId),
-    { maxStreams: MAX_STREAMS },
+    { maxStreams: MAX_STREAMS, burst: STREAMS_PER_SECOND, perSecond: STREAMS_PER_SECOND },
   );
 }
 

@@ -5,6 +5,7 @@
  */
 import { PlasmError } from "../errors.ts";
 import { createNonce } from "../job/job_id.ts";
+import { checksumOf } from "./checksum.ts";
 import type { FrameChannel } from "./frame_channel.ts";
 import type { JobHost, OfferTerms, RemoteJobOffer } from "./host.ts";
 import { IncomingBlob } from "./incoming_blob.ts";
@@ -90,9 +91,7 @@ export class Session {
     if (blob === undefined) {
       throw new PlasmError("protocol", `Cannot take chunk: ${hash} was not asked for`);
     }
-    const found = new Uint8Array(
-      await crypto.subtle.digest("SHA-256", data as Uint8Array<ArrayBuffer>),
-    );
+    const found = checksumOf(data);
     if (found.some((byte, at) => byte !== checksum[at])) {
       throw new PlasmError(
         "protocol",

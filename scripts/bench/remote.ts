@@ -1,0 +1,272 @@
+/**
+ * What it costs to run a job on another node: against the same job on the own daemon, and its transfer
+ * against plain bytes over the same libp2p connection. Node and client are processes of their own.
+ *
+ * @module
+ */
+import { connectDaemon } from "../../lib/client/mod.ts";
+import { ephemeralIdentity } from "../../lib/identity.ts";
+import { Hasher, sha256 } from "../../lib/job/hash.ts";
+import { createManifest } from "../../lib/job/manifest.ts";
+import { createNetwork, type PlasmNetwork } from "../../lib/network/network.ts";
+import { type BlobSource, bytesSource } from "../../lib/protocol/blob_source.ts";
+import { duplexOf } from "../../lib/protocol/duplex.ts";
+import { jobDialer } from "../../lib/protocol/network.ts";
+import { runRemote } from "../../lib/protocol/request.ts";
+import type { RemoteJob } from "../../lib/protocol/request_types.ts";
+import { BenchNode, SINK_PROTOCOL, type TransportName } from "./remote_node.ts";
+import { type BenchRow, type BenchSection, median, percentile } from "./row.ts";
+
+const TRANSPORTS: readonly TransportName[] = ["tcp", "quic"];
+
+/** Jobs of each kind; the first few fill caches and are left out. */
+const JOBS = 100;
+const WARM_UP = 20;
+
+/** Transfers of each kind, in turns, so that both meet the same load. */
+const TRANSFERS = 3;
+const TRANSFER_BYTES = 64 * 2 ** 20;
+const LARGE_BYTES = 256 * 2 ** 20;
+
+/** What is written at once where plain bytes are sent: as much as a chunk of a job. */
+const PIECE_BYTES = 128 * 1024;
+
+const STDIN = new TextEncoder().encode("Hello, World");
+
+/** See the module. */
+export const remote: BenchSection = async function* ({ signal }) {
+  const hello = await Deno.readFile(new URL("../../examples/hello/hello.wasm", import.meta.url));
+  await using node = await BenchNode.start();
+  const local = await timeLocal(node, hello, signal);
+  yield { what: "local hello, p50", measured: ms(median(local)), against: tail(local) };
+  for (const transport of TRANSPORTS) {
+    const client = await join();
+    try {
+      await client.ask(node.address(transport));
+      yield* latency({ client, node, hello, transport, local: median(local), signal });
+    } finally {
+      await client.stop();
+    }
+  }
+  for (const transport of TRANSPORTS) yield* transfer({ node, hello, transport, signal });
+};
+
+interface Context {
+  node: BenchNode;
+  hello: Uint8Array;
+  transport: TransportName;
+  signal: AbortSignal;
+}
+
+async function join(): Promise<PlasmNetwork> {
+  return await createNetwork({ identity: await ephemeralIdentity(), mode: "client" });
+}
+
+/** A job through the daemon's socket, to its verified end. */
+async function timeLocal(
+  node: BenchNode,
+  module: Uint8Array,
+  signal: AbortSignal,
+): Promise<number[]> {
+  using client = connectDaemon({ socket: node.socket });
+  return await times(signal, async () => {
+    const { id } = await client.submit(module, { stdin: STDIN, signal });
+    await client.result(id, { signal });
+  });
+}
+
+async function* latency(
+  { client, node, hello, transport, local, signal }: Context & {
+    client: PlasmNetwork;
+    local: number;
+  },
+): AsyncGenerator<BenchRow> {
+  const job: RemoteJob = {
+    manifest: createManifest({ module_hash: await sha256(hello) }),
+    module: await bytesSource(hello),
+    stdin: await bytesSource(STDIN),
+    inputs: [],
+  };
+  const phases = new Map<string, number[]>();
+  const whole = await times(signal, async () => {
+    let [last, since] = ["start", performance.now()];
+    const next = (phase: string): void => {
+      const now = performance.now();
+      phases.set(last, [...phases.get(last) ?? [], now - since]);
+      [last, since] = [phase, now];
+    };
+    const { output } = await runRemote(job, {
+      dial: jobDialer(client),
+      candidates: [{ peerId: node.peerId }],
+      attempts: 1,
+      signal,
+      onProgress: ({ phase }) => next(phase),
+    });
+    next("end");
+    output[Symbol.dispose]();
+  });
+  yield {
+    what: `remote hello, ${transport}, p50`,
+    measured: ms(median(whole)),
+    against: `local ${ms(local)}, remote ${tail(whole)}`,
+    ratio: median(whole) / local,
+    goal: "≤ 2",
+  };
+  for (const [phase, values] of phases) {
+    yield { what: `  from ${phase}`, measured: ms(median(values.slice(WARM_UP))) };
+  }
+}
+
+/** Module bytes and plain bytes, in turns; then one module that is larger than any buffer. */
+async function* transfer({ node, hello, transport, signal }: Context): AsyncGenerator<BenchRow> {
+  const client = await join();
+  try {
+    const address = node.address(transport);
+    await client.ask(address);
+    // The sink is a peer of its own in the node's process: the daemon serves nothing but jobs.
+    (await client.dialProtocol(node.sinkAddress(transport), SINK_PROTOCOL)).abort(
+      new Error("Warm"),
+    );
+    const [plain, module]: [number[], number[]] = [[], []];
+    for (let n = 0; n < TRANSFERS; n++) {
+      signal.throwIfAborted();
+      plain.push(await sendPlain(client, node.sinkPeerId, TRANSFER_BYTES));
+      const large = await largeModule(hello, TRANSFER_BYTES);
+      module.push((await sendModule({ client, node, module: large, signal })).seconds);
+    }
+    const rate = (seconds: number): number => TRANSFER_BYTES / seconds / 1e6;
+    const [moduleRate, plainRate] = [rate(median(module)), rate(median(plain))];
+    yield {
+      what: `module of 64 MiB, ${transport}`,
+      measured: `${moduleRate.toFixed(0)} MB/s`,
+      against: `plain stream ${plainRate.toFixed(0)} MB/s`,
+      ratio: moduleRate / plainRate,
+      goal: "≥ 0.8",
+    };
+    const before = { client: rss(), node: await node.rss() };
+    const large = await largeModule(hello, LARGE_BYTES);
+    const { seconds, peaks } = await sendModule({ client, node, module: large, signal });
+    yield {
+      what: `module of 256 MiB, ${transport}`,
+      measured: `${(LARGE_BYTES / seconds / 1e6).toFixed(0)} MB/s`,
+      against: `MiB before → peak: client ${mib(before.client)} → ${mib(peaks.client)}, ` +
+        `node ${mib(before.node)} → ${mib(peaks.node)}`,
+    };
+  } finally {
+    await client.stop();
+  }
+}
+
+/** Sends bytes to a handler that throws them away and says when it has all. */
+async function sendPlain(client: PlasmNetwork, peerId: string, bytes: number): Promise<number> {
+  const duplex = duplexOf(await client.dialProtocol(peerId, SINK_PROTOCOL));
+  const piece = new Uint8Array(PIECE_BYTES);
+  const start = performance.now();
+  for (let sent = 0; sent < bytes; sent += piece.length) await duplex.write(piece);
+  await duplex.close();
+  await duplex.read();
+  return (performance.now() - start) / 1000;
+}
+
+/** Sends a module in a job; timed from the acceptance to the queue, when all of it is kept there. */
+async function sendModule(
+  { client, node, module, signal }: {
+    client: PlasmNetwork;
+    node: BenchNode;
+    module: BlobSource;
+    signal: AbortSignal;
+  },
+): Promise<{ seconds: number; peaks: { client: number; node: number } }> {
+  let [accepted, queued] = [0, 0];
+  const peaks = { client: 0, node: 0 };
+  const watching = new AbortController();
+  const watch = (async () => {
+    while (!watching.signal.aborted) {
+      peaks.client = Math.max(peaks.client, rss());
+      peaks.node = Math.max(peaks.node, await node.rss());
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  })();
+  try {
+    const { output } = await runRemote({
+      manifest: createManifest({ module_hash: module.hash }),
+      module,
+      stdin: await bytesSource(new Uint8Array()),
+      inputs: [],
+    }, {
+      dial: jobDialer(client),
+      candidates: [{ peerId: node.peerId }],
+      attempts: 1,
+      signal,
+      onProgress: ({ phase }) => {
+        if (phase === "accepted") accepted = performance.now();
+        if (phase !== "queued" && phase !== "running") return;
+        if (queued === 0) {
+          queued = performance.now();
+          watching.abort();
+        }
+      },
+    });
+    output[Symbol.dispose]();
+  } finally {
+    watching.abort();
+    await watch;
+  }
+  return { seconds: (queued - accepted) / 1000, peaks };
+}
+
+/**
+ * A module made as it is read: the example, and a custom section that ends in random bytes, so that no
+ * node has it already.
+ */
+async function largeModule(hello: Uint8Array, bytes: number): Promise<BlobSource> {
+  const rest = bytes + 1;
+  const header = new Uint8Array(hello.length + 7);
+  header.set(hello);
+  for (let at = 0; at < 5; at++) {
+    header[hello.length + 1 + at] = ((rest >>> (7 * at)) & 0x7f) | (at < 4 ? 0x80 : 0);
+  }
+  const tail = crypto.getRandomValues(new Uint8Array(16));
+  const size = header.length + bytes;
+  const read = (offset: number, length: number): Uint8Array => {
+    const piece = new Uint8Array(Math.min(length, size - offset));
+    for (const [part, from] of [[header, 0], [tail, size - tail.length]] as const) {
+      for (let at = 0; at < part.length; at++) {
+        const to = from + at - offset;
+        if (to >= 0 && to < piece.length) piece[to] = part[at]!;
+      }
+    }
+    return piece;
+  };
+  const hasher = new Hasher();
+  for (let at = 0; at < size; at += PIECE_BYTES) await hasher.update(read(at, PIECE_BYTES));
+  return { hash: await hasher.digest(), size, read };
+}
+
+/** Runs something again and again; times in milliseconds, the first few left out. */
+async function times(signal: AbortSignal, work: () => Promise<void>): Promise<number[]> {
+  const found: number[] = [];
+  for (let n = 0; n < WARM_UP + JOBS; n++) {
+    signal.throwIfAborted();
+    const start = performance.now();
+    await work();
+    if (n >= WARM_UP) found.push(performance.now() - start);
+  }
+  return found;
+}
+
+function ms(value: number): string {
+  return `${value.toFixed(2)} ms`;
+}
+
+function tail(values: readonly number[]): string {
+  return `p99 ${ms(percentile(values, 99))}`;
+}
+
+function rss(): number {
+  return Deno.memoryUsage().rss;
+}
+
+function mib(bytes: number): string {
+  return (bytes / 2 ** 20).toFixed(0);
+}

@@ -3,7 +3,7 @@
  * @module
  */
 import type { JsonValue, PlasmErrorJson } from "./errors.ts";
-import type { JobStatus, Manifest, Runtime } from "./job/types.ts";
+import type { JobStatus, Manifest, Receipt, Runtime } from "./job/types.ts";
 
 /**
  * Where a job stands. `finished` has a receipt, whatever its status; `failed` is the node's fault or
@@ -71,6 +71,18 @@ export interface JobJson {
   stdout_bytes: number;
   /** Length of standard error so far. */
   stderr_bytes: number;
+}
+
+/** What `POST /v1/run` answers once the job is over. */
+export interface JobResultJson {
+  /** How it ended. */
+  job: JobJson;
+  /** null: it has no result, and `job.error` says why. */
+  receipt: Receipt | null;
+  /** Standard output in base64; null where it is too long for one answer. */
+  stdout: string | null;
+  /** Standard error in base64; null where it is too long for one answer. */
+  stderr: string | null;
 }
 
 /** A job with its manifest. */

@@ -8,6 +8,7 @@ import type {
   JobDetailJson,
   JobJson,
   JobPageJson,
+  JobResultJson,
   JobState,
   JobTarget,
   NodeJson,
@@ -111,14 +112,55 @@ export class DaemonClient implements Disposable {
   /**
    * Submits a job, sending what the daemon does not have. Once this resolves no crash loses it.
    *
+   * @param module Its bytes, or the hash that {@linkcode putModule} gave.
    * @throws {PlasmError} `over-limit`, `policy`, `queue-full`, `bad-manifest` and more: the daemon's own
    */
-  async submit(module: Uint8Array, options: SubmitOptions = {}): Promise<JobJson> {
-    const { stdin, inputs, nonce, submitter, target, signal } = options;
-    const manifest: Record<string, unknown> = {
-      ...options.manifest,
-      module_hash: await this.#keep("modules", module, signal),
+  async submit(module: Uint8Array | string, options: SubmitOptions = {}): Promise<JobJson> {
+    return await this.#post("/v1/jobs", module, options);
+  }
+
+  /**
+   * Runs a job to its end, in one request where the daemon has the module and the job is short.
+   *
+   * @param module Its bytes, or the hash that {@linkcode putModule} gave.
+   * @throws {PlasmError} as {@linkcode submit} and {@linkcode result}
+   */
+  async run(module: Uint8Array | string, options: SubmitOptions = {}): Promise<DaemonResult> {
+    const { signal } = options;
+    const answer = await this.#post<JobResultJson | { job: JobJson }>("/v1/run", module, options);
+    const { job } = answer;
+    if (!("receipt" in answer)) return await this.result(job.id, { signal });
+    if (job.error !== null) throw PlasmError.fromJSON(job.error);
+    const { receipt } = answer;
+    if (receipt === null) throw new PlasmError("protocol", "Cannot read answer: no receipt");
+    const read = async (stream: OutputStream): Promise<Uint8Array> => {
+      const text = answer[stream];
+      if (text !== null) return Uint8Array.fromBase64(text);
+      return await new Response(await this.output(job.id, stream, { signal })).bytes();
     };
+    return { job, stdout: await read("stdout"), stderr: await read("stderr"), receipt };
+  }
+
+  /** Posts a submission; where the daemon lacks the module, sends it and asks again. */
+  async #post<T>(path: string, module: Uint8Array | string, options: SubmitOptions): Promise<T> {
+    const hash = typeof module === "string" ? module : await sha256(module);
+    const { signal } = options;
+    const json = await this.#submission(hash, options);
+    try {
+      return await this.#transport.json(path, { method: "POST", json, signal });
+    } catch (error) {
+      const isLacking = error instanceof PlasmError && error.code === "not-found" &&
+        error.details["hash"] === hash;
+      if (!isLacking || typeof module === "string") throw error;
+      await this.#keep("modules", module, signal);
+      return await this.#transport.json(path, { method: "POST", json, signal });
+    }
+  }
+
+  /** The body of a submission; what goes by hash is sent before. */
+  async #submission(module_hash: string, options: SubmitOptions): Promise<unknown> {
+    const { stdin, inputs, nonce, submitter, target, signal } = options;
+    const manifest: Record<string, unknown> = { ...options.manifest, module_hash };
     if (inputs !== undefined) {
       const hashes: Record<string, string> = {};
       for (const [path, data] of Object.entries(inputs)) {
@@ -130,17 +172,13 @@ export class DaemonClient implements Disposable {
     if (stdin !== undefined && !inline) {
       manifest["stdin_hash"] = await this.#keep("inputs", stdin, signal);
     }
-    return await this.#transport.json("/v1/jobs", {
-      method: "POST",
-      json: {
-        manifest,
-        ...(inline ? { stdin: stdin.toBase64() } : {}),
-        ...(nonce === undefined ? {} : { nonce }),
-        ...(submitter === undefined ? {} : { submitter }),
-        ...(target === undefined ? {} : { target: { ...target } }),
-      },
-      signal,
-    });
+    return {
+      manifest,
+      ...(inline ? { stdin: stdin.toBase64() } : {}),
+      ...(nonce === undefined ? {} : { nonce }),
+      ...(submitter === undefined ? {} : { submitter }),
+      ...(target === undefined ? {} : { target: { ...target } }),
+    };
   }
 
   /** Where a job stands. @throws {PlasmError} `not-found` */

@@ -37,14 +37,19 @@ export interface AcceptOptions {
   capacity: Capacity;
   /** Jobs before it, for its first event. */
   position: number;
+  /** Whether no power cut may lose it either. @default {true} */
+  durable?: boolean | undefined;
 }
 
-/** Keeps stdin that came with the job as an input; returns its hash. */
+/** Standard input up to here is kept with its job, in bytes. */
+const INLINE_STDIN_BYTES = 16 * 1024;
+
+/** Keeps stdin that came with the job, as an input when it is not small. */
 async function keepStdin(
   { stdin, stdinHash, manifest }: Submission,
   options: { store: JobStore; maxBytes: number },
-): Promise<string> {
-  if (stdin === undefined) return stdinHash ?? manifest.stdin_hash ?? EMPTY_HASH;
+): Promise<{ hash: string; inline?: Uint8Array | undefined }> {
+  if (stdin === undefined) return { hash: stdinHash ?? manifest.stdin_hash ?? EMPTY_HASH };
   const hash = await sha256(stdin);
   if (manifest.stdin_hash !== undefined && manifest.stdin_hash !== hash) {
     throw new PlasmError(
@@ -53,32 +58,40 @@ async function keepStdin(
       { details: { asked: manifest.stdin_hash, sent: hash } },
     );
   }
+  if (stdin.length === 0) return { hash };
+  if (stdin.length <= Math.min(INLINE_STDIN_BYTES, options.maxBytes)) {
+    return { hash, inline: stdin };
+  }
   const { blobs } = options.store;
-  if (stdin.length > 0 && blobs.info(hash) === undefined) {
+  if (blobs.info(hash) === undefined) {
     const source = new Blob([stdin as Uint8Array<ArrayBuffer>]).stream();
     await blobs.put(source, { hash, maxBytes: options.maxBytes, what: "stdin" });
   }
-  return hash;
+  return { hash };
 }
 
 /**
- * Checks a job and saves it. Once this resolves no crash loses it.
+ * Checks a job and saves it. Once this resolves and `saved` does no crash loses it.
  *
  * @throws {PlasmError} `over-limit`, `policy`, `not-found`, `bad-input`, `too-large`, `state`
  */
 export async function acceptJob(
   submission: Submission,
   options: AcceptOptions,
-): Promise<JobRecord> {
+): Promise<{ record: JobRecord; saved: Promise<void> }> {
   const { manifest, submitter, nonce = createNonce(), id = createJobId(), target } = submission;
   const { store, capacity } = options;
   const ceilings = { ...capacity.config.ceilings, ...submission.ceilings };
-  const stdinHash = await keepStdin(submission, { store, maxBytes: ceilings.input_bytes });
+  const { hash: stdinHash, inline } = await keepStdin(submission, {
+    store,
+    maxBytes: ceilings.input_bytes,
+  });
   const blobs = checkJob(
     {
       manifest,
       ceilings,
-      stdinHash,
+      // What came with the job needs no input of that hash.
+      stdinHash: inline === undefined ? stdinHash : undefined,
       blob: (hash) => store.blobs.info(hash),
       isElsewhere: target !== undefined,
     },
@@ -97,9 +110,8 @@ export async function acceptJob(
     ceilings,
     createdAt: Date.now(),
     target,
+    stdin: inline,
   };
-  await store.accept(job, { blobs, position: options.position });
-  const record = store.get(id);
-  if (record === undefined) throw new PlasmError("internal", "Unexpected fault: job not stored");
-  return record;
+  const { position, durable } = options;
+  return store.accept(job, { blobs, position, durable });
 }

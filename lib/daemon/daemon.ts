@@ -7,6 +7,7 @@ import type { Logger } from "@logtape/logtape";
 import { type Config, planReload, type ReloadPlan } from "../config/mod.ts";
 import { PlasmError } from "../errors.ts";
 import type { Identity } from "../identity.ts";
+import { loadNativeHash } from "../job/hash.ts";
 import { configureLogging, getLog } from "../log.ts";
 import { listenPath, stateDir as defaultStateDir } from "../paths.ts";
 import { ExecutorPool } from "../sandbox/pool.ts";
@@ -102,6 +103,7 @@ async function startJobs(
 ): Promise<Parts> {
   const { config, stateDir, run } = options;
   makeStateDir(stateDir);
+  await loadNativeHash();
   stack.use(lockStateDir(stateDir));
   const identity = await keepIdentity({ stateDir, log: getLog("daemon") });
   const log = getLog("daemon").with({ node_id: identity.peerId });
@@ -121,7 +123,11 @@ async function startJobs(
     ? stack.use(
       new ExecutorPool({
         warm: warm_executors,
-        maxIdle: executor_sharing === "never" ? 0 : warm_executors + 1,
+        // One for each job that may run at once, or every job would wait for one to start.
+        maxIdle: executor_sharing === "never" ? 0 : Math.max(
+          config.jobs.concurrency || navigator.hardwareConcurrency,
+          warm_executors + 1,
+        ),
         maxMemoryBytes: maxMemoryBytes(config),
       }),
     )

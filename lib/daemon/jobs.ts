@@ -7,6 +7,7 @@ import type { Config } from "../config/mod.ts";
 import { PlasmError } from "../errors.ts";
 import type { Signer } from "../job/signature.ts";
 import { acceptJob, type Submission } from "./accept.ts";
+import { type ActiveJob, activeJob } from "./active_job.ts";
 import { type AdmissionRequest, type Capacity, checkJob, checkRoom } from "./admission.ts";
 import { Histogram } from "./histogram.ts";
 import { Pace } from "./pace.ts";
@@ -33,16 +34,22 @@ export interface JobsOptions {
   log: Logger;
 }
 
-interface Active {
-  ticket: Ticket;
-  controller: AbortController;
-  over: PromiseWithResolvers<void>;
+/** Options of {@linkcode Jobs.submit}. */
+export interface SubmitJobOptions {
+  /**
+   * Whether the job is on the disk once this resolves. Without, it is when {@linkcode Jobs.untilOver}
+   * does: for who waits for that.
+   * @default {true}
+   */
+  durable?: boolean | undefined;
 }
 
-function ticketOf({ id, submitter, priority, createdAt, manifest, target }: JobRecord): Ticket {
-  // What runs elsewhere uses that node's memory.
-  const memoryMb = target === null ? manifest.resources.memory_mb : 0;
-  return { id, submitter, priority, memoryMb, createdAt };
+/** Options of {@linkcode Jobs.untilOver}. */
+export interface UntilOverOptions {
+  /** How long to wait, in milliseconds. */
+  timeoutMs: number;
+  /** Gives up waiting. */
+  signal: AbortSignal;
 }
 
 function stopping(): PlasmError {
@@ -55,7 +62,7 @@ export class Jobs {
   readonly latency: Histogram = new Histogram();
   readonly #options: JobsOptions;
   readonly #queue: JobQueue;
-  readonly #active = new Map<string, Active>();
+  readonly #active = new Map<string, ActiveJob>();
   readonly #pace = new Pace();
   #config: Config;
   #closing: "open" | "draining" | "closed" = "open";
@@ -132,7 +139,7 @@ export class Jobs {
    *
    * @throws {PlasmError} `over-limit`, `policy`, `not-found`, `bad-input`, `queue-full`, `busy`, `state`
    */
-  async submit(submission: Submission): Promise<JobRecord> {
+  async submit(submission: Submission, options: SubmitJobOptions = {}): Promise<JobRecord> {
     if (!this.accepting) throw stopping();
     const { manifest, submitter, target } = submission;
     if (target !== undefined && this.#elsewhere === undefined) {
@@ -145,12 +152,16 @@ export class Jobs {
     // Many may ask in the same turn: a place is theirs from here on.
     this.#reserved++;
     try {
-      const record = await acceptJob(submission, {
+      const { durable = true } = options;
+      const { record, saved } = await acceptJob(submission, {
         store: this.#options.store,
         capacity: this.#capacity(),
         position: this.#queue.waiting,
+        durable,
       });
-      this.#enqueue(ticketOf(record));
+      if (durable) await saved;
+      else saved.catch(() => {}); // told by untilOver(), or when the job's end is saved
+      this.#enqueue(record, durable ? undefined : saved);
       this.#options.log.debug("job-accepted", { job_id: record.id, submitter });
       return record;
     } finally {
@@ -159,13 +170,10 @@ export class Jobs {
     }
   }
 
-  #enqueue(ticket: Ticket): void {
-    this.#active.set(ticket.id, {
-      ticket,
-      controller: new AbortController(),
-      over: Promise.withResolvers(),
-    });
-    this.#queue.push(ticket);
+  #enqueue(job: JobRecord, saved?: Promise<void>): void {
+    const active = activeJob(job, saved);
+    this.#active.set(job.id, active);
+    this.#queue.push(active.ticket);
   }
 
   #pump(): void {
@@ -179,8 +187,8 @@ export class Jobs {
   async #run(ticket: Ticket): Promise<void> {
     const { store, log, signer, run, executors } = this.#options;
     const active = this.#active.get(ticket.id);
-    const job = store.get(ticket.id);
-    if (active === undefined || job === undefined) return this.#queue.release(ticket);
+    if (active === undefined) return this.#queue.release(ticket);
+    const { job, saved } = active;
     const startedAt = Date.now();
     const sharing = (): boolean => this.#config.jobs.executor_sharing === "submitter";
     const options = {
@@ -191,6 +199,7 @@ export class Jobs {
       executors,
       elsewhere: this.#elsewhere,
       sharing,
+      saved,
       signal: active.controller.signal,
     };
     let next: "queued" | "over" = "over";
@@ -203,7 +212,7 @@ export class Jobs {
     this.#queue.release(ticket);
     if (next === "queued" && this.#closing === "open") {
       this.#active.delete(ticket.id);
-      this.#enqueue(ticket);
+      this.#enqueue(store.get(ticket.id) ?? job);
     } else {
       this.#active.delete(ticket.id);
       if (next === "over") this.#noteEnd(ticket);
@@ -226,6 +235,26 @@ export class Jobs {
       latency_ms: latencyMs,
       error_code: job.error?.code,
     });
+  }
+
+  /**
+   * Waits until a job is over, for some time; tells whether it is.
+   *
+   * @throws {PlasmError} `state`, `not-found` when it could not be stored and so never was
+   */
+  async untilOver(id: string, { timeoutMs, signal }: UntilOverOptions): Promise<boolean> {
+    const active = this.#active.get(id);
+    if (active === undefined) return true;
+    const late = Promise.withResolvers<void>();
+    const onLate = () => late.resolve();
+    const timer = setTimeout(onLate, timeoutMs);
+    signal.addEventListener("abort", onLate);
+    if (signal.aborted) onLate();
+    await Promise.race([active.over.promise, late.promise]);
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onLate);
+    await active.saved;
+    return !this.#active.has(id);
   }
 
   /** How many jobs start before a waiting one. */
@@ -281,7 +310,7 @@ export class Jobs {
         counts[next === "queued" ? "rerun" : "interrupted"]++;
         if (next === "over") continue;
       } else counts.queued++;
-      this.#enqueue(ticketOf(job));
+      this.#enqueue(this.#options.store.get(job.id) ?? job);
     }
     this.#pump();
     return counts;

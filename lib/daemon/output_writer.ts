@@ -94,6 +94,30 @@ export class OutputWriter {
    * @throws {PlasmError} `state` when this or earlier output could not be saved
    */
   async flush(): Promise<void> {
+    const chunks = this.#take();
+    if (chunks.length > 0) {
+      this.#flushes++;
+      this.#tail = this.#tail.then(() => this.#save(chunks)).catch((error) => {
+        this.#fault ??= error;
+      });
+    }
+    await this.#tail;
+    if (this.#fault !== undefined) throw this.#fault;
+  }
+
+  /**
+   * The output that waits, to be saved with the job's end; all before it has been saved by then.
+   *
+   * @throws {PlasmError} `state` when earlier output could not be saved
+   */
+  async rest(): Promise<OutputChunk[]> {
+    const chunks = this.#take();
+    await this.#tail;
+    if (this.#fault !== undefined) throw this.#fault;
+    return chunks;
+  }
+
+  #take(): OutputChunk[] {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const chunks = this.#runs.map((run) => ({
@@ -103,14 +127,7 @@ export class OutputWriter {
     }));
     this.#runs = [];
     this.#bytes = 0;
-    if (chunks.length > 0) {
-      this.#flushes++;
-      this.#tail = this.#tail.then(() => this.#save(chunks)).catch((error) => {
-        this.#fault ??= error;
-      });
-    }
-    await this.#tail;
-    if (this.#fault !== undefined) throw this.#fault;
+    return chunks;
   }
 
   /** Forgets what waits. */

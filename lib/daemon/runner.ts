@@ -16,7 +16,7 @@ import type { SandboxOutcome } from "../sandbox/types.ts";
 import { OutputWriter } from "./output_writer.ts";
 import { type SaveEnd, saveEnd, UnsavedEnd } from "./save_end.ts";
 import type { JobEnd } from "./store/job_table.ts";
-import type { JobStore } from "./store/store.ts";
+import type { JobStore, OutputChunk } from "./store/store.ts";
 import type { JobRecord, JobTarget } from "./types.ts";
 
 /** Runs a job in the sandbox; a test may put another in its place. */
@@ -49,6 +49,8 @@ export interface RunnerOptions {
   elsewhere?: RunElsewhere | undefined;
   signer: Signer;
   log: Logger;
+  /** Resolves once the job is stored. @default {it is} */
+  saved?: Promise<void> | undefined;
   /** Whether an executor may serve further jobs of the same submitter. */
   sharing: () => boolean;
 }
@@ -119,9 +121,16 @@ export async function finishCancelled(
   await finish(job, { outcome, receipt }, (...end) => options.store.finish(...end));
 }
 
+/** How a job ended, with the output that is not saved yet. */
+interface Result {
+  outcome: SandboxOutcome;
+  receipt: Receipt;
+  rest?: readonly OutputChunk[];
+}
+
 async function finish(
   job: JobRecord,
-  result: { outcome: SandboxOutcome; receipt: Receipt },
+  result: Result,
   save: SaveEnd,
 ): Promise<void> {
   const { status, exitCode, message = null, startedAt, finishedAt } = result.outcome;
@@ -137,6 +146,7 @@ async function finish(
       finishedAt,
     },
     { type: "finished", at: finishedAt, status, exitCode, message },
+    result.rest,
   );
 }
 
@@ -166,16 +176,22 @@ function runElsewhere({ elsewhere }: RunnerOptions): RunElsewhere {
   });
 }
 
-/** Runs the job and yields how it ended; its output is in the store by then. */
+/** Standard input of a job, from wherever it is kept. */
+async function readStdin(job: JobRecord, store: JobStore): Promise<Uint8Array> {
+  if (job.stdin !== null) return job.stdin;
+  const { stdinHash } = job;
+  if (stdinHash === null || stdinHash === EMPTY_HASH) return new Uint8Array();
+  return await store.blobs.read(stdinHash, "input");
+}
+
+/** Runs the job and tells how it ended; its output is in the store by then, but for the rest. */
 async function execute(
   job: JobRecord,
   options: RunnerOptions & { signal: AbortSignal },
-): Promise<{ outcome: SandboxOutcome; receipt: Receipt }> {
+): Promise<Result> {
   const { store, executors, signal, signer } = options;
   const module = await store.blobs.read(job.moduleHash, "module");
-  const stdin = job.stdinHash === null || job.stdinHash === EMPTY_HASH
-    ? new Uint8Array()
-    : await store.blobs.read(job.stdinHash, "input");
+  const stdin = await readStdin(job, store);
   const inputs = await readInputs(job, store);
   const { target } = job;
   const executor = target !== null ? undefined : await executors?.acquire({
@@ -184,7 +200,9 @@ async function execute(
   });
   const output = new OutputWriter((chunks) => store.output(job, Date.now(), chunks));
   try {
-    await store.start(job, Date.now());
+    // Written while the job runs. Nothing that it does is told before: its output comes after.
+    const starting = store.start(job, Date.now(), { durable: options.saved === undefined });
+    starting.catch(() => {}); // then the end cannot be saved either
     const events = target !== null
       ? runElsewhere(options)(
         { manifest: job.manifest, nonce: job.nonce, target },
@@ -198,6 +216,7 @@ async function execute(
         signer,
         nonce: job.nonce,
         jobId: job.id,
+        moduleHash: job.moduleHash,
         signal,
         executor,
       });
@@ -205,15 +224,24 @@ async function execute(
       if (event.type === "stdout" || event.type === "stderr") {
         await output.push(event.type, event.data);
       } else if (event.type === "finished") {
-        await output.flush();
+        const rest = await output.rest();
         if (event.receipt === undefined) break;
-        return { outcome: event.outcome, receipt: event.receipt };
+        return { outcome: event.outcome, receipt: event.receipt, rest };
       }
     }
     throw new PlasmError("internal", "Unexpected fault: a job ended without a receipt");
   } finally {
     output.discard();
     if (executor !== undefined) executors?.release(executor);
+  }
+}
+
+async function wasSaved({ saved }: RunnerOptions): Promise<boolean> {
+  try {
+    await saved;
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -229,12 +257,23 @@ export async function runJob(
 ): Promise<"queued" | "over"> {
   const { store, signal } = options;
   const reason = (): StopReason | undefined => signal.aborted ? signal.reason : undefined;
-  const save: SaveEnd = (...end) => saveEnd(store, end, options);
+  const save: SaveEnd = async (...end) => {
+    if (job.seq === 0) {
+      // The job and its end go to the disk together. Who submitted it is told when it could not be stored.
+      try {
+        return await store.finish(...end);
+      } catch {
+        if (!await wasSaved(options)) return;
+      }
+    }
+    await saveEnd(store, end, options);
+  };
   const current = (): JobRecord => store.get(job.id) ?? job;
   try {
     const result = await execute(job, options);
     // A job that ended by itself has ended, also while the node stops.
     if (result.outcome.status === "cancelled" && reason() === "shutdown") {
+      if (result.rest !== undefined) await store.output(job, Date.now(), result.rest);
       return await interruptJob(store, current());
     }
     await finish(job, result, save);
@@ -242,6 +281,9 @@ export async function runJob(
   } catch (thrown) {
     if (thrown instanceof UnsavedEnd) throw thrown.cause;
     const error = PlasmError.from(thrown);
+    // What was written is in the store after this, and so is whether the job has started.
+    await store.sync().catch(() => {});
+    if (job.seq === 0) return "over";
     const { state, attempts, stdoutBytes, stderrBytes } = current();
     const started = state === "running";
     const silent = stdoutBytes + stderrBytes === 0;

@@ -34,6 +34,8 @@ export interface JobRecord {
   nonce: string;
   moduleHash: string;
   stdinHash: string | null;
+  /** Small standard input, while the job is not over; null: it is an input of its hash, or empty. */
+  stdin: Uint8Array | null;
   priority: JobPriority;
   idempotent: boolean;
   /** The most it could ask for when it was accepted. */
@@ -69,6 +71,8 @@ export type NewJob =
   & {
     /** Where else it runs. @default {here} */
     target?: JobTarget | undefined;
+    /** Standard input that is kept with the job. @default {among the inputs, by its hash} */
+    stdin?: Uint8Array | undefined;
   };
 
 /** What happens to a job, as it is stored. Ids of one job's events rise from 1, with gaps. */

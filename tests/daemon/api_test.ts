@@ -52,8 +52,8 @@ function blobCases(path: string): [string, Case][] {
   ];
 }
 
-function post(json: unknown): Case {
-  return ({ call }) => call("POST", "/v1/jobs", { json });
+function post(path: string, json: unknown): Case {
+  return ({ call }) => call("POST", path, { json });
 }
 
 function ofJob(method: string, rest: string, args = ["echo"]): Case {
@@ -70,6 +70,36 @@ function ofNone(method: string, rest: string): Case {
 
 const MANIFEST = { module_hash: MODULE_HASH, args: ["echo"] };
 
+/** What every way to submit a job refuses. */
+function submissionCases(path: string): [string, Case][] {
+  return [
+    [`POST ${path} 400`, post(path, { manifest: MANIFEST, surprise: 1 })],
+    [`POST ${path} 403`, async ({ call, submit }) => {
+      await submit(["echo"]);
+      const json = { manifest: { ...MANIFEST, capabilities: ["gpu"] } };
+      return await call("POST", path, { json });
+    }],
+    [`POST ${path} 404`, post(path, { manifest: { module_hash: OTHER_HASH } })],
+    [`POST ${path} 408`, ({ call }) =>
+      call("POST", path, {
+        body: stalled(),
+        headers: { "content-type": "application/json" },
+      })],
+    [`POST ${path} 413`, post(path, { manifest: MANIFEST, stdin: "A".repeat(80_000) })],
+    [
+      `POST ${path} 415`,
+      ({ call }) => call("POST", path, { body: "{}", headers: { "content-type": "text/plain" } }),
+    ],
+    [`POST ${path} 422`, post(path, { manifest: { ...MANIFEST, surprise: 1 } })],
+    [`POST ${path} 503`, async ({ call, submit, sandbox }) => {
+      for (let n = 0; n < 2; n++) await submit(["block", "x"]);
+      await sandbox.untilStarted(2);
+      for (let n = 0; n < 4; n++) await submit(["echo"]);
+      return await call("POST", path, { json: { manifest: MANIFEST } });
+    }],
+  ];
+}
+
 const CASES: [string, Case][] = [
   ...blobCases("modules"),
   ...blobCases("inputs"),
@@ -78,31 +108,23 @@ const CASES: [string, Case][] = [
     const json = { manifest: MANIFEST, nonce: "0".repeat(64), stdin: "aGk=", submitter: "me" };
     return await call("POST", "/v1/jobs", { json });
   }],
-  ["POST /v1/jobs 400", post({ manifest: MANIFEST, surprise: 1 })],
-  ["POST /v1/jobs 403", async ({ call, submit }) => {
+  ...submissionCases("/v1/jobs"),
+  ["POST /v1/run 200", async ({ call, submit }) => {
     await submit(["echo"]);
-    const json = { manifest: { ...MANIFEST, capabilities: ["gpu"] } };
-    return await call("POST", "/v1/jobs", { json });
+    const answer = await call("POST", "/v1/run?wait=50", {
+      json: { manifest: MANIFEST, nonce: "0".repeat(64), stdin: "aGk=" },
+    });
+    const { job, stdout, stderr, receipt } = answer.json as Record<string, Record<string, unknown>>;
+    assertEquals([job!["state"], stdout as unknown, stderr as unknown], ["finished", "aGk=", ""]);
+    assertEquals([receipt!["job_id"], receipt!["nonce"]], [job!["id"], "0".repeat(64)]);
+    return answer;
   }],
-  ["POST /v1/jobs 404", post({ manifest: { module_hash: OTHER_HASH } })],
-  ["POST /v1/jobs 408", ({ call }) =>
-    call("POST", "/v1/jobs", {
-      body: stalled(),
-      headers: { "content-type": "application/json" },
-    })],
-  ["POST /v1/jobs 413", post({ manifest: MANIFEST, stdin: "A".repeat(80_000) })],
-  [
-    "POST /v1/jobs 415",
-    ({ call }) =>
-      call("POST", "/v1/jobs", { body: "{}", headers: { "content-type": "text/plain" } }),
-  ],
-  ["POST /v1/jobs 422", post({ manifest: { ...MANIFEST, surprise: 1 } })],
-  ["POST /v1/jobs 503", async ({ call, submit, sandbox }) => {
-    for (let n = 0; n < 2; n++) await submit(["block", "x"]);
-    await sandbox.untilStarted(2);
-    for (let n = 0; n < 4; n++) await submit(["echo"]);
-    return await call("POST", "/v1/jobs", { json: { manifest: MANIFEST } });
+  ["POST /v1/run 202", async ({ call, submit }) => {
+    await submit(["echo"]);
+    const json = { manifest: { ...MANIFEST, args: ["block", "x"] } };
+    return await call("POST", "/v1/run?wait=0", { json });
   }],
+  ...submissionCases("/v1/run"),
   ["GET /v1/jobs 200", async ({ call, submit }) => {
     const first = await submit(["echo"]);
     await submit(["echo"]);

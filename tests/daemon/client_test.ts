@@ -43,6 +43,26 @@ Deno.test("DaemonClient.submit() sends large stdin apart and a module once", () 
     assert(text.includes("\nplasm_cache_blobs 2\n"), text);
   }));
 
+Deno.test("DaemonClient.run() gives all in one answer, and sends the module when it is not there", () =>
+  withDaemon(async ({ daemon }) => {
+    using client = connectDaemon({ socket: daemon.socket });
+    const stdin = encode("Hello");
+    const nonce = "cd".repeat(32);
+    const manifest = { args: ["echo"] };
+    const { job, stdout, stderr, receipt } = await client.run(MODULE, { manifest, stdin, nonce });
+    assertEquals([job.state, stdout, stderr], ["finished", stdin, new Uint8Array()]);
+    const key = daemon.identity.publicKey;
+    await verifyReceipt(receipt, { key, nonce, module: MODULE, stdin, stdout });
+    // Too long for one answer, and named by its hash.
+    const large = new Uint8Array(200_000).map((_, n) => n);
+    const hash = await client.putModule(MODULE);
+    assertEquals((await client.run(hash, { manifest, stdin: large })).stdout, large);
+    const refused = await rejection(client.run(hash, { manifest: { args: ["refuse"] } }));
+    assertEquals(refused.code, "bad-module");
+    const unknown = await rejection(client.run(`sha256:${"a".repeat(64)}`));
+    assertEquals(unknown.code, "not-found");
+  }));
+
 Deno.test("DaemonClient.result() throws the error of a job without a result", () =>
   withDaemon(async ({ daemon }) => {
     using client = connectDaemon({ socket: daemon.socket });

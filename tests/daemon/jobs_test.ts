@@ -6,6 +6,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { getLog } from "../../lib/log.ts";
 import { ephemeralIdentity } from "../../lib/identity.ts";
 import { PlasmError } from "../../lib/errors.ts";
+import { sha256 } from "../../lib/job/hash.ts";
 import { createManifest } from "../../lib/job/manifest.ts";
 import { Jobs } from "../../lib/daemon/jobs.ts";
 import type { ExecutorSource } from "../../lib/daemon/runner.ts";
@@ -121,9 +122,11 @@ Deno.test("Jobs runs a job again whose executor died, if it may, and not for eve
   }));
 
 Deno.test("Jobs holds a result that the disk refuses, and saves it when there is room", () =>
-  withJobs(async ({ submit, over, sandbox, store }) => {
+  withJobs(async ({ submit, over, sandbox, store, types }) => {
     const job = await submit(["block", "x"]);
     await sandbox.untilStarted(1);
+    await store.sync();
+    assertEquals(await types(job), ["queued", "started"]);
     // What the database has free within its pages is taken first.
     store.limitPages(1);
     while (true) {
@@ -143,11 +146,16 @@ Deno.test("Jobs holds a result that the disk refuses, and saves it when there is
   }, { config: { "jobs.concurrency": 1 } }));
 
 Deno.test("Jobs fails a job whose module was damaged on the disk", () =>
-  withJobs(async ({ submit, over, sandbox, dir }) => {
+  withJobs(async ({ submit, over, sandbox, store, dir }) => {
     const blocker = await submit(["block", "x"]);
     await sandbox.untilStarted(1);
-    const job = await submit(["echo"]);
-    await Deno.writeFile(`${dir}/blobs/${MODULE_HASH.slice(7)}`, new Uint8Array(8));
+    // Another module than the one that has been read already.
+    const module = new Uint8Array([...MODULE, 0, 1, 0]);
+    const hash = await sha256(module);
+    const source = new Blob([module]).stream();
+    await store.blobs.put(source, { hash, maxBytes: 100, what: "module" });
+    const job = await submit(["echo"], { module_hash: hash });
+    await Deno.writeFile(`${dir}/blobs/${hash.slice(7)}`, new Uint8Array(8));
     sandbox.release("x");
     await over(blocker);
     const { state, error } = await over(job);
@@ -216,3 +224,27 @@ Deno.test("Jobs.close() leaves waiting jobs in the store and takes no more", () 
     await closed;
     assertEquals(store.get(waiting.id)?.state, "queued");
   }, { config: { "jobs.concurrency": 1 } }));
+
+Deno.test("Jobs.submit() that is not durable stores a job with its end, or tells why not", () =>
+  withJobs(async ({ jobs, store, types }) => {
+    const submission = {
+      submitter: "local",
+      manifest: createManifest({ module_hash: MODULE_HASH, args: ["echo"] }),
+      stdin: new TextEncoder().encode("hi"),
+    };
+    const wait = { timeoutMs: 60_000, signal: new AbortController().signal };
+    const { id } = await jobs.submit(submission, { durable: false });
+    assertEquals(store.get(id), undefined);
+    assertEquals(await jobs.untilOver(id, wait), true);
+    const job = store.get(id)!;
+    assertEquals([job.state, job.stdin, job.stdoutBytes], ["finished", null, 2]);
+    assertEquals(await types(job), ["queued", "started", "stdout", "finished"]);
+
+    store.limitPages(1);
+    const large = { ...submission, stdin: new Uint8Array(16 * 1024) };
+    const lost = await jobs.submit(large, { durable: false });
+    const error = await assertRejects(() => jobs.untilOver(lost.id, wait), PlasmError);
+    assertEquals([error.code, store.get(lost.id)], ["state", undefined]);
+    store.limitPages(1_000_000);
+    assertEquals(jobs.load.running, 0);
+  }));

@@ -21,6 +21,9 @@ export interface GateLimits {
   leastBytes?: number;
 }
 
+/** How long to wait after the system has refused a connection, in milliseconds. */
+const ACCEPT_REST_MS = 100;
+
 async function writeAll(conn: Deno.Conn, data: Uint8Array): Promise<void> {
   let rest = data;
   while (rest.length > 0) rest = rest.subarray(await conn.write(rest));
@@ -45,6 +48,7 @@ export class Gate {
   readonly #open = new Set<{ close: () => void }>();
   readonly #serving: Promise<void>;
   #handling = new Set<Promise<void>>();
+  #stopped = false;
 
   constructor(listener: Deno.Listener, target: string, limits: GateLimits = {}) {
     this.#listener = listener;
@@ -59,7 +63,15 @@ export class Gate {
   }
 
   async #serve(): Promise<void> {
-    for await (const conn of this.#listener) {
+    while (!this.#stopped) {
+      let conn: Deno.Conn;
+      try {
+        conn = await this.#listener.accept();
+      } catch {
+        // No descriptors or no memory: that passes. Without a rest this would spin until it does.
+        if (!this.#stopped) await new Promise((resolve) => setTimeout(resolve, ACCEPT_REST_MS));
+        continue;
+      }
       const handling = this.#handle(conn).finally(() => this.#handling.delete(handling));
       this.#handling.add(handling);
     }
@@ -87,6 +99,7 @@ export class Gate {
 
   /** Takes no more connections. */
   stopListening(): void {
+    this.#stopped = true;
     try {
       this.#listener.close();
     } catch { /* closed already */ }

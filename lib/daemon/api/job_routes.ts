@@ -5,10 +5,12 @@
 import type { Hono } from "hono";
 import { PlasmError } from "../../errors.ts";
 import { FINAL_STATES, type JobRecord, type OutputStream } from "../types.ts";
+import type { Submission } from "../accept.ts";
 import { readJsonBody } from "./body.ts";
 import type { ApiContext } from "./context.ts";
 import { eventStream } from "./event_stream.ts";
 import { jobJson } from "./json.ts";
+import { resultJson } from "./result_json.ts";
 import { integerParam, jobParam, listParams, submissionOf } from "./request.ts";
 
 function findJob(context: ApiContext, param: string): JobRecord {
@@ -97,20 +99,49 @@ function receipt(job: JobRecord): Response {
   });
 }
 
+/** The submission in a request's body. */
+async function readSubmission(context: ApiContext, request: Request): Promise<Submission> {
+  const { request_bytes, idle_timeout_seconds } = context.config().api;
+  const body = await readJsonBody(request, {
+    maxBytes: request_bytes,
+    idleMs: idle_timeout_seconds * 1000,
+  });
+  return submissionOf(body);
+}
+
+/** How long `/v1/run` waits for a job's end, where the client does not say, in seconds. */
+const WAIT_SECONDS = 10;
+
+/** The longest that it waits, in seconds: below the minute after which a silent connection is closed. */
+const MAX_WAIT_SECONDS = 50;
+
+/** Runs a job in one request: what is told at its end needs no disk before. */
+async function runJob(context: ApiContext, request: Request): Promise<Response> {
+  const { jobs, store, stopping } = context;
+  const url = new URL(request.url);
+  const wait = integerParam(url, "wait", { fallback: WAIT_SECONDS, max: MAX_WAIT_SECONDS });
+  const { id } = await jobs.submit(await readSubmission(context, request), { durable: false });
+  const isOver = await jobs.untilOver(id, { timeoutMs: wait * 1000, signal: stopping });
+  const job = store.get(id);
+  if (job === undefined) {
+    throw new PlasmError("not-found", `Cannot tell the result of ${id}: it was deleted`);
+  }
+  const headers = { location: `/v1/jobs/${id}` };
+  if (isOver) return Response.json(await resultJson(job, store), { headers });
+  await store.sync();
+  return Response.json({ job: tell(context, job) }, { status: 202, headers });
+}
+
 /** Adds the routes of jobs. */
 export function addJobRoutes(app: Hono, context: ApiContext): void {
   app.post("/v1/jobs", async ({ req }) => {
-    const { request_bytes, idle_timeout_seconds } = context.config().api;
-    const body = await readJsonBody(req.raw, {
-      maxBytes: request_bytes,
-      idleMs: idle_timeout_seconds * 1000,
-    });
-    const job = await context.jobs.submit(submissionOf(body));
+    const job = await context.jobs.submit(await readSubmission(context, req.raw));
     return Response.json(tell(context, context.store.get(job.id) ?? job), {
       status: 201,
       headers: { location: `/v1/jobs/${job.id}` },
     });
   });
+  app.post("/v1/run", ({ req }) => runJob(context, req.raw));
   app.get("/v1/jobs", ({ req }) => listJobs(context, new URL(req.url)));
   app.get("/v1/jobs/:id", ({ req }) => {
     const job = findJob(context, req.param("id"));

@@ -4,6 +4,7 @@
  * @module
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { PlasmError } from "../../errors.ts";
 import type { JobEvent, OutputStream } from "../types.ts";
 
 type WithoutId<E> = E extends unknown ? Omit<E, "id"> : never;
@@ -88,7 +89,11 @@ export class EventTable {
 
   /** Adds an event and returns its id. */
   append(seq: number, event: NewEvent): number {
-    const id = Number(this.#nextId.get(seq)?.["last_event"]);
+    const next = this.#nextId.get(seq);
+    if (next === undefined) {
+      throw new PlasmError("state", `Cannot save ${event.type}: the job is not stored`);
+    }
+    const id = Number(next["last_event"]);
     const { at, type, ...body } = event;
     if ("offset" in event) {
       const data = "data" in event ? event.data : null;

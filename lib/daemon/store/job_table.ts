@@ -62,6 +62,7 @@ export function asRecord(row: Row): JobRecord {
     nonce: row["nonce"] as string,
     moduleHash: row["module_hash"] as string,
     stdinHash: row["stdin_hash"] as string | null,
+    stdin: row["stdin"] as Uint8Array | null,
     priority: row["priority"] as JobRecord["priority"],
     idempotent: row["idempotent"] === 1,
     ceilings: parse(row["ceilings"]) as JobRecord["ceilings"],
@@ -102,8 +103,8 @@ export class JobTable {
   insert(job: NewJob, blobs: Iterable<string>): number {
     const { lastInsertRowid } = this.#sql(
       `INSERT INTO jobs (id, submitter, state, manifest, manifest_hash, nonce, module_hash,
-         stdin_hash, priority, idempotent, ceilings, created_at, target)
-       VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         stdin_hash, priority, idempotent, ceilings, created_at, target, stdin)
+       VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ).run(
       job.id,
       job.submitter,
@@ -117,6 +118,7 @@ export class JobTable {
       JSON.stringify(job.ceilings),
       job.createdAt,
       job.target === undefined ? null : JSON.stringify(job.target),
+      job.stdin ?? null,
     );
     const seq = Number(lastInsertRowid);
     const pin = this.#sql("INSERT OR IGNORE INTO job_blobs (hash, job) VALUES (?, ?)");
@@ -196,7 +198,7 @@ export class JobTable {
     const json = (value: unknown): string | null => value == null ? null : JSON.stringify(value);
     this.#sql(
       `UPDATE jobs SET state = ?, status = ?, exit_code = ?, message = ?, error = ?, receipt = ?,
-         started_at = coalesce(?, started_at), finished_at = ? WHERE seq = ?`,
+         started_at = coalesce(?, started_at), finished_at = ?, stdin = NULL WHERE seq = ?`,
     ).run(
       end.state,
       end.status ?? null,

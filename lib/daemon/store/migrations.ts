@@ -94,4 +94,7 @@ export const MIGRATIONS: readonly string[] = [
     UPDATE totals SET jobs = jobs - 1, bytes = bytes - ${jobBytes("OLD")} WHERE state = OLD.state;
   END;
   `,
+  // Small standard input goes with the job's own row while it is not over: as a file among the inputs
+  // it would cost three times to reach the disk.
+  `ALTER TABLE jobs ADD COLUMN stdin BLOB;`,
 ];

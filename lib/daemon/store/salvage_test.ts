@@ -38,7 +38,7 @@ async function fill(store: JobStore, jobs: number): Promise<string[]> {
   const ids: string[] = [];
   for (let i = 0; i < jobs; i++) {
     const job = newJob();
-    await store.accept(job, { blobs: [], position: i });
+    await store.accept(job, { blobs: [], position: i }).saved;
     ids.push(job.id);
     const row = store.get(job.id)!;
     const data = new Uint8Array(500).fill(i);

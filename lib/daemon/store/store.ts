@@ -11,7 +11,8 @@ import { type EndedJob, type JobEnd, JobTable, type ListJobsOptions } from "./jo
 import { Notifier } from "./notifier.ts";
 import { type Damage, openOrSalvage } from "./salvage.ts";
 import { SpillFiles } from "./spill_files.ts";
-import { WriteQueue } from "./write_queue.ts";
+import { newRecord } from "./new_record.ts";
+import { type WriteOptions, WriteQueue } from "./write_queue.ts";
 
 /** Output of a stream up to here is kept in the database, beyond it in a file; in bytes. */
 export const INLINE_OUTPUT_BYTES = 256 * 1024;
@@ -45,6 +46,8 @@ export class JobStore implements Disposable {
   readonly #jobs: JobTable;
   readonly #events: EventTable;
   readonly #files: SpillFiles;
+  /** Jobs that are not over and have output in files, as far as this process wrote it. */
+  readonly #spilled = new Set<string>();
   #savedBytes = 0;
 
   /** @throws {PlasmError} `state` */
@@ -99,41 +102,39 @@ export class JobStore implements Disposable {
   }
 
   /**
-   * Saves an accepted job with the blobs it needs. Once this resolves, no crash loses it.
+   * Saves an accepted job with the blobs it needs. Once `saved` resolves, no crash loses it; until then
+   * the record has no `seq`, and what is saved of it later is saved with it or after it.
    *
-   * @throws {PlasmError} `state`
+   * @throws {PlasmError} `state`, `not-found`, by way of `saved`
    */
-  async accept(job: NewJob, options: { blobs: Iterable<string>; position: number }): Promise<void> {
-    await this.#writes.write("save job", () => {
-      const seq = this.#jobs.insert(job, options.blobs);
+  accept(
+    job: NewJob,
+    options: { blobs: Iterable<string>; position: number } & WriteOptions,
+  ): { record: JobRecord; saved: Promise<void> } {
+    const record = newRecord(job);
+    const saved = this.#writes.write("save job", () => {
+      record.seq = this.#jobs.insert(job, options.blobs);
       for (const hash of options.blobs) this.blobs.touch(hash, job.createdAt);
-      this.#events.append(seq, { type: "queued", at: job.createdAt, position: options.position });
-    });
-    this.changes.notify(job.id);
+      const { createdAt: at } = job;
+      this.#events.append(record.seq, { type: "queued", at, position: options.position });
+    }, options).then(() => this.changes.notify(job.id));
+    return { record, saved };
   }
 
   /** Notes that a job is about to start; returns which attempt this is. */
-  async start(job: JobRecord, at: number): Promise<number> {
+  async start(job: JobRecord, at: number, options?: WriteOptions): Promise<number> {
     const attempt = await this.#writes.write("start job", () => {
       const number = this.#jobs.start(job.seq, at);
       this.#events.append(job.seq, { type: "started", at, attempt: number });
       return number;
-    });
+    }, options);
     this.changes.notify(job.id);
     return attempt;
   }
 
   /** Saves output; what reaches beyond {@linkcode INLINE_OUTPUT_BYTES} goes to a file. */
   async output(job: JobRecord, at: number, chunks: readonly OutputChunk[]): Promise<void> {
-    const events: NewEvent[] = [];
-    for (const { stream, offset, data } of chunks) {
-      if (offset + data.length <= INLINE_OUTPUT_BYTES) {
-        events.push({ type: stream, at, offset, data });
-      } else {
-        await this.#files.write(job.id, stream, offset, data);
-        events.push({ type: stream, at, offset, length: data.length });
-      }
-    }
+    const events = await this.#outputEvents(job, at, chunks);
     await this.#writes.write("save output", () => {
       for (const event of events) this.#events.append(job.seq, event);
     });
@@ -141,14 +142,57 @@ export class JobStore implements Disposable {
     this.changes.notify(job.id);
   }
 
-  /** Saves how a job ended, its last event and its receipt, together. */
-  async finish(job: JobRecord, end: JobEnd, event: NewEvent): Promise<void> {
-    await this.#files.sync(job.id);
+  async #outputEvents(
+    job: JobRecord,
+    at: number,
+    chunks: readonly OutputChunk[],
+  ): Promise<NewEvent[]> {
+    const events: NewEvent[] = [];
+    for (const { stream, offset, data } of chunks) {
+      if (offset + data.length <= INLINE_OUTPUT_BYTES) {
+        events.push({ type: stream, at, offset, data });
+      } else {
+        this.#spilled.add(job.id);
+        await this.#files.write(job.id, stream, offset, data);
+        events.push({ type: stream, at, offset, length: data.length });
+      }
+    }
+    return events;
+  }
+
+  /**
+   * Saves how a job ended, its last output, its last event and its receipt, together.
+   *
+   * @throws {PlasmError} `state`
+   */
+  async finish(
+    job: JobRecord,
+    end: JobEnd,
+    event: NewEvent,
+    rest: readonly OutputChunk[] = [],
+  ): Promise<void> {
+    const events = await this.#outputEvents(job, event.at, rest);
+    // A process before this one may have spilled as well.
+    const { stdoutBytes, stderrBytes } = job;
+    const isLarge = Math.max(stdoutBytes, stderrBytes) > INLINE_OUTPUT_BYTES;
+    if (isLarge || this.#spilled.has(job.id)) await this.#files.sync(job.id);
     await this.#writes.write("save result", () => {
+      for (const output of events) this.#events.append(job.seq, output);
       this.#jobs.finish(job.seq, end);
       this.#events.append(job.seq, event);
     });
+    this.#spilled.delete(job.id);
+    for (const { data } of rest) this.#savedBytes += data.length;
     this.changes.notify(job.id);
+  }
+
+  /**
+   * Makes all that was saved until now outlast a power cut.
+   *
+   * @throws {PlasmError} `state`
+   */
+  async sync(): Promise<void> {
+    await this.#writes.write("save jobs", () => {});
   }
 
   /** Puts a job that was running back into the queue and forgets its output. */
@@ -158,6 +202,7 @@ export class JobStore implements Disposable {
       this.#events.forgetOutput(job.seq);
       this.#events.append(job.seq, { type: "interrupted", at, rerun: true });
     });
+    this.#spilled.delete(job.id);
     this.#files.remove(job.id);
     this.changes.notify(job.id);
   }

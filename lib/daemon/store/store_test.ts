@@ -61,7 +61,7 @@ function withStore(
 
 async function accepted(store: JobStore, fields: Partial<NewJob> = {}): Promise<JobRecord> {
   const job = newJob(fields);
-  await store.accept(job, { blobs: [], position: 0 });
+  await store.accept(job, { blobs: [], position: 0 }).saved;
   return store.get(job.id)!;
 }
 
@@ -189,9 +189,9 @@ Deno.test("JobStore.accept() saves many at once and undoes only the one that fai
   withStore(async (store) => {
     const twin = newJob();
     const results = await Promise.allSettled([
-      ...Array.from({ length: 50 }, () => store.accept(newJob(), { blobs: [], position: 0 })),
-      store.accept(twin, { blobs: [], position: 0 }),
-      store.accept(twin, { blobs: [], position: 0 }),
+      ...Array.from({ length: 50 }, () => store.accept(newJob(), { blobs: [], position: 0 }).saved),
+      store.accept(twin, { blobs: [], position: 0 }).saved,
+      store.accept(twin, { blobs: [], position: 0 }).saved,
     ]);
     assertEquals(results.filter(({ status }) => status === "rejected").length, 1);
     assertEquals(store.counts().queued, 51);
@@ -300,13 +300,13 @@ Deno.test("BlobStore.put() evicts the least recently used, never what a waiting 
     };
     const [one, two] = [await put(1), await put(2)];
     const job = newJob({ createdAt: Date.now() + 1000 });
-    await store.accept(job, { blobs: [one], position: 0 });
+    await store.accept(job, { blobs: [one], position: 0 }).saved;
     const three = await put(3);
     assertEquals(
       [one, two, three].map((hash) => store.blobs.info(hash) !== undefined),
       [true, false, true],
     );
-    await store.accept(newJob(), { blobs: [three], position: 0 });
+    await store.accept(newJob(), { blobs: [three], position: 0 }).saved;
     const error = await assertRejects(
       () => put(4),
       PlasmError,

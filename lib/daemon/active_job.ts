@@ -1,0 +1,34 @@
+/**
+ * A job that waits or runs, as the daemon holds it in memory.
+ * @module
+ */
+import type { Ticket } from "./queue.ts";
+import type { JobRecord } from "./types.ts";
+
+/** A job that is not over. */
+export interface ActiveJob {
+  /** Its place in the queue. */
+  ticket: Ticket;
+  /** As it was when it was put into the queue. */
+  job: JobRecord;
+  /** Resolves once it is stored; absent when it is already. */
+  saved: Promise<void> | undefined;
+  /** Stops it. */
+  controller: AbortController;
+  /** Resolves when it is over, or back in the queue. */
+  over: PromiseWithResolvers<void>;
+}
+
+/** What is held of a job that waits from now on. */
+export function activeJob(job: JobRecord, saved?: Promise<void>): ActiveJob {
+  const { id, submitter, priority, createdAt, manifest, target } = job;
+  // What runs elsewhere uses that node's memory.
+  const memoryMb = target === null ? manifest.resources.memory_mb : 0;
+  return {
+    ticket: { id, submitter, priority, memoryMb, createdAt },
+    job,
+    saved,
+    controller: new AbortController(),
+    over: Promise.withResolvers(),
+  };
+}

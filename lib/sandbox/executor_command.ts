@@ -3,6 +3,7 @@
  * @module
  */
 import { confine, confinement } from "./confinement.ts";
+import { TIER_FLAGS } from "./tier_flags.ts";
 
 /** The subcommand by which a compiled program becomes an executor. */
 export const EXECUTOR_COMMAND = "__executor";
@@ -63,9 +64,8 @@ function sourceArguments(): string[] {
     "--no-lock",
     "--no-config",
     "--unstable-worker-options",
-    // The optimizing compiler at once: V8 cannot replace a running function (on-stack replacement),
-    // so a hot main would stay in baseline code for ever. The compiled binary has the flag baked in.
-    "--v8-flags=--no-liftoff",
+    // The compiled binary has them baked in.
+    `--v8-flags=${TIER_FLAGS}`,
     ...(lib.protocol === "file:" ? [`--allow-read=${decodeURIComponent(lib.pathname)}`] : []),
     new URL("./executor_main.ts", import.meta.url).href,
   ];

@@ -12,9 +12,9 @@ import {
   type JobHeader,
   MAX_JOB_HEADER_BYTES,
   MAX_STREAM_BYTES,
-  type RefusedReport,
   STOPPING_MARK,
 } from "./executor_protocol.ts";
+import { type CompiledModule, compileModule, originalReason } from "./compile_module.ts";
 import { ExecutorWorker } from "./executor_worker.ts";
 import { JobMonitor } from "./job_monitor.ts";
 import type { SandboxInput } from "./types.ts";
@@ -35,7 +35,7 @@ const MAX_BYTES: Record<number, number> = {
 };
 
 /** Compiled modules that the parent wants kept for further jobs. */
-const kept = new Map<string, WebAssembly.Module>();
+const kept = new Map<string, CompiledModule>();
 
 /** Cancels the job that runs. Without one the process ends, as SIGTERM would have it. */
 let onTerm: () => void = () => Deno.exit(EXIT_TERMINATED);
@@ -94,16 +94,16 @@ async function runOne(
       inputs.push(file ? { path, data: await expectFrame(frames, FrameKind.Input) } : { path });
     }
     monitor.report = (usage) => writeAll(encodeJsonFrame(FrameKind.Usage, usage));
-    const module = compiled ?? await compile(moduleBytes!);
-    if (module instanceof WebAssembly.Module) {
+    const module = compiled ?? await compileModule(moduleBytes as Uint8Array<ArrayBuffer>);
+    if ("module" in module) {
       if (header.module.key !== null) kept.set(header.module.key, module);
       const pump = pumpStdin(frames, worker);
       const { end, memoryPeakBytes } = await Promise.race([
-        worker.run({ ...header, module, inputs }, writeAll),
+        worker.run({ ...header, module: module.module, inputs }, writeAll),
         stopped,
       ]);
       monitor.stop();
-      await writeEnd(end, {
+      await writeEnd(originalEnd(end, module), {
         cpuTimeMs: monitor.cpuTimeMs(),
         memoryPeakBytes,
         outputBytes: header.limits.outputBytes,
@@ -169,6 +169,11 @@ async function writeEnd(
   ));
 }
 
+/** The end, with the place of a trap as it is in the module that was given. */
+function originalEnd(end: WorkerEnd, { frames }: CompiledModule): WorkerEnd {
+  return end.type === "trapped" ? { ...end, reason: originalReason(end.reason, frames) } : end;
+}
+
 function describeEnd(
   end: Exclude<WorkerEnd, { type: "refused" }>,
   outputBytes: number,
@@ -182,18 +187,6 @@ function describeEnd(
       return `Job stopped: memory could not be had: ${end.reason}`;
     case "output":
       return `Job stopped: it wrote more than its ${outputBytes} bytes of output`;
-  }
-}
-
-async function compile(bytes: Uint8Array): Promise<WebAssembly.Module | RefusedReport> {
-  try {
-    return await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return {
-      code: "bad-module",
-      message: `Cannot compile module: ${reason.replace(/^WebAssembly\.compile\(\): /, "")}`,
-    };
   }
 }
 

@@ -3,6 +3,7 @@
  * @module
  */
 import config from "../../deno.json" with { type: "json" };
+import { TIER_FLAGS } from "../../lib/sandbox/tier_flags.ts";
 
 /**
  * The flags of the task `plasm`, so that the program may do the same from source and compiled. Files
@@ -21,7 +22,6 @@ export const BAKED_FLAGS: readonly string[] = [
   // The cache would be a file of a known name in the temporary directory of all users: whoever makes it
   // first chooses what others run. Starting without costs 4 %.
   "--no-code-cache",
-  // V8 cannot replace a function while it runs, so what starts in the baseline compiler stays there:
-  // a job's hot main would run six times slower.
-  "--v8-flags=--no-liftoff",
+  // Of the executor; the main program has no WebAssembly.
+  `--v8-flags=${TIER_FLAGS}`,
 ];

@@ -72,7 +72,7 @@ for (const binary of binaries) {
       [baked.allow_ffi, baked.deny_ffi, baked.deny_import, baked.prompt],
       [null, [], [], false],
     );
-    assertMatch(text.slice(at), /"v8_flags":\[[^\]]*"--no-liftoff"/);
+    assertMatch(text.slice(at), /"v8_flags":\[[^\]]*"--wasm-tier-mask-for-testing=-1"/);
   });
 
   test("names its parts and its commit", async () => {

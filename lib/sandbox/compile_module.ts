@@ -1,0 +1,47 @@
+/**
+ * From a module's bytes to what a worker can run, inside the executor.
+ * @module
+ */
+import { arrangeFunctions } from "./arrange/arrange.ts";
+import type { FrameMap } from "./arrange/frame_map.ts";
+import type { RefusedReport } from "./executor_protocol.ts";
+
+/** A module that can be run. */
+export interface CompiledModule {
+  /** What the worker instantiates. */
+  module: WebAssembly.Module;
+  /** Where its code was before it was arranged. */
+  frames: FrameMap | undefined;
+}
+
+/** Arranges and compiles a module; what V8 has against it is the answer where it refuses. */
+export async function compileModule(
+  bytes: Uint8Array<ArrayBuffer>,
+): Promise<CompiledModule | RefusedReport> {
+  const arranged = arrangeFunctions(bytes);
+  try {
+    return { module: await WebAssembly.compile(arranged.bytes), frames: arranged.frames };
+  } catch {
+    // What V8 refuses it shall refuse as it was given, and by the numbers that it had there.
+  }
+  try {
+    return { module: await WebAssembly.compile(bytes), frames: undefined };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return {
+      code: "bad-module",
+      message: `Cannot compile module: ${reason.replace(/^WebAssembly\.compile\(\): /, "")}`,
+    };
+  }
+}
+
+/**
+ * The words of a trap with the place at their end as it is in the module that was given. Of what
+ * stands there only the offset is used: the runtime says 0 for the index of every function.
+ */
+export function originalReason(reason: string, frames: FrameMap | undefined): string {
+  return reason.replace(/wasm-function\[\d+\]:0x([0-9a-f]+)$/, (named, offset) => {
+    const place = frames?.original(parseInt(offset, 16));
+    return place ? `wasm-function[${place.index}]:0x${place.offset.toString(16)}` : named;
+  });
+}

@@ -155,7 +155,7 @@ export class Executor implements AsyncDisposable {
       clearTimeout(overflow);
       clearTimeout(hardKill);
       options.signal?.removeEventListener("abort", onAbort);
-      stdin.abort();
+      stdin.abort("over"); // with a reason, or an exception with its stack would be made
       if (!run.finished) this.#signal("SIGKILL");
       run.queue.close();
       await receiving;

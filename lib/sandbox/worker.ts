@@ -93,16 +93,18 @@ function runGuest(
   };
 }
 
+// (module (func (export "stop") unreachable))
+const STOP = new WebAssembly.Module(Uint8Array.from(
+  "\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x08\x01\x04stop\0\0\x0a\x05\x01\x03\0\0\x0b",
+  (char) => char.charCodeAt(0),
+));
+
 /**
  * A function that ends the guest for good. What JavaScript throws a guest can catch (`catch_all` of
  * the exception handling proposal); a trap it cannot, so this one traps.
  */
 function createStop(): () => never {
-  // (module (func (export "stop") unreachable))
-  const bytes =
-    "\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x08\x01\x04stop\0\0\x0a\x05\x01\x03\0\0\x0b";
-  const module = new WebAssembly.Module(Uint8Array.from(bytes, (char) => char.charCodeAt(0)));
-  return new WebAssembly.Instance(module).exports.stop as () => never;
+  return new WebAssembly.Instance(STOP).exports.stop as () => never;
 }
 
 function endOf(error: unknown): WorkerEnd {

@@ -98,7 +98,7 @@ export function eventStream(
   const end = (): void => {
     if (ended) return;
     ended = true;
-    stopped.abort();
+    stopped.abort("over");
     options.onEnd();
   };
   return new ReadableStream<Uint8Array>({

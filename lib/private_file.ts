@@ -5,6 +5,7 @@
  */
 import { toHex } from "./job/hex.ts";
 import { PlasmError } from "./errors.ts";
+import { syncFile } from "./sync_file.ts";
 
 /** Far more than a key needs; keeps a wrong file from being read whole. */
 const MAX_BYTES = 4096;
@@ -71,8 +72,7 @@ export async function writePrivateFile(path: string, text: string): Promise<void
       await removeIfThere(temporary);
     }
     // Without this a power cut may take the name back.
-    using folder = await Deno.open(parentOf(path));
-    await folder.sync();
+    await syncFile(parentOf(path));
   } catch (error) {
     throw stateError("write", path, error);
   }

@@ -101,8 +101,8 @@ const CHECKS: Record<string, Check> = {
     }
   },
   executor: async () => {
-    const begin = performance.now();
     await using pool = new ExecutorPool({ warm: 0 });
+    const begin = performance.now();
     const executor = await pool.acquire();
     const { outcome } = await runJob(LEAST_MODULE, { executor });
     const ms = Math.round(performance.now() - begin);

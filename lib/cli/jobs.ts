@@ -58,11 +58,12 @@ export const jobs: Command = {
   drops: () => ["run", "sys"],
   async run(args, io): Promise<number> {
     using client = clientOf(args, io);
+    const { signal } = io;
     const page = await client.jobs({
       state: stateOf(args.string("state")),
       submitter: args.string("submitter"),
       limit: args.integer("limit") ?? 20,
-      signal: io.signal,
+      signal,
     });
     if (args.flag("json")) {
       await io.write(`${JSON.stringify(page)}\n`);

@@ -32,10 +32,11 @@ export const logs: Command = {
   drops: () => ["run", "sys"],
   async run(args, io): Promise<number> {
     using client = clientOf(args, io);
+    const { signal } = io;
     const events = client.events(args.positionals[0]!, {
       follow: args.flag("follow"),
       after: args.integer("after"),
-      signal: io.signal,
+      signal,
     });
     for await (const event of events) {
       if (args.flag("json")) {

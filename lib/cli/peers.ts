@@ -23,7 +23,8 @@ export const peers: Command = {
   drops: () => ["run", "sys"],
   async run(args, io): Promise<number> {
     using client = clientOf(args, io);
-    const { peers } = await client.peers({ signal: io.signal });
+    const { signal } = io;
+    const { peers } = await client.peers({ signal });
     if (args.flag("json")) {
       await io.write(`${JSON.stringify({ peers })}\n`);
       return 0;

@@ -107,9 +107,9 @@ export const result: Command = {
   },
   drops: () => ["run", "sys"],
   async run(args, io): Promise<number> {
+    using client = clientOf(args, io);
     const path = args.string("receipt");
     if (path !== undefined) await checkReceiptPath(path);
-    using client = clientOf(args, io);
     return await printResult(client, args.positionals[0]!, { args, io });
   },
 };

@@ -40,6 +40,10 @@ export async function* runSandbox(
   if (options.executor !== undefined) {
     return yield* options.executor.run(checked, { signal });
   }
-  await using executor = new Executor({ maxMemoryBytes: memoryBytes + job.limits.fsBytes });
-  yield* executor.run(checked, { signal });
+  const executor = new Executor({ maxMemoryBytes: memoryBytes + job.limits.fsBytes });
+  try {
+    yield* executor.run(checked, { signal });
+  } finally {
+    await executor.kill();
+  }
 }

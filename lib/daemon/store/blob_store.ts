@@ -6,6 +6,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { PlasmError } from "../../errors.ts";
 import { Hasher, sha256 } from "../../job/hash.ts";
+import { syncFile } from "../../sync_file.ts";
 import { stateError } from "./faults.ts";
 import type { WriteQueue } from "./write_queue.ts";
 
@@ -145,8 +146,7 @@ export class BlobStore {
       }
       this.#makeRoom(size, hash, what);
       await Deno.rename(temporary, this.#path(hash));
-      using dir = await Deno.open(this.#dir);
-      await dir.sync();
+      await syncFile(this.#dir);
       await this.#writes.write(`save ${what}`, () => {
         this.#db.prepare(
           "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET used_at = excluded.used_at",

@@ -3,6 +3,7 @@
  * @module
  */
 import type { OutputStream } from "../types.ts";
+import { syncFile } from "../../sync_file.ts";
 import { stateError } from "./faults.ts";
 
 const STREAMS: readonly OutputStream[] = ["stdout", "stderr"];
@@ -54,8 +55,7 @@ export class SpillFiles {
   async sync(id: string): Promise<void> {
     for (const stream of STREAMS) {
       try {
-        using file = await Deno.open(this.#path(id, stream), { write: true });
-        await file.syncData();
+        await syncFile(this.#path(id, stream), { write: true });
       } catch (error) {
         if (!(error instanceof Deno.errors.NotFound)) throw stateError("save output", error);
       }

@@ -10,8 +10,14 @@ import type { BenchRow, BenchSection } from "./bench/row.ts";
 
 /** Each is imported only when it is run: what one loads must not weigh on another. */
 const SECTIONS: Record<string, () => Promise<BenchSection>> = {
+  footprint: async () => (await import("./bench/footprint.ts")).footprint,
   growth: async () => (await import("./bench/growth.ts")).growth,
   remote: async () => (await import("./bench/remote.ts")).remote,
+};
+
+/** Run only when asked for: they take long, or change the tree. */
+const LONG: Record<string, () => Promise<BenchSection>> = {
+  soak: async () => (await import("./bench/soak.ts")).soak,
 };
 
 const { _: asked, ...flags } = parseArgs(Deno.args, { string: ["binary"], boolean: ["json"] });
@@ -21,10 +27,12 @@ const interrupted = new AbortController();
 Deno.addSignalListener("SIGINT", () => interrupted.abort());
 
 for (const name of names) {
-  const load = SECTIONS[name];
+  const load = SECTIONS[name] ?? LONG[name];
   if (load === undefined) {
     console.error(
-      `Cannot run section: asked ${name}, there are ${Object.keys(SECTIONS).join(", ")}`,
+      `Cannot run section: asked ${name}, there are ${
+        Object.keys({ ...SECTIONS, ...LONG }).join(", ")
+      }`,
     );
     Deno.exit(2);
   }

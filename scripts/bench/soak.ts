@@ -1,0 +1,154 @@
+/**
+ * Very many jobs and connections on one daemon, and what it holds on to: memory and descriptors of
+ * the daemon and its executors, sampled on the way, drawn into soak.svg beside this file.
+ *
+ * @module
+ */
+import { multiaddr } from "@multiformats/multiaddr";
+import { connectDaemon, type DaemonClient } from "../../lib/client/mod.ts";
+import { startPeer } from "./footprint.ts";
+import { childrenOf, figuresOf, type NodeProcess, startNodeProcess } from "./node_process.ts";
+import { type Line, plot } from "./plot.ts";
+import { type BenchRow, type BenchSection, type BenchSectionOptions, median } from "./row.ts";
+
+const JOBS = Number(Deno.env.get("PLASM_SOAK_JOBS") ?? 100_000);
+const CONNECTIONS = JOBS / 10;
+const SAMPLES = 100;
+
+/** Clients that submit at once. */
+const CLIENTS = 8;
+
+/** Connections that one peer makes before another takes its place. */
+const CONNECTIONS_PER_PEER = 50;
+
+interface Sample {
+  jobs: number;
+  daemon: number;
+  executors: number;
+  fds: number;
+}
+
+/** See the module. */
+export const soak: BenchSection = async function* (options) {
+  const dir = await Deno.makeTempDir({ prefix: "pl" });
+  try {
+    await using node = await startNodeProcess({
+      dir,
+      binary: options.binary,
+      set: {
+        "network.enabled": "true",
+        "network.listen": "/ip4/127.0.0.1/tcp/0",
+        "network.mdns": "false",
+        "network.limits.inbound_per_second": "10000",
+        "jobs.executor_sharing": "submitter",
+      },
+    });
+    yield* run(node, options);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+};
+
+async function* run(
+  node: NodeProcess,
+  { signal }: BenchSectionOptions,
+): AsyncGenerator<BenchRow, void, void> {
+  const begin = performance.now();
+  const samples: Sample[] = [];
+  for (let n = 0; n < SAMPLES; n++) {
+    signal.throwIfAborted();
+    await Promise.all([
+      runJobs(node.socket, JOBS / SAMPLES, signal),
+      connectOften(node, CONNECTIONS / SAMPLES, signal),
+    ]);
+    samples.push(await look(node.pid, (n + 1) * JOBS / SAMPLES));
+  }
+  const seconds = (performance.now() - begin) / 1000;
+  yield {
+    what: `${JOBS} jobs, ${CONNECTIONS} connections to each door`,
+    measured: `${seconds.toFixed(0)} s`,
+  };
+  for (const [what, key] of [["daemon", "daemon"], ["executors", "executors"]] as const) {
+    const [early, late] = [median(part(samples, 0.1, key)), median(part(samples, 0.9, key))];
+    yield {
+      what: `resident memory, ${what}`,
+      measured: `${late.toFixed(0)} MiB`,
+      against: `${early.toFixed(0)} MiB after a tenth`,
+      ratio: late / early,
+    };
+  }
+  yield {
+    what: "descriptors of the daemon",
+    measured: `${median(part(samples, 0.9, "fds"))}`,
+    against: `${median(part(samples, 0.1, "fds"))} after a tenth`,
+  };
+  const line = (name: string, key: keyof Sample): Line => ({
+    name,
+    points: samples.map((sample) => [sample.jobs, sample[key]]),
+  });
+  const file = new URL("soak.svg", import.meta.url);
+  await Deno.writeTextFile(
+    file,
+    plot([
+      line("daemon, MiB", "daemon"),
+      line("executors, MiB", "executors"),
+      line("descriptors", "fds"),
+    ], {
+      title: `${JOBS} jobs and ${CONNECTIONS} connections`,
+      x: "jobs",
+    }),
+  );
+}
+
+/** The samples around a share of the way. */
+function part(samples: Sample[], share: number, key: keyof Sample): number[] {
+  const at = Math.floor(samples.length * share);
+  return samples.slice(at - samples.length / 20, at + samples.length / 20).map((each) => each[key]);
+}
+
+async function runJobs(socket: string, count: number, signal: AbortSignal): Promise<void> {
+  const module = await Deno.readFile(new URL("../../examples/hello/hello.wasm", import.meta.url));
+  using client = connectDaemon({ socket });
+  let left = count;
+  await Promise.all(Array.from({ length: CLIENTS }, async (_, n) => {
+    const stdin = new TextEncoder().encode(`Hello, ${n}`);
+    for (; left > 0 && !signal.aborted;) {
+      left--;
+      await runJob(client, module, stdin);
+    }
+  }));
+}
+
+async function runJob(client: DaemonClient, module: Uint8Array, stdin: Uint8Array): Promise<void> {
+  const { id } = await client.submit(module, { stdin });
+  const { receipt, stdout } = await client.result(id);
+  if (receipt?.status !== "exited" || stdout.length !== stdin.length) {
+    throw new Error(`Job ${id} ended badly: ${receipt?.status}`);
+  }
+}
+
+/** Comes and goes: at the API's socket, and as a peer of the network. */
+async function connectOften(
+  { socket, addresses }: NodeProcess,
+  count: number,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let left = count; left > 0;) {
+    const { libp2p } = await startPeer(addresses[0]!);
+    for (let n = 0; n < CONNECTIONS_PER_PEER && left > 0; n++, left--) {
+      signal.throwIfAborted();
+      using client = connectDaemon({ socket });
+      await client.ready();
+      await libp2p.hangUp(multiaddr(addresses[0]!));
+      if (n + 1 < CONNECTIONS_PER_PEER) await libp2p.dial(multiaddr(addresses[0]!));
+    }
+    await libp2p.stop();
+  }
+}
+
+async function look(pid: number, jobs: number): Promise<Sample> {
+  const daemon = await figuresOf(pid);
+  let executors = 0;
+  for (const child of await childrenOf(pid)) executors += (await figuresOf(child)).own || 0;
+  return { jobs, daemon: daemon.rss, executors, fds: daemon.fds };
+}

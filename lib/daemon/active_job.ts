@@ -11,6 +11,8 @@ export interface ActiveJob {
   ticket: Ticket;
   /** As it was when it was put into the queue. */
   job: JobRecord;
+  /** When it was accepted, by the clock that does not jump (performance.now()). */
+  since: number;
   /** Resolves once it is stored; absent when it is already. */
   saved: Promise<void> | undefined;
   /** Stops it. */
@@ -27,6 +29,8 @@ export function activeJob(job: JobRecord, saved?: Promise<void>): ActiveJob {
   return {
     ticket: { id, submitter, priority, memoryMb, createdAt },
     job,
+    // What an earlier process accepted has a time of day only, which may lie in the future.
+    since: performance.now() - Math.max(0, Date.now() - createdAt),
     saved,
     controller: new AbortController(),
     over: Promise.withResolvers(),

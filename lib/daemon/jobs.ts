@@ -189,7 +189,7 @@ export class Jobs {
     const active = this.#active.get(ticket.id);
     if (active === undefined) return this.#queue.release(ticket);
     const { job, saved } = active;
-    const startedAt = Date.now();
+    const start = performance.now();
     const sharing = (): boolean => this.#config.jobs.executor_sharing === "submitter";
     const options = {
       store,
@@ -205,7 +205,7 @@ export class Jobs {
     let next: "queued" | "over" = "over";
     try {
       next = await runJob(job, options);
-      this.#pace.add(Date.now() - startedAt);
+      this.#pace.add(performance.now() - start);
     } catch (error) {
       log.error("job-result-lost", { job_id: ticket.id, error: PlasmError.from(error) });
     }
@@ -215,16 +215,16 @@ export class Jobs {
       this.#enqueue(store.get(ticket.id) ?? job);
     } else {
       this.#active.delete(ticket.id);
-      if (next === "over") this.#noteEnd(ticket);
+      if (next === "over") this.#noteEnd(active);
     }
     active.over.resolve();
     this.#pump();
   }
 
-  #noteEnd(ticket: Ticket): void {
+  #noteEnd({ ticket, since }: ActiveJob): void {
     const job = this.#options.store.get(ticket.id);
     if (job === undefined) return;
-    const latencyMs = (job.finishedAt ?? Date.now()) - ticket.createdAt;
+    const latencyMs = Math.round(performance.now() - since);
     this.latency.add(latencyMs / 1000);
     this.#options.log.info("job-ended", {
       job_id: job.id,
@@ -287,7 +287,7 @@ export class Jobs {
         throw error;
       }
       this.#active.delete(id);
-      this.#noteEnd(active.ticket);
+      this.#noteEnd(active);
       active.over.resolve();
     } else {
       active.controller.abort("cancel" satisfies StopReason);

@@ -13,6 +13,8 @@ export interface DaemonProcessOptions {
   set?: Record<string, string | number>;
   /** Environment besides what a daemon needs. @default {{}} */
   env?: Record<string, string>;
+  /** The program and its first arguments. @default {`programCommand()`} */
+  program?: readonly string[];
 }
 
 type LogLine = Record<string, unknown> & { event: string };
@@ -50,10 +52,13 @@ export class DaemonProcess implements AsyncDisposable {
 
   /** Starts a daemon and waits for nothing. */
   static async spawn(options: DaemonProcessOptions): Promise<DaemonProcess> {
-    const { dir, set = {}, env = {} } = options;
+    const { dir, set = {}, env = {}, program } = options;
     const flags = Object.entries(set).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
     const args = ["daemon", "--log-format", "json", ...flags];
-    const child = spawnPlasm(args, { env: { ...environment(dir), ...env } });
+    const child = spawnPlasm(args, {
+      env: { ...environment(dir), ...env },
+      ...(program === undefined ? {} : { program }),
+    });
     await child.stdin.close();
     return new DaemonProcess(child, `${dir}/plasm.sock`);
   }

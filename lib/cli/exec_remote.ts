@@ -2,12 +2,13 @@
  * `plasm exec --remote`: finds a node, runs the job there, and prints nothing that is not verified.
  * @module
  */
+import { PlasmError } from "../errors.ts";
 import { EMPTY_HASH } from "../job/hash.ts";
 import type { PlasmNetwork } from "../network/network.ts";
 import { bytesSource } from "../protocol/blob_source.ts";
 import { findCandidates, jobDialer } from "../protocol/network.ts";
-import { runRemote } from "../protocol/request.ts";
-import type { RemoteJob, RemoteProgress, RemoteResult } from "../protocol/request_types.ts";
+import { resumeRemote, type ResumeRemoteOptions, runRemote } from "../protocol/request.ts";
+import type { RemoteJob, RemoteResult, RemoteTicket } from "../protocol/request_types.ts";
 import { printable } from "../printable.ts";
 import type { ParsedArgs } from "./args.ts";
 import type { ExecJob } from "./exec_job.ts";
@@ -16,7 +17,9 @@ import { exitStatusOf } from "./exit_status.ts";
 import type { CliIo } from "./io.ts";
 import { writeReceipt } from "./receipt_file.ts";
 import { joinAsClient } from "./remote_network.ts";
+import { progressLine } from "./remote_progress.ts";
 import { readStdin } from "./stdin.ts";
+import { readTicket, removeTicket, writeTicket } from "./ticket_file.ts";
 
 interface Context {
   args: ParsedArgs;
@@ -47,49 +50,6 @@ async function remoteJob({ module, manifest, inputs }: ExecJob, io: CliIo): Prom
   };
 }
 
-/** News for people: one line that changes on a terminal, else only what went wrong. */
-function progressTo(io: CliIo, json: boolean): {
-  show: (progress: RemoteProgress | { phase: "finding" }) => void;
-  clear: () => Promise<void>;
-} {
-  const isLive = io.stderrIsTerminal && !json;
-  let tail: Promise<void> = Promise.resolve();
-  const say = (text: string): void => {
-    tail = tail.then(() => io.message(text));
-  };
-  return {
-    show(progress) {
-      if (progress.phase === "failed" && !json) {
-        const { message } = progress.error;
-        say(`${isLive ? "\r\x1b[K" : ""}plasm: ${short(progress.peerId)}: ${printable(message)}\n`);
-      } else if (isLive) say(`\r\x1b[K${describe(progress)}`);
-    },
-    async clear() {
-      if (isLive) say("\r\x1b[K");
-      await tail;
-    },
-  };
-}
-
-function short(peerId: string): string {
-  return peerId.slice(-8);
-}
-
-function describe(progress: RemoteProgress | { phase: "finding" }): string {
-  if (progress.phase === "finding") return "finding a node…";
-  const where = short(progress.peerId);
-  switch (progress.phase) {
-    case "sending": {
-      const share = progress.total === 0 ? 1 : progress.sent / progress.total;
-      return `${where}: sending ${Math.floor(share * 100)} %`;
-    }
-    case "queued":
-      return `${where}: queued at ${progress.position + 1}`;
-    default:
-      return `${where}: ${progress.phase}…`;
-  }
-}
-
 async function printResult(result: RemoteResult, { args, io }: Context): Promise<void> {
   const { receipt, output, message, peerId, attempts } = result;
   const path = args.string("receipt");
@@ -113,6 +73,59 @@ async function printResult(result: RemoteResult, { args, io }: Context): Promise
   }
 }
 
+/** Whether a job may still be had from its node after this. */
+function isLost({ code }: PlasmError): boolean {
+  return code === "no-peer" || code === "peer-timeout";
+}
+
+/** Begins the job, or goes on with the one whose ticket is there. */
+async function run(
+  job: RemoteJob,
+  network: PlasmNetwork,
+  { args, io, ...options }: Context & Omit<ResumeRemoteOptions, "dial">,
+): Promise<RemoteResult> {
+  const dial = jobDialer(network);
+  const path = args.string("ticket");
+  const kept = path === undefined ? undefined : await readTicket(path, job);
+  const keepTicket = path === undefined ? undefined : async (ticket?: RemoteTicket) => {
+    if (ticket === undefined) return await removeTicket(path);
+    const { address = null } = network.peers().find(({ peerId }) => peerId === ticket.peerId) ?? {};
+    await writeTicket(path, { ticket, address: address && whole(address, ticket.peerId) }, job);
+  };
+  try {
+    if (kept === undefined) {
+      return await runRemote(job, {
+        ...options,
+        dial,
+        keepTicket,
+        attempts: args.integer("attempts"),
+        candidates: findCandidates(network, {
+          peer: args.string("peer"),
+          resources: job.manifest.resources,
+          arch: args.string("arch"),
+          minMemoryMb: args.integer("min-memory"),
+          attempts: args.integer("attempts"),
+          signal: io.signal,
+        }),
+      });
+    }
+    const { ticket, address } = kept;
+    return await resumeRemote(job, ticket, {
+      ...options,
+      dial: (peerId, dialling) => dial(address ?? peerId, dialling),
+      keepTicket,
+    });
+  } catch (error) {
+    if (path !== undefined && !isLost(PlasmError.from(error))) await removeTicket(path);
+    throw error;
+  }
+}
+
+/** An address that ends with the peer id, as one that was dialled by it does already. */
+function whole(address: string, peerId: string): string {
+  return address.endsWith(`/p2p/${peerId}`) ? address : `${address}/p2p/${peerId}`;
+}
+
 /**
  * Runs a job on another node.
  *
@@ -123,23 +136,15 @@ export async function execRemote(job: ExecJob, context: Context): Promise<number
   const json = args.flag("json");
   const remote = await remoteJob(job, io);
   const network: PlasmNetwork = await joinAsClient(args, io);
-  const { show, clear } = progressTo(io, json);
+  const { show, clear } = progressLine(io, { json });
   try {
     show({ phase: "finding" });
     const asked = job.manifest.resources.output_bytes ?? MAX_OUTPUT_BYTES;
     using result = disposable(
-      await runRemote(remote, {
-        dial: jobDialer(network),
-        candidates: findCandidates(network, {
-          peer: args.string("peer"),
-          resources: job.manifest.resources,
-          arch: args.string("arch"),
-          minMemoryMb: args.integer("min-memory"),
-          attempts: args.integer("attempts"),
-          signal: io.signal,
-        }),
+      await run(remote, network, {
+        args,
+        io,
         signal: io.signal,
-        attempts: args.integer("attempts"),
         maxOutputBytes: json ? Math.min(asked, MAX_COLLECTED_BYTES) : asked,
         onProgress: show,
         noteOutcome: (peerId, outcome) => network.noteOutcome(peerId, outcome),

@@ -48,6 +48,13 @@ export const REMOTE_OPTIONS: readonly OptionSpec[] = [
     help: "Remote: use this node's key instead of a fresh one",
   },
   {
+    name: "ticket",
+    kind: "string",
+    placeholder: "FILE",
+    complete: "file",
+    help: "Remote: keep here what a client that is killed needs; the same command then goes on",
+  },
+  {
     name: "live",
     kind: "flag",
     help: "Remote: print output as it comes, before it is verified",

@@ -8,11 +8,11 @@ import { createNonce } from "../job/job_id.ts";
 import type { Receipt } from "../job/types.ts";
 import { sleep } from "../network/wait.ts";
 import { JOB_VERSION } from "./constants.ts";
-import { ANSWER_MS, deadline, orAborted, within } from "./deadline.ts";
+import { deadline } from "./deadline.ts";
 import { Disconnected } from "./duplex.ts";
-import { FrameChannel } from "./frame_channel.ts";
-import { checkAccept, makeOffer } from "./make_offer.ts";
+import type { FrameChannel } from "./frame_channel.ts";
 import type { Need } from "./messages.ts";
+import { attachToJob, dialNode, offerJob, proofOf } from "./openings.ts";
 import type { ReceivedOutput } from "./received_output.ts";
 import { receiveEvents, type RunStage } from "./receive_events.ts";
 import type {
@@ -74,6 +74,8 @@ export class RemoteAttempt {
   /** Where the node last asked for each content from. */
   readonly #offsets = new Map<string, number>();
   #ticket: RemoteTicket | undefined;
+  /** When we let the job run; not known where an earlier process did. */
+  #begunAt: number | undefined;
   #channel: FrameChannel | undefined;
   /** Why the job is being cancelled. */
   #cancelled: PlasmError | undefined;
@@ -129,31 +131,15 @@ export class RemoteAttempt {
     if (channel === undefined) return;
     if (this.#ticket === undefined) return channel.abort(reason);
     this.#cancelTimer = setTimeout(() => channel.abort(reason), CANCEL_MS);
-    channel.write({ type: "cancel", version: JOB_VERSION, ...this.#proof() }).catch(() => {});
-  }
-
-  #proof(): { job_id: string; secret: string; node_nonce: string } {
-    const { jobId, secret, nodeNonce } = this.#ticket!;
-    return { job_id: jobId, secret, node_nonce: nodeNonce };
+    channel.write({ type: "cancel", version: JOB_VERSION, ...proofOf(this.#ticket) }).catch(
+      () => {},
+    );
   }
 
   async #dial(): Promise<FrameChannel> {
     const { dial, timeouts, signal } = this.#options;
-    const { peerId } = this.#candidate;
-    const limit = AbortSignal.timeout(timeouts.connect);
-    try {
-      const both = signal === undefined ? limit : AbortSignal.any([signal, limit]);
-      const dialling = dial(peerId, { signal: both });
-      // One that does not heed the signal, or comes after it, must not stay.
-      dialling.then((late) => both.aborted && late.abort(new Error("Too late")), () => {});
-      this.#channel = new FrameChannel(await orAborted(dialling, both));
-      return this.#channel;
-    } catch (error) {
-      signal?.throwIfAborted();
-      if (!limit.aborted) throw error;
-      const text = `Cannot reach peer ${peerId}: no connection in ${timeouts.connect} ms`;
-      throw new PlasmError("peer-timeout", text, { details: { phase: "connect" }, cause: error });
-    }
+    const options = { dial, signal, timeoutMs: timeouts.connect };
+    return this.#channel = await dialNode(this.#candidate.peerId, options);
   }
 
   async #offer(): Promise<Start> {
@@ -162,27 +148,18 @@ export class RemoteAttempt {
     onProgress({ peerId, phase: "connecting" });
     const channel = await this.#dial();
     onProgress({ peerId, phase: "offering" });
-    const offer = await makeOffer(this.#job, { nonce: this.#nonce, now: this.#offeredAt });
-    const late = (): PlasmError =>
-      new PlasmError("peer-timeout", `Peer ${peerId} did not answer the offer in time`, {
-        details: { phase: "offer", waited_ms: timeouts.offer },
-      });
-    await within(timeouts.offer, channel.write(offer), late);
-    const answer = await within(timeouts.offer, channel.read(["accept", "reject"]), late);
-    if (answer.type === "reject") throw PlasmError.fromJSON(answer.error);
-    checkAccept(answer, offer);
-    this.#ticket = {
-      peerId,
-      jobId: answer.job_id,
-      secret: answer.secret,
-      nodeNonce: answer.node_nonce,
-      nonce: this.#nonce,
-      offeredAt: this.#offeredAt,
-    };
-    this.report.jobId = answer.job_id;
+    const [nonce, offeredAt] = [this.#nonce, this.#offeredAt];
+    const options = { peerId, nonce, offeredAt, timeoutMs: timeouts.offer };
+    const { job_id: jobId, secret, node_nonce, need } = await offerJob(
+      channel,
+      this.#job,
+      options,
+    );
+    this.#ticket = { peerId, jobId, secret, nodeNonce: node_nonce, nonce, offeredAt };
+    this.report.jobId = jobId;
     await keepTicket?.(this.#ticket);
-    onProgress({ peerId, phase: "accepted", jobId: answer.job_id });
-    return { channel, need: answer.need };
+    onProgress({ peerId, phase: "accepted", jobId });
+    return { channel, need };
   }
 
   /** Talks to the end, over as many connections as it takes. */
@@ -239,14 +216,7 @@ export class RemoteAttempt {
 
   async #attach(): Promise<Start> {
     const channel = await this.#dial();
-    const after = this.#stage.lastId;
-    const attach = { type: "attach", version: JOB_VERSION, after, ...this.#proof() } as const;
-    await deadline(channel, ANSWER_MS, channel.write(attach));
-    const answer = await deadline(channel, ANSWER_MS, channel.read(["attached", "reject"]));
-    if (answer.type === "reject") throw PlasmError.fromJSON(answer.error);
-    if (answer.job_id !== this.#ticket!.jobId || answer.nonce !== this.#nonce) {
-      throw new PlasmError("protocol", "Cannot go on: node speaks of another job");
-    }
+    const answer = await attachToJob(channel, this.#ticket!, this.#stage.lastId);
     this.report.reconnects++;
     return { channel, need: answer.state === "transfer" ? answer.need : null };
   }
@@ -270,8 +240,8 @@ export class RemoteAttempt {
       });
       // From here on the node may run it, whether or not we hear of it.
       this.report.ran = "maybe";
-      this.#stage.begunAt ??= performance.now();
-      const { job_id, node_nonce } = this.#proof();
+      this.#begunAt ??= performance.now();
+      const { job_id, node_nonce } = proofOf(this.#ticket!);
       await channel.write({ type: "begin", job_id, node_nonce });
     }
     const end = await receiveEvents(channel, {
@@ -298,7 +268,7 @@ export class RemoteAttempt {
   }
 
   async #verify(receipt: unknown): Promise<Receipt> {
-    const { begunAt } = this.#stage;
+    const begunAt = this.#begunAt;
     return await verifyResult(receipt, {
       job: this.#job,
       candidate: this.#candidate,

@@ -14,6 +14,7 @@ import type { PhaseTimeouts } from "./request_types.ts";
 export interface RunStage {
   /** The last event received whole. */
   lastId: number;
+  /** Since when it is waited for. */
   begunAt?: number;
   startedAt?: number;
 }

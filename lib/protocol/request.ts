@@ -86,15 +86,22 @@ export async function runRemote(job: RemoteJob, options: RunRemoteOptions): Prom
   );
 }
 
+/** Options of {@linkcode resumeRemote}. */
+export interface ResumeRemoteOptions extends Omit<RunRemoteOptions, "candidates" | "attempts"> {
+  /** What the node says it is, where that is known; its receipt must say the same. @default {not known} */
+  candidate?: RemoteCandidate | undefined;
+}
+
 /** Goes on with a job that an earlier process had begun. @throws {PlasmError} as {@linkcode runRemote} */
 export async function resumeRemote(
   job: RemoteJob,
   ticket: RemoteTicket,
-  options: Omit<RunRemoteOptions, "candidates" | "attempts">,
+  { candidate, ...options }: ResumeRemoteOptions,
 ): Promise<RemoteResult> {
+  const { peerId } = ticket;
   const reports: AttemptReport[] = [];
   const outcome = await attempt(job, {
-    candidate: { peerId: ticket.peerId },
+    candidate: { ...candidate, peerId },
     options: { ...options, candidates: [] },
     start: performance.now(),
     reports,

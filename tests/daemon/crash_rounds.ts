@@ -17,11 +17,14 @@ const VICTIMS = ["daemon", "daemon", "executor", "client", "starting daemon"] as
 /** Jobs that were over before and are looked at again in a round. */
 const LOOKED_AT_AGAIN = 10;
 
+/** Rounds between two lines of a long run. */
+const TOLD_EVERY = 100;
+
 /** The submitter of clients that may be killed before they can tell their job's id. */
 const CLIENT = "crash-client";
 
 /** Longest time into a start or a client's life at which it is killed, in milliseconds. */
-const LIFE_MS = 800;
+const LIFE_MS = 500;
 
 interface Accepted {
   idempotent: boolean;
@@ -48,6 +51,12 @@ export interface CrashRoundsOptions {
   seed: number;
   /** What the jobs run: it writes 200 bytes. */
   module: Uint8Array;
+}
+
+function kill(pid: number): void {
+  try {
+    Deno.kill(pid, "SIGKILL");
+  } catch { /* it has ended */ }
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -77,6 +86,7 @@ export class CrashRounds implements AsyncDisposable {
       const victim = VICTIMS[this.#random(VICTIMS.length)]!;
       await this.#round(victim);
       this.#report.kills[victim]++;
+      if (round % TOLD_EVERY === TOLD_EVERY - 1) console.log(JSON.stringify(this.#report));
     }
     using client = await this.#client();
     for (const id of this.#jobs.keys()) for await (const _ of client.events(id));
@@ -146,9 +156,7 @@ export class CrashRounds implements AsyncDisposable {
     const executors = await childrenOf(daemon.pid);
     const executor = executors[this.#random(Math.max(1, executors.length))];
     for (const accepted of this.#jobs.values()) accepted.hurt ||= accepted.told === undefined;
-    try {
-      if (executor !== undefined) Deno.kill(executor, "SIGKILL");
-    } catch { /* it has ended */ }
+    if (executor !== undefined) kill(executor);
   }
 
   /** Kills a client; a job whose id it has told by then was accepted. */
@@ -159,7 +167,7 @@ export class CrashRounds implements AsyncDisposable {
     const child = spawnPlasm([...args, `${dir}/work.wasm`], { env: environment(dir) });
     // Without its end the client would wait for its input.
     await child.stdin.close();
-    const timer = setTimeout(() => child.kill("SIGKILL"), this.#random(LIFE_MS));
+    const timer = setTimeout(() => kill(child.pid), this.#random(LIFE_MS));
     const { stdout, success } = await child.output();
     clearTimeout(timer);
     const told = new TextDecoder().decode(stdout);

@@ -3,6 +3,7 @@
  * @module
  */
 import type { JobResultJson } from "../../api_types.ts";
+import { PlasmError } from "../../errors.ts";
 import type { JobStore } from "../store/store.ts";
 import type { JobRecord, OutputStream } from "../types.ts";
 import { jobJson } from "./json.ts";
@@ -23,6 +24,9 @@ async function output(
   for await (const part of store.readOutput(job, stream)) {
     whole.set(part, at);
     at += part.length;
+  }
+  if (at < bytes) {
+    throw new PlasmError("state", `Cannot read ${stream}: it ends at ${at} of ${bytes}`);
   }
   return whole.toBase64();
 }

@@ -56,6 +56,8 @@ export class BlobStore {
   readonly #memory = new Map<string, Uint8Array>();
   #memoryBytes = 0;
   #maxBytes: number;
+  /** Bytes of those that are being received: on the disk, and not counted among the kept. */
+  #receiving = 0;
 
   /** @throws {PlasmError} `state` when the directory cannot be used */
   constructor(db: DatabaseSync, options: BlobStoreOptions) {
@@ -136,14 +138,9 @@ export class BlobStore {
   async put(source: AsyncIterable<Uint8Array>, options: PutBlobOptions): Promise<BlobInfo> {
     const { hash, what } = options;
     const temporary = `${this.#dir}/${crypto.randomUUID()}.tmp`;
+    const reserved = { bytes: 0 };
     try {
-      const size = await this.#receive(temporary, source, options);
-      if (size > this.#maxBytes) {
-        throw new PlasmError(
-          "too-large",
-          `Cannot keep ${what}: it has ${size} bytes, the cache holds ${this.#maxBytes}`,
-        );
-      }
+      const size = await this.#receive(temporary, source, { ...options, reserved });
       this.#makeRoom(size, hash, what);
       await Deno.rename(temporary, this.#path(hash));
       await syncFile(this.#dir);
@@ -156,15 +153,30 @@ export class BlobStore {
     } catch (error) {
       await Deno.remove(temporary).catch(() => {}); // gone when it was renamed
       throw error instanceof PlasmError ? error : stateError(`save ${what}`, error);
+    } finally {
+      this.#receiving -= reserved.bytes;
     }
+  }
+
+  /** Many may send at once: together no more than the cache may hold. */
+  #reserve(bytes: number, what: string): void {
+    if (this.#receiving + bytes > this.#maxBytes) {
+      throw new PlasmError(
+        "queue-full",
+        `Cannot keep ${what}: ${this.#receiving} bytes are being received, ` +
+          `${this.#maxBytes} are allowed at once`,
+        { retryAfterMs: 5000, details: { receiving: this.#receiving, allowed: this.#maxBytes } },
+      );
+    }
+    this.#receiving += bytes;
   }
 
   async #receive(
     path: string,
     source: AsyncIterable<Uint8Array>,
-    options: PutBlobOptions,
+    options: PutBlobOptions & { reserved: { bytes: number } },
   ): Promise<number> {
-    const { hash, maxBytes, what } = options;
+    const { hash, maxBytes, what, reserved } = options;
     const hasher = new Hasher();
     using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
     for await (const chunk of source) {
@@ -175,6 +187,15 @@ export class BlobStore {
           { details: { allowed: maxBytes } },
         );
       }
+      if (hasher.bytes + chunk.length > this.#maxBytes) {
+        throw new PlasmError(
+          "too-large",
+          `Cannot keep ${what}: more than ${this.#maxBytes} bytes were sent, the cache holds no more`,
+          { details: { allowed: this.#maxBytes } },
+        );
+      }
+      this.#reserve(chunk.length, what);
+      reserved.bytes += chunk.length;
       await hasher.update(chunk);
       let rest = chunk;
       while (rest.length > 0) rest = rest.subarray(await file.write(rest));

@@ -275,6 +275,48 @@ Deno.test("BlobStore.put() keeps only what hashes to what was said", () =>
     await assertRejects(() => store.blobs.read(HASH, "module"), PlasmError, "Cannot read module");
   }));
 
+Deno.test("BlobStore.put() receives no more at once than it may hold", () =>
+  withStore(async (store, dir) => {
+    const [first, second] = [new Uint8Array(600), new Uint8Array(500).fill(1)];
+    const held = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
+    async function* slow(): AsyncGenerator<Uint8Array> {
+      yield first.subarray(0, 550);
+      begun.resolve();
+      await held.promise;
+      yield first.subarray(550);
+    }
+    const options = { maxBytes: 1000, what: "module" };
+    const firstHash = await sha256(first);
+    const secondHash = await sha256(second);
+    const receiving = store.blobs.put(slow(), { ...options, hash: firstHash });
+    await begun.promise;
+    const error = await assertRejects(
+      () => store.blobs.put(stream(second), { ...options, hash: secondHash }),
+      PlasmError,
+      "550 bytes are being received, 1000 are allowed at once",
+    );
+    assertEquals([error.code, error.retryable], ["queue-full", true]);
+    held.resolve();
+    await receiving;
+    // What has been received is evicted for it.
+    await store.blobs.put(stream(second), { ...options, hash: secondHash });
+    assertEquals([...Deno.readDirSync(`${dir}/blobs`)].map(({ name }) => name), [
+      secondHash.slice(7),
+    ]);
+    const large = await assertRejects(
+      () =>
+        store.blobs.put(stream(new Uint8Array(1001)), {
+          ...options,
+          hash: firstHash,
+          maxBytes: 1e6,
+        }),
+      PlasmError,
+      "the cache holds no more",
+    );
+    assertEquals(large.code, "too-large");
+  }, { cacheBytes: 1000 }));
+
 Deno.test("BlobStore.read() finds damage and lets go of the blob", () =>
   withStore(async (store, dir) => {
     const data = new Uint8Array(100);

@@ -132,6 +132,7 @@ export class CrashRounds implements AsyncDisposable {
     const requests = Array.from({ length: count }, async () => {
       const idempotent = this.#random(2) === 0;
       const watched = this.#random(3) === 0;
+      if (this.#random(5) === 0) return await this.#runInOne(client, idempotent, answered);
       const { id } = await client.submit(this.#options.module, { manifest: { idempotent } });
       // One that was killed while it waited for a job may yet be given one.
       this.#jobs.set(id, { idempotent, hurt: victim === "executor" });
@@ -147,6 +148,21 @@ export class CrashRounds implements AsyncDisposable {
     if (victim !== "daemon") return;
     await daemon.ended();
     this.#daemon = undefined;
+  }
+
+  /** Runs a job in one request: what was told at its end has to stay so. */
+  async #runInOne(
+    client: DaemonClient,
+    idempotent: boolean,
+    answered: () => void,
+  ): Promise<void> {
+    const { job, stdout, receipt } = await client.run(this.#options.module, {
+      manifest: { idempotent },
+    });
+    const told = { job, signature: receipt.signature, stdout: stdout.length };
+    // An executor may have been killed under it; how it ended is told already.
+    this.#jobs.set(job.id, { idempotent, hurt: true, told });
+    answered();
   }
 
   async #kill(victim: "daemon" | "executor" | "client"): Promise<void> {

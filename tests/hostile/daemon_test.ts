@@ -21,8 +21,8 @@ const AT_ONCE = 6;
 const CONCURRENCY = 3;
 const WARM = 1;
 
-/** Executors kept for their submitters: the pool's bound with so many warm ones. */
-const MAX_KEPT = WARM + 1;
+/** Executors kept for their submitters: the pool's bound for so many at a time. */
+const MAX_KEPT = Math.max(CONCURRENCY, WARM + 1);
 
 /**
  * Most hostile jobs that end while one honest job waits and runs. Turns are fair, so it waits for one

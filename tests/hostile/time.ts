@@ -123,6 +123,19 @@ export const TIME: readonly HostileModule[] = [
     code: `(drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))`,
     pages: "1 1 shared",
   }),
+  // Whichever comes first, it is one end and not half of each.
+  ...[990, 1000, 1010].map((ms): HostileModule => ({
+    name: `at-deadline-${ms}`,
+    what: `Sleeps for ${ms} ms and returns, its deadline is at 1000`,
+    bytes: () =>
+      assemble(command(
+        `(i32.store (i32.const 16) (i32.const 1))
+         (i64.store (i32.const 24) (i64.const ${ms * 1_000_000})) ${POLL}`,
+        { uses: ["poll_oneoff"] },
+      )),
+    expect: { status: ["exited", "timeout"] },
+    limits: SHORT,
+  })),
   {
     name: "cpu-limit",
     what: "Loops until its CPU time is used up, long before the wall time",

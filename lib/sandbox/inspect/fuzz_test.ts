@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import { COMMAND, concat, moduleOf, name, section } from "../../../tests/hostile/binary.ts";
+import { COMMAND, concat, leb, moduleOf, name, section } from "../../../tests/hostile/binary.ts";
 import { assemble } from "../../../tests/hostile/wat.ts";
 import { PlasmError } from "../../errors.ts";
 import { type InspectLimits, inspectModule } from "./inspect.ts";
@@ -115,5 +115,72 @@ Deno.test("inspectModule() takes noise after a header", () => {
   const random = numbers(1);
   for (let round = 0; round < 5_000; round++) {
     check(moduleOf(Array.from({ length: random(200) }, () => random(256))));
+  }
+});
+
+/** A section: where it begins, where its size does, where its content does, and where it ends. */
+interface Span {
+  start: number;
+  sizeAt: number;
+  contentAt: number;
+  end: number;
+}
+
+function spans(bytes: Uint8Array): Span[] {
+  const found: Span[] = [];
+  for (let start = 8; start < bytes.length;) {
+    let size = 0;
+    let at = start + 1;
+    for (let shift = 0;; shift += 7) {
+      const byte = bytes[at++]!;
+      size |= (byte & 0x7f) << shift;
+      if (byte < 0x80) break;
+    }
+    found.push({ start, sizeAt: start + 1, contentAt: at, end: at + size });
+    start = at + size;
+  }
+  return found;
+}
+
+Deno.test("inspectModule() refuses every section twice, and every two in the wrong order", async () => {
+  for (const bytes of await seeds()) {
+    const parts = spans(bytes).map(({ start, end }) => bytes.subarray(start, end));
+    const known = parts.filter((part) => part[0] !== 0);
+    const ends = { refused: 0, invalid: 0, valid: 0 };
+    known.forEach((part, index) => {
+      ends[check(moduleOf(...known.slice(0, index), part, ...known.slice(index)))]++;
+      ends[check(moduleOf(...known, part))]++;
+      for (let other = index + 1; other < known.length; other++) {
+        ends[check(moduleOf(...known.with(index, known[other]!).with(other, part)))]++;
+      }
+    });
+    const count = known.length * 2 + known.length * (known.length - 1) / 2;
+    assertEquals(ends, { refused: count, invalid: 0, valid: 0 });
+    // A custom section may stand anywhere, as often as it likes.
+    const custom = section(0, concat(name("x"), [1, 2, 3]));
+    assertEquals(
+      check(moduleOf(custom, ...known.flatMap((part) => [part, custom, custom]))),
+      "valid",
+    );
+  }
+});
+
+Deno.test("inspectModule() takes no section's word for its length", async () => {
+  const lies = (size: number): number[] => [
+    ...[0, size - 1, size + 1, size * 2, 127, 128, 65_535, 2 ** 31 - 1, 2 ** 32 - 1],
+  ];
+  for (const bytes of await seeds()) {
+    for (const { sizeAt, contentAt, end } of spans(bytes)) {
+      for (const lie of lies(end - contentAt)) {
+        if (lie === end - contentAt || lie < 0) continue;
+        const lying = concat(bytes.subarray(0, sizeAt), leb(lie), bytes.subarray(contentAt));
+        assert(check(lying) !== "valid", `${lie} at ${sizeAt}`);
+      }
+      // Numbers longer than they may be.
+      for (const size of [[0x80, 0x80, 0x80, 0x80, 0x80, 0], [0xff, 0xff, 0xff, 0xff, 0x7f]]) {
+        const lying = concat(bytes.subarray(0, sizeAt), size, bytes.subarray(contentAt));
+        assertEquals(check(lying), "refused");
+      }
+    }
   }
 });

@@ -2,25 +2,9 @@
  * `plasm exec`: runs a job on this machine.
  * @module
  */
-import { loadOrCreateIdentity } from "../identity.ts";
-import { stateDir } from "../paths.ts";
-import { streamJob } from "../sandbox/run_job.ts";
-import type { SandboxOutcome } from "../sandbox/types.ts";
 import type { Command } from "./command.ts";
-import { readExecJob } from "./exec_job.ts";
-import { CollectedOutput } from "./exec_output.ts";
-import { exitStatusOf } from "./exit_status.ts";
 import { checkRemoteOptions, REMOTE_OPTIONS } from "./remote_options.ts";
 import { SOCKET_OPTION } from "./socket_option.ts";
-import { printable } from "../printable.ts";
-import { checkReceiptPath, writeReceipt } from "./receipt_file.ts";
-import { orStopped } from "./stopped.ts";
-
-/** Bytes of output that `--json` holds in memory. */
-const MAX_COLLECTED_BYTES = 64 * 2 ** 20;
-
-/** How long writing an interrupted job's output may take: its reader may never read, in ms. */
-const STOP_GRACE_MS = 500;
 
 /** The command. */
 export const exec: Command = {
@@ -104,72 +88,14 @@ export const exec: Command = {
   drops: (args) =>
     args.flag("remote") ? ["run"] : args.flag("daemon") ? ["run", "sys"] : ["net", "sys"],
   async run(args, io): Promise<number> {
-    const { signal } = io;
-    const receiptPath = args.string("receipt");
-    const json = args.flag("json");
-    if (receiptPath !== undefined) await checkReceiptPath(receiptPath);
     checkRemoteOptions(args);
-    // Nothing runs yet: a pipe that nobody opens, or a file system that hangs, is left at once.
-    const job = await orStopped(readExecJob(args, io), { signal });
-    if (args.flag("remote")) {
-      return await (await import("./exec_remote.ts")).execRemote(job, { args, io });
-    }
+    if (args.flag("remote")) return await (await import("./exec_elsewhere.ts")).runRemote(args, io);
     if (args.flag("daemon")) {
-      return await (await import("./exec_daemon.ts")).execByDaemon(job, { args, io });
+      return await (await import("./exec_elsewhere.ts")).runByDaemon(args, io);
     }
-    const { module, manifest, inputs, ceilings } = job;
-    const signer = json || receiptPath !== undefined
-      ? await loadOrCreateIdentity(stateDir((name) => io.env(name)))
-      : undefined;
-    const collected = json ? new CollectedOutput() : undefined;
-    const output_bytes = json
-      ? Math.min(ceilings.output_bytes, MAX_COLLECTED_BYTES)
-      : ceilings.output_bytes;
-    const events = streamJob(module, {
-      manifest,
-      inputs,
-      ceilings: { ...ceilings, output_bytes },
-      stdin: io.stdin,
-      signer,
-      signal,
-    });
-    for await (const event of events) {
-      if (event.type === "stdout" || event.type === "stderr") {
-        if (collected !== undefined) collected.add(event.type, event.data);
-        else {
-          const { type, data } = event;
-          const writing = type === "stdout" ? io.write(data) : io.message(data);
-          await orStopped(writing, { signal, graceMs: STOP_GRACE_MS });
-        }
-      } else if (event.type === "finished") {
-        const { outcome, receipt } = event;
-        if (receiptPath !== undefined && receipt !== undefined) {
-          await writeReceipt(receiptPath, receipt);
-        }
-        if (collected !== undefined) {
-          await io.write(
-            `${JSON.stringify({ ...outcomeJson(outcome), ...collected.toJSON(), receipt })}\n`,
-          );
-        } else if (outcome.status !== "exited") {
-          await io.message(`plasm: ${printable(outcome.message ?? outcome.status)}\n`);
-        }
-        return exitStatusOf(outcome.status, outcome.exitCode);
-      }
-    }
-    return 70;
+    // The executor's process starts while this one loads what runs a job, and reads the job.
+    const { EarlyExecutor } = await import("./exec_executor.ts");
+    await using executor = new EarlyExecutor(args, io.signal);
+    return await (await import("./exec_local.ts")).execLocally(args, { io, executor });
   },
 };
-
-function outcomeJson(outcome: SandboxOutcome): Record<string, unknown> {
-  const { status, exitCode, message, usage } = outcome;
-  return {
-    status,
-    exit_code: exitCode,
-    ...(message === undefined ? {} : { message }),
-    usage: {
-      wall_time_ms: usage.wallTimeMs,
-      cpu_time_ms: usage.cpuTimeMs,
-      memory_peak_bytes: usage.memoryPeakBytes,
-    },
-  };
-}

@@ -14,6 +14,8 @@ import type { ParsedArgs } from "./args.ts";
 import { readInputs } from "./exec_inputs.ts";
 import type { CliIo } from "./io.ts";
 import { readCappedFile } from "./read_file.ts";
+import { checkReceiptPath } from "./receipt_file.ts";
+import { orStopped } from "./stopped.ts";
 
 /** All that a run of a job needs, besides standard input. */
 export interface ExecJob {
@@ -21,6 +23,18 @@ export interface ExecJob {
   manifest: Manifest;
   inputs: JobInputs;
   ceilings: Ceilings;
+}
+
+/**
+ * Checks where the receipt is to go, then reads the job.
+ *
+ * @throws {PlasmError} On the first thing that cannot be used; `interrupted`.
+ */
+export async function readJob(args: ParsedArgs, io: CliIo): Promise<ExecJob> {
+  const receiptPath = args.string("receipt");
+  if (receiptPath !== undefined) await checkReceiptPath(receiptPath);
+  // Nothing runs yet: a pipe that nobody opens, or a file system that hangs, is left at once.
+  return await orStopped(readExecJob(args, io), { signal: io.signal });
 }
 
 /**

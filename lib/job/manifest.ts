@@ -5,6 +5,7 @@
 import schema from "../../schemas/manifest.json" with { type: "json" };
 import { PlasmError } from "../errors.ts";
 import { canonicalBytes } from "./canonical.ts";
+import { DEFAULT_RESOURCES } from "./default_resources.ts";
 import { EMPTY_HASH, sha256 } from "./hash.ts";
 import { parseJson } from "./json.ts";
 import { pathText } from "./json_path.ts";
@@ -14,12 +15,7 @@ import type { Hash, Manifest, Priority, Resources } from "./types.ts";
 /** Largest manifest, as JSON, in bytes: room for a thousand inputs and long arguments. */
 export const MAX_MANIFEST_BYTES: number = 256 * 1024;
 
-/** What a job may use where its author says nothing. */
-export const DEFAULT_RESOURCES: Readonly<Resources> = {
-  cpu_cores: 1,
-  memory_mb: 256,
-  timeout_seconds: 60,
-};
+export { DEFAULT_RESOURCES };
 
 /** Fields of a manifest, as {@linkcode Manifest} describes them; undefined counts as left out. */
 export interface ManifestOptions {

@@ -54,6 +54,9 @@ export interface Confinement {
   namespaces: boolean;
 }
 
+/** All that can be taken from a process. */
+export const FULL_CONFINEMENT: Readonly<Confinement> = { closes: true, namespaces: true };
+
 let found: Confinement | undefined | null = null;
 
 /**
@@ -62,11 +65,10 @@ let found: Confinement | undefined | null = null;
  */
 export function confinement(): Confinement | undefined {
   if (found !== null) return found;
-  const both = { closes: true, namespaces: true };
   const attempts = [
-    both,
-    { ...both, namespaces: false },
-    { ...both, closes: false },
+    FULL_CONFINEMENT,
+    { closes: true, namespaces: false },
+    { closes: false, namespaces: true },
     { closes: false, namespaces: false },
   ];
   return found = attempts.find((attempt) => succeeds(confine(attempt, { dataBytes: 0 })));

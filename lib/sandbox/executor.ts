@@ -10,6 +10,7 @@ import { describeDeath, StderrTail } from "./executor_death.ts";
 import { type Frame, FrameKind, readFrames } from "./frames.ts";
 import { sendJob } from "./executor_sender.ts";
 import { ModuleCache } from "./module_cache.ts";
+import { untilAborted } from "./until_aborted.ts";
 import { RunState } from "./run_state.ts";
 import type { JobStatus, SandboxEvent, SandboxJob } from "./types.ts";
 
@@ -24,6 +25,8 @@ const STOPPING_MS = 1000;
 
 /** How long a process may take to become ready, in ms: about 0.1 s natively, 2 s emulated. */
 const START_TIMEOUT_MS = 60_000;
+
+const CANCELLED = "Job stopped: it was cancelled";
 
 const MAX_BYTES: Record<number, number> = {
   [FrameKind.Ready]: 0,
@@ -41,6 +44,18 @@ export interface ExecutorOptions {
    * @default {4 GiB}
    */
   maxMemoryBytes?: number;
+  /**
+   * Whether it is confined as far as can be without trying first what the system allows, which saves
+   * its time; where the system allows less, {@linkcode Executor.ready} rejects.
+   * @default {false}
+   */
+  assumesConfinement?: boolean;
+}
+
+/** Options of {@linkcode Executor.ready}. */
+export interface ExecutorReadyOptions {
+  /** Gives up waiting. @default {never} */
+  signal?: AbortSignal | undefined;
 }
 
 /** Options of {@linkcode Executor.run}. */
@@ -68,7 +83,10 @@ export class Executor implements AsyncDisposable {
    */
   constructor(options: ExecutorOptions = {}) {
     this.#maxMemoryBytes = options.maxMemoryBytes ?? 4 * 2 ** 30;
-    const [path, ...args] = executorCommand({ maxMemoryBytes: this.#maxMemoryBytes });
+    const [path, ...args] = executorCommand({
+      maxMemoryBytes: this.#maxMemoryBytes,
+      assumesConfinement: options.assumesConfinement,
+    });
     this.#child = spawn(path!, args);
     this.#child.status.then(() => {
       this.#hasEnded = true;
@@ -99,10 +117,14 @@ export class Executor implements AsyncDisposable {
     return this.#child.status;
   }
 
-  /** Resolves once the process waits for a job. */
-  ready(): Promise<void> {
+  /**
+   * Resolves once the process waits for a job.
+   *
+   * @throws {PlasmError} `executor` when it does not start, `interrupted` on abort.
+   */
+  async ready({ signal }: ExecutorReadyOptions = {}): Promise<void> {
     this.#ready ??= this.#awaitReady();
-    return this.#ready;
+    await untilAborted(this.#ready, signal);
   }
 
   /**
@@ -118,7 +140,13 @@ export class Executor implements AsyncDisposable {
   ): AsyncGenerator<SandboxEvent, void, void> {
     if (!this.#usable) throw new PlasmError("executor", "Cannot run job: the executor is used up");
     this.#usable = false;
-    await this.ready();
+    const { signal } = options;
+    try {
+      await this.ready({ signal });
+    } catch (error) {
+      if (!signal?.aborted) throw error;
+      return yield* this.#cancelled();
+    }
     const startedAt = Date.now();
     const start = performance.now();
     const run = new RunState(job.limits.outputBytes);
@@ -128,14 +156,14 @@ export class Executor implements AsyncDisposable {
       this.#signal("SIGTERM");
       hardKill ??= setTimeout(() => this.#signal("SIGKILL"), LAST_WORDS_MS);
     };
-    const onAbort = () => stop("cancelled", "Job stopped: it was cancelled");
+    const onAbort = () => stop("cancelled", CANCELLED);
     // The process keeps the deadline itself; this one is for a process that does not.
     const deadline = setTimeout(() => {
       const ms = job.limits.wallTimeMs;
       stop("timeout", `Job stopped: it ran longer than its ${ms} ms of wall time`);
     }, job.limits.wallTimeMs + LATE_MS);
-    options.signal?.addEventListener("abort", onAbort);
-    if (options.signal?.aborted) onAbort();
+    signal?.addEventListener("abort", onAbort);
+    if (signal?.aborted) onAbort();
     // At the deadline the process must get rid of its output even if nobody pulls, or it would hold
     // on to the CPU: from then on the queue takes what comes, which is no more than ring and pipe.
     const overflow = setTimeout(() => run.queue.open(), job.limits.wallTimeMs);
@@ -154,7 +182,7 @@ export class Executor implements AsyncDisposable {
       clearTimeout(deadline);
       clearTimeout(overflow);
       clearTimeout(hardKill);
-      options.signal?.removeEventListener("abort", onAbort);
+      signal?.removeEventListener("abort", onAbort);
       stdin.abort("over"); // with a reason, or an exception with its stack would be made
       if (!run.finished) this.#signal("SIGKILL");
       run.queue.close();
@@ -164,6 +192,17 @@ export class Executor implements AsyncDisposable {
       this.#usable = run.reusable && !this.#hasEnded;
       if (!this.#usable) await this.kill();
     }
+  }
+
+  /** The end of a job that was cancelled while its process started. */
+  async *#cancelled(): AsyncGenerator<SandboxEvent, void, void> {
+    await this.kill();
+    const startedAt = Date.now();
+    const run = new RunState(0);
+    run.died({ status: "cancelled", message: CANCELLED });
+    await run.end({ startedAt, start: performance.now() });
+    yield { type: "started", at: startedAt };
+    yield* run.queue.drain();
   }
 
   /** Kills the process and waits until it is gone. */

@@ -2,7 +2,7 @@
  * How an executor process is started: the same program again, with nothing that it does not need.
  * @module
  */
-import { confine, confinement } from "./confinement.ts";
+import { confine, confinement, FULL_CONFINEMENT } from "./confinement.ts";
 import { TIER_FLAGS } from "./tier_flags.ts";
 
 /** The subcommand by which a compiled program becomes an executor. */
@@ -12,12 +12,14 @@ export const EXECUTOR_COMMAND = "__executor";
 export interface ExecutorCommandOptions {
   /** Memory that jobs of this executor may use at most, in bytes. */
   maxMemoryBytes: number;
+  /** Whether to take for granted that the system allows all of it. @default {false} */
+  assumesConfinement?: boolean | undefined;
 }
 
 /** The command that becomes an executor, confined as far as the system allows. */
 export function executorCommand(options: ExecutorCommandOptions): string[] {
   const self = Deno.build.standalone ? [EXECUTOR_COMMAND] : sourceArguments();
-  const possible = confinement();
+  const possible = options.assumesConfinement ? FULL_CONFINEMENT : confinement();
   if (possible === undefined) return ["/proc/self/exe", ...self];
   // Another user namespace may not look at this process, so there the program goes by name; one
   // whose file an upgrade has replaced has no name any more.

@@ -96,7 +96,7 @@ export class ExecutorPool implements AsyncDisposable {
     this.#busy.set(executor, options.tenant);
     this.#refill();
     try {
-      await untilAborted(executor.ready(), options.signal);
+      await executor.ready({ signal: options.signal });
       return executor;
     } catch (error) {
       this.#busy.delete(executor);
@@ -193,16 +193,4 @@ export class ExecutorPool implements AsyncDisposable {
     const ending = executor.kill().finally(() => this.#ending.delete(ending));
     this.#ending.add(ending);
   }
-}
-
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => {
-    aborted.reject(new PlasmError("interrupted", "Stopped waiting for an executor: cancelled"));
-  };
-  signal.addEventListener("abort", onAbort, { once: true });
-  if (signal.aborted) onAbort();
-  return Promise.race([promise, aborted.promise])
-    .finally(() => signal.removeEventListener("abort", onAbort));
 }

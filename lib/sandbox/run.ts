@@ -11,10 +11,10 @@ export interface RunSandboxOptions {
   /** Cancels the job, which then finishes with status `cancelled`. @default {never} */
   signal?: AbortSignal | undefined;
   /**
-   * The executor to use, of a pool; its owner takes it back.
+   * The executor to use, or who gives one for a job that may use so many bytes; its owner takes it back.
    * @default {one of its own, ended afterwards}
    */
-  executor?: Executor | undefined;
+  executor?: Executor | ((memoryBytes: number) => Promise<Executor>) | undefined;
 }
 
 /**
@@ -31,19 +31,19 @@ export async function* runSandbox(
   const { moduleBytes, memoryBytes } = job.limits;
   // What was inspected depends on these limits, so what was compiled does too.
   const moduleKey = job.moduleKey && `${job.moduleKey} ${moduleBytes} ${memoryBytes}`;
-  const isKept = moduleKey !== undefined && options.executor?.hasModule(moduleKey);
+  const given = options.executor;
+  const isKept = moduleKey !== undefined && given instanceof Executor &&
+    given.hasModule(moduleKey);
   const { bytes } = isKept
     ? { bytes: job.module }
     : inspectModule(job.module, { moduleBytes, memoryBytes });
   const checked = { ...job, module: bytes, moduleKey };
   const { signal } = options;
-  if (options.executor !== undefined) {
-    return yield* options.executor.run(checked, { signal });
+  const mostBytes = memoryBytes + job.limits.fsBytes;
+  if (given !== undefined) {
+    const executor = typeof given === "function" ? await given(mostBytes) : given;
+    return yield* executor.run(checked, { signal });
   }
-  const executor = new Executor({ maxMemoryBytes: memoryBytes + job.limits.fsBytes });
-  try {
-    yield* executor.run(checked, { signal });
-  } finally {
-    await executor.kill();
-  }
+  await using executor = new Executor({ maxMemoryBytes: mostBytes });
+  yield* executor.run(checked, { signal });
 }

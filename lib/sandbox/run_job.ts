@@ -42,8 +42,8 @@ export interface RunJobOptions {
   jobId?: string | undefined;
   /** Cancels the job. @default {never} */
   signal?: AbortSignal | undefined;
-  /** An executor of a pool. @default {one of its own} */
-  executor?: Executor | undefined;
+  /** An executor, or who gives one for a job that may use so many bytes. @default {one of its own} */
+  executor?: Executor | ((memoryBytes: number) => Promise<Executor>) | undefined;
   /** The module's hash, by who has just computed it. @default {computed} */
   moduleHash?: Hash | undefined;
 }

@@ -1,0 +1,54 @@
+/**
+ * Programs that do nothing, compiled with the same runtime as the binary: what a start costs at least.
+ * @module
+ */
+import { NPM_DENO, npmRuntime } from "../compile/npm_runtime.ts";
+import { run } from "../compile/process.ts";
+import { DIST } from "../compile/targets.ts";
+
+/** The programs. */
+export interface BarePrograms extends AsyncDisposable {
+  /** Prints a line. */
+  hello: string;
+  /** Starts a worker without permissions, waits for its first message and ends. */
+  worker: string;
+}
+
+const HELLO = 'console.log("hello");';
+const WORKER = `const url = new URL("./idle.js", import.meta.url);
+const worker = new Worker(url, { type: "module", deno: { permissions: "none" } });
+worker.onmessage = () => Deno.exit(0);`;
+const IDLE = "postMessage(0);";
+
+/**
+ * Compiles the programs.
+ *
+ * @param version That of the binary they are compared with: another runtime has another start.
+ */
+export async function compileBarePrograms(version: string): Promise<BarePrograms> {
+  const dir = await Deno.makeTempDir({ prefix: "plasm-bench-" });
+  const remove = () => Deno.remove(dir, { recursive: true });
+  try {
+    await Deno.writeTextFile(`${dir}/hello.js`, HELLO);
+    await Deno.writeTextFile(`${dir}/worker.js`, WORKER);
+    await Deno.writeTextFile(`${dir}/idle.js`, IDLE);
+    const isOwn = version === Deno.version.deno;
+    const deno = isOwn ? [Deno.execPath()] : ["npx", "-y", NPM_DENO];
+    const env = isOwn
+      ? {}
+      : { DENORT_BIN: (await npmRuntime(Deno.build.target, new URL(".cache/", DIST))).file };
+    for (const name of ["hello", "worker"]) {
+      const flags = ["--quiet", "--no-config", "--unstable-worker-options", "--include=idle.js"];
+      const command = [...deno, "compile", ...flags, `--output=${name}`, `${name}.js`];
+      await run(command, { cwd: dir, env });
+    }
+    return {
+      hello: `${dir}/hello`,
+      worker: `${dir}/worker`,
+      [Symbol.asyncDispose]: remove,
+    };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}

@@ -7,7 +7,9 @@ import type { Command } from "./command.ts";
 import { clientOf, jobTable, table } from "./daemon_client.ts";
 import { SOCKET_OPTION } from "./socket_option.ts";
 
-function nodeTable({ peer_id, runtime, load, network }: NodeJson): string {
+/** A daemon as lines; its addresses are what others give as `bootstrap`. */
+export function nodeTable({ peer_id, runtime, load, network }: NodeJson): string {
+  const addresses = network?.["addresses"];
   return table([
     ["peer id", peer_id],
     ["plasm", `${runtime.version}, ${runtime.engine}, ${runtime.arch}`],
@@ -15,6 +17,7 @@ function nodeTable({ peer_id, runtime, load, network }: NodeJson): string {
     ["queued", `${load.queued} of ${load.queue_max}`],
     ["memory", `${load.memory_mb} of ${load.memory_budget_mb} MB`],
     ["network", network === null ? "off" : "on"],
+    ...(Array.isArray(addresses) ? addresses : []).map((address) => ["address", String(address)]),
   ]);
 }
 

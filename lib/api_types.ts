@@ -24,6 +24,8 @@ export interface JobTarget {
   min_memory_mb?: number;
   /** Nodes tried at most; 3 where left out. */
   attempts?: number;
+  /** Whether the other node may know who asks; where left out a key of its own is used for each job. */
+  as_node?: boolean;
 }
 
 /** The streams that a job writes. */
@@ -59,6 +61,8 @@ export interface JobJson {
   nonce: string;
   /** Where else it runs; its receipt is then signed by the node there. null: here. */
   target: JobTarget | null;
+  /** The other node that ran it, whose receipt this one has verified. null: this one, or none yet. */
+  peer: string | null;
   /** How often it was started. */
   attempts: number;
   /** When it was accepted. */

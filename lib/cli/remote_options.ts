@@ -93,5 +93,6 @@ export function targetOf(args: ParsedArgs): JobTarget | undefined {
     ...(arch === undefined ? {} : { arch }),
     ...(min_memory_mb === undefined ? {} : { min_memory_mb }),
     ...(attempts === undefined ? {} : { attempts }),
+    ...(args.flag("as-node") ? { as_node: true } : {}),
   };
 }

@@ -66,15 +66,17 @@ export async function printResult(
   return exitStatusOf(job.status, job.exit_code);
 }
 
-/** Who must have signed: the daemon, or the node that was asked for; any that was found, else. */
+/**
+ * Who must have signed: the daemon, also what it cancelled before another node had it; else the node that was
+ * asked for, or the one that the daemon found and has verified.
+ */
 async function signerOf(
   client: DaemonClient,
-  { target }: JobJson,
+  { target, peer }: JobJson,
   { signal }: CliIo,
-): Promise<{ key?: string; peerId?: string }> {
-  if (target === null) return { key: (await client.node({ signal })).public_key };
-  const peerId = target.peer?.split("/").at(-1);
-  return peerId === undefined ? {} : { peerId };
+): Promise<{ key: string } | { peerId: string }> {
+  if (peer === null) return { key: (await client.node({ signal })).public_key };
+  return { peerId: target?.peer?.split("/").at(-1) ?? peer };
 }
 
 /** The command. */

@@ -17,7 +17,7 @@ import { readStdin } from "./stdin.ts";
 const NOT_HERE: ReadonlySet<string> = new Set([
   ...["receipt", "daemon", "socket"],
   // The daemon is in the network already, and holds output until it is verified.
-  ...["bootstrap", "as-node", "live"],
+  ...["bootstrap", "live", "ticket"],
 ]);
 
 const PRIORITIES = ["low", "normal", "high"] as const;

@@ -98,7 +98,7 @@ export async function joinNetwork(context: NetworkContext): Promise<DaemonNetwor
       },
     });
     await serveJobs(network, server);
-    jobs.setElsewhere(elsewhereIn(network));
+    jobs.setElsewhere(elsewhereIn(network, () => config().network));
     const stopTelling = net.provide ? await tellCapability(network, context) : () => {};
     signal.addEventListener("abort", stopTelling);
     return {

@@ -2,18 +2,31 @@
  * Jobs of this node's users that run on another one: found, sent and verified by the daemon.
  * @module
  */
+import { PlasmError } from "../errors.ts";
 import type { PlasmNetwork } from "../network/network.ts";
 import { bytesSource } from "../protocol/blob_source.ts";
 import { findCandidates, jobDialer } from "../protocol/network.ts";
 import { runRemote } from "../protocol/request.ts";
+import { AnonymousClient, type PeerLists } from "./anonymous_client.ts";
 import type { RunElsewhere } from "./runner.ts";
 
 /** Output where the manifest does not say less, in bytes. */
 const MAX_OUTPUT_BYTES = 2 ** 30;
 
+/** Aborts when another signal does, with an error as its reason, as the protocol wants it. */
+function interruptedBy(stop: AbortSignal): AbortSignal {
+  const interrupted = new AbortController();
+  const onStop = (): void =>
+    interrupted.abort(new PlasmError("interrupted", "The job was cancelled"));
+  if (stop.aborted) onStop();
+  else stop.addEventListener("abort", onStop, { once: true });
+  return interrupted.signal;
+}
+
 /** Runs jobs on nodes of a network. Output is given once it is verified. */
-export function elsewhereIn(network: PlasmNetwork): RunElsewhere {
-  return async function* ({ manifest, nonce, target }, { module, stdin, inputs, signal }) {
+export function elsewhereIn(network: PlasmNetwork, lists: () => PeerLists): RunElsewhere {
+  return async function* ({ manifest, nonce, target }, { module, stdin, inputs, signal: stop }) {
+    const signal = interruptedBy(stop);
     const sources = new Map(
       await Promise.all(
         Object.values(inputs).filter((data) => data.length > 0).map(async (data) => {
@@ -24,13 +37,14 @@ export function elsewhereIn(network: PlasmNetwork): RunElsewhere {
     );
     const { resources } = manifest;
     const { peer, arch, min_memory_mb: minMemoryMb, attempts } = target;
+    await using anonymous = new AnonymousClient(network, lists());
     const { receipt, message, output } = await runRemote({
       manifest,
       module: await bytesSource(module),
       stdin: await bytesSource(stdin),
       inputs: [...sources.values()],
     }, {
-      dial: jobDialer(network),
+      dial: target.as_node ? jobDialer(network) : (...to) => anonymous.dial(...to),
       candidates: findCandidates(network, { peer, arch, minMemoryMb, attempts, resources, signal }),
       nonce,
       signal,

@@ -126,6 +126,8 @@ interface Result {
   outcome: SandboxOutcome;
   receipt: Receipt;
   rest?: readonly OutputChunk[];
+  /** The other node that ran it. */
+  peer?: string | null;
 }
 
 async function finish(
@@ -142,6 +144,7 @@ async function finish(
       exitCode,
       message,
       receipt: result.receipt,
+      peer: result.peer ?? null,
       startedAt,
       finishedAt,
     },
@@ -226,7 +229,8 @@ async function execute(
       } else if (event.type === "finished") {
         const rest = await output.rest();
         if (event.receipt === undefined) break;
-        return { outcome: event.outcome, receipt: event.receipt, rest };
+        const peer = target === null ? null : event.receipt.node.peer_id;
+        return { outcome: event.outcome, receipt: event.receipt, rest, peer };
       }
     }
     throw new PlasmError("internal", "Unexpected fault: a job ended without a receipt");

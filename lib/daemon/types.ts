@@ -42,6 +42,8 @@ export interface JobRecord {
   ceilings: Ceilings;
   /** Where else it runs; null: here. */
   target: JobTarget | null;
+  /** The other node that ran it, as its receipt was verified against; null: this one, or none yet. */
+  peer: string | null;
   /** How often the job was started. */
   attempts: number;
   createdAt: number;

@@ -15,6 +15,7 @@ import { ConnectionTracker, openConnection, type PeerConnection } from "./connec
 import { type DiscoverOptions, Discovery } from "./discovery.ts";
 import { type EmitEvent, reasonOf } from "./events.ts";
 import { createGater, type Gater } from "./gater.ts";
+import { checkAddress, checkListenAddress } from "./listen_address.ts";
 import { dialNeighbours } from "./mdns.ts";
 import { NatLadder, type Reachability } from "./nat.ts";
 import type { HandleOptions, NetworkOptions, StreamHandler } from "./network_options.ts";
@@ -24,7 +25,6 @@ import { CapabilityPublisher } from "./publisher.ts";
 import { RateLimiter } from "./rate_limit.ts";
 import { Reputation } from "./reputation.ts";
 import { StateKeeper } from "./state_keeper.ts";
-import { quicAddress, tcpAddress } from "./transports/address.ts";
 
 export type { HandleOptions, NetworkOptions, StreamHandler };
 
@@ -58,29 +58,6 @@ export async function createNetwork(options: NetworkOptions): Promise<PlasmNetwo
   const network = new PlasmNetwork({ node, options, gater, emit });
   await network.start();
   return network;
-}
-
-function checkAddress(text: string): string {
-  try {
-    return multiaddr(text).toString();
-  } catch (error) {
-    throw new PlasmError("bad-config", `Cannot read address: ${text}`, {
-      hint: "Write a multiaddr such as /ip4/0.0.0.0/tcp/4001 or /ip4/0.0.0.0/udp/4001/quic",
-      cause: error,
-    });
-  }
-}
-
-/** An address that no transport of ours takes would only be found out while starting. */
-function checkListenAddress(text: string): string {
-  const address = multiaddr(checkAddress(text));
-  if (tcpAddress(address) === null && quicAddress(address) === null) {
-    throw new PlasmError("bad-config", `Cannot listen on ${text}: it is neither TCP nor QUIC`, {
-      hint:
-        "Write /ip4/0.0.0.0/tcp/4001 or /ip4/0.0.0.0/udp/4001/quic; /quic-v1 is another protocol",
-    });
-  }
-  return address.toString();
 }
 
 interface NetworkParts {
@@ -253,6 +230,20 @@ export class PlasmNetwork {
   /** Puts new allow and deny lists in place. @throws {PlasmError} `bad-config` */
   setLists(lists: { allow?: readonly string[]; deny?: readonly string[] }): void {
     this.#gater.setLists(lists);
+  }
+
+  /** Where a peer says that it can be reached, as multiaddrs; of none where it is not known. */
+  async addressesOf(peerId: string): Promise<string[]> {
+    const { peerStore } = this.#node.libp2p;
+    const id = peerIdFromString(peerId);
+    if (!await peerStore.has(id)) return [];
+    return (await peerStore.get(id)).addresses.map(({ multiaddr }) => multiaddr.toString());
+  }
+
+  /** Takes note of where a peer can be reached. */
+  async noteAddresses(peerId: string, addresses: readonly string[]): Promise<void> {
+    const multiaddrs = addresses.map((text) => multiaddr(text));
+    await this.#node.libp2p.peerStore.merge(peerIdFromString(peerId), { multiaddrs });
   }
 
   /**

@@ -1,13 +1,16 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { connectDaemon } from "../../lib/client/mod.ts";
+import { connectDaemon, type JobTarget } from "../../lib/client/mod.ts";
 import { startDaemon } from "../../lib/daemon/daemon.ts";
 import { joinNetwork } from "../../lib/daemon/join_network.ts";
 import { PlasmError } from "../../lib/errors.ts";
 import { verifyReceipt } from "../../lib/job/verify_receipt.ts";
 import { testConfig, withDaemon } from "../daemon/harness.ts";
+import { command } from "../hostile/case.ts";
+import { assemble } from "../hostile/wat.ts";
 import { LIBP2P } from "../network/helpers.ts";
 import { HELLO, withRealNode } from "./real_node.ts";
 
+const FOR_EVER = await assemble(command("(loop $again (br $again))"));
 const STDIN = new TextEncoder().encode("Hello, World");
 
 Deno.test(
@@ -28,7 +31,7 @@ Deno.test(
       await using asking = await startDaemon(config, { network: joinNetwork });
       using client = connectDaemon({ socket: asking.socket });
       const nonce = "ab".repeat(32);
-      const submit = async (target: { peer?: string; arch?: string; min_memory_mb?: number }) => {
+      const submit = async (target: JobTarget) => {
         const { id } = await client.submit(HELLO, { stdin: STDIN, nonce, target });
         for await (const _event of client.events(id));
         return await client.job(id);
@@ -43,10 +46,48 @@ Deno.test(
       const receipt = await client.receipt(job.id);
       assertEquals(new TextDecoder().decode(stdout), "dlroW ,olleH");
       const { peerId } = daemon.identity;
+      assertEquals(job.peer, peerId);
       await verifyReceipt(receipt, { peerId, nonce, module: HELLO, stdin: STDIN, stdout });
 
-      const refused = await submit({ peer: peerId, min_memory_mb: 1 });
+      await submit({ peer: peerId, as_node: true });
+      const refused = await submit({ peer: peerId, as_node: true });
       assertEquals(refused.error?.code, "protocol", "its nonce was used before");
+    }),
+);
+
+Deno.test(
+  "a daemon asks under a key of its own for each job, or under the node's where it is told to",
+  LIBP2P,
+  () =>
+    withRealNode(async ({ bootstrap, store, dir }) => {
+      const config = testConfig(`${dir}/asking`, {
+        "network.enabled": true,
+        "network.provide": false,
+        "network.listen": ["/ip4/127.0.0.1/tcp/0"],
+        "network.bootstrap": bootstrap,
+        "jobs.warm_executors": 0,
+      });
+      await Deno.mkdir(`${dir}/asking`);
+      await using asking = await startDaemon(config, { network: joinNetwork });
+      using client = connectDaemon({ socket: asking.socket });
+      const askedBy = async (target: JobTarget): Promise<string> => {
+        const { id } = await client.submit(FOR_EVER, { target });
+        const signal = AbortSignal.timeout(30_000);
+        const here = () => store.list({ state: "running" })[0];
+        while (here() === undefined) {
+          signal.throwIfAborted();
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+        const { submitter } = here()!;
+        const job = await client.cancel(id);
+        assertEquals(job.status, "cancelled", job.error?.message);
+        while (here() !== undefined) await new Promise((resolve) => setTimeout(resolve, 10));
+        return submitter;
+      };
+      const own = `peer:${asking.identity.peerId}`;
+      const [first, second] = [await askedBy({}), await askedBy({})];
+      assertEquals(new Set([own, first, second]).size, 3);
+      assertEquals(await askedBy({ as_node: true }), own);
     }),
 );
 

@@ -26,6 +26,7 @@ export function jobJson(job: JobRecord, position?: number | undefined): JobJson 
     stdin_hash: job.stdinHash,
     nonce: job.nonce,
     target: job.target,
+    peer: job.peer,
     attempts: job.attempts,
     created_at: time(job.createdAt),
     started_at: job.startedAt === null ? null : time(job.startedAt),

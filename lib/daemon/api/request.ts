@@ -113,6 +113,7 @@ const TARGET_FIELDS: Readonly<Record<keyof JobTarget, (value: unknown) => boolea
   arch: isText,
   min_memory_mb: isCount,
   attempts: isCount,
+  as_node: (value) => typeof value === "boolean",
 };
 
 function targetOf(value: unknown): JobTarget {
@@ -124,7 +125,7 @@ function targetOf(value: unknown): JobTarget {
       ? TARGET_FIELDS[name as keyof JobTarget]
       : undefined;
     if (isRight === undefined) throw usage(`unknown field "target.${name.slice(0, 40)}"`);
-    if (!isRight(content)) throw usage(`target.${name} is not a short text or a count`);
+    if (!isRight(content)) throw usage(`target.${name} is not a short text, a count or a flag`);
   }
   return value;
 }

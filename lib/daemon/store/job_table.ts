@@ -31,6 +31,8 @@ export interface JobEnd {
   message?: string | null;
   error?: PlasmErrorJson | null;
   receipt?: Receipt | null;
+  /** The other node that ran it. @default {null: this one} */
+  peer?: string | null;
   startedAt?: number | null;
   finishedAt: number;
 }
@@ -67,6 +69,7 @@ export function asRecord(row: Row): JobRecord {
     idempotent: row["idempotent"] === 1,
     ceilings: parse(row["ceilings"]) as JobRecord["ceilings"],
     target: parse(row["target"]),
+    peer: row["peer"] as string | null,
     attempts: row["attempts"] as number,
     createdAt: row["created_at"] as number,
     startedAt: row["started_at"] as number | null,
@@ -198,7 +201,7 @@ export class JobTable {
     const json = (value: unknown): string | null => value == null ? null : JSON.stringify(value);
     this.#sql(
       `UPDATE jobs SET state = ?, status = ?, exit_code = ?, message = ?, error = ?, receipt = ?,
-         started_at = coalesce(?, started_at), finished_at = ?, stdin = NULL WHERE seq = ?`,
+         peer = ?, started_at = coalesce(?, started_at), finished_at = ?, stdin = NULL WHERE seq = ?`,
     ).run(
       end.state,
       end.status ?? null,
@@ -206,6 +209,7 @@ export class JobTable {
       end.message ?? null,
       json(end.error),
       json(end.receipt),
+      end.peer ?? null,
       end.startedAt ?? null,
       end.finishedAt,
       seq,

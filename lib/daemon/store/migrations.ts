@@ -97,4 +97,10 @@ export const MIGRATIONS: readonly string[] = [
   // Small standard input goes with the job's own row while it is not over: as a file among the inputs
   // it would cost three times to reach the disk.
   `ALTER TABLE jobs ADD COLUMN stdin BLOB;`,
+  // Who ran a job with a target. Of earlier ones the receipt alone tells, which was verified as well.
+  `
+  ALTER TABLE jobs ADD COLUMN peer TEXT;
+  UPDATE jobs SET peer = json_extract(receipt, '$.node.peer_id')
+    WHERE target IS NOT NULL AND receipt IS NOT NULL;
+  `,
 ];

@@ -16,6 +16,7 @@ export function newRecord(job: NewJob): JobRecord {
     error: null,
     stdin: job.stdin ?? null,
     target: job.target ?? null,
+    peer: null,
     attempts: 0,
     startedAt: null,
     finishedAt: null,

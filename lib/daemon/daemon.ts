@@ -10,12 +10,14 @@ import type { Identity } from "../identity.ts";
 import { loadNativeHash } from "../job/hash.ts";
 import { configureLogging, getLog } from "../log.ts";
 import { listenPath, stateDir as defaultStateDir } from "../paths.ts";
+import { hideFromExecutors } from "../sandbox/hiding.ts";
 import { ExecutorPool } from "../sandbox/pool.ts";
 import { streamJob } from "../sandbox/run_job.ts";
 import { VERSION } from "../version.ts";
 import type { ApiContext } from "./api/context.ts";
 import type { GateLimits } from "./api/gate.ts";
 import { ApiServer } from "./api/server.ts";
+import { socketDir } from "./api/socket.ts";
 import { Jobs } from "./jobs.ts";
 import { metricsText } from "./metrics.ts";
 import type { DaemonNetwork } from "./network.ts";
@@ -99,9 +101,9 @@ interface Parts {
 /** What runs jobs: everything but API and network. */
 async function startJobs(
   stack: AsyncDisposableStack,
-  options: { config: Config; stateDir: string; run: RunJob | undefined },
+  options: { config: Config; stateDir: string; socket: string; run: RunJob | undefined },
 ): Promise<Parts> {
-  const { config, stateDir, run } = options;
+  const { config, stateDir, socket, run } = options;
   makeStateDir(stateDir);
   await loadNativeHash();
   stack.use(lockStateDir(stateDir));
@@ -118,6 +120,7 @@ async function startJobs(
     });
   }
   store.removeStrays();
+  if (run === undefined) hideFromExecutors([stateDir, await socketDir(socket)]);
   const { warm_executors, executor_sharing } = config.jobs;
   const pool = run === undefined
     ? stack.use(
@@ -221,7 +224,7 @@ export async function startDaemon(
     const stateDir = initial.state_dir ?? defaultStateDir(env);
     const socket = initial.socket ?? listenPath(env);
     options.signal?.throwIfAborted();
-    const parts = await startJobs(stack, { config: initial, stateDir, run: options.run });
+    const parts = await startJobs(stack, { config: initial, stateDir, socket, run: options.run });
     const { identity, log, store, pool, jobs } = parts;
     const { signal } = stopping;
     const network = await options.network?.({

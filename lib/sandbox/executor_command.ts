@@ -3,6 +3,7 @@
  * @module
  */
 import { confine, confinement, FULL_CONFINEMENT } from "./confinement.ts";
+import { hiddenFromExecutors, hide } from "./hiding.ts";
 import { TIER_FLAGS } from "./tier_flags.ts";
 
 /** The subcommand by which a compiled program becomes an executor. */
@@ -25,6 +26,7 @@ export function executorCommand(options: ExecutorCommandOptions): string[] {
   // whose file an upgrade has replaced has no name any more.
   const namespaces = possible.namespaces && isFile(Deno.execPath());
   return [
+    ...(namespaces ? hide(hiddenFromExecutors()) : []),
     ...confine({ ...possible, namespaces }, {
       dataBytes: options.maxMemoryBytes,
       keepUser: !Deno.build.standalone,

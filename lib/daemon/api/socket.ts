@@ -16,6 +16,21 @@ function socketError(path: string, error: unknown): PlasmError {
   });
 }
 
+/**
+ * The directory of a socket, which is made when it is missing.
+ *
+ * @throws {PlasmError} `state`
+ */
+export async function socketDir(path: string): Promise<string> {
+  const dir = path.slice(0, path.lastIndexOf("/")) || "/";
+  try {
+    await Deno.mkdir(dir, { recursive: true, mode: 0o750 });
+    return dir;
+  } catch (error) {
+    throw socketError(path, error);
+  }
+}
+
 async function refuseLive(path: string): Promise<void> {
   try {
     (await Deno.connect({ transport: "unix", path })).close();
@@ -71,9 +86,8 @@ export function checkSocketPath(path: string): void {
  */
 export async function listenOnSocket(path: string): Promise<SocketListener> {
   checkSocketPath(path);
-  const parent = path.slice(0, path.lastIndexOf("/")) || "/";
   try {
-    await Deno.mkdir(parent, { recursive: true, mode: 0o750 });
+    const parent = await socketDir(path);
     await refuseOther(path);
     await refuseLive(path);
     const dir = await Deno.makeTempDir({ dir: parent, prefix: ".p" });

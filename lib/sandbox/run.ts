@@ -44,6 +44,11 @@ export async function* runSandbox(
     const executor = typeof given === "function" ? await given(mostBytes) : given;
     return yield* executor.run(checked, { signal });
   }
-  await using executor = new Executor({ maxMemoryBytes: mostBytes });
-  yield* executor.run(checked, { signal });
+  const executor = new Executor({ maxMemoryBytes: mostBytes });
+  // Not an `await using`, which the compiled program would lose: see tests/using_test.ts.
+  try {
+    yield* executor.run(checked, { signal });
+  } finally {
+    await executor.kill();
+  }
 }

@@ -96,6 +96,7 @@ export const exec: Command = {
     // The executor's process starts while this one loads what runs a job, and reads the job.
     const { EarlyExecutor } = await import("./exec_executor.ts");
     await using executor = new EarlyExecutor(args, io.signal);
-    return await (await import("./exec_local.ts")).execLocally(args, { io, executor });
+    const { execLocally } = await import("./exec_local.ts");
+    return await execLocally(args, { io, executor });
   },
 };

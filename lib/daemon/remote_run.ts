@@ -35,9 +35,9 @@ export function elsewhereIn(network: PlasmNetwork, lists: () => PeerLists): RunE
         }),
       ),
     );
+    await using anonymous = new AnonymousClient(network, lists());
     const { resources } = manifest;
     const { peer, arch, min_memory_mb: minMemoryMb, attempts } = target;
-    await using anonymous = new AnonymousClient(network, lists());
     const { receipt, message, output } = await runRemote({
       manifest,
       module: await bytesSource(module),

@@ -5,6 +5,7 @@
  */
 import type { Config } from "../config/mod.ts";
 import { PlasmError } from "../errors.ts";
+import { sha256 } from "../job/hash.ts";
 import type {
   HostEvent,
   JobHost,
@@ -23,6 +24,15 @@ const POSITION_MS = 500;
 
 /** How long to wait for news of a job that runs: news wake it before that. */
 const NEWS_MS = 60_000;
+
+/**
+ * Standard input up to here is kept with its job, not as a file: most jobs have little. In bytes, the
+ * same as for local jobs.
+ */
+const SMALL_STDIN_BYTES = 16 * 1024;
+
+/** How long to wait for a job that was just taken to be stored with others, in milliseconds. */
+const STORED_MS = 100;
 
 /** How soon a client whose content was evicted should ask again, in milliseconds. */
 const AGAIN_MS = 1000;
@@ -61,12 +71,36 @@ export function remoteCeilings({ jobs, network }: Config): Config["jobs"]["ceili
   return ceilings;
 }
 
+/**
+ * Reads content that is held in memory.
+ *
+ * @throws {PlasmError} `bad-input` where it is not what was said
+ */
+async function readSmall(
+  source: AsyncIterable<Uint8Array>,
+  { hash, size }: BlobRef,
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for await (const chunk of source) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  const found = await sha256(bytes);
+  if (found === hash) return bytes;
+  throw new PlasmError("bad-input", `Cannot keep input: asked for ${hash}, sent ${found}`, {
+    details: { asked: hash, sent: found },
+  });
+}
+
 /** Runs jobs of peers. */
 export class RemoteHost implements JobHost {
   readonly #options: RemoteHostOptions;
   /** Inputs that peers' jobs brought, and how many of these jobs hold each. */
   readonly #inputs = new Map<string, number>();
   readonly #held = new Map<string, string[]>();
+  /** Small standard input of jobs that are not submitted yet. */
+  readonly #stdin = new Map<string, Uint8Array>();
   readonly #submitting = new Map<string, Promise<unknown>>();
 
   constructor(options: RemoteHostOptions) {
@@ -101,12 +135,18 @@ export class RemoteHost implements JobHost {
   }
 
   async put(
-    { jobId, module }: RemoteJobOffer,
+    offer: RemoteJobOffer,
     { hash, size }: BlobRef,
     source: AsyncIterable<Uint8Array>,
   ): Promise<void> {
+    const { jobId, module, stdin, inputs } = offer;
     const { blobs } = this.#options.store;
     const isModule = hash === module.hash;
+    const isInput = isModule || inputs.some((input) => input.hash === hash);
+    if (hash === stdin.hash && size <= SMALL_STDIN_BYTES && !isInput) {
+      this.#stdin.set(jobId, await readSmall(source, { hash, size }));
+      return;
+    }
     const isOthers = blobs.info(hash) !== undefined && !this.#inputs.has(hash);
     if (!isModule && !isOthers) {
       this.#inputs.set(hash, (this.#inputs.get(hash) ?? 0) + 1);
@@ -122,10 +162,12 @@ export class RemoteHost implements JobHost {
       submitter: `peer:${peerId}`,
       manifest,
       nonce,
+      stdin: this.#stdin.get(jobId),
       stdinHash: stdin.hash,
       id: jobId,
       ceilings: remoteCeilings(config()),
-    });
+      // A node that stops forgets its peers' jobs: no power cut can take what would be kept.
+    }, { durable: false });
     this.#submitting.set(jobId, submitting.catch(() => {})); // thrown below
     try {
       await submitting;
@@ -140,8 +182,20 @@ export class RemoteHost implements JobHost {
         },
       );
     } finally {
+      this.#stdin.delete(jobId);
       this.#submitting.delete(jobId);
     }
+  }
+
+  /** Waits until a job that was taken is in the store; false where it could not be kept. */
+  async #isStored(jobId: string, signal: AbortSignal): Promise<boolean> {
+    const { store } = this.#options;
+    const isThere = (): boolean => store.get(jobId) !== undefined;
+    if (isThere()) return true;
+    await store.changes.wait(jobId, { signal, timeoutMs: STORED_MS });
+    if (isThere()) return true;
+    await store.sync();
+    return isThere();
   }
 
   async *events(
@@ -152,6 +206,13 @@ export class RemoteHost implements JobHost {
     const { store, jobs } = this.#options;
     let last = after;
     let position: number | undefined;
+    if (!await this.#isStored(jobId, signal)) {
+      const error = new PlasmError("busy", "Cannot keep job: there was no room for it", {
+        retryAfterMs: AGAIN_MS,
+      });
+      yield { id: last + 1, at: Date.now(), type: "failed", error: error.toJSON() };
+      return;
+    }
     while (!signal.aborted) {
       const job = store.get(jobId);
       if (job === undefined) return;
@@ -187,6 +248,7 @@ export class RemoteHost implements JobHost {
   async cancel(jobId: string): Promise<void> {
     await this.#submitting.get(jobId);
     try {
+      await this.#isStored(jobId, AbortSignal.abort());
       await this.#options.jobs.cancel(jobId);
     } catch (error) {
       // A node that stops has ended its jobs, and leaves those that wait.
@@ -197,8 +259,9 @@ export class RemoteHost implements JobHost {
 
   async forget({ jobId }: RemoteJobOffer): Promise<void> {
     const { store } = this.#options;
+    this.#stdin.delete(jobId);
     const job = store.get(jobId);
-    if (job !== undefined) await store.delete([job]);
+    if (job !== undefined) await store.delete([job], { durable: false });
     for (const hash of this.#held.get(jobId) ?? []) {
       const rest = (this.#inputs.get(hash) ?? 1) - 1;
       if (rest > 0) {

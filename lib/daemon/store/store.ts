@@ -260,10 +260,13 @@ export class JobStore implements Disposable {
   }
 
   /** Deletes jobs with all that belongs to them. */
-  async delete(jobs: readonly { seq: number; id: string }[]): Promise<void> {
+  async delete(
+    jobs: readonly { seq: number; id: string }[],
+    options?: WriteOptions,
+  ): Promise<void> {
     await this.#writes.write("delete jobs", () => {
       for (const { seq } of jobs) this.#jobs.delete(seq);
-    });
+    }, options);
     for (const { id } of jobs) {
       this.#files.remove(id);
       this.changes.notify(id);

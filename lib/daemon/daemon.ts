@@ -19,6 +19,7 @@ import type { GateLimits } from "./api/gate.ts";
 import { ApiServer } from "./api/server.ts";
 import { socketDir } from "./api/socket.ts";
 import { Jobs } from "./jobs.ts";
+import { removeLeftovers, STATE_LEFTOVERS } from "./leftovers.ts";
 import { metricsText } from "./metrics.ts";
 import type { DaemonNetwork } from "./network.ts";
 import { keepIdentity } from "./node_identity.ts";
@@ -107,6 +108,7 @@ async function startJobs(
   makeStateDir(stateDir);
   await loadNativeHash();
   stack.use(lockStateDir(stateDir));
+  removeLeftovers(stateDir, STATE_LEFTOVERS);
   const identity = await keepIdentity({ stateDir, log: getLog("daemon") });
   const log = getLog("daemon").with({ node_id: identity.peerId });
   const store = stack.use(new JobStore(stateDir, { cacheBytes: config.cache.max_bytes }));

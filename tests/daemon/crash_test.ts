@@ -5,10 +5,11 @@
  * `PLASM_CRASH_ROUNDS` sets how often; `PLASM_CRASH_SEED` another course of events.
  * @module
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { command, write } from "../../lib/sandbox/testing.ts";
 import { withTempDir } from "../plasm.ts";
 import { CrashRounds } from "./crash_rounds.ts";
+import { DaemonProcess } from "./process.ts";
 import { hasPs } from "./processes.ts";
 
 const ROUNDS = Number(Deno.env.get("PLASM_CRASH_ROUNDS") ?? 20);
@@ -38,6 +39,13 @@ Deno.test("kill -9 at any point loses no accepted job", async () => {
     const names = (path: string): string[] => [...Deno.readDirSync(path)].map(({ name }) => name);
     assertEquals(names(`${dir}/state/blobs`).length, 1);
     assertEquals(names(`${dir}/state/outputs`), []);
-    assertEquals(names(`${dir}/state`).filter((name) => name.endsWith(".tmp")), []);
+    const left = [dir, `${dir}/state`].flatMap((folder) =>
+      names(folder).filter((name) => /\.tmp$|^\.plasm-/.test(name)).map((name) =>
+        `${folder}/${name}`
+      )
+    );
+    for (const path of left) await Deno.utime(path, 0, 0);
+    await (await DaemonProcess.start({ dir }))[Symbol.asyncDispose]();
+    for (const path of left) await assertRejects(() => Deno.lstat(path), Deno.errors.NotFound);
   });
 });

@@ -3,6 +3,7 @@
  * @module
  */
 import { PlasmError } from "../../errors.ts";
+import { removeLeftovers, SOCKET_LEFTOVERS } from "../leftovers.ts";
 
 /** Bytes of a socket's path that Linux takes (sun_path, without its end). */
 const MAX_PATH_BYTES = 107;
@@ -90,7 +91,8 @@ export async function listenOnSocket(path: string): Promise<SocketListener> {
     const parent = await socketDir(path);
     await refuseOther(path);
     await refuseLive(path);
-    const dir = await Deno.makeTempDir({ dir: parent, prefix: ".p" });
+    removeLeftovers(parent, SOCKET_LEFTOVERS);
+    const dir = await Deno.makeTempDir({ dir: parent, prefix: ".plasm-" });
     try {
       checkSocketPath(`${dir}/s`);
       const listener = Deno.listen({ transport: "unix", path: `${dir}/s` });

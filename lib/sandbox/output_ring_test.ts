@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { FrameKind } from "./frames.ts";
 import { OutputReader, OutputWriter } from "./output_ring.ts";
-import { createRing } from "./ring.ts";
+import { createRing, RingReader, RingWriter } from "./ring.ts";
+import { random } from "./wasi/random_source.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -53,4 +54,42 @@ Deno.test("OutputWriter.write() takes what fits the limit and says that it is re
     [FrameKind.Stdout, "abc"],
     [FrameKind.Stderr, "de"],
   ]);
+});
+
+Deno.test("OutputReader.readFrame() gives all bytes in order, whatever their sizes", () => {
+  const below = random(5);
+  const ring = createRing(256);
+  const writer = new OutputWriter(ring, Infinity);
+  const reader = new OutputReader(ring);
+  const into = new Uint8Array(5 + 90);
+  let next = 0;
+  let expected = 0;
+  for (let round = 0; round < 5000; round++) {
+    // What fits the empty ring never blocks.
+    let room = 256;
+    for (let size = below(120); room >= size + 4; size = below(120)) {
+      writer.write("stdout", Uint8Array.from({ length: size }, () => next++));
+      room -= size + 4;
+    }
+    for (let length; (length = reader.readFrame(into)) > 0;) {
+      for (const byte of into.subarray(5, length)) assertEquals(byte, expected++ & 0xff);
+    }
+    assertEquals(expected, next);
+  }
+});
+
+Deno.test("OutputReader.readFrame() waits for the rest of a record that was larger than the room", () => {
+  const ring = createRing(16);
+  const writer = new RingWriter(ring);
+  const reader = new OutputReader(ring);
+  const into = new Uint8Array(100);
+  assertEquals(writer.writeRecord(20, new Uint8Array(20)), false);
+  assertEquals(writer.writeRecord(20, new Uint8Array(0)), true);
+  assertEquals(reader.readFrame(into), 0);
+  assertEquals(writer.writeSome(new Uint8Array(20).fill(7)), 16);
+  assertEquals(reader.readFrame(into), 5 + 16);
+  assertEquals(writer.writeSome(new Uint8Array(4).fill(8)), 4);
+  assertEquals(reader.readFrame(into), 5 + 4);
+  assertEquals(into[5], 8);
+  assertEquals(new RingReader(ring).fill, 0);
 });

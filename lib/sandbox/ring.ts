@@ -16,6 +16,9 @@ const CLOSED = 2;
 const SIGNAL = 3;
 const CONTROL_WORDS = 4;
 
+/** Bytes of a word in front of a record. */
+const WORD_BYTES = 4;
+
 /** The two shared buffers of a ring, as they are posted to the other thread. */
 export interface RingBuffers {
   control: SharedArrayBuffer;
@@ -68,8 +71,33 @@ class RingEnd {
   }
 }
 
+/** Up to so many bytes a loop is faster than making a view and calling set(). */
+const LOOP_BYTES = 64;
+
 /** The writing end. */
 export class RingWriter extends RingEnd {
+  /**
+   * Writes a word and bytes after it at once, if there is room for both; returns whether there was.
+   *
+   * @param word Unsigned, of 32 bits; it lies in the ring as little-endian bytes.
+   */
+  writeRecord(word: number, bytes: Uint8Array): boolean {
+    const { data } = this;
+    const head = Atomics.load(this.control, HEAD);
+    const tail = Atomics.load(this.control, TAIL);
+    const { length } = bytes;
+    if (data.length - ((head - tail) >>> 0) < WORD_BYTES + length) return false;
+    const mask = data.length - 1;
+    for (let i = 0; i < WORD_BYTES; i++) data[(head + i) & mask] = word >>> 8 * i;
+    const at = (head + WORD_BYTES) & mask;
+    if (length <= LOOP_BYTES) {
+      for (let i = 0; i < length; i++) data[(at + i) & mask] = bytes[i]!;
+    } else this.#put(at, bytes);
+    Atomics.store(this.control, HEAD, head + WORD_BYTES + length);
+    this.#signal();
+    return true;
+  }
+
   /** Writes as much as fits now; returns how many bytes that was. */
   writeSome(bytes: Uint8Array): number {
     const head = Atomics.load(this.control, HEAD);
@@ -77,13 +105,19 @@ export class RingWriter extends RingEnd {
     const capacity = this.data.length;
     const count = Math.min(bytes.length, capacity - ((head - tail) >>> 0));
     if (count === 0) return 0;
-    const at = head & (capacity - 1);
-    const first = Math.min(count, capacity - at);
-    this.data.set(first === bytes.length ? bytes : bytes.subarray(0, first), at);
-    if (first < count) this.data.set(bytes.subarray(first, count), 0);
+    this.#put(head & (capacity - 1), count === bytes.length ? bytes : bytes.subarray(0, count));
     Atomics.store(this.control, HEAD, head + count);
     this.#signal();
     return count;
+  }
+
+  /** Blocks the thread until there is room for `count` bytes, which the ring must be able to hold. */
+  waitForRoom(count: number): void {
+    while (true) {
+      const tail = Atomics.load(this.control, TAIL);
+      if (this.data.length - this.fill >= count) return;
+      Atomics.wait(this.control, TAIL, tail);
+    }
   }
 
   /** Writes all of it, blocking the thread while the ring is full. */
@@ -118,6 +152,16 @@ export class RingWriter extends RingEnd {
     this.#signal();
   }
 
+  /** Copies bytes to an index, and past the end to the beginning. */
+  #put(at: number, bytes: Uint8Array): void {
+    const first = this.data.length - at;
+    if (bytes.length <= first) this.data.set(bytes, at);
+    else {
+      this.data.set(bytes.subarray(0, first), at);
+      this.data.set(bytes.subarray(first), 0);
+    }
+  }
+
   #signal(): void {
     Atomics.add(this.control, SIGNAL, 1);
     Atomics.notify(this.control, SIGNAL);
@@ -130,16 +174,44 @@ export class RingReader extends RingEnd {
   readSome(into: Uint8Array): number {
     const head = Atomics.load(this.control, HEAD);
     const tail = Atomics.load(this.control, TAIL);
-    const capacity = this.data.length;
     const count = Math.min(into.length, (head - tail) >>> 0);
     if (count === 0) return 0;
-    const at = tail & (capacity - 1);
-    const first = Math.min(count, capacity - at);
-    into.set(this.data.subarray(at, at + first));
-    if (first < count) into.set(this.data.subarray(0, count - first), first);
-    Atomics.store(this.control, TAIL, tail + count);
-    Atomics.notify(this.control, TAIL);
+    this.peek(0, into, 0, count);
+    this.advance(count);
     return count;
+  }
+
+  /** The word at an offset from the next unread byte; it must be there. See {@linkcode RingWriter.writeRecord}. */
+  peekWord(offset: number): number {
+    const { data } = this;
+    const mask = data.length - 1;
+    const at = Atomics.load(this.control, TAIL) + offset;
+    let word = 0;
+    for (let i = 0; i < WORD_BYTES; i++) word |= data[(at + i) & mask]! << 8 * i;
+    return word >>> 0;
+  }
+
+  /**
+   * Copies `length` bytes at an offset from the next unread one to `into[start]`, without reading them;
+   * they must be there.
+   */
+  peek(offset: number, into: Uint8Array, start: number, length: number): void {
+    const { data } = this;
+    const mask = data.length - 1;
+    const at = (Atomics.load(this.control, TAIL) + offset) & mask;
+    const first = Math.min(length, data.length - at);
+    if (length <= LOOP_BYTES) {
+      for (let i = 0; i < length; i++) into[start + i] = data[(at + i) & mask]!;
+    } else {
+      into.set(data.subarray(at, at + first), start);
+      if (first < length) into.set(data.subarray(0, length - first), start + first);
+    }
+  }
+
+  /** Reads so many bytes without taking them; wakes a writer that waits for room. */
+  advance(count: number): void {
+    Atomics.store(this.control, TAIL, Atomics.load(this.control, TAIL) + count);
+    Atomics.notify(this.control, TAIL);
   }
 
   /**

@@ -184,6 +184,7 @@ export class JobServer {
       );
     };
     while (session.phase === "transfer") {
+      session.pace.check(transferMs);
       const message = await channel.read(["chunk", "begin", "cancel"], { timeoutMs: transferMs })
         .catch(slow);
       if (message.type === "chunk") await session.take(message);

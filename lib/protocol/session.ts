@@ -11,6 +11,7 @@ import type { JobHost, OfferTerms, RemoteJobOffer } from "./host.ts";
 import { IncomingBlob } from "./incoming_blob.ts";
 import type { MessageOf, Need } from "./messages.ts";
 import { contentOf } from "./offer.ts";
+import { TransferPace } from "./transfer_pace.ts";
 
 /** What a client must show to speak of a job. */
 export interface Ticket {
@@ -38,6 +39,8 @@ export class Session {
   readonly reservedBytes: number;
   /** `transfer` until all is there and the client has said so; `over` has a result or never will. */
   phase: "transfer" | "begun" | "over" = "transfer";
+  /** How fast its content comes. */
+  readonly pace: TransferPace = new TransferPace();
   readonly #blobs = new Map<string, IncomingBlob>();
   #attachment: Attachment | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -99,6 +102,7 @@ export class Session {
         { details: { hash, offset } },
       );
     }
+    this.pace.add(data.length);
     await blob.push(offset, data);
   }
 

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { createNonce } from "../../lib/job/job_id.ts";
 import { bytesSource, chunksOf } from "../../lib/protocol/blob_source.ts";
+import { checksumOf } from "../../lib/protocol/checksum.ts";
 import { Disconnected } from "../../lib/protocol/duplex.ts";
 import { FrameChannel } from "../../lib/protocol/frame_channel.ts";
 import { makeOffer } from "../../lib/protocol/make_offer.ts";
@@ -129,6 +130,36 @@ Deno.test("JobServer gives up a client that offers and never sends, or says noth
   const { channel } = await accepted(node);
   assertEquals((await channel.read(["reject"])).error["code"], "slow-request");
   assertEquals(node.server.counts.transfer, 0);
+});
+
+Deno.test("JobServer gives up a client that sends a byte now and then, or only comes back", async () => {
+  const real = performance.now;
+  const day = 86_400_000;
+  try {
+    for (const comesBack of [false, true]) {
+      await using node = await TestNode.create();
+      const job = await makeJob({ module: seededBytes(1000) });
+      const { channel, accept } = await accepted(node, { job });
+      const bytes = await Array.fromAsync(chunksOf(job.module, 0));
+      const data = bytes[0]!.data.subarray(0, 1);
+      const one = { ...bytes[0]!, data, checksum: checksumOf(data) };
+      performance.now = () => real.call(performance) + day;
+      if (!comesBack) {
+        assertEquals(await answerTo(channel, one), "slow-request");
+      } else {
+        channel.abort(new Error("gone"));
+        const { job_id, secret, node_nonce } = accept;
+        const again = new FrameChannel(node.dial());
+        await again.write({ type: "attach", version: "1.0", job_id, secret, node_nonce, after: 0 });
+        await again.read(["attached"]);
+        assertEquals((await again.read(["reject"])).error["code"], "slow-request");
+      }
+      assertEquals(node.server.counts.transfer, 0);
+      performance.now = real;
+    }
+  } finally {
+    performance.now = real;
+  }
 });
 
 Deno.test("JobServer holds few offers of one peer, few half-open ones of all, and runs on", async () => {

@@ -5,6 +5,7 @@
  */
 import { DatabaseSync } from "node:sqlite";
 import { PlasmError } from "../../errors.ts";
+import { takeCleanMark } from "./clean_mark.ts";
 import { openDatabase, transaction } from "./database.ts";
 import { stateError } from "./faults.ts";
 import { asRecord } from "./job_table.ts";
@@ -65,7 +66,6 @@ function check(db: DatabaseSync): void {
   const found = db.prepare("PRAGMA quick_check(1)").get()?.["quick_check"];
   // Its first line names the database, of which there is one.
   if (found !== "ok") throw new DamagedError(String(found).split("\n").at(-1));
-  if (shapeOf(db) !== expectedShape()) throw new DamagedError("its tables are not ours");
   const miscounted = db.prepare(
     `SELECT 1 FROM totals WHERE (jobs, bytes) IS NOT (
        SELECT count(*), coalesce(sum(${jobBytes("jobs")}), 0) FROM jobs
@@ -92,9 +92,11 @@ function reasonOf(error: unknown): string | undefined {
 }
 
 function openChecked(path: string): DatabaseSync {
+  const clean = takeCleanMark(path);
   const db = openDatabase(path);
   try {
-    check(db);
+    if (shapeOf(db) !== expectedShape()) throw new DamagedError("its tables are not ours");
+    if (!clean) check(db);
     return db;
   } catch (error) {
     db.close();

@@ -9,6 +9,7 @@ import { BlobStore } from "./blob_store.ts";
 import { EventTable, type NewEvent, type StoredEvent } from "./event_table.ts";
 import { type EndedJob, type JobEnd, JobTable, type ListJobsOptions } from "./job_table.ts";
 import { Notifier } from "./notifier.ts";
+import { markClean } from "./clean_mark.ts";
 import { type Damage, openOrSalvage } from "./salvage.ts";
 import { SpillFiles } from "./spill_files.ts";
 import { newRecord } from "./new_record.ts";
@@ -41,6 +42,7 @@ export class JobStore implements Disposable {
   readonly changes: Notifier = new Notifier();
   /** What was lost as it was opened; undefined where the database was whole. */
   readonly damage: Damage | undefined;
+  readonly #path: string;
   readonly #db: DatabaseSync;
   readonly #writes: WriteQueue;
   readonly #jobs: JobTable;
@@ -52,7 +54,8 @@ export class JobStore implements Disposable {
 
   /** @throws {PlasmError} `state` */
   constructor(dir: string, options: JobStoreOptions) {
-    const { db, damage } = openOrSalvage(`${dir}/jobs.db`);
+    this.#path = `${dir}/jobs.db`;
+    const { db, damage } = openOrSalvage(this.#path);
     this.#db = db;
     this.damage = damage;
     this.#writes = new WriteQueue(this.#db);
@@ -290,5 +293,6 @@ export class JobStore implements Disposable {
   [Symbol.dispose](): void {
     this.#writes.close();
     this.#db.close();
+    markClean(this.#path);
   }
 }

@@ -4,6 +4,11 @@
  */
 import { PlasmError } from "../errors.ts";
 import { Executor } from "./executor.ts";
+import { untilAborted } from "./until_aborted.ts";
+import { warmUp } from "./warm_up.ts";
+
+/** How many executors are tried for a job before it is told that none can be had. */
+const MAX_STARTS = 3;
 
 /** How long an executor that is kept for its tenant may idle, in ms. */
 const DEFAULT_IDLE_MS = 60_000;
@@ -54,6 +59,12 @@ export interface PoolStats {
   idle: number;
 }
 
+interface Warm {
+  executor: Executor;
+  /** Resolves once it is ready and has run {@linkcode warmUp}. */
+  prepared: Promise<void>;
+}
+
 interface Idle {
   executor: Executor;
   tenant: string;
@@ -63,7 +74,7 @@ interface Idle {
 /** Starts, keeps, hands out and ends executors. */
 export class ExecutorPool implements AsyncDisposable {
   readonly #options: Required<ExecutorPoolOptions>;
-  readonly #warm: Executor[] = [];
+  readonly #warm: Warm[] = [];
   readonly #busy = new Map<Executor, string | undefined>();
   readonly #ending = new Set<Promise<void>>();
   #idle: Idle[] = [];
@@ -91,13 +102,26 @@ export class ExecutorPool implements AsyncDisposable {
    * @throws {PlasmError} `executor` when none can be started, `interrupted` on abort.
    */
   async acquire(options: AcquireOptions = {}): Promise<Executor> {
+    for (let start = 1;; start++) {
+      try {
+        return await this.#acquireOnce(options);
+      } catch (error) {
+        // When memory runs out the kernel takes those first that wait: nothing has run in them yet.
+        const { code } = PlasmError.from(error);
+        if (this.#closed || code !== "executor" || start === MAX_STARTS) throw error;
+      }
+    }
+  }
+
+  async #acquireOnce({ tenant, signal }: AcquireOptions): Promise<Executor> {
     if (this.#closed) throw new PlasmError("executor", "Cannot run job: the pool is closed");
-    const executor = this.#takeIdle(options.tenant) ?? this.#takeWarm() ?? this.#start();
-    this.#busy.set(executor, options.tenant);
+    const executor = this.#takeIdle(tenant) ?? this.#takeWarm() ?? this.#start();
+    this.#busy.set(executor, tenant);
     this.#refill();
     try {
-      await executor.ready({ signal: options.signal });
-      return executor;
+      await executor.ready({ signal });
+      if (executor.usable) return executor;
+      throw new PlasmError("executor", "Cannot run job: the executor has died");
     } catch (error) {
       this.#busy.delete(executor);
       this.#end(executor);
@@ -136,7 +160,12 @@ export class ExecutorPool implements AsyncDisposable {
       this.#forget(idle);
       this.#end(idle.executor);
     }
-    for (const executor of [...this.#warm.splice(0), ...this.#busy.keys()]) this.#end(executor);
+    for (
+      const executor of [
+        ...this.#warm.splice(0).map((warm) => warm.executor),
+        ...this.#busy.keys(),
+      ]
+    ) this.#end(executor);
     await Promise.all(this.#ending);
   }
 
@@ -151,29 +180,30 @@ export class ExecutorPool implements AsyncDisposable {
 
   #refill(): void {
     while (!this.#closed && this.#warm.length < this.#options.warm) {
+      let executor: Executor;
       try {
-        this.#warm.push(this.#start());
+        executor = this.#start();
       } catch {
         // No process to be had now: the job at hand has one, the next one's acquire() tries again.
         return;
       }
-      const executor = this.#warm.at(-1)!;
+      const prepared = executor.ready().then(() => warmUp(executor));
       // What it says is for acquire(), where somebody waits for it.
-      executor.ready().catch(() => {});
+      prepared.catch(() => {});
+      const warm = { executor, prepared };
+      this.#warm.push(warm);
       // One that dies while it waits must not be handed out: its job would be blamed.
-      executor.ended.then(() => this.#dropWarm(executor));
+      executor.ended.then(() => this.#dropWarm(warm));
     }
   }
 
-  #dropWarm(executor: Executor): void {
-    const at = this.#warm.indexOf(executor);
+  #dropWarm(warm: Warm): void {
+    const at = this.#warm.indexOf(warm);
     if (at >= 0) this.#warm.splice(at, 1);
   }
 
-  #takeWarm(): Executor | undefined {
-    const executor = this.#warm.find(({ usable }) => usable);
-    if (executor !== undefined) this.#dropWarm(executor);
-    return executor;
+  #takeWarm(): Warm | undefined {
+    return this.#warm.shift();
   }
 
   #takeIdle(tenant: string | undefined): Executor | undefined {

@@ -27,6 +27,32 @@ Deno.test("ExecutorPool.acquire() keeps an executor for its tenant and for no ot
   assertNotEquals(await runOnce(pool), anonymous);
 });
 
+/** Ids of this process's executors, also of those that are only about to become one. */
+async function executors(): Promise<number[]> {
+  const args = ["-o", "pid=,args=", "--ppid", `${Deno.pid}`];
+  const { stdout } = await new Deno.Command("ps", { args }).output();
+  return new TextDecoder().decode(stdout).split("\n")
+    .filter((line) => line.includes("executor_main")).map((line) => Number.parseInt(line));
+}
+
+Deno.test("ExecutorPool.acquire() takes another where one dies before it is ready", async () => {
+  await using pool = new ExecutorPool({ warm: 0 });
+  while (true) {
+    const acquiring = pool.acquire();
+    const [started] = await executors();
+    assert(started !== undefined);
+    Deno.kill(started, "SIGKILL");
+    const executor = await acquiring;
+    // Where it was ready before it was killed there is nothing to be seen.
+    if (executor.pid !== started) {
+      const { outcome } = await collect(executor.run(sandboxJob(NOOP)));
+      assertEquals(outcome.status, "exited");
+      return pool.release(executor);
+    }
+    pool.release(executor);
+  }
+});
+
 Deno.test("ExecutorPool.acquire() uses none twice where nothing is kept", async () => {
   await using pool = new ExecutorPool({ warm: 1 });
   assertNotEquals(await runOnce(pool, "a"), await runOnce(pool, "a"));

@@ -18,6 +18,9 @@ const WEIGHTS = [0, 1, 8, 64, 512];
 /** Loops beyond which the guess says no more. */
 const MAX_LOOPS = WEIGHTS.length - 1;
 
+/** A byte of a LEB128 number that is not less than this is not its last. */
+const CONTINUES = 0x80;
+
 const EMPTY_TYPE = 0x40;
 const REF_NULL = 0x63;
 const REF = 0x64;
@@ -50,17 +53,24 @@ export class BodyScanner {
     const bytes = this.#bytes;
     const blocks = this.#blocks;
     this.#at = start;
-    this.weight = 0;
     this.targets = 0;
     if (!this.#skipLocals(end)) return false;
     // The body itself is a block, ended by its last instruction.
     blocks[0] = 0;
     let open = 1;
     let loops = 0;
+    let weight = 0;
     while (open > 0) {
-      if (this.#at >= end) return false;
-      let operand = PLAIN[bytes[this.#at++]!]!;
-      if (operand >= OPERAND.PREFIX_FC && operand <= OPERAND.PREFIX_FE) {
+      let at = this.#at;
+      if (at >= end) return false;
+      let operand = PLAIN[bytes[at++]!]!;
+      // The two most frequent kinds, three quarters of all instructions, without a call.
+      if (operand === OPERAND.INDEX || operand === OPERAND.SIGNED) {
+        while (bytes[at++]! >= CONTINUES);
+      }
+      this.#at = at;
+      const prefixed = operand >= OPERAND.PREFIX_FC && operand <= OPERAND.PREFIX_FE;
+      if (prefixed) {
         const table = operand === OPERAND.PREFIX_FC
           ? PREFIXED_FC
           : operand === OPERAND.PREFIX_FD
@@ -68,13 +78,13 @@ export class BodyScanner {
           : PREFIXED_FE;
         operand = table[this.#u32()] ?? OPERAND.UNKNOWN;
       }
-      if (loops > 0) this.weight += WEIGHTS[loops < MAX_LOOPS ? loops : MAX_LOOPS]!;
+      if (loops > 0) weight += WEIGHTS[loops < MAX_LOOPS ? loops : MAX_LOOPS]!;
       switch (operand) {
         case OPERAND.NONE:
+        case OPERAND.SIGNED:
           break;
         case OPERAND.INDEX:
-        case OPERAND.SIGNED:
-          this.#skipNumber();
+          if (prefixed) this.#skipNumber();
           break;
         case OPERAND.TWO_INDICES:
           this.#skipNumber();
@@ -144,6 +154,7 @@ export class BodyScanner {
           return false;
       }
     }
+    this.weight = weight;
     return this.#at === end;
   }
 
@@ -184,7 +195,7 @@ export class BodyScanner {
   }
 
   #skipNumber(): void {
-    while (this.#bytes[this.#at++]! >= 0x80);
+    while (this.#bytes[this.#at++]! >= CONTINUES);
   }
 
   /** Well-formedness is V8's to check: what is too long only gives another number. */

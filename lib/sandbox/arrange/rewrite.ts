@@ -47,10 +47,15 @@ export function rewriteModule(
   result.copy(bytes, 0, HEADER_BYTES);
   for (const [name, section] of known) {
     const copy = COPIES[name];
-    const writer = new ByteWriter(section.end - section.start);
-    if (name === "code") writeCode(writer, bytes, { code, order, starts });
-    else if (copy !== undefined) copySection(copy, { bytes, name, section, writer, order });
-    else writer.copy(bytes, section.start, section.end);
+    if (name !== "code" && copy === undefined) {
+      result.copy(bytes, section.header, section.end);
+      continue;
+    }
+    // Indices that get longer do so by a byte, nearly always.
+    const grown = copy === undefined ? code.references.count : 0;
+    const writer = new ByteWriter(section.end - section.start + grown);
+    if (copy === undefined) writeCode(writer, bytes, { code, order, starts });
+    else copySection(copy, { bytes, name, section, writer, order });
     result.byte(bytes[section.header]!);
     result.sized(writer.bytes);
     if (name !== "code") continue;

@@ -4,8 +4,6 @@
  */
 import { PlasmError } from "../errors.ts";
 import { Executor } from "./executor.ts";
-import { untilAborted } from "./until_aborted.ts";
-import { warmUp } from "./warm_up.ts";
 
 /** How many executors are tried for a job before it is told that none can be had. */
 const MAX_STARTS = 3;
@@ -59,12 +57,6 @@ export interface PoolStats {
   idle: number;
 }
 
-interface Warm {
-  executor: Executor;
-  /** Resolves once it is ready and has run {@linkcode warmUp}. */
-  prepared: Promise<void>;
-}
-
 interface Idle {
   executor: Executor;
   tenant: string;
@@ -74,7 +66,7 @@ interface Idle {
 /** Starts, keeps, hands out and ends executors. */
 export class ExecutorPool implements AsyncDisposable {
   readonly #options: Required<ExecutorPoolOptions>;
-  readonly #warm: Warm[] = [];
+  readonly #warm: Executor[] = [];
   readonly #busy = new Map<Executor, string | undefined>();
   readonly #ending = new Set<Promise<void>>();
   #idle: Idle[] = [];
@@ -160,12 +152,7 @@ export class ExecutorPool implements AsyncDisposable {
       this.#forget(idle);
       this.#end(idle.executor);
     }
-    for (
-      const executor of [
-        ...this.#warm.splice(0).map((warm) => warm.executor),
-        ...this.#busy.keys(),
-      ]
-    ) this.#end(executor);
+    for (const executor of [...this.#warm.splice(0), ...this.#busy.keys()]) this.#end(executor);
     await Promise.all(this.#ending);
   }
 
@@ -180,30 +167,29 @@ export class ExecutorPool implements AsyncDisposable {
 
   #refill(): void {
     while (!this.#closed && this.#warm.length < this.#options.warm) {
-      let executor: Executor;
       try {
-        executor = this.#start();
+        this.#warm.push(this.#start());
       } catch {
         // No process to be had now: the job at hand has one, the next one's acquire() tries again.
         return;
       }
-      const prepared = executor.ready().then(() => warmUp(executor));
+      const executor = this.#warm.at(-1)!;
       // What it says is for acquire(), where somebody waits for it.
-      prepared.catch(() => {});
-      const warm = { executor, prepared };
-      this.#warm.push(warm);
+      executor.ready().catch(() => {});
       // One that dies while it waits must not be handed out: its job would be blamed.
-      executor.ended.then(() => this.#dropWarm(warm));
+      executor.ended.then(() => this.#dropWarm(executor));
     }
   }
 
-  #dropWarm(warm: Warm): void {
-    const at = this.#warm.indexOf(warm);
+  #dropWarm(executor: Executor): void {
+    const at = this.#warm.indexOf(executor);
     if (at >= 0) this.#warm.splice(at, 1);
   }
 
-  #takeWarm(): Warm | undefined {
-    return this.#warm.shift();
+  #takeWarm(): Executor | undefined {
+    const executor = this.#warm.find(({ usable }) => usable);
+    if (executor !== undefined) this.#dropWarm(executor);
+    return executor;
   }
 
   #takeIdle(tenant: string | undefined): Executor | undefined {

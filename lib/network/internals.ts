@@ -3,7 +3,7 @@
  * services see: each is a view of the components in which one thing differs.
  * @module
  */
-import type { Connection, Upgrader } from "@libp2p/interface";
+import type { Connection, Stream, Upgrader } from "@libp2p/interface";
 import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
 import { quicAddress } from "./transports/address.ts";
 import { QuicTransport } from "./transports/quic.ts";
@@ -25,6 +25,13 @@ export interface NodeInternals extends TransportComponents {
     getAddressesWithMetadata(): OwnAddress[];
   };
   transportManager: { listen(addresses: Multiaddr[]): Promise<void> };
+  registrar: {
+    handle(
+      protocol: string,
+      handler: (stream: Stream, connection: Connection) => void | Promise<void>,
+      options?: unknown,
+    ): Promise<void>;
+  };
   connectionManager: {
     openConnection(address: Multiaddr, options?: { signal?: AbortSignal }): Promise<Connection>;
   };
@@ -81,7 +88,7 @@ function view<K extends keyof NodeInternals>(
 }
 
 /** An object with some members replaced; methods keep their own `this`. */
-function overlay<T extends object>(target: T, changes: Partial<T>): T {
+export function overlay<T extends object>(target: T, changes: Partial<T>): T {
   return new Proxy(target, {
     get(object, key) {
       if (Object.hasOwn(changes, key)) return changes[key as keyof T];

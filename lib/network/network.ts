@@ -19,7 +19,7 @@ import { checkAddress, checkListenAddress } from "./listen_address.ts";
 import { dialNeighbours } from "./mdns.ts";
 import { NatLadder, type Reachability } from "./nat.ts";
 import type { HandleOptions, NetworkOptions, StreamHandler } from "./network_options.ts";
-import { createNode, type PlasmNode } from "./node.ts";
+import { createNode, KAD_PROTOCOL, type PlasmNode } from "./node.ts";
 import { readPeer } from "./peer_target.ts";
 import { CapabilityPublisher } from "./publisher.ts";
 import { RateLimiter } from "./rate_limit.ts";
@@ -53,6 +53,14 @@ export async function createNetwork(options: NetworkOptions): Promise<PlasmNetwo
     nat: options.nat ?? {},
     limits: options.limits ?? {},
     gater,
+    onFlood: ({ peerId, reason }) =>
+      emit({
+        event: "refused",
+        peer_id: peerId,
+        key: KAD_PROTOCOL,
+        error_code: "over-limit",
+        reason,
+      }),
     transports: options.transports,
   });
   const network = new PlasmNetwork({ node, options, gater, emit });

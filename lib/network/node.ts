@@ -11,6 +11,7 @@ import { FaultTolerance } from "@libp2p/interface";
 import {
   type KadDHT,
   kadDHT,
+  type KadDHTInit,
   passthroughMapper,
   removePrivateAddressesMapper,
 } from "@libp2p/kad-dht";
@@ -22,10 +23,12 @@ import { createLibp2p, type Libp2p, type Libp2pInit } from "libp2p";
 import { RUNTIME_NAME, VERSION } from "../version.ts";
 import { compareAddresses } from "./address_order.ts";
 import { BoundedDatastore } from "./bounded_datastore.ts";
+import { limitRequests, type OnRefused } from "./dht_rate.ts";
 import type { Gater } from "./gater.ts";
 import { dialBackAfresh, type NodeInternals, showObserved, showQuicAsV1 } from "./internals.ts";
 import { noiseEncryption } from "./noise_crypto.ts";
 import { SILENT_LOGGER } from "./silent_logger.ts";
+import { MAX_STREAM_WINDOW_BYTES } from "./stream_window.ts";
 import { quic } from "./transports/quic.ts";
 import { tcp } from "./transports/tcp.ts";
 
@@ -109,6 +112,8 @@ export interface NodeOptions {
   nat: NatOptions;
   limits: ConnectionLimits;
   gater: Gater;
+  /** Told of each peer that asks the DHT too much. @default {nobody} */
+  onFlood?: OnRefused | undefined;
   /** In place of TCP and QUIC, for tests and benches in one process. */
   transports?: Libp2pInit["transports"];
 }
@@ -130,13 +135,13 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
     identify: identify(),
     identifyPush: identifyPush(),
     ping: ping(),
-    dht: kadDHT({
+    dht: dhtService({
       protocol: KAD_PROTOCOL,
       clientMode: !isServer,
       peerInfoMapper: allowPrivate ? passthroughMapper : removePrivateAddressesMapper,
       providers: { cacheSize: PROVIDER_CACHE },
       initialQuerySelfInterval: FIRST_SELF_QUERY_MS,
-    }) as (components: unknown) => KadDHT,
+    }, options.onFlood),
     ...(nat.autonat ?? true ? { autonat: autonatService() } : {}),
     ...(nat.upnp ? { upnp: await upnpService() } : {}),
     ...(nat.relay ?? true ? { dcutr: dcutrService() } : {}),
@@ -169,6 +174,7 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
       yamux({
         maxEarlyStreams: MAX_EARLY_STREAMS,
         maxInboundStreams: limits.streamsPerConnection ?? 64,
+        streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES },
       }),
     ],
     connectionManager: {
@@ -197,6 +203,14 @@ function announced(addresses: Multiaddr[], allowPrivate: boolean): Multiaddr[] {
   const elsewhere = addresses.filter((address) => !isLoopback(address));
   if (elsewhere.length === 0) return allowPrivate ? addresses : [];
   return allowPrivate ? elsewhere : elsewhere.filter((address) => !isPrivate(address));
+}
+
+function dhtService(
+  init: KadDHTInit,
+  onFlood: OnRefused = () => {},
+): (components: NodeInternals) => KadDHT {
+  const make = kadDHT(init) as unknown as (components: NodeInternals) => KadDHT;
+  return (components) => make(limitRequests(components, onFlood));
 }
 
 function autonatService(): (components: NodeInternals) => unknown {

@@ -38,14 +38,14 @@ export class RateLimiter {
     this.#buckets = new LruMap(this.#options.maxPeers);
   }
 
-  /** Counts one request; false where the peer is over its limit. */
-  take(peer: string): boolean {
+  /** Counts requests, one unless told; false where the peer is over its limit, and then none. */
+  take(peer: string, count = 1): boolean {
     const { burst, perSecond, now } = this.#options;
     const at = now();
     const last = this.#buckets.get(peer) ?? { tokens: burst, at };
     const tokens = Math.min(burst, last.tokens + (at - last.at) / 1000 * perSecond);
-    const isAllowed = tokens >= 1;
-    this.#buckets.set(peer, { tokens: isAllowed ? tokens - 1 : tokens, at });
+    const isAllowed = tokens >= count;
+    this.#buckets.set(peer, { tokens: isAllowed ? tokens - count : tokens, at });
     return isAllowed;
   }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Stream } from "@libp2p/interface";
+import { MAX_STREAM_WINDOW_BYTES } from "../network/stream_window.ts";
 
 /** The other side is gone: what was being said may go on over another connection. */
 export class Disconnected extends Error {
@@ -36,10 +37,10 @@ export interface Duplex {
 const HIGH_WATER_BYTES = 256 * 1024;
 
 /**
- * What libp2p may hold of a paused stream: a pause takes effect only after the muxer's window, which
- * grows up to 16 MiB, and more than this resets the stream.
+ * What libp2p may hold of a paused stream: a pause takes effect only after the muxer's window, and more
+ * than this resets the stream. The rest is for what one frame may bring beyond it.
  */
-const PAUSED_BYTES = 17 * 2 ** 20;
+const PAUSED_BYTES: number = MAX_STREAM_WINDOW_BYTES + 2 ** 20;
 
 /** A libp2p stream as a {@linkcode Duplex}. */
 export function duplexOf(stream: Stream): Duplex {

@@ -220,6 +220,7 @@ async function execute(
         nonce: job.nonce,
         jobId: job.id,
         moduleHash: job.moduleHash,
+        manifestHash: job.manifestHash,
         signal,
         executor,
       });

@@ -4,6 +4,8 @@
  */
 import { PlasmError } from "../errors.ts";
 import { Executor } from "./executor.ts";
+import { untilAborted } from "./until_aborted.ts";
+import { warmUp } from "./warm_up.ts";
 
 /** How many executors are tried for a job before it is told that none can be had. */
 const MAX_STARTS = 3;
@@ -57,6 +59,12 @@ export interface PoolStats {
   idle: number;
 }
 
+interface Warm {
+  executor: Executor;
+  /** Resolves once it is ready and has run {@linkcode warmUp}. */
+  prepared: Promise<void>;
+}
+
 interface Idle {
   executor: Executor;
   tenant: string;
@@ -66,7 +74,7 @@ interface Idle {
 /** Starts, keeps, hands out and ends executors. */
 export class ExecutorPool implements AsyncDisposable {
   readonly #options: Required<ExecutorPoolOptions>;
-  readonly #warm: Executor[] = [];
+  readonly #warm: Warm[] = [];
   readonly #busy = new Map<Executor, string | undefined>();
   readonly #ending = new Set<Promise<void>>();
   #idle: Idle[] = [];
@@ -107,11 +115,14 @@ export class ExecutorPool implements AsyncDisposable {
 
   async #acquireOnce({ tenant, signal }: AcquireOptions): Promise<Executor> {
     if (this.#closed) throw new PlasmError("executor", "Cannot run job: the pool is closed");
-    const executor = this.#takeIdle(tenant) ?? this.#takeWarm() ?? this.#start();
+    const idle = this.#takeIdle(tenant);
+    const warm = idle === undefined ? this.#warm.shift() : undefined;
+    const executor = idle ?? warm?.executor ?? this.#start();
     this.#busy.set(executor, tenant);
     this.#refill();
     try {
-      await executor.ready({ signal });
+      if (warm === undefined) await executor.ready({ signal });
+      else await untilAborted(warm.prepared, signal);
       if (executor.usable) return executor;
       throw new PlasmError("executor", "Cannot run job: the executor has died");
     } catch (error) {
@@ -152,7 +163,12 @@ export class ExecutorPool implements AsyncDisposable {
       this.#forget(idle);
       this.#end(idle.executor);
     }
-    for (const executor of [...this.#warm.splice(0), ...this.#busy.keys()]) this.#end(executor);
+    for (
+      const executor of [
+        ...this.#warm.splice(0).map((warm) => warm.executor),
+        ...this.#busy.keys(),
+      ]
+    ) this.#end(executor);
     await Promise.all(this.#ending);
   }
 
@@ -167,29 +183,26 @@ export class ExecutorPool implements AsyncDisposable {
 
   #refill(): void {
     while (!this.#closed && this.#warm.length < this.#options.warm) {
+      let executor: Executor;
       try {
-        this.#warm.push(this.#start());
+        executor = this.#start();
       } catch {
         // No process to be had now: the job at hand has one, the next one's acquire() tries again.
         return;
       }
-      const executor = this.#warm.at(-1)!;
+      const prepared = executor.ready().then(() => warmUp(executor));
       // What it says is for acquire(), where somebody waits for it.
-      executor.ready().catch(() => {});
+      prepared.catch(() => {});
+      const warm = { executor, prepared };
+      this.#warm.push(warm);
       // One that dies while it waits must not be handed out: its job would be blamed.
-      executor.ended.then(() => this.#dropWarm(executor));
+      executor.ended.then(() => this.#dropWarm(warm));
     }
   }
 
-  #dropWarm(executor: Executor): void {
-    const at = this.#warm.indexOf(executor);
+  #dropWarm(warm: Warm): void {
+    const at = this.#warm.indexOf(warm);
     if (at >= 0) this.#warm.splice(at, 1);
-  }
-
-  #takeWarm(): Executor | undefined {
-    const executor = this.#warm.find(({ usable }) => usable);
-    if (executor !== undefined) this.#dropWarm(executor);
-    return executor;
   }
 
   #takeIdle(tenant: string | undefined): Executor | undefined {

@@ -46,6 +46,8 @@ export interface RunJobOptions {
   executor?: Executor | ((memoryBytes: number) => Promise<Executor>) | undefined;
   /** The module's hash, by who has just computed it. @default {computed} */
   moduleHash?: Hash | undefined;
+  /** The manifest's hash, likewise. @default {computed} */
+  manifestHash?: Hash | undefined;
 }
 
 /** What happens to a job, in order: started, any output, finished. */
@@ -119,7 +121,7 @@ export async function* streamJob(
     const receipt = signer && await signReceipt({
       job_id: options.jobId ?? createJobId(),
       nonce: options.nonce ?? createNonce(),
-      manifest_hash: await manifestHash(manifest),
+      manifest_hash: options.manifestHash ?? await manifestHash(manifest),
       module_hash: moduleHash,
       stdin_hash: await stdin.hash(),
       stdout_bytes: stdout.bytes,

@@ -16,18 +16,37 @@ const GROWTH_MS = 1000;
 /** Share of retention.bytes that new output may add before ended jobs are looked through. */
 const GROWTH_SHARE = 1 / 16;
 
+/** Clocks of {@linkcode retentionClock}. */
+export interface RetentionClockOptions {
+  /** Unix milliseconds. @default {Date.now} */
+  wall?: () => number;
+  /** Milliseconds of a clock that does not jump. @default {performance.now} */
+  steady?: () => number;
+}
+
+/**
+ * The time by which jobs are too old, in Unix milliseconds: never more than has passed since this was
+ * called, so that a clock that jumps forward, as one without a battery or set wrongly, deletes nothing.
+ */
+export function retentionClock(options: RetentionClockOptions = {}): () => number {
+  const { wall = () => Date.now(), steady = () => performance.now() } = options;
+  const start = wall() - steady();
+  return () => Math.min(wall(), start + steady());
+}
+
 /** Starts to look; what is returned stops it and waits until it has. */
 export function startRetention(
   store: JobStore,
   config: () => Config,
   log: Logger,
 ): () => Promise<void> {
+  const now = retentionClock();
   let sweptAt = -Infinity;
   let sweptBytes = 0;
   let sweeping: Promise<void> | undefined;
   const sweep = async (): Promise<void> => {
     try {
-      const deleted = await applyRetention(store, config().retention);
+      const deleted = await applyRetention(store, config().retention, now());
       if (deleted > 0) log.info("jobs-deleted", { deleted });
     } catch (error) {
       log.error("retention-failed", { error });

@@ -63,7 +63,10 @@ export async function compile(options: CompileOptions = {}): Promise<void> {
         env: { DENORT_BIN: found.file },
       });
     } else {
-      await run([Deno.execPath(), ...arguments_], { cwd: stage });
+      await run([Deno.execPath(), ...arguments_], { cwd: stage }).catch((error: Error) => {
+        const hint = "Where Deno's own site cannot be reached, the runtime comes by --runtime npm";
+        throw new Error(`${error.message}\n${hint}`);
+      });
     }
     const { size } = await Deno.stat(output);
     console.log(`compiled  ${target.triple}, ${(size / 1e6).toFixed(1)} MB`);

@@ -13,7 +13,7 @@ import { runSandbox } from "../../lib/sandbox/run.ts";
 import { type Kernel, kernels, startKernels } from "./kernels/build.ts";
 import type { BenchRow, BenchSection } from "./row.ts";
 
-const TURNS = 5;
+const TURNS = 3;
 
 const BARE = decodeURIComponent(new URL("kernels/bare.ts", import.meta.url).pathname);
 const WITH_WASMTIME = decodeURIComponent(

@@ -17,6 +17,7 @@ const SECTIONS: Record<string, () => Promise<BenchSection>> = {
   growth: async () => (await import("./bench/growth.ts")).growth,
   jobs: async () => (await import("./bench/jobs.ts")).jobs,
   remote: async () => (await import("./bench/remote.ts")).remote,
+  socket: async () => (await import("./bench/socket.ts")).socket,
 };
 
 /** Run only when asked for: they take long, or change the tree. */

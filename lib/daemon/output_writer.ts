@@ -3,11 +3,14 @@
  * disk with rows and the daemon with commits.
  * @module
  */
-import type { OutputChunk } from "./store/store.ts";
+import { INLINE_OUTPUT_BYTES, type OutputChunk } from "./store/store.ts";
 import type { OutputStream } from "./types.ts";
 
 /** Output that is saved at once, in bytes. */
 const FLUSH_BYTES = 64 * 1024;
+
+/** The same once a job has written more than that: to a file, where each piece costs as much. */
+const LARGE_FLUSH_BYTES = 1024 * 1024;
 
 /** Longest time output waits, in milliseconds: short enough to look live. */
 const FLUSH_MS = 25;
@@ -29,6 +32,7 @@ interface Run {
 }
 
 function join({ parts, bytes }: Run): Uint8Array {
+  if (parts.length === 1) return parts[0]!;
   const whole = new Uint8Array(bytes);
   let at = 0;
   for (const part of parts) {
@@ -65,7 +69,8 @@ export class OutputWriter {
     const run = last?.stream === stream || this.#runs.length < MAX_RUNS
       ? last?.stream === stream ? last : undefined
       : this.#runs.findLast((earlier) => earlier.stream === stream);
-    const copy = data.slice();
+    // A view may be of a much larger buffer, which would be held with it.
+    const copy = data.length * 2 < data.buffer.byteLength ? data.slice() : data;
     if (run === undefined) {
       this.#runs.push({
         stream,
@@ -79,7 +84,8 @@ export class OutputWriter {
     }
     this.#offsets[stream] += copy.length;
     this.#bytes += copy.length;
-    if (this.#bytes >= FLUSH_BYTES) await this.flush();
+    const isLarge = this.#offsets[stream] > INLINE_OUTPUT_BYTES;
+    if (this.#bytes >= (isLarge ? LARGE_FLUSH_BYTES : FLUSH_BYTES)) await this.flush();
     else {
       this.#timer ??= setTimeout(
         () => this.flush().catch(() => {}), // kept as #fault for the next call

@@ -179,11 +179,22 @@ function runElsewhere({ elsewhere }: RunnerOptions): RunElsewhere {
   });
 }
 
+/** Standard input above this is not held in memory, in bytes. */
+const STREAMED_STDIN_BYTES = 4 * 2 ** 20;
+
 /** Standard input of a job, from wherever it is kept. */
-async function readStdin(job: JobRecord, store: JobStore): Promise<Uint8Array> {
+async function readStdin(
+  job: JobRecord,
+  store: JobStore,
+  signal: AbortSignal,
+): Promise<Uint8Array | ReadableStream<Uint8Array>> {
   if (job.stdin !== null) return job.stdin;
   const { stdinHash } = job;
   if (stdinHash === null || stdinHash === EMPTY_HASH) return new Uint8Array();
+  const { size } = store.blobs.info(stdinHash) ?? { size: 0 };
+  if (size > STREAMED_STDIN_BYTES && job.target === null) {
+    return await store.blobs.stream(stdinHash, { what: "input", signal });
+  }
   return await store.blobs.read(stdinHash, "input");
 }
 
@@ -194,7 +205,8 @@ async function execute(
 ): Promise<Result> {
   const { store, executors, signal, signer } = options;
   const module = await store.blobs.read(job.moduleHash, "module");
-  const stdin = await readStdin(job, store);
+  const over = new AbortController();
+  const stdin = await readStdin(job, store, over.signal);
   const inputs = await readInputs(job, store);
   const { target } = job;
   const executor = target !== null ? undefined : await executors?.acquire({
@@ -209,7 +221,7 @@ async function execute(
     const events = target !== null
       ? runElsewhere(options)(
         { manifest: job.manifest, nonce: job.nonce, target },
-        { module, stdin, inputs, signal },
+        { module, stdin: stdin as Uint8Array, inputs, signal },
       )
       : options.run(module, {
         manifest: job.manifest,
@@ -221,6 +233,7 @@ async function execute(
         jobId: job.id,
         moduleHash: job.moduleHash,
         manifestHash: job.manifestHash,
+        ...(job.stdinHash === null ? {} : { stdinHash: job.stdinHash }),
         signal,
         executor,
       });
@@ -237,6 +250,7 @@ async function execute(
     throw new PlasmError("internal", "Unexpected fault: a job ended without a receipt");
   } finally {
     output.discard();
+    over.abort("over");
     if (executor !== undefined) executors?.release(executor);
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import type { ErrorCode } from "../errors.ts";
+import { FRAME_HEADER_BYTES } from "./frames.ts";
 import type { JobStatus, SandboxLimits } from "./types.ts";
 
 /** The module of a job, as the Job frame names it. */
@@ -64,8 +65,11 @@ export const STOPPING_MARK = "plasm: stopping the job";
 /** Largest JSON frame from an executor, in bytes: figures and one message. */
 export const MAX_REPORT_BYTES = 64 * 1024;
 
-/** Largest stdout, stderr or stdin frame, in bytes: what a pipe holds, so that none waits half done. */
-export const MAX_STREAM_BYTES = 64 * 1024;
+/**
+ * Largest stdout, stderr or stdin frame, in bytes: with its header what a pipe holds, so that none
+ * waits half done, and one read gives a whole frame that needs no copy.
+ */
+export const MAX_STREAM_BYTES: number = 64 * 1024 - FRAME_HEADER_BYTES;
 
 /** Largest Job frame, in bytes: above the manifest's own cap for arguments and environment. */
 export const MAX_JOB_HEADER_BYTES = 4 * 1024 * 1024;

@@ -46,6 +46,12 @@ export interface RunJobOptions {
   executor?: Executor | ((memoryBytes: number) => Promise<Executor>) | undefined;
   /** The module's hash, by who has just computed it. @default {computed} */
   moduleHash?: Hash | undefined;
+  /**
+   * What a stream as stdin hashes to, by who has hashed it before: the job may begin with its first
+   * bytes, and has no receipt when others came.
+   * @default {a stream that the manifest binds is read whole first}
+   */
+  stdinHash?: Hash | undefined;
   /** The manifest's hash, likewise. @default {computed} */
   manifestHash?: Hash | undefined;
 }
@@ -94,7 +100,10 @@ export async function* streamJob(
   }
   const limits = limitsOf(manifest.resources, { ...DEFAULT_CEILINGS, ...options.ceilings });
   const inputs = await checkInputs(manifest, options.inputs ?? {});
-  const stdin = await prepareStdin(options.stdin, manifest.stdin_hash);
+  const stdin = await prepareStdin(options.stdin, {
+    bound: manifest.stdin_hash,
+    known: options.stdinHash,
+  });
   const stdout = new Hasher();
   const stderr = new Hasher();
   const events = runSandbox(
@@ -190,9 +199,21 @@ interface PreparedStdin {
 
 async function prepareStdin(
   stdin: ReadableStream<Uint8Array> | Uint8Array | undefined,
-  expected: Hash | undefined,
+  { bound: expected, known }: { bound: Hash | undefined; known: Hash | undefined },
 ): Promise<PreparedStdin> {
   let source = stdin;
+  if (known !== undefined && source instanceof ReadableStream) {
+    const hashed = new HashedStdin(source, { toEnd: true });
+    const hash = async (): Promise<Hash> => {
+      const found = await hashed.digest();
+      if (found === known) return found;
+      throw new PlasmError("state", `Cannot prove run: stdin was ${found}, it was to be ${known}`, {
+        hint: "Send the input again, and check the disk",
+        details: { known, found },
+      });
+    };
+    return { source: hashed.stream, hash };
+  }
   if (expected !== undefined) {
     // The manifest binds standard input, so nothing may run before all of it has been seen.
     source = source instanceof ReadableStream ? await readAll(source) : source ?? new Uint8Array();

@@ -5,6 +5,15 @@
 import { Hasher } from "../job/hash.ts";
 import type { Hash } from "../job/types.ts";
 
+/** Options of {@linkcode HashedStdin}. */
+export interface HashedStdinOptions {
+  /**
+   * Whether the source is read on to its end whatever it takes: it is known to have one.
+   * @default {false: 64 MiB at most, and until it makes a pause}
+   */
+  toEnd?: boolean;
+}
+
 /** Bytes that are read on after the job's end, to hash an input that the job did not read whole. */
 const MAX_REST_BYTES = 64 * 2 ** 20;
 
@@ -21,10 +30,12 @@ export class HashedStdin {
   readonly stream: ReadableStream<Uint8Array>;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #hasher = new Hasher();
+  readonly #toEnd: boolean;
   #pending: Promise<ReadableStreamReadResult<Uint8Array>> | undefined;
   #ended = false;
 
-  constructor(source: ReadableStream<Uint8Array>) {
+  constructor(source: ReadableStream<Uint8Array>, options: HashedStdinOptions = {}) {
+    this.#toEnd = options.toEnd ?? false;
     this.#reader = source.getReader();
     this.stream = new ReadableStream<Uint8Array>({
       pull: async (controller) => {
@@ -38,6 +49,7 @@ export class HashedStdin {
   /** The hash of all that was taken. The source is cancelled. */
   async digest(): Promise<Hash> {
     const most = this.#hasher.bytes + MAX_REST_BYTES;
+    while (!this.#ended && this.#toEnd) await this.#next();
     while (!this.#ended && this.#hasher.bytes < most && await this.#more());
     // A read may still be pending, on a terminal for ever: it is left behind.
     this.#reader.cancel().catch(() => {});

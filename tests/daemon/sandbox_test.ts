@@ -2,7 +2,7 @@
  * The daemon with the real sandbox.
  * @module
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connectDaemon } from "../../lib/client/mod.ts";
 import { PlasmError } from "../../lib/errors.ts";
 import { verifyReceipt } from "../../lib/job/verify_receipt.ts";
@@ -65,4 +65,20 @@ Deno.test("the daemon says why a module cannot begin", () =>
     const { id } = await client.submit(new TextEncoder().encode("not a module"));
     const error = await client.result(id).then(() => undefined, PlasmError.from);
     assertEquals(error?.code, "bad-module");
+  }, { real: true }));
+
+Deno.test("the daemon streams a large input to its job, and gives no receipt for another", () =>
+  withDaemon(async ({ daemon, dir }) => {
+    using client = connectDaemon({ socket: daemon.socket });
+    // Above what is held in memory; the program reads none of it, its hash is proved all the same.
+    const stdin = new Uint8Array(5 * 2 ** 20).fill(7);
+    const module = await command(write(1, 1));
+    const { receipt, stdout } = await client.run(module, { stdin });
+    await verifyReceipt(receipt, { stdin, stdout, module });
+
+    const hash = receipt.stdin_hash;
+    await Deno.writeFile(`${dir}/state/blobs/${hash.slice("sha256:".length)}`, stdin.fill(8));
+    const manifest = { stdin_hash: hash };
+    const error = await assertRejects(() => client.run(module, { manifest }), PlasmError);
+    assertEquals([error.code, error.message.includes(hash)], ["state", true]);
   }, { real: true }));

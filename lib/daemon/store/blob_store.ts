@@ -8,6 +8,7 @@ import { PlasmError } from "../../errors.ts";
 import { Hasher, sha256 } from "../../job/hash.ts";
 import { syncFile } from "../../sync_file.ts";
 import { stateError } from "./faults.ts";
+import { openFileStream } from "./file_stream.ts";
 import type { WriteQueue } from "./write_queue.ts";
 
 /** How exact the time of a blob's last use is, in ms: a module used by every job is written seldom. */
@@ -290,6 +291,23 @@ export class BlobStore {
       hint: `Send the ${what} again, and check the disk`,
       details: { hash, found },
     });
+  }
+
+  /**
+   * The bytes of a large blob as a stream that holds little of it. They are not checked: whoever takes
+   * them compares their hash at the end. The signal closes the file.
+   *
+   * @throws {PlasmError} `state`
+   */
+  async stream(
+    hash: string,
+    { what, signal }: { what: string; signal: AbortSignal },
+  ): Promise<ReadableStream<Uint8Array>> {
+    try {
+      return await openFileStream(this.#path(hash), signal);
+    } catch (error) {
+      throw stateError(`read ${what}`, error);
+    }
   }
 
   #remember(hash: string, data: Uint8Array): void {

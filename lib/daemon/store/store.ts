@@ -18,6 +18,9 @@ import { type WriteOptions, WriteQueue } from "./write_queue.ts";
 /** Output of a stream up to here is kept in the database, beyond it in a file; in bytes. */
 export const INLINE_OUTPUT_BYTES = 256 * 1024;
 
+/** Output in one event, in bytes: a line of the event stream holds it in base64. */
+const EVENT_BYTES = 64 * 1024;
+
 // Rows read at once: output rows hold up to 64 KiB, so that a page stays below 1 MiB.
 const PAGE_ROWS = 16;
 
@@ -32,6 +35,20 @@ export interface OutputChunk {
   stream: OutputStream;
   offset: number;
   data: Uint8Array;
+}
+
+/** Makes one of output events that follow each other in a file: one read then gives them all. */
+function joinSpilled(events: readonly StoredEvent[]): StoredEvent[] {
+  const joined: StoredEvent[] = [];
+  for (const event of events) {
+    const last = joined.at(-1);
+    const follows = last !== undefined && "length" in last && "length" in event &&
+      last.data === undefined && event.data === undefined &&
+      last.offset + last.length === event.offset;
+    if (follows) joined[joined.length - 1] = { ...last, length: last.length + event.length };
+    else joined.push(event);
+  }
+  return joined;
 }
 
 /** The job store. */
@@ -138,9 +155,11 @@ export class JobStore implements Disposable {
   /** Saves output; what reaches beyond {@linkcode INLINE_OUTPUT_BYTES} goes to a file. */
   async output(job: JobRecord, at: number, chunks: readonly OutputChunk[]): Promise<void> {
     const events = await this.#outputEvents(job, at, chunks);
+    // What is in a file reaches the disk with the job's end, and the rows that tell of it as well.
+    const durable = events.some((event) => "data" in event);
     await this.#writes.write("save output", () => {
       for (const event of events) this.#events.append(job.seq, event);
-    });
+    }, { durable, atOnce: true });
     for (const { data } of chunks) this.#savedBytes += data.length;
     this.changes.notify(job.id);
   }
@@ -157,7 +176,10 @@ export class JobStore implements Disposable {
       } else {
         this.#spilled.add(job.id);
         await this.#files.write(job.id, stream, offset, data);
-        events.push({ type: stream, at, offset, length: data.length });
+        for (let from = 0; from < data.length; from += EVENT_BYTES) {
+          const length = Math.min(EVENT_BYTES, data.length - from);
+          events.push({ type: stream, at, offset: offset + from, length });
+        }
       }
     }
     return events;
@@ -242,13 +264,13 @@ export class JobStore implements Disposable {
       const page = { offset: next, after, limit: PAGE_ROWS };
       const rows = this.#events.output(job.seq, stream, page);
       if (rows.length === 0) return;
-      for (const row of rows) {
-        after = row.id;
+      for (const row of joinSpilled(rows)) {
         const event = await this.#load(job, row);
         if (!("data" in event)) continue;
         yield event.data.subarray(next - event.offset);
         next = event.offset + event.data.length;
       }
+      after = rows.at(-1)!.id;
     }
   }
 

@@ -33,6 +33,8 @@ export interface WriteOptions {
    * @default {true}
    */
   durable?: boolean | undefined;
+  /** Whether it is committed with this turn though it is not durable. @default {false} */
+  atOnce?: boolean | undefined;
 }
 
 /** Runs writes in transactions, several at once; each is kept or undone by itself. */
@@ -68,10 +70,10 @@ export class WriteQueue {
       return Promise.reject(new PlasmError("state", `Cannot ${doing}: the store is closed`));
     }
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const { durable = true } = options;
+    const { durable = true, atOnce = durable } = options;
     this.#waiting.push({ doing, durable, run, resolve, reject });
     // A timer of no time would still wait for a millisecond or more.
-    if (durable) this.#flushing ??= setImmediate(() => this.flush());
+    if (atOnce) this.#flushing ??= setImmediate(() => this.flush());
     else this.#lazy ??= setTimeout(() => this.flush(), LAZY_MS);
     return promise as Promise<T>;
   }

@@ -1,0 +1,116 @@
+/**
+ * A gibibyte by way of the daemon's socket: sent as standard input, passed through by a job, and read
+ * as standard output, each step by itself, as the API has them.
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { connectDaemon } from "../../lib/client/mod.ts";
+import { sha256 } from "../../lib/job/hash.ts";
+import { command } from "../../lib/sandbox/testing.ts";
+import { figuresOf, startNodeProcess } from "./node_process.ts";
+import type { BenchSection } from "./row.ts";
+
+const CHUNK_BYTES = 2 ** 20;
+const CHUNKS = 1024;
+
+/** How often the client looks whether the job is over, in ms. */
+const LOOK_MS = 10;
+
+/** WAT of a program that copies stdin to stdout, 64 KiB at once. */
+const CAT = `(loop $next
+  (i32.store (i32.const 0) (i32.const 65536)) (i32.store (i32.const 4) (i32.const 65536))
+  (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+  (i32.store (i32.const 4) (i32.load (i32.const 8)))
+  (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))
+  (br_if $next (i32.load (i32.const 8))))`;
+
+/** The section. */
+export const socket: BenchSection = async function* ({ binary, signal }) {
+  const dir = await Deno.makeTempDir({ prefix: "pl" });
+  try {
+    const bytes = CHUNK_BYTES * CHUNKS;
+    await using node = await startNodeProcess({
+      dir,
+      binary,
+      set: {
+        "network.enabled": "false",
+        "cache.max_bytes": `${4 * bytes}`,
+        "retention.bytes": `${4 * bytes}`,
+        "jobs.ceilings.input_bytes": `${bytes}`,
+        "jobs.ceilings.output_bytes": `${bytes}`,
+      },
+    });
+    using client = connectDaemon({ socket: node.socket });
+    using http = Deno.createHttpClient({ proxy: { transport: "unix", path: node.socket } });
+    const chunk = new Uint8Array(CHUNK_BYTES).map((_, n) => n * 31);
+    const hasher = createHash("sha256");
+    let begin = performance.now();
+    for (let n = 0; n < CHUNKS; n++) hasher.update(chunk);
+    const hashMs = performance.now() - begin;
+    const hash = `sha256:${hasher.digest("hex")}`;
+    const module = await command(CAT);
+    await client.putModule(module);
+
+    let peak = 0;
+    const watch = setInterval(async () => {
+      peak = Math.max(peak, (await figuresOf(node.pid)).rss);
+    }, 100);
+    const steps: [what: string, ms: number][] = [];
+    begin = performance.now();
+    const mark = (what: string): void => {
+      steps.push([what, performance.now() - begin]);
+      begin = performance.now();
+    };
+    try {
+      let left = CHUNKS;
+      const body = new ReadableStream<Uint8Array>({
+        pull(controller) {
+          if (left-- > 0) controller.enqueue(chunk);
+          else controller.close();
+        },
+      }, { highWaterMark: 0 });
+      const put = await fetch(`http://localhost/v1/inputs/${hash}`, {
+        method: "PUT",
+        body,
+        headers: { "content-type": "application/octet-stream" },
+        client: http,
+        signal,
+      });
+      if (!put.ok) throw new Error(await put.text());
+      await put.body?.cancel();
+      mark("send it as an input");
+      const manifest = { stdin_hash: hash };
+      const { id } = await client.submit(await sha256(module), { manifest, signal });
+      let job = await client.job(id, { signal });
+      while (job.finished_at === null) {
+        await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+        job = await client.job(id, { signal });
+      }
+      if (job.status !== "exited") throw new Error(`The job ended as ${JSON.stringify(job)}`);
+      mark("pass it through the job");
+      const found = createHash("sha256");
+      for await (const part of await client.output(id, "stdout", { signal })) found.update(part);
+      if (`sha256:${found.digest("hex")}` !== hash) throw new Error("The output is another");
+      mark("read it");
+    } finally {
+      clearInterval(watch);
+    }
+    const total = steps.reduce((sum, [, time]) => sum + time, 0);
+    for (const [what, time] of [...steps, ["all of it", total] as const]) {
+      yield {
+        what,
+        measured: `${(bytes / 1e3 / time).toFixed(0)} MB/s`,
+        against: `hashing it alone ${(bytes / 1e3 / hashMs).toFixed(0)} MB/s`,
+        ratio: time / hashMs,
+        ...(what === "all of it" ? { goal: "≥ 300 MB/s" } : {}),
+      };
+    }
+    yield {
+      what: "the daemon's resident memory, peak",
+      measured: `${peak.toFixed(0)} MiB`,
+      against: `of ${CHUNKS} MiB that passed`,
+    };
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+};

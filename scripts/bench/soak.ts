@@ -109,21 +109,21 @@ function part(samples: Sample[], share: number, key: keyof Sample): number[] {
 async function runJobs(socket: string, count: number, signal: AbortSignal): Promise<void> {
   const module = await Deno.readFile(new URL("../../examples/hello/hello.wasm", import.meta.url));
   using client = connectDaemon({ socket });
+  const hash = await client.putModule(module);
   let left = count;
   await Promise.all(Array.from({ length: CLIENTS }, async (_, n) => {
     const stdin = new TextEncoder().encode(`Hello, ${n}`);
     for (; left > 0 && !signal.aborted;) {
       left--;
-      await runJob(client, module, stdin);
+      await runJob(client, hash, stdin);
     }
   }));
 }
 
-async function runJob(client: DaemonClient, module: Uint8Array, stdin: Uint8Array): Promise<void> {
-  const { id } = await client.submit(module, { stdin });
-  const { receipt, stdout } = await client.result(id);
-  if (receipt?.status !== "exited" || stdout.length !== stdin.length) {
-    throw new Error(`Job ${id} ended badly: ${receipt?.status}`);
+async function runJob(client: DaemonClient, hash: string, stdin: Uint8Array): Promise<void> {
+  const { job, receipt, stdout } = await client.run(hash, { stdin });
+  if (receipt.status !== "exited" || stdout.length !== stdin.length) {
+    throw new Error(`Job ${job.id} ended badly: ${receipt.status}`);
   }
 }
 

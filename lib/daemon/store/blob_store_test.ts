@@ -1,0 +1,134 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { PlasmError } from "../../errors.ts";
+import { sha256 } from "../../job/hash.ts";
+import { end, HASH, inDir, newJob, withStore } from "./testing.ts";
+import { JobStore } from "./store.ts";
+
+function stream(data: Uint8Array): ReadableStream<Uint8Array> {
+  return new Blob([data as Uint8Array<ArrayBuffer>]).stream();
+}
+
+Deno.test("BlobStore.put() keeps only what hashes to what was said", () =>
+  withStore(async (store, dir) => {
+    const data = new Uint8Array(300_000).fill(7);
+    const hash = await sha256(data);
+    const options = { hash, maxBytes: 300_000, what: "module" };
+    assertEquals(await store.blobs.put(stream(data), options), { hash, size: 300_000 });
+    assertEquals(await store.blobs.read(hash, "module"), data);
+    const other = await assertRejects(
+      () => store.blobs.put(stream(data.subarray(1)), options),
+      PlasmError,
+      hash,
+    );
+    assertEquals(other.code, "bad-input");
+    const large = await assertRejects(
+      () => store.blobs.put(stream(data), { ...options, maxBytes: 299_999 }),
+      PlasmError,
+      "299999 are allowed",
+    );
+    assertEquals(large.code, "too-large");
+    assertEquals([...Deno.readDirSync(`${dir}/blobs`)].length, 1);
+    await assertRejects(() => store.blobs.read(HASH, "module"), PlasmError, "Cannot read module");
+  }));
+
+Deno.test("BlobStore.put() receives no more at once than it may hold", () =>
+  withStore(async (store, dir) => {
+    const [first, second] = [new Uint8Array(600), new Uint8Array(500).fill(1)];
+    const held = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
+    async function* slow(): AsyncGenerator<Uint8Array> {
+      yield first.subarray(0, 550);
+      begun.resolve();
+      await held.promise;
+      yield first.subarray(550);
+    }
+    const options = { maxBytes: 1000, what: "module" };
+    const firstHash = await sha256(first);
+    const secondHash = await sha256(second);
+    const receiving = store.blobs.put(slow(), { ...options, hash: firstHash });
+    await begun.promise;
+    const error = await assertRejects(
+      () => store.blobs.put(stream(second), { ...options, hash: secondHash }),
+      PlasmError,
+      "550 bytes are being received, 1000 are allowed at once",
+    );
+    assertEquals([error.code, error.retryable], ["queue-full", true]);
+    held.resolve();
+    await receiving;
+    // What has been received is evicted for it.
+    await store.blobs.put(stream(second), { ...options, hash: secondHash });
+    assertEquals([...Deno.readDirSync(`${dir}/blobs`)].map(({ name }) => name), [
+      secondHash.slice(7),
+    ]);
+    const large = await assertRejects(
+      () =>
+        store.blobs.put(stream(new Uint8Array(1001)), {
+          ...options,
+          hash: firstHash,
+          maxBytes: 1e6,
+        }),
+      PlasmError,
+      "the cache holds no more",
+    );
+    assertEquals(large.code, "too-large");
+  }, { cacheBytes: 1000 }));
+
+Deno.test("BlobStore.read() finds damage and lets go of the blob", () =>
+  withStore(async (store, dir) => {
+    const data = new Uint8Array(100);
+    const hash = await sha256(data);
+    await store.blobs.put(stream(data), { hash, maxBytes: 1000, what: "module" });
+    await Deno.writeFile(`${dir}/blobs/${hash.slice(7)}`, new Uint8Array(100).fill(1));
+    const error = await assertRejects(
+      () => store.blobs.read(hash, "module"),
+      PlasmError,
+      "damaged",
+    );
+    assertEquals(error.code, "state");
+    assertEquals(store.blobs.info(hash), undefined);
+  }));
+
+Deno.test("BlobStore.put() evicts the least recently used, never what a waiting job needs", () =>
+  withStore(async (store) => {
+    const put = async (fill: number): Promise<string> => {
+      const data = new Uint8Array(400).fill(fill);
+      const hash = await sha256(data);
+      await store.blobs.put(stream(data), { hash, maxBytes: 1000, what: "module" });
+      return hash;
+    };
+    const [one, two] = [await put(1), await put(2)];
+    const job = newJob({ createdAt: Date.now() + 1000 });
+    await store.accept(job, { blobs: [one], position: 0 }).saved;
+    const three = await put(3);
+    assertEquals(
+      [one, two, three].map((hash) => store.blobs.info(hash) !== undefined),
+      [true, false, true],
+    );
+    await store.accept(newJob(), { blobs: [three], position: 0 }).saved;
+    const error = await assertRejects(
+      () => put(4),
+      PlasmError,
+      "400 bytes asked, 200 of 1000 free",
+    );
+    assertEquals([error.code, error.retryable], ["queue-full", true]);
+    await end(store, store.get(job.id)!, 5);
+    await put(4);
+    assertEquals(store.blobs.info(one), undefined);
+    assert(store.blobs.stats.bytes <= 1000);
+  }, { cacheBytes: 1000 }));
+
+Deno.test("BlobStore makes table and directory agree after a crash", () =>
+  inDir(async (dir) => {
+    const data = new Uint8Array(10);
+    const hash = await sha256(data);
+    {
+      using store = new JobStore(dir, { cacheBytes: 1e6 });
+      await store.blobs.put(stream(data), { hash, maxBytes: 1000, what: "module" });
+    }
+    await Deno.rename(`${dir}/blobs/${hash.slice(7)}`, `${dir}/blobs/${"a".repeat(64)}`);
+    await Deno.writeTextFile(`${dir}/blobs/half.tmp`, "x");
+    using store = new JobStore(dir, { cacheBytes: 1e6 });
+    assertEquals(store.blobs.info(hash), undefined);
+    assertEquals(store.blobs.info(`sha256:${"a".repeat(64)}`)?.size, 10);
+    assertEquals([...Deno.readDirSync(`${dir}/blobs`)].length, 1);
+  }));

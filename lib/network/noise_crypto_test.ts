@@ -52,3 +52,16 @@ Deno.test("RFC 8439's vector is what pure JavaScript computes", () => {
   );
   assert((sealed as Uint8Array).toHex().endsWith("1ae10b594f09e26a7e902ecbd0600691"));
 });
+
+Deno.test("probeNativeCipher()'s other tags are what pure JavaScript computes", async () => {
+  const source = await Deno.readTextFile(new URL("noise_crypto.ts", import.meta.url));
+  for (const length of [0, 65_519]) {
+    const sealed = pureJsCrypto.chaCha20Poly1305Encrypt(
+      new Uint8Array(length),
+      Uint8Array.fromHex("070000004041424344454647"),
+      Uint8Array.fromHex("50515253c0c1c2c3c4c5c6c7"),
+      Uint8Array.fromHex("808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f"),
+    );
+    assert(source.includes(sealed.subarray(-16).toHex()), `${length}`);
+  }
+});

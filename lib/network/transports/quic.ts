@@ -37,6 +37,9 @@ const TRANSPORT_OPTIONS: Deno.QuicTransportOptions = {
   keepAliveInterval: KEEP_ALIVE_MS,
   maxIdleTimeout: MAX_IDLE_MS,
   maxConcurrentUnidirectionalStreams: 0,
+  // BBR. The default (CUBIC) takes each lost packet for a full link: over 100 ms and 2 % of loss it moved
+  // 20 MB in 200 s, this in 49 s. On loopback it is up to a third slower.
+  congestionControl: "low-latency",
 };
 
 /** A libp2p transport for `/ip4|ip6|dns…/…/udp/…/quic`. */

@@ -8,6 +8,7 @@ import { connectDaemon } from "../../lib/client/mod.ts";
 import { ephemeralIdentity } from "../../lib/identity.ts";
 import { Hasher, sha256 } from "../../lib/job/hash.ts";
 import { createManifest } from "../../lib/job/manifest.ts";
+import { verifyReceipt } from "../../lib/job/verify_receipt.ts";
 import { createNetwork, type PlasmNetwork } from "../../lib/network/network.ts";
 import { type BlobSource, bytesSource } from "../../lib/protocol/blob_source.ts";
 import { duplexOf } from "../../lib/protocol/duplex.ts";
@@ -69,9 +70,11 @@ async function timeLocal(
   signal: AbortSignal,
 ): Promise<number[]> {
   using client = connectDaemon({ socket: node.socket });
+  const { public_key: key } = await client.node({ signal });
+  const hash = await client.putModule(module, { signal });
   return await times(signal, async () => {
-    const { id } = await client.submit(module, { stdin: STDIN, signal });
-    await client.result(id, { signal });
+    const { receipt, stdout, stderr } = await client.run(hash, { stdin: STDIN, signal });
+    await verifyReceipt(receipt, { key, module: hash, stdin: STDIN, stdout, stderr });
   });
 }
 

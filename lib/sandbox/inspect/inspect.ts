@@ -6,7 +6,7 @@
  * what a count says: a module of 26 MB takes 20 ms. Function bodies are left to V8, whose own limits
  * hold (a million functions, 7.6 MB and 50,000 locals each). No cap on their shape would help: what
  * compiling costs grows with locals times nesting (60 KB can take 6 GB in 14 s, 160 KB 12 GB in 75 s)
- * and with validated locals (800 KB can take 12 s), measured on V8 15.0 with `--no-liftoff`, while
+ * and with validated locals (800 KB can take 12 s), measured on V8 15.0's optimizing compiler, while
  * honest programs have either in plenty. The process around the job counts it against the job. A
  * million empty functions cost 0.4 s and 120 MB, ten million element entries 0.3 s and 12 MB, a
  * hundred thousand data segments 10 ms.

@@ -57,7 +57,7 @@ export class BenchNode implements AsyncDisposable {
       if (done) throw new Error(`The node ended: ${text}`);
       text += value;
     }
-    reader.releaseLock();
+    await reader.cancel(); // it says nothing more
     return new BenchNode(child, JSON.parse(text), dir);
   }
 
@@ -96,7 +96,6 @@ export class BenchNode implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill("SIGTERM");
     await this.#child.status;
-    await this.#child.stdout.cancel();
     await Deno.remove(this.#dir, { recursive: true });
   }
 }

@@ -50,7 +50,12 @@ export {
   type ReceiptWindow,
   verifyReceipt,
 } from "./lib/job/verify_receipt.ts";
-export { Executor, type ExecutorOptions, type ExecutorRunOptions } from "./lib/sandbox/executor.ts";
+export {
+  Executor,
+  type ExecutorOptions,
+  type ExecutorReadyOptions,
+  type ExecutorRunOptions,
+} from "./lib/sandbox/executor.ts";
 export {
   type RemoteCriteria,
   type RemoteJobAttempt,

@@ -82,7 +82,15 @@ async function honestFields({ manifest, nonce, stdin }: Submission): Promise<Rec
 function finishedJob(id: string, { manifest, nonce, target }: Submission): JobJson {
   const hash = manifest.module_hash;
   return {
-    ...{ id, submitter: "local", state: "finished", status: "exited", exit_code: 0, target },
+    ...{
+      id,
+      submitter: "local",
+      state: "finished",
+      status: "exited",
+      exit_code: 0,
+      target,
+      peer: null,
+    },
     ...{ message: null, error: null, position: null, priority: "normal", attempts: 1, nonce },
     ...{ manifest_hash: hash, module_hash: hash, stdin_hash: null },
     ...{

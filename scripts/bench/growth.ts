@@ -5,16 +5,14 @@
  *
  * @module
  */
-import { createJobId, createNonce } from "../../lib/job/job_id.ts";
-import { createManifest } from "../../lib/job/manifest.ts";
 import { JobQueue } from "../../lib/daemon/queue.ts";
 import { openDatabase, transaction } from "../../lib/daemon/store/database.ts";
 import { EventTable } from "../../lib/daemon/store/event_table.ts";
 import { JobTable } from "../../lib/daemon/store/job_table.ts";
 import { applyRetention } from "../../lib/daemon/store/retention.ts";
 import { JobStore } from "../../lib/daemon/store/store.ts";
-import type { JobRecord, NewJob } from "../../lib/daemon/types.ts";
-import { DEFAULT_CEILINGS } from "../../lib/sandbox/limits.ts";
+import { newJob } from "../../lib/daemon/store/testing.ts";
+import type { JobRecord } from "../../lib/daemon/types.ts";
 import { type BenchRow, type BenchSection, type BenchSectionOptions, median } from "./row.ts";
 
 const STORE_SIZES = [10, 1000, 100_000, 1_000_000];
@@ -65,25 +63,6 @@ async function sample(work: (n: number) => unknown, samples = SAMPLES): Promise<
   return median(times);
 }
 
-const HASH = `sha256:${"0".repeat(64)}`;
-const MANIFEST = createManifest({ module_hash: HASH });
-
-function newJob(createdAt: number): NewJob {
-  return {
-    id: createJobId(),
-    submitter: "local",
-    manifest: MANIFEST,
-    manifestHash: HASH,
-    nonce: createNonce(),
-    moduleHash: HASH,
-    stdinHash: null,
-    priority: "normal",
-    idempotent: false,
-    ceilings: DEFAULT_CEILINGS,
-    createdAt,
-  };
-}
-
 /** Adds ended jobs with their events, many in a transaction: only filling, nothing is timed. */
 function fill(dir: string, from: number, to: number, signal: AbortSignal): void {
   const db = openDatabase(`${dir}/jobs.db`);
@@ -93,7 +72,7 @@ function fill(dir: string, from: number, to: number, signal: AbortSignal): void 
     signal.throwIfAborted();
     transaction(db, () => {
       for (let n = at; n < Math.min(at + 10_000, to); n++) {
-        const seq = jobs.insert(newJob(n), []);
+        const seq = jobs.insert(newJob({ createdAt: n }), []);
         events.append(seq, { type: "queued", at: n, position: 0 });
         events.append(seq, { type: "started", at: n, attempt: 1 });
         events.append(seq, {
@@ -132,7 +111,7 @@ async function storeCurves({ signal }: BenchSectionOptions): Promise<Curves> {
       note(curves, "open the store", (performance.now() - opening) * 1000);
       const jobs: JobRecord[] = [];
       const lifeOf = async (n: number): Promise<void> => {
-        const job = newJob(size + n);
+        const job = newJob({ createdAt: size + n });
         await store.accept(job, { blobs: [], position: 0 }).saved;
         const record = store.get(job.id)!;
         await store.start(record, size + n);
@@ -200,7 +179,7 @@ async function eventCurves({ signal }: BenchSectionOptions): Promise<Curves> {
     signal.throwIfAborted();
     await inDir(async (dir) => {
       using store = new JobStore(dir, { cacheBytes: 1e9 });
-      const job = newJob(0);
+      const job = newJob();
       await store.accept(job, { blobs: [], position: 0 }).saved;
       const record = store.get(job.id)!;
       const start = performance.now();
@@ -232,7 +211,7 @@ async function outputCurves({ signal }: BenchSectionOptions): Promise<Curves> {
   for (const mib of OUTPUT_MIB) {
     await inDir(async (dir) => {
       using store = new JobStore(dir, { cacheBytes: 1e9 });
-      const job = newJob(0);
+      const job = newJob();
       await store.accept(job, { blobs: [], position: 0 }).saved;
       const record = store.get(job.id)!;
       const start = performance.now();

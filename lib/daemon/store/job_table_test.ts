@@ -1,28 +1,15 @@
 import { assertEquals } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
-import { createJobId, createNonce } from "../../job/job_id.ts";
 import { createManifest } from "../../job/manifest.ts";
 import type { Receipt } from "../../job/types.ts";
-import { DEFAULT_CEILINGS } from "../../sandbox/limits.ts";
 import { JobTable } from "./job_table.ts";
 import { jobBytes, MIGRATIONS } from "./migrations.ts";
-
-const HASH = `sha256:${"0".repeat(64)}`;
+import { HASH, newJob } from "./testing.ts";
 
 function insert(table: JobTable, createdAt: number): number {
-  return table.insert({
-    id: createJobId(),
-    submitter: "local",
-    manifest: createManifest({ module_hash: HASH, args: ["x".repeat(createdAt % 100)] }),
-    manifestHash: HASH,
-    nonce: createNonce(),
-    moduleHash: HASH,
-    stdinHash: null,
-    priority: "normal",
-    idempotent: false,
-    ceilings: DEFAULT_CEILINGS,
-    createdAt,
-  }, []);
+  const args = ["x".repeat(createdAt % 100)];
+  const manifest = createManifest({ module_hash: HASH, args });
+  return table.insert(newJob({ createdAt, manifest }), []);
 }
 
 /** What the totals must be, counted anew. */

@@ -1,14 +1,13 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { PlasmError } from "../../errors.ts";
-import { createJobId, createNonce } from "../../job/job_id.ts";
 import { createManifest } from "../../job/manifest.ts";
-import { DEFAULT_CEILINGS } from "../../sandbox/limits.ts";
-import type { NewJob } from "../types.ts";
 import { openDatabase } from "./database.ts";
 import { openOrSalvage } from "./salvage.ts";
 import { JobStore } from "./store.ts";
+import { HASH, inDir, newJob } from "./testing.ts";
 
-const HASH = `sha256:${"0".repeat(64)}`;
+/** Long enough that some jobs fill several pages. */
+const MANIFEST = createManifest({ module_hash: HASH, args: ["x".repeat(200)] });
 const OPTIONS = { cacheBytes: 1e6 };
 const JOBS = 40;
 
@@ -18,26 +17,10 @@ const CUTS = 12;
 /** Places at which a byte is changed. */
 const CHANGES = 40;
 
-function newJob(): NewJob {
-  return {
-    id: createJobId(),
-    submitter: "local",
-    manifest: createManifest({ module_hash: HASH, args: ["x".repeat(200)] }),
-    manifestHash: HASH,
-    nonce: createNonce(),
-    moduleHash: HASH,
-    stdinHash: null,
-    priority: "normal",
-    idempotent: false,
-    ceilings: DEFAULT_CEILINGS,
-    createdAt: 1000,
-  };
-}
-
 async function fill(store: JobStore, jobs: number): Promise<string[]> {
   const ids: string[] = [];
   for (let i = 0; i < jobs; i++) {
-    const job = newJob();
+    const job = newJob({ manifest: MANIFEST });
     await store.accept(job, { blobs: [], position: i }).saved;
     ids.push(job.id);
     const row = store.get(job.id)!;
@@ -45,15 +28,6 @@ async function fill(store: JobStore, jobs: number): Promise<string[]> {
     await store.output(row, 1, [{ stream: "stdout", offset: 0, data }]);
   }
   return ids;
-}
-
-async function inDir(test: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await test(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
 }
 
 /** Files of a store as they were on the disk, some jobs in the database and some in its log. */

@@ -13,6 +13,9 @@ const MAX_STARTS = 3;
 /** How long an executor that is kept for its tenant may idle, in ms. */
 const DEFAULT_IDLE_MS = 60_000;
 
+/** How long a job that has got a warm executor may run before another is started, in ms. */
+const REFILL_MS = 30;
+
 /** Options of {@linkcode ExecutorPool}. */
 export interface ExecutorPoolOptions {
   /**
@@ -78,6 +81,7 @@ export class ExecutorPool implements AsyncDisposable {
   readonly #busy = new Map<Executor, string | undefined>();
   readonly #ending = new Set<Promise<void>>();
   #idle: Idle[] = [];
+  #refilling: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
   /** Starts the warm executors. */
@@ -119,7 +123,8 @@ export class ExecutorPool implements AsyncDisposable {
     const warm = idle === undefined ? this.#warm.shift() : undefined;
     const executor = idle ?? warm?.executor ?? this.#start();
     this.#busy.set(executor, tenant);
-    this.#refill();
+    // Starting a process holds this one up, and takes a core from the job that has just got its own.
+    this.#refilling ??= setTimeout(() => this.#refill(), REFILL_MS);
     try {
       if (warm === undefined) await executor.ready({ signal });
       else await untilAborted(warm.prepared, signal);
@@ -136,6 +141,7 @@ export class ExecutorPool implements AsyncDisposable {
   release(executor: Executor): void {
     const tenant = this.#busy.get(executor);
     if (!this.#busy.delete(executor)) return;
+    if (this.#refilling !== undefined) this.#refill();
     const { maxIdle, idleMs } = this.#options;
     if (this.#closed || !executor.usable || tenant === undefined || maxIdle === 0) {
       return this.#end(executor);
@@ -159,6 +165,7 @@ export class ExecutorPool implements AsyncDisposable {
   /** Ends every executor, also those that run jobs. */
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#refilling);
     for (const idle of [...this.#idle]) {
       this.#forget(idle);
       this.#end(idle.executor);
@@ -182,6 +189,8 @@ export class ExecutorPool implements AsyncDisposable {
   }
 
   #refill(): void {
+    clearTimeout(this.#refilling);
+    this.#refilling = undefined;
     while (!this.#closed && this.#warm.length < this.#options.warm) {
       let executor: Executor;
       try {

@@ -123,16 +123,13 @@ async function startJobs(
   }
   store.removeStrays();
   if (run === undefined) hideFromExecutors([stateDir, await socketDir(socket)]);
-  const { warm_executors, executor_sharing } = config.jobs;
+  const { warm_executors, concurrency } = config.jobs;
   const pool = run === undefined
     ? stack.use(
       new ExecutorPool({
         warm: warm_executors,
         // One for each job that may run at once, or every job would wait for one to start.
-        maxIdle: executor_sharing === "never" ? 0 : Math.max(
-          config.jobs.concurrency || navigator.hardwareConcurrency,
-          warm_executors + 1,
-        ),
+        maxIdle: Math.max(concurrency || navigator.hardwareConcurrency, warm_executors + 1),
         maxMemoryBytes: maxMemoryBytes(config),
       }),
     )

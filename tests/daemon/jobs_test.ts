@@ -193,7 +193,7 @@ Deno.test("Jobs.recover() queues, runs again or gives up what an earlier process
     await successor.close({ graceMs: 0 });
   }, { config: { "jobs.concurrency": 1 } }));
 
-Deno.test("Jobs shares executors only within a submitter, and only when told to", async () => {
+Deno.test("Jobs shares executors within a submitter, or not at all when told so", async () => {
   const tenants: (string | undefined)[] = [];
   const executors: ExecutorSource = {
     acquire: ({ tenant }) => {
@@ -208,8 +208,8 @@ Deno.test("Jobs shares executors only within a submitter, and only when told to"
     }
   };
   await withJobs(run, { executors });
-  await withJobs(run, { executors, config: { "jobs.executor_sharing": "submitter" } });
-  assertEquals(tenants, [undefined, undefined, "local:a", "peer:b"]);
+  await withJobs(run, { executors, config: { "jobs.executor_sharing": "never" } });
+  assertEquals(tenants, ["local:a", "peer:b", undefined, undefined]);
 });
 
 Deno.test("Jobs.close() leaves waiting jobs in the store and takes no more", () =>

@@ -79,8 +79,8 @@ export const jobs: BenchSection = async function* ({ binary, signal }) {
     using client = connectDaemon({ socket: node.socket });
     await client.putModule(module);
     const one = (): Promise<number> => timed(client, hash);
-    yield* firstJobs(client, { hash, signal });
     await inFlight(WARM_UP, IN_FLIGHT, one);
+    yield* firstJobs(client, { hash, signal });
 
     const requests: number[] = [];
     for (let n = 0; n < SINGLE; n++) {

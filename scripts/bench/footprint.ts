@@ -25,6 +25,8 @@ const NETWORK = {
   "network.enabled": "true",
   "network.listen": "/ip4/127.0.0.1/tcp/0",
   "network.mdns": "false",
+  // All come from one address at once.
+  "network.limits.inbound_per_second": "1000",
 };
 
 function mib(value: number): string {

@@ -101,6 +101,7 @@ export async function built(what: string, name: string, flags: string[]): Promis
   const inputs = [await Deno.readTextFile(source), ...flags].join("\n");
   const key = (await sha256(new TextEncoder().encode(inputs))).slice(-16);
   const output = path(new URL(`${name}-${key}`, CACHE));
+  await Deno.mkdir(CACHE, { recursive: true });
   const common = ["-O2", path(source), ...flags];
   if (!await exists(`${output}.wasm`)) {
     const wasm = ["--target=wasm32-wasi", "-msimd128", "-s", "-o", `${output}.part`];

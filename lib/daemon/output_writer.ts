@@ -4,6 +4,7 @@
  * @module
  */
 import { INLINE_OUTPUT_BYTES, type OutputChunk } from "./store/store.ts";
+import { joinBytes } from "../bytes.ts";
 import type { OutputStream } from "./types.ts";
 
 /** Output that is saved at once, in bytes. */
@@ -28,18 +29,6 @@ interface Run {
   stream: OutputStream;
   offset: number;
   parts: Uint8Array[];
-  bytes: number;
-}
-
-function join({ parts, bytes }: Run): Uint8Array {
-  if (parts.length === 1) return parts[0]!;
-  const whole = new Uint8Array(bytes);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
 
 /** Takes output as it comes and saves it in pieces. */
@@ -76,12 +65,8 @@ export class OutputWriter {
         stream,
         offset: this.#offsets[stream],
         parts: [copy],
-        bytes: copy.length,
       });
-    } else {
-      run.parts.push(copy);
-      run.bytes += copy.length;
-    }
+    } else run.parts.push(copy);
     this.#offsets[stream] += copy.length;
     this.#bytes += copy.length;
     const isLarge = this.#offsets[stream] > INLINE_OUTPUT_BYTES;
@@ -129,7 +114,7 @@ export class OutputWriter {
     const chunks = this.#runs.map((run) => ({
       stream: run.stream,
       offset: run.offset,
-      data: join(run),
+      data: run.parts.length === 1 ? run.parts[0]! : joinBytes(run.parts),
     }));
     this.#runs = [];
     this.#bytes = 0;

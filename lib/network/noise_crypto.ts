@@ -5,6 +5,7 @@
  * @module
  */
 import { type ICryptoInterface, noise, pureJsCrypto } from "@chainsafe/libp2p-noise";
+import { joinBytes } from "../bytes.ts";
 import { createCipheriv, createDecipheriv } from "node:crypto";
 
 const ALGORITHM = "chacha20-poly1305";
@@ -82,7 +83,7 @@ function seal(parts: readonly Uint8Array[], { key, nonce, aad }: SealOptions): U
   const cipher = createCipheriv(ALGORITHM, key, nonce, { authTagLength: TAG_BYTES });
   cipher.setAAD(aad, { plaintextLength: length });
   const sealed = parts.map((part) => cipher.update(part));
-  return join([...sealed, cipher.final(), cipher.getAuthTag()]);
+  return joinBytes([...sealed, cipher.final(), cipher.getAuthTag()]);
 }
 
 /** @throws {Error} where the tag is not the text's */
@@ -95,17 +96,7 @@ function open(
   decipher.setAAD(aad, { plaintextLength: length });
   decipher.setAuthTag(tag);
   const opened = parts.map((part) => decipher.update(part));
-  return join([...opened, decipher.final()]);
-}
-
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
+  return joinBytes([...opened, decipher.final()]);
 }
 
 /** Pure JavaScript but for the cipher, which takes each message in one piece. */

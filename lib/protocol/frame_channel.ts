@@ -3,6 +3,7 @@
  * framing of our other protocols.
  * @module
  */
+import { joinBytes } from "../bytes.ts";
 import { PlasmError } from "../errors.ts";
 import { decodeMessage, encodeFrame } from "../network/frame.ts";
 import { within } from "./deadline.ts";
@@ -114,7 +115,8 @@ export class FrameChannel {
         this.received += bytes.length;
         have += bytes.length;
       }
-      this.#buffer = concat(parts);
+      const isWhole = parts.length === 2 && parts[0]!.length === 0;
+      this.#buffer = isWhole ? parts[1]! : joinBytes(parts);
     }
     const taken = this.#buffer.subarray(0, length);
     this.#buffer = this.#buffer.subarray(length);
@@ -148,15 +150,4 @@ export class FrameChannel {
   endRead(): void {
     this.#duplex.endRead();
   }
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 2 && parts[0]!.length === 0) return parts[1]!;
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

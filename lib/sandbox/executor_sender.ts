@@ -2,6 +2,7 @@
  * Sends a job to its executor: header, module, inputs, standard input.
  * @module
  */
+import { joinBytes } from "../bytes.ts";
 import type { JobHeader, ModuleHeader } from "./executor_protocol.ts";
 import { encodeFrame, encodeFrameHeader, encodeJsonFrame, FrameKind } from "./frames.ts";
 import { pumpStdin } from "./stdin_pump.ts";
@@ -37,7 +38,7 @@ export async function sendJob(job: SandboxJob, options: SendJobOptions): Promise
   let gathered: Uint8Array[] = [];
   let bytes = 0;
   const flush = async (): Promise<void> => {
-    const whole = join(gathered, bytes);
+    const whole = gathered.length === 1 ? gathered[0]! : joinBytes(gathered);
     gathered = [];
     bytes = 0;
     await write(whole);
@@ -65,16 +66,4 @@ export async function sendJob(job: SandboxJob, options: SendJobOptions): Promise
   await pumpStdin(job.stdin, { write: isStream ? write : put, signal });
   await put(encodeFrame(FrameKind.StdinEnd));
   await flush();
-}
-
-function join(parts: readonly Uint8Array[], bytes: number): Uint8Array {
-  const [only] = parts;
-  if (parts.length === 1 && only !== undefined) return only;
-  const whole = new Uint8Array(bytes);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -2,6 +2,7 @@
  * Runs a job as its documents describe it, and proves the run by a signed receipt.
  * @module
  */
+import { joinBytes } from "../bytes.ts";
 import { PlasmError } from "../errors.ts";
 import { EMPTY_HASH, Hasher, sha256 } from "../job/hash.ts";
 import { createJobId, createNonce } from "../job/job_id.ts";
@@ -167,7 +168,7 @@ export async function runJob(module: Uint8Array, options: RunJobOptions = {}): P
     if (event.type === "stdout" || event.type === "stderr") parts[event.type].push(event.data);
     if (event.type === "finished") {
       const { outcome, receipt } = event;
-      return { outcome, receipt, stdout: join(parts.stdout), stderr: join(parts.stderr) };
+      return { outcome, receipt, stdout: joinBytes(parts.stdout), stderr: joinBytes(parts.stderr) };
     }
   }
   throw new PlasmError("internal", "Unexpected fault: a job ended without an end");
@@ -246,15 +247,5 @@ async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> 
     }
     parts.push(chunk);
   }
-  return join(parts);
-}
-
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
+  return joinBytes(parts);
 }

@@ -1,0 +1,15 @@
+/**
+ * Pieces of bytes made one.
+ * @module
+ */
+
+/** All the pieces, in order, in a new array. */
+export function joinBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

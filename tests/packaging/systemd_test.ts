@@ -148,7 +148,10 @@ Deno.test({
       const eat = `plasm submit --wait --memory-mb ${EATER_MB} /srv/eater.wasm`;
       const eaten = await machine.as("alice", eat);
       assertMatch(eaten.stderr, /ran out of memory \(SIGKILL\)/);
-      assertEquals([eaten.code, await squeezed.kills()], [137, 1]);
+      assertEquals(eaten.code, 137);
+      // Memory may be short again before the first victim has given its own back: then a warm
+      // executor, the next in the kernel's order, goes too.
+      assert(await squeezed.kills() >= 1);
       const next = await machine.as("alice", "printf Hello | plasm submit --wait /srv/hello.wasm");
       assertEquals([next.code, next.stdout], [0, "olleH"]);
       assertEquals([await property("MainPID"), await property("NRestarts")], [daemon, "0"]);

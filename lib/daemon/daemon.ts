@@ -99,6 +99,15 @@ interface Parts {
   jobs: Jobs;
 }
 
+/** Where executors find this process while they start: hidden from those that have. */
+function emptyDoorDir(stateDir: string): string {
+  const dir = `${stateDir}/doors`;
+  try {
+    Deno.removeSync(dir, { recursive: true }); // left by one that was killed
+  } catch { /* there was none */ }
+  return dir;
+}
+
 /** What runs jobs: everything but API and network. */
 async function startJobs(
   stack: AsyncDisposableStack,
@@ -131,6 +140,7 @@ async function startJobs(
         // One for each job that may run at once, or every job would wait for one to start.
         maxIdle: Math.max(concurrency || navigator.hardwareConcurrency, warm_executors + 1),
         maxMemoryBytes: maxMemoryBytes(config),
+        socketDir: emptyDoorDir(stateDir),
       }),
     )
     : undefined;

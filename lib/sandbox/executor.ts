@@ -4,7 +4,9 @@
  * @module
  */
 import { PlasmError } from "../errors.ts";
+import { ExecutorChannel } from "./executor_channel.ts";
 import { executorCommand } from "./executor_command.ts";
+import { ExecutorDoor } from "./executor_door.ts";
 import { MAX_REPORT_BYTES, MAX_STREAM_BYTES } from "./executor_protocol.ts";
 import { describeDeath, StderrTail } from "./executor_death.ts";
 import { type Frame, FrameKind, readFrames } from "./frames.ts";
@@ -50,6 +52,12 @@ export interface ExecutorOptions {
    * @default {false}
    */
   assumesConfinement?: boolean;
+  /**
+   * A directory that only this user may enter: a socket in it takes the place of pipes, and is gone once
+   * the process has started.
+   * @default {pipes, which are slower for much input and output}
+   */
+  socketDir?: string | undefined;
 }
 
 /** Options of {@linkcode Executor.ready}. */
@@ -67,7 +75,7 @@ export interface ExecutorRunOptions {
 /** One executor process; runs one job at a time. */
 export class Executor implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
-  readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #channel: ExecutorChannel;
   readonly #frames: AsyncGenerator<Frame, void, void>;
   readonly #stderr: StderrTail;
   readonly #modules = new ModuleCache();
@@ -83,17 +91,28 @@ export class Executor implements AsyncDisposable {
    */
   constructor(options: ExecutorOptions = {}) {
     this.#maxMemoryBytes = options.maxMemoryBytes ?? 4 * 2 ** 30;
+    const { socketDir } = options;
+    const door = socketDir === undefined ? undefined : ExecutorDoor.open(socketDir);
     const [path, ...args] = executorCommand({
+      doorDir: door?.dir,
       maxMemoryBytes: this.#maxMemoryBytes,
       assumesConfinement: options.assumesConfinement,
     });
-    this.#child = spawn(path!, args);
+    try {
+      this.#child = spawn(path!, args);
+    } catch (error) {
+      door?.close();
+      throw error;
+    }
     this.#child.status.then(() => {
       this.#hasEnded = true;
       this.#usable = false;
     });
-    this.#stdin = this.#child.stdin.getWriter();
-    this.#frames = readFrames(this.#child.stdout, { maxBytes: (kind) => MAX_BYTES[kind] });
+    this.#channel = new ExecutorChannel(this.#child, door);
+    this.#frames = readFrames(this.#channel.read(), {
+      maxBytes: (kind) => MAX_BYTES[kind],
+      inParts: [FrameKind.Stdout, FrameKind.Stderr],
+    });
     this.#stderr = new StderrTail(this.#child.stderr);
   }
 
@@ -210,12 +229,7 @@ export class Executor implements AsyncDisposable {
     this.#usable = false;
     this.#signal("SIGKILL");
     await this.#child.status;
-    await Promise.allSettled([
-      this.#frames.return(),
-      this.#stdin.close(),
-      this.#stderr.done,
-      this.#child.stdout.locked ? Promise.resolve() : this.#child.stdout.cancel(),
-    ]);
+    await Promise.allSettled([this.#frames.return(), this.#channel.close(), this.#stderr.done]);
   }
 
   /** As {@linkcode Executor.kill}. */
@@ -241,7 +255,7 @@ export class Executor implements AsyncDisposable {
   async #send(job: SandboxJob, signal: AbortSignal): Promise<void> {
     try {
       const module = this.#modules.use(job.moduleKey, job.module.length);
-      await sendJob(job, { module, write: (bytes) => this.#stdin.write(bytes), signal });
+      await sendJob(job, { module, write: (bytes) => this.#channel.write(bytes), signal });
     } catch {
       // The process has died: reading its output tells how.
     }

@@ -3,7 +3,8 @@
  * @module
  */
 import { confine, confinement, FULL_CONFINEMENT } from "./confinement.ts";
-import { hiddenFromExecutors, hide } from "./hiding.ts";
+import { DOOR_NAME } from "./executor_door.ts";
+import { canKeep, hiddenFromExecutors, hide, KEPT_DIR } from "./hiding.ts";
 import { TIER_FLAGS } from "./tier_flags.ts";
 
 /** The subcommand by which a compiled program becomes an executor. */
@@ -13,27 +14,41 @@ export const EXECUTOR_COMMAND = "__executor";
 export interface ExecutorCommandOptions {
   /** Memory that jobs of this executor may use at most, in bytes. */
   maxMemoryBytes: number;
+  /** The directory of the socket on which the parent waits. @default {the process's pipes} */
+  doorDir?: string | undefined;
   /** Whether to take for granted that the system allows all of it. @default {false} */
   assumesConfinement?: boolean | undefined;
 }
 
 /** The command that becomes an executor, confined as far as the system allows. */
 export function executorCommand(options: ExecutorCommandOptions): string[] {
-  const self = Deno.build.standalone ? [EXECUTOR_COMMAND] : sourceArguments();
+  const { doorDir } = options;
   const possible = options.assumesConfinement ? FULL_CONFINEMENT : confinement();
-  if (possible === undefined) return ["/proc/self/exe", ...self];
+  if (possible === undefined) return ["/proc/self/exe", ...ownArguments(doorDir)];
   // Another user namespace may not look at this process, so there the program goes by name; one
   // whose file an upgrade has replaced has no name any more.
   const namespaces = possible.namespaces && isFile(Deno.execPath());
+  const hidden = namespaces ? hiddenFromExecutors() : [];
+  const isHidden = hidden.length > 0;
   return [
-    ...(namespaces ? hide(hiddenFromExecutors()) : []),
+    ...hide(hidden, canKeep() ? doorDir : undefined),
     ...confine({ ...possible, namespaces }, {
       dataBytes: options.maxMemoryBytes,
       keepUser: !Deno.build.standalone,
     }),
     namespaces ? Deno.execPath() : ownProgram(),
-    ...self,
+    ...ownArguments(isHidden && doorDir !== undefined ? keptDir() : doorDir),
   ];
+}
+
+/** Where the executor finds the directory of the socket behind those that are hidden. */
+function keptDir(): string | undefined {
+  return canKeep() ? KEPT_DIR : undefined;
+}
+
+function ownArguments(doorDir: string | undefined): string[] {
+  const door = doorDir === undefined ? [] : [`${doorDir}/${DOOR_NAME}`];
+  return [...(Deno.build.standalone ? [EXECUTOR_COMMAND] : sourceArguments(door)), ...door];
 }
 
 let own: string | undefined;
@@ -58,7 +73,7 @@ function isEmulated(): boolean {
   }
 }
 
-function sourceArguments(): string[] {
+function sourceArguments(door: string[]): string[] {
   // The worker's modules are loaded at run time, which takes read permission; dropped afterwards.
   const lib = new URL("../", import.meta.url);
   return [
@@ -71,8 +86,16 @@ function sourceArguments(): string[] {
     // The compiled binary has them baked in.
     `--v8-flags=${TIER_FLAGS}`,
     ...(lib.protocol === "file:" ? [`--allow-read=${decodeURIComponent(lib.pathname)}`] : []),
+    ...door.flatMap((path) => [`--allow-read=${path}`, `--allow-write=${path}`]),
+    ...door.filter(() => asksForNet()).map((path) => `--allow-net=unix:${path}`),
     new URL("./executor_main.ts", import.meta.url).href,
   ];
+}
+
+/** Whether this Deno asks for network permission too before it opens a unix socket, as it does since 2.9. */
+function asksForNet(): boolean {
+  const [major, minor] = Deno.version.deno.split(".").map(Number);
+  return major! > 2 || minor! >= 9;
 }
 
 function isFile(path: string): boolean {

@@ -5,8 +5,8 @@
  * @module
  */
 import { PlasmError } from "../errors.ts";
-import { encodeFrame, encodeJsonFrame, FrameKind, readFrames } from "./frames.ts";
-import type { Frame } from "./frames.ts";
+import { type ExecutorLink, type LinkFrame, openLink } from "./executor_link.ts";
+import { encodeFrame, encodeJsonFrame, type Frame, FrameKind } from "./frames.ts";
 import {
   type FinishedReport,
   type JobHeader,
@@ -20,9 +20,6 @@ import { JobMonitor } from "./job_monitor.ts";
 import type { SandboxInput } from "./types.ts";
 import type { WorkerEnd } from "./worker.ts";
 
-/** Bytes of one read from the parent's pipe: what a pipe holds. */
-const READ_BYTES = 64 * 1024;
-
 /** A frame of module or input may be this large at most; the parent applies the job's own limit. */
 const MAX_BLOB_BYTES = 2 ** 31 - 1;
 
@@ -34,6 +31,9 @@ const MAX_BYTES: Record<number, number> = {
   [FrameKind.StdinEnd]: 0,
 };
 
+/** Bytes of one read of input that no guest will read. */
+const UNREAD_BYTES = 4096;
+
 /** Compiled modules that the parent wants kept for further jobs. */
 const kept = new Map<string, CompiledModule>();
 
@@ -43,18 +43,24 @@ let onTerm: () => void = () => Deno.exit(EXIT_TERMINATED);
 /** 128 and the number of SIGTERM, as a shell would say. */
 const EXIT_TERMINATED = 143;
 
-/** Runs the executor until its stdin ends; never returns normally. */
+/** What joins this process to its parent. */
+let link: ExecutorLink;
+
+/** Runs the executor until its parent is gone; never returns normally. */
 export async function runExecutor(): Promise<never> {
   const worker = new ExecutorWorker();
   Deno.addSignalListener("SIGTERM", () => onTerm());
-  const frames = readFrames(readStdin(), { maxBytes: (kind) => MAX_BYTES[kind] });
+  // Compiled, the first argument is the subcommand.
+  link = await openLink({
+    socket: Deno.args[Deno.build.standalone ? 1 : 0],
+    maxBytes: (kind) => MAX_BYTES[kind],
+    streamed: FrameKind.Stdin,
+  });
   await worker.ready;
   await dropPermissions();
   await writeAll(encodeFrame(FrameKind.Ready));
   while (true) {
-    const next = await frames.next();
-    if (next.done) Deno.exit(0);
-    await runOne(next.value, frames, worker);
+    await runOne(await nextFrame(), worker);
   }
 }
 
@@ -69,7 +75,6 @@ export async function dropPermissions(): Promise<void> {
 
 async function runOne(
   first: Frame,
-  frames: AsyncGenerator<Frame, void, void>,
   worker: ExecutorWorker,
 ): Promise<void> {
   const header = parseJob(first);
@@ -87,17 +92,17 @@ async function runOne(
       })),
     ]).then((stop) => stopHard(stop, worker, monitor));
     const compiled = kept.get(header.module.key ?? "");
-    const moduleBytes = compiled ? undefined : await expectFrame(frames, FrameKind.Module);
+    const moduleBytes = compiled ? undefined : await expectFrame(FrameKind.Module);
     monitor.moduleBytes = header.module.bytes;
     const inputs: SandboxInput[] = [];
     for (const { path, file } of header.inputs) {
-      inputs.push(file ? { path, data: await expectFrame(frames, FrameKind.Input) } : { path });
+      inputs.push(file ? { path, data: await expectFrame(FrameKind.Input) } : { path });
     }
     monitor.report = (usage) => writeAll(encodeJsonFrame(FrameKind.Usage, usage));
     const module = compiled ?? await compileModule(moduleBytes as Uint8Array<ArrayBuffer>);
     if ("module" in module) {
       if (header.module.key !== null) kept.set(header.module.key, module);
-      const pump = pumpStdin(frames, worker);
+      const pump = pumpStdin(worker);
       const { end, memoryPeakBytes } = await Promise.race([
         worker.run({ ...header, module: module.module, inputs }, writeAll),
         stopped,
@@ -114,7 +119,7 @@ async function runOne(
     } else {
       monitor.stop();
       await writeAll(encodeJsonFrame(FrameKind.Refused, module));
-      await pumpStdin(frames, undefined);
+      await pumpStdin(undefined);
     }
   } finally {
     monitor.stop();
@@ -190,27 +195,32 @@ function describeEnd(
   }
 }
 
-async function pumpStdin(
-  frames: AsyncGenerator<Frame, void, void>,
-  worker: ExecutorWorker | undefined,
-): Promise<void> {
+/** The next frame. Without a parent there is nothing to live for. */
+async function nextFrame(): Promise<LinkFrame> {
+  return await link.next() ?? Deno.exit(0);
+}
+
+/** Takes standard input to its end: to the worker, while that has a guest that may read it. */
+async function pumpStdin(worker: ExecutorWorker | undefined): Promise<void> {
+  const unread = new Uint8Array(UNREAD_BYTES);
   while (true) {
-    const next = await frames.next();
-    if (next.done) Deno.exit(0);
-    if (next.value.kind === FrameKind.StdinEnd) return worker?.endStdin();
-    if (next.value.kind !== FrameKind.Stdin) throw unexpected(next.value.kind);
-    await worker?.writeStdin(next.value.payload);
+    const { kind, streamedBytes } = await nextFrame();
+    if (kind === FrameKind.StdinEnd) return worker?.endStdin();
+    if (kind !== FrameKind.Stdin) throw unexpected(kind);
+    for (let left = streamedBytes; left > 0;) {
+      const into = await worker?.roomForStdin() ?? unread;
+      const count = await link.readPayload(into.subarray(0, left));
+      if (count === null) Deno.exit(0);
+      if (into !== unread) worker?.commitStdin(count);
+      left -= count;
+    }
   }
 }
 
-async function expectFrame(
-  frames: AsyncGenerator<Frame, void, void>,
-  kind: number,
-): Promise<Uint8Array> {
-  const next = await frames.next();
-  if (next.done) Deno.exit(0);
-  if (next.value.kind !== kind) throw unexpected(next.value.kind);
-  return next.value.payload;
+async function expectFrame(kind: number): Promise<Uint8Array> {
+  const frame = await nextFrame();
+  if (frame.kind !== kind) throw unexpected(frame.kind);
+  return frame.payload;
 }
 
 function parseJob(frame: Frame): JobHeader {
@@ -222,24 +232,8 @@ function unexpected(kind: number): PlasmError {
   return new PlasmError("executor", `Cannot take frame here: kind ${kind}`);
 }
 
-async function* readStdin(): AsyncGenerator<Uint8Array> {
-  while (true) {
-    // A new buffer each time: frames are views of it.
-    const buffer = new Uint8Array(READ_BYTES);
-    const count = await Deno.stdin.read(buffer);
-    if (count === null) return;
-    yield buffer.subarray(0, count);
-  }
-}
-
-/** One writer for all frames: a frame is whole on the pipe before the next begins. */
-let lastWrite: Promise<void> = Promise.resolve();
-
 function writeAll(bytes: Uint8Array): Promise<void> {
-  lastWrite = lastWrite.then(async () => {
-    for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
-  });
-  return lastWrite;
+  return link.write(bytes);
 }
 
 if (import.meta.main) await runExecutor();

@@ -65,11 +65,8 @@ export const STOPPING_MARK = "plasm: stopping the job";
 /** Largest JSON frame from an executor, in bytes: figures and one message. */
 export const MAX_REPORT_BYTES = 64 * 1024;
 
-/**
- * Largest stdout, stderr or stdin frame, in bytes: with its header what a pipe holds, so that none
- * waits half done, and one read gives a whole frame that needs no copy.
- */
-export const MAX_STREAM_BYTES: number = 64 * 1024 - FRAME_HEADER_BYTES;
+/** Largest stdout, stderr or stdin frame, in bytes, with its header: what a unix socket holds. */
+export const MAX_STREAM_BYTES: number = 256 * 1024 - FRAME_HEADER_BYTES;
 
 /** Largest Job frame, in bytes: above the manifest's own cap for arguments and environment. */
 export const MAX_JOB_HEADER_BYTES = 4 * 1024 * 1024;

@@ -2,7 +2,7 @@
  * The main thread's side of the worker in an executor: starts it, hands it jobs, moves its output.
  * @module
  */
-import { OUTPUT_RING_BYTES, OutputReader } from "./output_ring.ts";
+import { FRAME_AT, OUTPUT_RING_BYTES, OutputReader } from "./output_ring.ts";
 import { createRing, RingReader, RingWriter } from "./ring.ts";
 import { FRAME_HEADER_BYTES } from "./frames.ts";
 import { MAX_STREAM_BYTES } from "./executor_protocol.ts";
@@ -10,7 +10,7 @@ import { PlasmError } from "../errors.ts";
 import type { WorkerEnd, WorkerJob, WorkerMessage } from "./worker.ts";
 
 /** Bytes of stdin that may wait in the ring: enough to overlap pipe and guest. */
-const STDIN_RING_BYTES = 256 * 1024;
+const STDIN_RING_BYTES = 1024 * 1024;
 
 /** How a job in the worker ended. */
 export interface WorkerResult {
@@ -31,6 +31,7 @@ export class ExecutorWorker {
   readonly #stdinReader = new RingReader(this.#stdin);
   readonly #output = createRing(OUTPUT_RING_BYTES);
   readonly #outputReader = new OutputReader(this.#output);
+  readonly #frame = new Uint8Array(FRAME_AT + FRAME_HEADER_BYTES + MAX_STREAM_BYTES);
   #forwarding: Promise<void> = Promise.resolve();
   #stopped = false;
   #ended = true;
@@ -72,9 +73,17 @@ export class ExecutorWorker {
     return ended;
   }
 
-  /** Gives the guest bytes of its standard input; waits while it has enough unread. */
-  async writeStdin(bytes: Uint8Array): Promise<void> {
-    if (!this.#ended) await this.#stdinWriter.write(bytes);
+  /**
+   * Where the guest's next bytes of standard input are to be put; waits while it has enough unread.
+   * Undefined once there is no guest any more.
+   */
+  async roomForStdin(): Promise<Uint8Array | undefined> {
+    return this.#ended ? undefined : await this.#stdinWriter.room();
+  }
+
+  /** Gives the guest so many bytes, which were put there. */
+  commitStdin(count: number): void {
+    this.#stdinWriter.commit(count);
   }
 
   /** Ends the guest's standard input. */
@@ -109,13 +118,13 @@ export class ExecutorWorker {
 
   /** Sends frames until the ring is empty; once stopped, until about `atMost` bytes have gone. */
   async #forward(sink: FrameSink, atMost = 0): Promise<void> {
-    const frame = new Uint8Array(FRAME_HEADER_BYTES + MAX_STREAM_BYTES);
+    const frame = this.#frame;
     let sent = 0;
     do {
-      const length = this.#outputReader.readFrame(frame);
-      if (length === 0) return;
-      await sink(frame.subarray(0, length));
-      sent += length;
+      const end = this.#outputReader.readFrame(frame);
+      if (end === 0) return;
+      await sink(frame.subarray(FRAME_AT, end));
+      sent += end;
     } while (!this.#stopped || sent < atMost);
   }
 }

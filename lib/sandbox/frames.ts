@@ -40,6 +40,12 @@ export function putFrameHeader(buffer: Uint8Array, kind: number, length: number)
   buffer[4] = length >>> 24;
 }
 
+/** What the first bytes of a buffer say as a frame's header. */
+export function parseFrameHeader(buffer: Uint8Array): { kind: number; length: number } {
+  const length = buffer[1]! | buffer[2]! << 8 | buffer[3]! << 16 | buffer[4]! << 24;
+  return { kind: buffer[0]!, length: length >>> 0 };
+}
+
 /** The header of a frame whose payload is sent by itself. */
 export function encodeFrameHeader(kind: number, length: number): Uint8Array {
   const header = new Uint8Array(FRAME_HEADER_BYTES);
@@ -66,11 +72,16 @@ const encoder = new TextEncoder();
 export interface ReadFramesOptions {
   /** Largest payload that is taken of a kind, in bytes; a kind that is not named is refused. */
   maxBytes: (kind: number) => number | undefined;
+  /**
+   * Kinds whose payload is yielded as it comes, a frame for each part, as views of the chunks.
+   * @default {none}
+   */
+  inParts?: readonly number[] | undefined;
 }
 
 /**
- * Cuts a byte stream into frames. A frame that lies within one chunk is a view of it, not a copy.
- * The end of the stream within a frame just ends: the other side has died, which its parent or
+ * Cuts a byte stream into frames. All but those in parts are copies: the source may use its chunks
+ * again. The end of the stream within a frame just ends: the other side has died, which its parent or
  * child learns otherwise.
  *
  * @throws {PlasmError} `executor` on a frame that is not allowed.
@@ -84,9 +95,18 @@ export async function* readFrames(
   let payload: Uint8Array | undefined;
   let payloadFill = 0;
   let kind = 0;
+  /** Bytes that are still to come of a frame in parts. */
+  let partsLeft = 0;
   for await (const chunk of source) {
     let at = 0;
     while (at < chunk.length) {
+      if (partsLeft > 0) {
+        const part = chunk.subarray(at, at + partsLeft);
+        partsLeft -= part.length;
+        at += part.length;
+        yield { kind, payload: part };
+        continue;
+      }
       if (payload === undefined) {
         const count = Math.min(FRAME_HEADER_BYTES - headerFill, chunk.length - at);
         header.set(chunk.subarray(at, at + count), headerFill);
@@ -94,8 +114,8 @@ export async function* readFrames(
         at += count;
         if (headerFill < FRAME_HEADER_BYTES) break;
         headerFill = 0;
-        kind = header[0]!;
-        const length = new DataView(header.buffer).getUint32(1, true);
+        const { kind: found, length } = parseFrameHeader(header);
+        kind = found;
         const max = options.maxBytes(kind);
         if (max === undefined || length > max) {
           throw new PlasmError(
@@ -103,8 +123,12 @@ export async function* readFrames(
             `Cannot read frame: kind ${kind} of ${length} bytes, allowed are ${max ?? "none"}`,
           );
         }
+        if (length > 0 && options.inParts?.includes(kind)) {
+          partsLeft = length;
+          continue;
+        }
         if (length <= chunk.length - at) {
-          yield { kind, payload: chunk.subarray(at, at + length) };
+          yield { kind, payload: chunk.slice(at, at + length) };
           at += length;
           continue;
         }

@@ -11,12 +11,16 @@ const BASH = "/usr/bin/bash";
 /** mount(8) is required in Debian. */
 const MOUNT = "/usr/bin/mount";
 
+/** Where an executor finds the one directory that it is to see of those that are hidden: always there in Debian. */
+export const KEPT_DIR = "/mnt";
+
 /**
- * Lays an empty directory that nobody may read over each path before "--", then becomes what follows.
+ * Shows a directory at another place, if one is given first. Then lays an empty directory that nobody may read over each path before "--", then becomes what follows.
  * Root of this namespace alone is able to, and to take it away again: the program has to go on into a
  * namespace below, in which it is nobody.
  */
-const SCRIPT = "while [[ $1 != -- ]]; do " +
+const SCRIPT = `if [[ $1 ]]; then ${MOUNT} --bind "$1" ${KEPT_DIR} ` +
+  "</dev/null >/dev/null 2>&1 || exit 126; fi; shift; while [[ $1 != -- ]]; do " +
   `${MOUNT} -t tmpfs -o ro,mode=0,size=4k none "$1" </dev/null >/dev/null 2>&1 || exit 126; shift; ` +
   'done; shift; exec -c "$@"';
 
@@ -29,9 +33,13 @@ const HIDE = [
 /** As the executor goes on: into a namespace in which it is nobody. */
 const TRIAL = [UNSHARE, "--user", "--net", "--ipc", "--", SETPRIV, "--version"];
 
-/** The command that becomes, with these directories hidden, the command that is appended to it. */
-export function hide(paths: readonly string[]): string[] {
-  return paths.length === 0 ? [] : [...HIDE, ...paths, "--"];
+/**
+ * The command that becomes, with these directories hidden, the command that is appended to it.
+ *
+ * @param kept A directory that is found at {@linkcode KEPT_DIR}, also if it lies in one of the hidden.
+ */
+export function hide(paths: readonly string[], kept: string = ""): string[] {
+  return paths.length === 0 ? [] : [...HIDE, kept, ...paths, "--"];
 }
 
 /** Of several paths those that exist and lie in none of the others, and lead to nothing that is needed. */
@@ -45,6 +53,7 @@ export function hideable(paths: readonly string[], needed: string): string[] {
 }
 
 let hidden: string[] = [];
+let keeps = true;
 
 /**
  * Hides directories from all executors that this process starts from now on, where the system lets it:
@@ -53,9 +62,19 @@ let hidden: string[] = [];
  */
 export function hideFromExecutors(paths: readonly string[]): void {
   hidden = [];
+  keeps = true;
   if (!Deno.build.standalone) return;
-  const wanted = hideable(paths, Deno.execPath());
-  if (wanted.length > 0 && succeeds([...hide(wanted), ...TRIAL])) hidden = wanted;
+  const program = Deno.execPath();
+  const wanted = hideable(paths, program);
+  if (wanted.length === 0) return;
+  keeps = !program.startsWith(`${KEPT_DIR}/`) && succeeds([...hide(wanted, wanted[0]), ...TRIAL]);
+  if (keeps || succeeds([...hide(wanted), ...TRIAL])) hidden = wanted;
+  else keeps = true;
+}
+
+/** Whether an executor can be shown one directory of those that are hidden. */
+export function canKeep(): boolean {
+  return keeps;
 }
 
 /** What {@linkcode hideFromExecutors} has found to hide. */

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { confine, confinement } from "./confinement.ts";
-import { hide, hideable } from "./hiding.ts";
+import { hide, hideable, KEPT_DIR } from "./hiding.ts";
 
 async function inDir(test: (dir: string) => Promise<void>): Promise<void> {
   const dir = await Deno.makeTempDir();
@@ -12,8 +12,21 @@ async function inDir(test: (dir: string) => Promise<void>): Promise<void> {
 }
 
 /** Runs a command as an executor is, with a directory hidden. */
-async function run(dir: string, ...command: string[]): Promise<{ code: number; text: string }> {
-  const chain = [...hide([dir]), ...confine(confinement()!, { dataBytes: 2 ** 30 }), ...command];
+function run(dir: string, ...command: string[]): Promise<{ code: number; text: string }> {
+  return runKeeping(undefined, dir, command);
+}
+
+/** The same, with one directory kept. */
+async function runKeeping(
+  kept: string | undefined,
+  dir: string,
+  command: string[],
+): Promise<{ code: number; text: string }> {
+  const chain = [
+    ...hide([dir], kept),
+    ...confine(confinement()!, { dataBytes: 2 ** 30 }),
+    ...command,
+  ];
   const [path, ...args] = chain;
   const { code, stdout, stderr } = await new Deno.Command(path!, { args, clearEnv: true }).output();
   const decoder = new TextDecoder();
@@ -57,6 +70,23 @@ Deno.test("hide() takes a directory away, and nothing brings it back", async () 
       clearEnv: true,
     }).output();
     assertEquals(success, true);
+  });
+});
+
+Deno.test("hide() shows the one directory that is kept, and nothing beside it", async () => {
+  if (!await isPossible()) return;
+  await inDir(async (dir) => {
+    await Deno.writeTextFile(`${dir}/key`, "secret");
+    for (const name of ["mine", "other"]) {
+      await Deno.mkdir(`${dir}/${name}`);
+      await Deno.writeTextFile(`${dir}/${name}/s`, name);
+    }
+    const look = (path: string) => runKeeping(`${dir}/mine`, dir, ["/usr/bin/cat", path]);
+    assertEquals(await look(`${KEPT_DIR}/s`), { code: 0, text: "mine" });
+    for (const path of [`${KEPT_DIR}/../key`, `${KEPT_DIR}/../other/s`, `${dir}/other/s`]) {
+      const { code, text } = await look(path);
+      assertEquals([code === 0, /secret|other$/.test(text)], [false, false], path);
+    }
   });
 });
 

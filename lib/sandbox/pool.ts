@@ -39,6 +39,11 @@ export interface ExecutorPoolOptions {
    * @default {4 GiB}
    */
   maxMemoryBytes?: number;
+  /**
+   * Where executors find this process; see {@linkcode Executor}.
+   * @default {pipes}
+   */
+  socketDir?: string | undefined;
 }
 
 /** Options of {@linkcode ExecutorPool.acquire}. */
@@ -76,7 +81,8 @@ interface Idle {
 
 /** Starts, keeps, hands out and ends executors. */
 export class ExecutorPool implements AsyncDisposable {
-  readonly #options: Required<ExecutorPoolOptions>;
+  readonly #options: Required<Omit<ExecutorPoolOptions, "socketDir">>;
+  readonly #socketDir: string | undefined;
   readonly #warm: Warm[] = [];
   readonly #busy = new Map<Executor, string | undefined>();
   readonly #ending = new Set<Promise<void>>();
@@ -92,6 +98,7 @@ export class ExecutorPool implements AsyncDisposable {
       idleMs: options.idleMs ?? DEFAULT_IDLE_MS,
       maxMemoryBytes: options.maxMemoryBytes ?? 4 * 2 ** 30,
     };
+    this.#socketDir = options.socketDir;
     this.#refill();
   }
 
@@ -185,7 +192,10 @@ export class ExecutorPool implements AsyncDisposable {
   }
 
   #start(): Executor {
-    return new Executor({ maxMemoryBytes: this.#options.maxMemoryBytes });
+    return new Executor({
+      maxMemoryBytes: this.#options.maxMemoryBytes,
+      socketDir: this.#socketDir,
+    });
   }
 
   #refill(): void {

@@ -2,13 +2,16 @@
  * Sends a job's standard input to its executor, as long as the job lives.
  * @module
  */
-import { encodeFrame, FrameKind } from "./frames.ts";
+import { encodeFrame, encodeFrameHeader, FrameKind } from "./frames.ts";
 import { MAX_STREAM_BYTES } from "./executor_protocol.ts";
+
+/** Input above this is not copied to stand behind its frame's header, in bytes. */
+const COPIED_BYTES = 16 * 1024;
 
 /** Options of {@linkcode pumpStdin}. */
 export interface PumpStdinOptions {
-  /** Takes one frame; resolves when there is room for the next. */
-  write: (frame: Uint8Array) => Promise<void>;
+  /** Takes bytes of frames; resolves when there is room for more. */
+  write: (bytes: Uint8Array) => Promise<void>;
   /** Aborted when the job has ended: what is unread stays unread. */
   signal: AbortSignal;
 }
@@ -40,6 +43,11 @@ export async function pumpStdin(
 async function sendCut(bytes: Uint8Array, options: PumpStdinOptions): Promise<void> {
   for (let at = 0; at < bytes.length && !options.signal.aborted; at += MAX_STREAM_BYTES) {
     const part = bytes.subarray(at, at + MAX_STREAM_BYTES);
-    await options.write(encodeFrame(FrameKind.Stdin, part));
+    if (part.length <= COPIED_BYTES) {
+      await options.write(encodeFrame(FrameKind.Stdin, part));
+      continue;
+    }
+    await options.write(encodeFrameHeader(FrameKind.Stdin, part.length));
+    await options.write(part);
   }
 }

@@ -23,7 +23,7 @@ export interface ServiceProcess {
 const LOOK = `for dir in /proc/[0-9]*; do
   [ "$(readlink $dir/exe)" = /usr/bin/plasm ] || continue
   command=$(tr '\\0' ' ' < $dir/cmdline)
-  case $command in *" daemon "|*" __executor ") ;; *) continue ;; esac
+  case $command in *" daemon "|*" __executor "*) ;; *) continue ;; esac
   echo "\${dir#/proc/}|$command|$(readlink $dir/ns/net)|$(sed -n 's/^ *\\(.*\\):.*/\\1/p' $dir/net/dev |
     tr '\\n' ' ')|$(cat $dir/uid_map $dir/gid_map)|$(sed -n 's/^CapEff:\\t//p' $dir/status)|$(
     cat $dir/oom_score_adj)"

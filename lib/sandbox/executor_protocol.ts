@@ -4,7 +4,6 @@
  * @module
  */
 import type { ErrorCode } from "../errors.ts";
-import { FRAME_HEADER_BYTES } from "./frames.ts";
 import type { JobStatus, SandboxLimits } from "./types.ts";
 
 /** The module of a job, as the Job frame names it. */
@@ -65,8 +64,11 @@ export const STOPPING_MARK = "plasm: stopping the job";
 /** Largest JSON frame from an executor, in bytes: figures and one message. */
 export const MAX_REPORT_BYTES = 64 * 1024;
 
-/** Largest stdout, stderr or stdin frame, in bytes, with its header: what a unix socket holds. */
-export const MAX_STREAM_BYTES: number = 256 * 1024 - FRAME_HEADER_BYTES;
+/**
+ * Largest payload of a stdout, stderr or stdin frame, in bytes: about what a unix socket holds, and a
+ * multiple of what copies between rings and frames are aligned to.
+ */
+export const MAX_STREAM_BYTES: number = 256 * 1024;
 
 /** Largest Job frame, in bytes: above the manifest's own cap for arguments and environment. */
 export const MAX_JOB_HEADER_BYTES = 4 * 1024 * 1024;

@@ -10,7 +10,7 @@ import { PlasmError } from "../errors.ts";
 import type { WorkerEnd, WorkerJob, WorkerMessage } from "./worker.ts";
 
 /** Bytes of stdin that may wait in the ring: enough to overlap pipe and guest. */
-const STDIN_RING_BYTES = 1024 * 1024;
+const STDIN_RING_BYTES = 512 * 1024;
 
 /** How a job in the worker ended. */
 export interface WorkerResult {

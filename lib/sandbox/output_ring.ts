@@ -10,7 +10,7 @@ import { FRAME_HEADER_BYTES, FrameKind, putFrameHeader } from "./frames.ts";
 const STDERR_BIT = 0x8000_0000;
 
 /** Bytes of output that may wait in the ring: enough to overlap guest and pipe. */
-export const OUTPUT_RING_BYTES = 1024 * 1024;
+export const OUTPUT_RING_BYTES = 512 * 1024;
 
 /** Where a frame begins in the buffer that it is made in: its payload is aligned then, as in the ring. */
 export const FRAME_AT: number = RECORD_ALIGNMENT - FRAME_HEADER_BYTES;

@@ -238,7 +238,7 @@ export class Jobs {
   }
 
   /**
-   * Waits until a job is over, for some time; tells whether it is.
+   * Waits until a job is over, for some time; tells whether it is. One that is not is on the disk then.
    *
    * @throws {PlasmError} `state`, `not-found` when it could not be stored and so never was
    */
@@ -253,8 +253,10 @@ export class Jobs {
     await Promise.race([active.over.promise, late.promise]);
     clearTimeout(timer);
     signal.removeEventListener("abort", onLate);
+    const isOver = !this.#active.has(id);
+    if (!isOver) await this.#options.store.sync();
     await active.saved;
-    return !this.#active.has(id);
+    return isOver;
   }
 
   /** How many jobs start before a waiting one. */

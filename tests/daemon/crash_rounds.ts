@@ -4,7 +4,13 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
-import { connectDaemon, type DaemonClient, type JobJson } from "../../lib/client/mod.ts";
+import {
+  connectDaemon,
+  type DaemonClient,
+  type JobDetailJson,
+  type JobJson,
+} from "../../lib/client/mod.ts";
+import { PlasmError } from "../../lib/errors.ts";
 import { verifyReceipt } from "../../lib/job/verify_receipt.ts";
 import { spawnPlasm } from "../plasm.ts";
 import { childrenOf } from "./processes.ts";
@@ -32,7 +38,12 @@ interface Accepted {
   hurt: boolean;
   /** How it was told once it was over, with its receipt and output. */
   told?: { job: JobJson; signature: string | undefined; stdout: number };
+  /** When a run in one request was answered, as long as nothing else has shown that it is stored. */
+  answeredAt?: number;
 }
+
+/** A run in one request is in the store this long after its answer, in milliseconds: many times 20. */
+const STORED_MS = 1000;
 
 /** What {@linkcode CrashRounds.run} did and found. */
 export interface CrashReport {
@@ -40,6 +51,8 @@ export interface CrashReport {
   /** Sums of what the daemons told as they started. */
   recovered: { queued: number; rerun: number; interrupted: number };
   jobs: number;
+  /** Runs in one request, answered just before a kill, of which nothing was stored. */
+  forgotten: number;
   ends: Record<string, number>;
 }
 
@@ -70,6 +83,7 @@ export class CrashRounds implements AsyncDisposable {
     kills: { daemon: 0, "starting daemon": 0, executor: 0, client: 0 },
     recovered: { queued: 0, rerun: 0, interrupted: 0 },
     jobs: 0,
+    forgotten: 0,
     ends: {},
   };
   #daemon: DaemonProcess | undefined;
@@ -89,7 +103,9 @@ export class CrashRounds implements AsyncDisposable {
       if (round % TOLD_EVERY === TOLD_EVERY - 1) console.log(JSON.stringify(this.#report));
     }
     using client = await this.#client();
-    for (const id of this.#jobs.keys()) for await (const _ of client.events(id));
+    for (const [id, { told }] of this.#jobs) {
+      if (told === undefined) { for await (const _ of client.events(id)); }
+    }
     await this.#look(client, [...this.#jobs]);
     // Those of clients, whether or not they could tell.
     const page = await client.jobs({ submitter: CLIENT, limit: 1000 });
@@ -161,18 +177,27 @@ export class CrashRounds implements AsyncDisposable {
     });
     const told = { job, signature: receipt.signature, stdout: stdout.length };
     // An executor may have been killed under it; how it ended is told already.
-    this.#jobs.set(job.id, { idempotent, hurt: true, told });
+    this.#jobs.set(job.id, { idempotent, hurt: true, told, answeredAt: performance.now() });
     answered();
   }
 
   async #kill(victim: "daemon" | "executor" | "client"): Promise<void> {
     const daemon = this.#daemon!;
-    if (victim === "daemon") return daemon.signal("SIGKILL");
+    if (victim === "daemon") return this.#killDaemon(daemon);
     if (victim === "client") return await this.#killClient();
     const executors = await childrenOf(daemon.pid);
     const executor = executors[this.#random(Math.max(1, executors.length))];
     for (const accepted of this.#jobs.values()) accepted.hurt ||= accepted.told === undefined;
     if (executor !== undefined) kill(executor);
+  }
+
+  #killDaemon(daemon: DaemonProcess): void {
+    daemon.signal("SIGKILL");
+    const now = performance.now();
+    for (const accepted of this.#jobs.values()) {
+      const { answeredAt = -Infinity } = accepted;
+      if (now - answeredAt > STORED_MS) delete accepted.answeredAt;
+    }
   }
 
   /** Kills a client; a job whose id it has told by then was accepted. */
@@ -196,7 +221,7 @@ export class CrashRounds implements AsyncDisposable {
   async #killStarting(): Promise<void> {
     const { dir } = this.#options;
     if (this.#daemon !== undefined) {
-      this.#daemon.signal("SIGKILL");
+      this.#killDaemon(this.#daemon);
       await this.#daemon.ended();
       this.#daemon = undefined;
     }
@@ -220,7 +245,10 @@ export class CrashRounds implements AsyncDisposable {
   /** Remembers how jobs ended, and holds those that were told before to what was told. */
   async #look(client: DaemonClient, jobs: [string, Accepted][]): Promise<void> {
     for (const [id, accepted] of jobs) {
-      const { manifest: _manifest, ...job } = await client.job(id);
+      const found = await this.#find(client, id, accepted);
+      if (found === undefined) continue;
+      delete accepted.answeredAt;
+      const { manifest: _manifest, ...job } = found;
       if (job.finished_at === null) {
         assertEquals(accepted.told, undefined, `${id} was over and is ${job.state}`);
         continue;
@@ -231,6 +259,23 @@ export class CrashRounds implements AsyncDisposable {
       const told = { job, signature: receipt?.signature, stdout: stdout.length };
       if (accepted.told !== undefined) assertEquals(told, accepted.told);
       accepted.told = told;
+    }
+  }
+
+  /** A job; undefined where a kill came between the answer that told all of it and its commit. */
+  async #find(
+    client: DaemonClient,
+    id: string,
+    { answeredAt }: Accepted,
+  ): Promise<JobDetailJson | undefined> {
+    try {
+      return await client.job(id);
+    } catch (error) {
+      const isMissing = error instanceof PlasmError && error.code === "not-found";
+      if (!isMissing || answeredAt === undefined) throw error;
+      this.#jobs.delete(id);
+      this.#report.forgotten++;
+      return undefined;
     }
   }
 

@@ -225,7 +225,7 @@ Deno.test("Jobs.close() leaves waiting jobs in the store and takes no more", () 
     assertEquals(store.get(waiting.id)?.state, "queued");
   }, { config: { "jobs.concurrency": 1 } }));
 
-Deno.test("Jobs.submit() that is not durable stores a job with its end, or tells why not", () =>
+Deno.test("Jobs.submit() that is not durable stores a job after its end, which nothing loses that was told", () =>
   withJobs(async ({ jobs, store, types }) => {
     const submission = {
       submitter: "local",
@@ -234,17 +234,24 @@ Deno.test("Jobs.submit() that is not durable stores a job with its end, or tells
     };
     const wait = { timeoutMs: 60_000, signal: new AbortController().signal };
     const { id } = await jobs.submit(submission, { durable: false });
-    assertEquals(store.get(id), undefined);
     assertEquals(await jobs.untilOver(id, wait), true);
     const job = store.get(id)!;
     assertEquals([job.state, job.stdin, job.stdoutBytes], ["finished", null, 2]);
     assertEquals(await types(job), ["queued", "started", "stdout", "finished"]);
+    assertEquals(store.list().map((listed) => listed.id), [id]);
 
     store.limitPages(1);
     const large = { ...submission, stdin: new Uint8Array(16 * 1024) };
+    const told = await jobs.submit(large, { durable: false });
+    assertEquals(await jobs.untilOver(told.id, wait), true);
+    store.settle();
+    assertEquals([store.fault?.code, store.get(told.id)?.state], ["state", "finished"]);
+    // From here on nobody is told of a job that the disk has not taken.
     const lost = await jobs.submit(large, { durable: false });
     const error = await assertRejects(() => jobs.untilOver(lost.id, wait), PlasmError);
     assertEquals([error.code, store.get(lost.id)], ["state", undefined]);
     store.limitPages(1_000_000);
+    store.settle();
+    assertEquals(store.list().map((listed) => listed.id), [told.id, id]);
     assertEquals(jobs.load.running, 0);
   }));

@@ -27,6 +27,7 @@ function tell(context: ApiContext, job: JobRecord): ReturnType<typeof jobJson> {
 
 function listJobs(context: ApiContext, url: URL): Response {
   const { before, ...filter } = listParams(url);
+  context.store.settle(); // it gives jobs their place in the list
   const cursor = before === undefined ? undefined : findJob(context, before).seq;
   const jobs = context.store.list({ ...filter, before: cursor });
   return Response.json({
@@ -115,7 +116,7 @@ const WAIT_SECONDS = 10;
 /** The longest that it waits, in seconds: below the minute after which a silent connection is closed. */
 const MAX_WAIT_SECONDS = 50;
 
-/** Runs a job in one request: what is told at its end needs no disk before. */
+/** Runs a job in one request: its end is told whole, so that nothing depends on the disk. */
 async function runJob(context: ApiContext, request: Request): Promise<Response> {
   const { jobs, store, stopping } = context;
   const url = new URL(request.url);
@@ -128,7 +129,6 @@ async function runJob(context: ApiContext, request: Request): Promise<Response> 
   }
   const headers = { location: `/v1/jobs/${id}` };
   if (isOver) return Response.json(await resultJson(job, store), { headers });
-  await store.sync();
   return Response.json({ job: tell(context, job) }, { status: 202, headers });
 }
 

@@ -94,16 +94,22 @@ export class EventTable {
       throw new PlasmError("state", `Cannot save ${event.type}: the job is not stored`);
     }
     const id = Number(next["last_event"]);
-    const { at, type, ...body } = event;
-    if ("offset" in event) {
-      const data = "data" in event ? event.data : null;
-      const length = "length" in event ? event.length : event.data.length;
-      this.#insert.run(seq, id, at, type, null, event.offset, length, data);
-      this.#grow[event.type].run(event.offset + length, seq);
-    } else {
-      this.#insert.run(seq, id, at, type, JSON.stringify(body), null, null, null);
-    }
+    const end = this.insert(seq, id, event);
+    if ("offset" in event) this.#grow[event.type].run(end, seq);
     return id;
+  }
+
+  /** Adds an event whose id the job's row tells of already; returns where the output in it ends. */
+  insert(seq: number, id: number, event: NewEvent): number {
+    const { at, type, ...body } = event;
+    if (!("offset" in event)) {
+      this.#insert.run(seq, id, at, type, JSON.stringify(body), null, null, null);
+      return 0;
+    }
+    const data = "data" in event ? event.data : null;
+    const length = "length" in event ? event.length : event.data.length;
+    this.#insert.run(seq, id, at, type, null, event.offset, length, data);
+    return event.offset + length;
   }
 
   /** The events after an id, the oldest first. */

@@ -6,7 +6,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { PlasmError, type PlasmErrorJson } from "../../errors.ts";
 import type { Receipt } from "../../job/types.ts";
 import type { JobStatus } from "../../sandbox/types.ts";
-import type { JobRecord, JobState, NewJob } from "../types.ts";
+import type { JobRecord, JobState } from "../types.ts";
 import { jobBytes } from "./migrations.ts";
 
 type Row = Record<string, unknown>;
@@ -46,6 +46,10 @@ export interface EndedJob {
 
 function parse<T>(text: unknown): T | null {
   return typeof text === "string" ? JSON.parse(text) as T : null;
+}
+
+function json(value: unknown): string | null {
+  return value == null ? null : JSON.stringify(value);
 }
 
 /** A row as a job; throws where a column that holds JSON does not. */
@@ -98,19 +102,22 @@ export class JobTable {
     return statement;
   }
 
-  /**
-   * Saves an accepted job and returns its seq. `blobs` are the hashes it needs to run.
-   *
-   * @throws {PlasmError} `not-found` when one of them has gone since it was looked for
-   */
-  insert(job: NewJob, blobs: Iterable<string>): number {
+  /** Saves a job as it is and returns its seq; `lastEvent` is the id of the last of its events. */
+  insert(job: JobRecord, lastEvent = 0): number {
     const { lastInsertRowid } = this.#sql(
-      `INSERT INTO jobs (id, submitter, state, manifest, manifest_hash, nonce, module_hash,
-         stdin_hash, priority, idempotent, ceilings, created_at, target, stdin)
-       VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO jobs (id, submitter, state, status, exit_code, message, error, manifest,
+         manifest_hash, nonce, module_hash, stdin_hash, priority, idempotent, ceilings, attempts,
+         created_at, started_at, finished_at, stdout_bytes, stderr_bytes, last_event, receipt,
+         target, stdin, peer)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ).run(
       job.id,
       job.submitter,
+      job.state,
+      job.status,
+      job.exitCode,
+      job.message,
+      json(job.error),
       JSON.stringify(job.manifest),
       job.manifestHash,
       job.nonce,
@@ -119,11 +126,27 @@ export class JobTable {
       job.priority,
       job.idempotent ? 1 : 0,
       JSON.stringify(job.ceilings),
+      job.attempts,
       job.createdAt,
-      job.target === undefined ? null : JSON.stringify(job.target),
-      job.stdin ?? null,
+      job.startedAt,
+      job.finishedAt,
+      job.stdoutBytes,
+      job.stderrBytes,
+      lastEvent,
+      json(job.receipt),
+      json(job.target),
+      job.stdin,
+      job.peer,
     );
-    const seq = Number(lastInsertRowid);
+    return Number(lastInsertRowid);
+  }
+
+  /**
+   * Keeps blobs as long as a job needs them.
+   *
+   * @throws {PlasmError} `not-found` when one of them has gone since it was looked for
+   */
+  pin(seq: number, blobs: Iterable<string>): void {
     const pin = this.#sql("INSERT OR IGNORE INTO job_blobs (hash, job) VALUES (?, ?)");
     const known = this.#sql("SELECT 1 FROM blobs WHERE hash = ?");
     for (const hash of blobs) {
@@ -135,7 +158,11 @@ export class JobTable {
       }
       pin.run(hash, seq);
     }
-    return seq;
+  }
+
+  /** Whether there is a job with this id. */
+  has(id: string): boolean {
+    return this.#sql("SELECT 1 FROM jobs WHERE id = ?").get(id) !== undefined;
   }
 
   /** The job with this id. */
@@ -198,7 +225,6 @@ export class JobTable {
 
   /** Saves how a job ended, and lets go of the blobs it needed. */
   finish(seq: number, end: JobEnd): void {
-    const json = (value: unknown): string | null => value == null ? null : JSON.stringify(value);
     this.#sql(
       `UPDATE jobs SET state = ?, status = ?, exit_code = ?, message = ?, error = ?, receipt = ?,
          peer = ?, started_at = coalesce(?, started_at), finished_at = ?, stdin = NULL WHERE seq = ?`,

@@ -4,12 +4,13 @@ import { createManifest } from "../../job/manifest.ts";
 import type { Receipt } from "../../job/types.ts";
 import { JobTable } from "./job_table.ts";
 import { jobBytes, MIGRATIONS } from "./migrations.ts";
+import { newRecord } from "./new_record.ts";
 import { HASH, newJob } from "./testing.ts";
 
 function insert(table: JobTable, createdAt: number): number {
   const args = ["x".repeat(createdAt % 100)];
   const manifest = createManifest({ module_hash: HASH, args });
-  return table.insert(newJob({ createdAt, manifest }), []);
+  return table.insert(newRecord(newJob({ createdAt, manifest })));
 }
 
 /** What the totals must be, counted anew. */

@@ -6,8 +6,10 @@ import type { DatabaseSync } from "node:sqlite";
 import type { PlasmError } from "../../errors.ts";
 import type { JobEvent, JobRecord, NewJob, OutputStream } from "../types.ts";
 import { BlobStore } from "./blob_store.ts";
-import { EventTable, type NewEvent, type StoredEvent } from "./event_table.ts";
+import { EventTable, type NewEvent } from "./event_table.ts";
 import { type EndedJob, type JobEnd, JobTable, type ListJobsOptions } from "./job_table.ts";
+import { JobHistory } from "./job_history.ts";
+import { type LateJob, LateJobs } from "./late_jobs.ts";
 import { Notifier } from "./notifier.ts";
 import { markClean } from "./clean_mark.ts";
 import { type Damage, openOrSalvage } from "./salvage.ts";
@@ -21,9 +23,6 @@ export const INLINE_OUTPUT_BYTES = 256 * 1024;
 /** Output in one event, in bytes: a line of the event stream holds it in base64. */
 const EVENT_BYTES = 64 * 1024;
 
-// Rows read at once: output rows hold up to 64 KiB, so that a page stays below 1 MiB.
-const PAGE_ROWS = 16;
-
 /** Options of {@linkcode JobStore}. */
 export interface JobStoreOptions {
   /** Size of the cache of modules and inputs, in bytes. */
@@ -35,20 +34,6 @@ export interface OutputChunk {
   stream: OutputStream;
   offset: number;
   data: Uint8Array;
-}
-
-/** Makes one of output events that follow each other in a file: one read then gives them all. */
-function joinSpilled(events: readonly StoredEvent[]): StoredEvent[] {
-  const joined: StoredEvent[] = [];
-  for (const event of events) {
-    const last = joined.at(-1);
-    const follows = last !== undefined && "length" in last && "length" in event &&
-      last.data === undefined && event.data === undefined &&
-      last.offset + last.length === event.offset;
-    if (follows) joined[joined.length - 1] = { ...last, length: last.length + event.length };
-    else joined.push(event);
-  }
-  return joined;
 }
 
 /** The job store. */
@@ -67,6 +52,8 @@ export class JobStore implements Disposable {
   readonly #files: SpillFiles;
   /** Jobs that are not over and have output in files, as far as this process wrote it. */
   readonly #spilled = new Set<string>();
+  readonly #late: LateJobs;
+  readonly #history: JobHistory;
   #savedBytes = 0;
 
   /** @throws {PlasmError} `state` */
@@ -75,10 +62,12 @@ export class JobStore implements Disposable {
     const { db, damage } = openOrSalvage(this.#path);
     this.#db = db;
     this.damage = damage;
-    this.#writes = new WriteQueue(this.#db);
+    this.#writes = new WriteQueue(this.#db, this.#path);
     this.#jobs = new JobTable(this.#db);
     this.#events = new EventTable(this.#db);
+    this.#late = new LateJobs({ writes: this.#writes, insert: (late) => this.#insert(late) });
     this.#files = new SpillFiles(`${dir}/outputs`);
+    this.#history = new JobHistory({ events: this.#events, files: this.#files, late: this.#late });
     this.blobs = new BlobStore(this.#db, {
       dir: `${dir}/blobs`,
       maxBytes: options.cacheBytes,
@@ -98,32 +87,37 @@ export class JobStore implements Disposable {
 
   /** The job with this id. */
   get(id: string): JobRecord | undefined {
-    return this.#jobs.get(id);
+    return this.#late.get(id)?.record ?? this.#jobs.get(id);
   }
 
   /** Jobs, the newest first. */
   list(options?: ListJobsOptions): JobRecord[] {
+    this.settle();
     return this.#jobs.list(options);
   }
 
   /** Jobs that are not over, in order of acceptance. */
   unfinished(): JobRecord[] {
+    this.settle();
     return this.#jobs.unfinished();
   }
 
   /** All jobs of peers, whatever their state. */
   ofPeers(): { seq: number; id: string }[] {
+    this.settle();
     return this.#jobs.ofPeers();
   }
 
   /** How many jobs are in each state. */
   counts(): Record<JobRecord["state"], number> {
+    this.settle();
     return this.#jobs.counts();
   }
 
   /**
-   * Saves an accepted job with the blobs it needs. Once `saved` resolves, no crash loses it; until then
-   * the record has no `seq`, and what is saved of it later is saved with it or after it.
+   * Saves an accepted job with the blobs it needs. Once `saved` resolves, no crash loses it. One that
+   * need not be durable is written a little later (see late_jobs.ts); until then its record has no `seq`,
+   * and at its end `saved` resolves all the same.
    *
    * @throws {PlasmError} `state`, `not-found`, by way of `saved`
    */
@@ -132,28 +126,66 @@ export class JobStore implements Disposable {
     options: { blobs: Iterable<string>; position: number } & WriteOptions,
   ): { record: JobRecord; saved: Promise<void> } {
     const record = newRecord(job);
+    this.#settleOne(job); // whoever asks for a name that is taken finds it in the database
+    if (options.durable === false && this.#late.hasRoom() && !this.#jobs.has(job.id)) {
+      const saved = this.#late.add(record, options);
+      this.changes.notify(job.id);
+      return { record, saved };
+    }
     const saved = this.#writes.write("save job", () => {
-      record.seq = this.#jobs.insert(job, options.blobs);
+      const seq = this.#jobs.insert(record);
+      this.#jobs.pin(seq, options.blobs);
       for (const hash of options.blobs) this.blobs.touch(hash, job.createdAt);
       const { createdAt: at } = job;
-      this.#events.append(record.seq, { type: "queued", at, position: options.position });
+      this.#events.append(seq, { type: "queued", at, position: options.position });
+      record.seq = seq;
     }, options).then(() => this.changes.notify(job.id));
     return { record, saved };
   }
 
+  /** Writes all jobs that are held back, now. */
+  settle(): void {
+    this.#late.settle();
+  }
+
+  /** The job, if it is held back; another may have asked for its name. */
+  #lateOf(job: JobRecord): LateJob | undefined {
+    const late = this.#late.get(job.id);
+    return late?.record === job ? late : undefined;
+  }
+
+  /** Writes a job that is held back: what happens to it next is its row's. */
+  #settleOne({ id }: { id: string }): void {
+    const late = this.#late.get(id);
+    if (late !== undefined) this.#late.write([late]);
+  }
+
+  #insert({ record, blobs, events }: LateJob): number {
+    const seq = this.#jobs.insert(record, events.at(-1)?.id);
+    // What is over needs nothing any more.
+    if (record.finishedAt === null) this.#jobs.pin(seq, blobs);
+    for (const hash of blobs) this.blobs.touch(hash, record.createdAt);
+    for (const { id, ...event } of events) this.#events.insert(seq, id, event as NewEvent);
+    return seq;
+  }
+
   /** Notes that a job is about to start; returns which attempt this is. */
   async start(job: JobRecord, at: number, options?: WriteOptions): Promise<number> {
-    const attempt = await this.#writes.write("start job", () => {
-      const number = this.#jobs.start(job.seq, at);
-      this.#events.append(job.seq, { type: "started", at, attempt: number });
-      return number;
-    }, options);
+    const late = this.#lateOf(job);
+    const attempt = late !== undefined
+      ? this.#late.start(late, at)
+      : await this.#writes.write("start job", () => {
+        const number = this.#jobs.start(job.seq, at);
+        this.#events.append(job.seq, { type: "started", at, attempt: number });
+        return number;
+      }, options);
     this.changes.notify(job.id);
     return attempt;
   }
 
   /** Saves output; what reaches beyond {@linkcode INLINE_OUTPUT_BYTES} goes to a file. */
   async output(job: JobRecord, at: number, chunks: readonly OutputChunk[]): Promise<void> {
+    this.#settleOne(job);
     const events = await this.#outputEvents(job, at, chunks);
     // What is in a file reaches the disk with the job's end, and the rows that tell of it as well.
     const durable = events.some((event) => "data" in event);
@@ -196,6 +228,17 @@ export class JobStore implements Disposable {
     event: NewEvent,
     rest: readonly OutputChunk[] = [],
   ): Promise<void> {
+    const late = this.#lateOf(job);
+    const bytes = rest.reduce((sum, { data }) => sum + data.length, 0);
+    const isSmall = rest.every(({ offset, data }) => offset + data.length <= INLINE_OUTPUT_BYTES);
+    if (late !== undefined && isSmall && this.#late.hasRoom(bytes)) {
+      const { at } = event;
+      const outputs = rest.map(({ stream: type, offset, data }) => ({ type, at, offset, data }));
+      this.#late.finish(late, end, [...outputs, event]);
+      this.#savedBytes += bytes;
+      return this.changes.notify(job.id);
+    }
+    this.#settleOne(job);
     const events = await this.#outputEvents(job, event.at, rest);
     // A process before this one may have spilled as well.
     const { stdoutBytes, stderrBytes } = job;
@@ -207,7 +250,7 @@ export class JobStore implements Disposable {
       this.#events.append(job.seq, event);
     });
     this.#spilled.delete(job.id);
-    for (const { data } of rest) this.#savedBytes += data.length;
+    this.#savedBytes += bytes;
     this.changes.notify(job.id);
   }
 
@@ -217,11 +260,14 @@ export class JobStore implements Disposable {
    * @throws {PlasmError} `state`
    */
   async sync(): Promise<void> {
+    this.settle();
     await this.#writes.write("save jobs", () => {});
+    this.#writes.sync();
   }
 
   /** Puts a job that was running back into the queue and forgets its output. */
   async requeue(job: JobRecord, at: number): Promise<void> {
+    this.#settleOne(job);
     await this.#writes.write("queue job again", () => {
       this.#jobs.requeue(job.seq);
       this.#events.forgetOutput(job.seq);
@@ -232,55 +278,34 @@ export class JobStore implements Disposable {
     this.changes.notify(job.id);
   }
 
-  async #load(job: JobRecord, event: StoredEvent): Promise<JobEvent> {
-    if (!("length" in event)) return event;
-    const { id, at, type, offset, length } = event;
-    const data = event.data ?? await this.#files.read(job.id, type, { offset, length });
-    return { id, at, type, offset, data };
-  }
-
   /** The next few events after an id; none when there are no more yet. */
-  async eventsAfter(job: JobRecord, id: number): Promise<JobEvent[]> {
-    const rows = this.#events.after(job.seq, id, PAGE_ROWS);
-    const events: JobEvent[] = [];
-    for (const row of rows) events.push(await this.#load(job, row));
-    return events;
+  eventsAfter(job: JobRecord, id: number): Promise<JobEvent[]> {
+    return this.#history.after(job, id);
   }
 
   /** Whether there are events after an id, now. */
   hasEventsAfter(job: JobRecord, id: number): boolean {
-    return this.#events.after(job.seq, id, 1).length > 0;
+    return this.#history.hasAfter(job, id);
   }
 
   /** The bytes of a stream from an offset on, as far as they are there. */
-  async *readOutput(
+  readOutput(
     job: JobRecord,
     stream: OutputStream,
     offset = 0,
   ): AsyncGenerator<Uint8Array, void, void> {
-    let next = offset;
-    let after = 0;
-    while (true) {
-      const page = { offset: next, after, limit: PAGE_ROWS };
-      const rows = this.#events.output(job.seq, stream, page);
-      if (rows.length === 0) return;
-      for (const row of joinSpilled(rows)) {
-        const event = await this.#load(job, row);
-        if (!("data" in event)) continue;
-        yield event.data.subarray(next - event.offset);
-        next = event.offset + event.data.length;
-      }
-      after = rows.at(-1)!.id;
-    }
+    return this.#history.output(job, stream, offset);
   }
 
   /** Bytes that ended jobs take. */
   endedBytes(): number {
+    this.settle();
     return this.#jobs.endedBytes();
   }
 
   /** Jobs that ended before a time, the oldest first. */
   endedBefore(time: number, limit: number): EndedJob[] {
+    this.settle();
     return this.#jobs.endedBefore(time, limit);
   }
 
@@ -289,19 +314,23 @@ export class JobStore implements Disposable {
     jobs: readonly { seq: number; id: string }[],
     options?: WriteOptions,
   ): Promise<void> {
-    await this.#writes.write("delete jobs", () => {
-      for (const { seq } of jobs) this.#jobs.delete(seq);
-    }, options);
+    for (const { id } of jobs) {
+      const late = this.#late.get(id);
+      if (late !== undefined) this.#late.delete(late);
+    }
+    const stored = jobs.filter(({ seq }) => seq > 0);
+    if (stored.length > 0) {
+      await this.#writes.write("delete jobs", () => {
+        for (const { seq } of stored) this.#jobs.delete(seq);
+      }, options);
+    }
     for (const { id } of jobs) {
       this.#files.remove(id);
       this.changes.notify(id);
     }
   }
 
-  /**
-   * Bounds the database's size, in pages of 4 KiB: writes beyond it meet a full disk. SQLite never goes
-   * below what the database has already.
-   */
+  /** Bounds the database's size, in pages of 4 KiB; SQLite never goes below what it has already. */
   limitPages(pages: number): void {
     this.#db.exec(`PRAGMA max_page_count = ${pages}`);
   }
@@ -313,6 +342,7 @@ export class JobStore implements Disposable {
 
   /** Commits what waits and closes the database. */
   [Symbol.dispose](): void {
+    this.#late.close();
     this.#writes.close();
     this.#db.close();
     markClean(this.#path);

@@ -25,11 +25,14 @@ interface Outcome {
 /** How long a write that nobody waits for may wait for others, in ms: a short job ends meanwhile. */
 const LAZY_MS = 5;
 
+/** How long what was committed without an fsync may go without one, in ms. */
+const UNSYNCED_MS = 1000;
+
 /** Options of {@linkcode WriteQueue.write}. */
 export interface WriteOptions {
   /**
    * Whether the write must outlast a power cut by the time it resolves. Without, it waits a little for
-   * others to share a commit with, and outlasts a power cut once a durable write has followed it.
+   * others to share a commit with, and outlasts a power cut a second after it.
    * @default {true}
    */
   durable?: boolean | undefined;
@@ -42,6 +45,10 @@ export class WriteQueue {
   readonly #db: DatabaseSync;
   readonly #savepoint: StatementSync;
   readonly #release: StatementSync;
+  readonly #logPath: string;
+  /** The write-ahead log, for fsync: SQLite gives it none for a commit that changes nothing. */
+  #log: Deno.FsFile | undefined;
+  #syncing: ReturnType<typeof setTimeout> | undefined;
   #waiting: Waiting[] = [];
   #flushing: ReturnType<typeof setImmediate> | undefined;
   #lazy: ReturnType<typeof setTimeout> | undefined;
@@ -49,8 +56,10 @@ export class WriteQueue {
   #fault: PlasmError | undefined;
   #closed = false;
 
-  constructor(db: DatabaseSync) {
+  /** @param path Of the database's file. */
+  constructor(db: DatabaseSync, path: string) {
     this.#db = db;
+    this.#logPath = `${path}-wal`;
     this.#savepoint = db.prepare("SAVEPOINT one");
     this.#release = db.prepare("RELEASE one");
   }
@@ -92,7 +101,7 @@ export class WriteQueue {
         this.#db,
         () => batch.map((one) => this.#runOne(one, batch.length === 1)),
       );
-      this.#fault = undefined;
+      this.#committed();
       for (const { waiting, value, error } of outcomes) {
         if (error === undefined) waiting.resolve(value);
         else waiting.reject(error);
@@ -102,6 +111,67 @@ export class WriteQueue {
       if (error instanceof PlasmError) return batch[0]!.reject(error);
       for (const { doing, reject } of batch) reject(this.#fault = stateError(doing, error));
     }
+  }
+
+  /**
+   * Commits what waits, and after it what these write, together, without an fsync.
+   *
+   * @returns what each gave, or why nothing of it was saved
+   */
+  writeNow<T>(
+    doing: string,
+    runs: readonly (() => T)[],
+  ): ({ value: T } | { error: PlasmError })[] {
+    this.flush();
+    const { resolve, reject } = Promise.withResolvers<unknown>();
+    const waiting = (run: () => T): Waiting => ({ doing, durable: false, run, resolve, reject });
+    try {
+      this.#setDurable(false);
+      const outcomes = transaction(
+        this.#db,
+        () => runs.map((run) => this.#runOne(waiting(run), false)),
+      );
+      this.#committed();
+      return outcomes.map(({ value, error }) =>
+        error === undefined ? { value: value as T } : { error: stateError(doing, error) }
+      );
+    } catch (thrown) {
+      const error = this.#fault = stateError(doing, thrown);
+      return runs.map(() => ({ error }));
+    }
+  }
+
+  /**
+   * Commits what waits, and makes all that was ever committed outlast a power cut.
+   *
+   * @throws {PlasmError} `state`
+   */
+  sync(): void {
+    this.flush();
+    clearTimeout(this.#syncing);
+    const isDue = this.#syncing !== undefined;
+    this.#syncing = undefined;
+    if (!isDue) return;
+    try {
+      this.#log ??= Deno.openSync(this.#logPath, { read: true });
+      this.#log.syncDataSync();
+    } catch (error) {
+      this.#syncLater();
+      throw this.#fault = stateError("save jobs", error);
+    }
+  }
+
+  #committed(): void {
+    this.#fault = undefined;
+    if (!this.#isDurable) this.#syncLater();
+  }
+
+  #syncLater(): void {
+    this.#syncing ??= setTimeout(() => {
+      try {
+        this.sync();
+      } catch { /* kept as the fault, and tried again */ }
+    }, UNSYNCED_MS);
   }
 
   /** In WAL mode NORMAL commits without an fsync, FULL with one, of the whole log. */
@@ -133,6 +203,8 @@ export class WriteQueue {
   /** Commits what waits and takes nothing more. */
   close(): void {
     this.flush();
+    clearTimeout(this.#syncing);
+    this.#log?.close();
     this.#closed = true;
   }
 }

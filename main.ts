@@ -9,9 +9,13 @@ async function main(args: string[]): Promise<number> {
   if (args[0] === EXECUTOR_COMMAND) {
     return await (await import("./lib/sandbox/executor_main.ts")).runExecutor();
   }
+  const early = args[0] === "exec" ? await import("./lib/cli/exec_early.ts") : undefined;
+  early?.startEarly(args);
   const { runCommandLine } = await import("./lib/cli/run.ts");
   const { processIo } = await import("./lib/cli/io.ts");
-  return await runCommandLine(args, processIo());
+  const status = await runCommandLine(args, processIo());
+  await early?.endEarly();
+  return status;
 }
 
 // A reader of stdin or a signal listener may still be there; the command has said that it is done.

@@ -7,6 +7,7 @@ import { DEFAULT_RESOURCES } from "../job/default_resources.ts";
 import { Executor } from "../sandbox/executor.ts";
 import { DEFAULT_CEILINGS } from "../sandbox/limits.ts";
 import type { ParsedArgs } from "./args.ts";
+import { EARLY_MEMORY_BYTES, takeEarly } from "./exec_early.ts";
 
 /** One executor, for a job that is still to be read. */
 export class EarlyExecutor implements AsyncDisposable {
@@ -24,6 +25,7 @@ export class EarlyExecutor implements AsyncDisposable {
     this.#executor = new Executor({
       maxMemoryBytes: this.#maxMemoryBytes,
       assumesConfinement: true,
+      process: this.#maxMemoryBytes === EARLY_MEMORY_BYTES ? takeEarly() : undefined,
     });
     this.#executor.ready().catch(() => {}); // told by take()
   }

@@ -5,11 +5,12 @@
  */
 import { PlasmError } from "../errors.ts";
 import { ExecutorChannel } from "./executor_channel.ts";
-import { executorCommand } from "./executor_command.ts";
+import type { ExecutorCommandOptions } from "./executor_command.ts";
 import { ExecutorDoor } from "./executor_door.ts";
 import { MAX_REPORT_BYTES, MAX_STREAM_BYTES } from "./executor_protocol.ts";
 import { describeDeath, StderrTail } from "./executor_death.ts";
 import { type Frame, FrameKind, readFrames } from "./frames.ts";
+import { startExecutorProcess } from "./executor_process.ts";
 import { sendJob } from "./executor_sender.ts";
 import { ModuleCache } from "./module_cache.ts";
 import { untilAborted } from "./until_aborted.ts";
@@ -58,6 +59,11 @@ export interface ExecutorOptions {
    * @default {pipes, which are slower for much input and output}
    */
   socketDir?: string | undefined;
+  /**
+   * The process, where it was started before, with the other options and without a socket.
+   * @default {a new one}
+   */
+  process?: Deno.ChildProcess | undefined;
 }
 
 /** Options of {@linkcode Executor.ready}. */
@@ -93,13 +99,12 @@ export class Executor implements AsyncDisposable {
     this.#maxMemoryBytes = options.maxMemoryBytes ?? 4 * 2 ** 30;
     const { socketDir } = options;
     const door = socketDir === undefined ? undefined : ExecutorDoor.open(socketDir);
-    const [path, ...args] = executorCommand({
-      doorDir: door?.dir,
-      maxMemoryBytes: this.#maxMemoryBytes,
-      assumesConfinement: options.assumesConfinement,
-    });
     try {
-      this.#child = spawn(path!, args);
+      this.#child = options.process ?? start({
+        doorDir: door?.dir,
+        maxMemoryBytes: this.#maxMemoryBytes,
+        assumesConfinement: options.assumesConfinement,
+      });
     } catch (error) {
       door?.close();
       throw error;
@@ -287,18 +292,9 @@ export class Executor implements AsyncDisposable {
   }
 }
 
-function spawn(path: string, args: string[]): Deno.ChildProcess {
+function start(options: ExecutorCommandOptions): Deno.ChildProcess {
   try {
-    return new Deno.Command(path, {
-      args,
-      clearEnv: true,
-      cwd: "/",
-      // A session of its own: Ctrl-C in the terminal is the parent's to hear, not the job's.
-      detached: true,
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
+    return startExecutorProcess(options);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new PlasmError("executor", `Cannot start executor: ${reason}`, {

@@ -4,36 +4,10 @@
  */
 import { PlasmError } from "../errors.ts";
 import type { Resources } from "../job/types.ts";
+import type { Ceilings } from "./default_ceilings.ts";
 import type { SandboxLimits } from "./types.ts";
 
-/** The most one job may ask for; in the units of the manifest. */
-export interface Ceilings {
-  /** Processor cores. */
-  cpu_cores: number;
-  /** Linear memories, in MiB. */
-  memory_mb: number;
-  /** Wall time, in seconds. */
-  timeout_seconds: number;
-  /** CPU time, in seconds. */
-  cpu_seconds: number;
-  /** stdout and stderr together, in bytes. */
-  output_bytes: number;
-  /** In-memory file system, inputs included, in bytes. */
-  fs_bytes: number;
-  /** Size of a module, in bytes. */
-  module_bytes: number;
-}
-
-/** What a job may ask for where no operator says otherwise: what a small machine can bear. */
-export const DEFAULT_CEILINGS: Readonly<Ceilings> = {
-  cpu_cores: 1,
-  memory_mb: 4096,
-  timeout_seconds: 86_400,
-  cpu_seconds: 86_400,
-  output_bytes: 2 ** 40,
-  fs_bytes: 256 * 2 ** 20,
-  module_bytes: 256 * 2 ** 20,
-};
+export { type Ceilings, DEFAULT_CEILINGS } from "./default_ceilings.ts";
 
 /** Files, directories and links of a job: each costs the worker about 300 bytes. */
 const MAX_INODES = 1_000_000;

@@ -23,7 +23,7 @@ let native: typeof import("node:crypto") | undefined;
 const IMMEDIATE_BYTES = 64 * 1024;
 
 /**
- * Loads node:crypto, which from then on hashes what is small: WebCrypto goes by way of another
+ * Loads node:crypto, which from then on hashes what is small, and signs: WebCrypto goes by way of another
  * thread and back, 70 µs of work for each hash, where this takes 2. For processes that live long.
  */
 export async function loadNativeHash(): Promise<void> {
@@ -33,6 +33,11 @@ export async function loadNativeHash(): Promise<void> {
 /** Tells whether a value is "sha256:" and 64 lowercase hex digits. */
 export function isHash(value: unknown): value is Hash {
   return typeof value === "string" && /^sha256:[0-9a-f]{64}$/.test(value);
+}
+
+/** node:crypto, where {@linkcode loadNativeHash} has loaded it. */
+export function nativeCrypto(): typeof import("node:crypto") | undefined {
+  return native;
 }
 
 /**

@@ -7,6 +7,7 @@ import { type Schema, Validator } from "@cfworker/json-schema";
 import { type ErrorCode, PlasmError } from "../errors.ts";
 import { findJsonProblem } from "./json.ts";
 import { explainSchemaError } from "./schema_error.ts";
+import { compileSchema, type Test } from "./schema_fast.ts";
 import { findOversized } from "./schema_size.ts";
 
 /** A JSON Schema as imported from a file. */
@@ -27,6 +28,14 @@ export interface ValidateOptions {
 
 // Resolving a schema's references is worth doing once: schemas are constants of their modules.
 const validators = new WeakMap<JsonSchema, Validator>();
+
+const tests = new WeakMap<JsonSchema, Test>();
+
+function follows(schema: JsonSchema, value: unknown): boolean {
+  let test = tests.get(schema);
+  if (test === undefined) tests.set(schema, test = compileSchema(schema) ?? (() => false));
+  return test(value);
+}
 
 function validatorOf(schema: JsonSchema): Validator {
   let validator = validators.get(schema);
@@ -57,6 +66,7 @@ export function validateDocument(
       details: { field: problem.field },
     });
   }
+  if (follows(schema, value)) return;
   const oversized = findOversized(schema, value);
   const errors = oversized.length > 0 ? oversized : validatorOf(schema).validate(value).errors;
   if (errors.length === 0) return;

@@ -1,10 +1,12 @@
 /**
- * Ed25519 signatures (RFC 8032). Signing is WebCrypto's: it is native, so it takes constant time, and
- * it spares a short-lived process the 45 ms in which a JavaScript implementation makes its tables.
+ * Ed25519 signatures (RFC 8032). Signing is WebCrypto's, or node:crypto's where that is loaded: they are
+ * native, so it takes constant time, and it spares a short-lived process the 45 ms in which a JavaScript implementation makes its tables.
  * Verifying is @noble/ed25519's, whose rules for odd keys and signatures are written down and strict.
  * @module
  */
 import { verifyAsync } from "@noble/ed25519";
+import type { KeyObject } from "node:crypto";
+import { nativeCrypto } from "./hash.ts";
 import { fromHex, toHex } from "./hex.ts";
 
 /** Who can sign a document: an identity, seen from here. */
@@ -42,7 +44,7 @@ export function toPkcs8(secretKey: Uint8Array): Uint8Array<ArrayBuffer> {
  * @throws {RangeError} when the secret key has another length
  */
 export async function publicKeyOf(secretKey: Uint8Array): Promise<string> {
-  const { x } = await crypto.subtle.exportKey("jwk", await importKey(secretKey));
+  const { x } = await crypto.subtle.exportKey("jwk", await keysOf(secretKey).web);
   return toHex(Uint8Array.fromBase64(x!, { alphabet: "base64url" }));
 }
 
@@ -52,21 +54,40 @@ export async function publicKeyOf(secretKey: Uint8Array): Promise<string> {
  * @throws {RangeError} when the secret key has another length
  */
 export async function signBytes(bytes: Uint8Array, secretKey: Uint8Array): Promise<Uint8Array> {
-  const key = await importKey(secretKey);
+  const keys = keysOf(secretKey);
+  const native = nativeCrypto();
+  if (native !== undefined) {
+    keys.native ??= nativeKey(native, secretKey);
+    return new Uint8Array(native.sign(null, bytes, keys.native));
+  }
   const data = bytes as Uint8Array<ArrayBuffer>;
-  return new Uint8Array(await crypto.subtle.sign("Ed25519", key, data));
+  return new Uint8Array(await crypto.subtle.sign("Ed25519", await keys.web, data));
+}
+
+function nativeKey(native: typeof import("node:crypto"), secretKey: Uint8Array): KeyObject {
+  // Its types know Node's Buffer only.
+  const pkcs8 = { key: toPkcs8(secretKey) as unknown, format: "der", type: "pkcs8" };
+  return native.createPrivateKey(pkcs8 as Parameters<typeof native.createPrivateKey>[0]);
+}
+
+interface Keys {
+  /** What they were made from. */
+  bytes: Uint8Array;
+  web: Promise<CryptoKey>;
+  native?: KeyObject;
 }
 
 // An import costs as much as a signature, and a node signs with one key.
-const imported = new WeakMap<Uint8Array, { bytes: Uint8Array; key: Promise<CryptoKey> }>();
+const imported = new WeakMap<Uint8Array, Keys>();
 
-function importKey(secretKey: Uint8Array): Promise<CryptoKey> {
+function keysOf(secretKey: Uint8Array): Keys {
   const known = imported.get(secretKey);
   // Whoever owns the array may have put another key into it.
-  if (known !== undefined && equal(known.bytes, secretKey)) return known.key;
-  const key = crypto.subtle.importKey("pkcs8", toPkcs8(secretKey), "Ed25519", true, ["sign"]);
-  imported.set(secretKey, { bytes: secretKey.slice(), key });
-  return key;
+  if (known !== undefined && equal(known.bytes, secretKey)) return known;
+  const web = crypto.subtle.importKey("pkcs8", toPkcs8(secretKey), "Ed25519", true, ["sign"]);
+  const keys = { bytes: secretKey.slice(), web };
+  imported.set(secretKey, keys);
+  return keys;
 }
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {

@@ -1,6 +1,7 @@
 import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { getPublicKeyAsync, signAsync } from "@noble/ed25519";
 import vectors from "../../tests/vectors/receipt.json" with { type: "json" };
+import { loadNativeHash } from "./hash.ts";
 import { fromHex, toHex } from "./hex.ts";
 import { isValidSignature, publicKeyOf, signBytes } from "./signature.ts";
 
@@ -10,6 +11,16 @@ Deno.test("signBytes() and publicKeyOf() give what @noble/ed25519 gives", async 
     const bytes = new Uint8Array(i * 50).fill(i);
     assertEquals(await publicKeyOf(secretKey), toHex(await getPublicKeyAsync(secretKey)));
     assertEquals(await signBytes(bytes, secretKey), await signAsync(bytes, secretKey));
+  }
+});
+
+Deno.test("signBytes() gives the same by way of node:crypto", async () => {
+  const secretKey = crypto.getRandomValues(new Uint8Array(32));
+  const bytes = crypto.getRandomValues(new Uint8Array(900));
+  await loadNativeHash();
+  for (let change = 0; change < 3; change++) {
+    assertEquals(await signBytes(bytes, secretKey), await signAsync(bytes, secretKey));
+    secretKey[0]! ^= 1; // another key in the same array
   }
 });
 

@@ -12,6 +12,8 @@ export interface BarePrograms extends AsyncDisposable {
   hello: string;
   /** Starts a worker without permissions, waits for its first message and ends. */
   worker: string;
+  /** Starts the program that its arguments name, as an executor is started, and waits for its end. */
+  parent: string;
 }
 
 const HELLO = 'console.log("hello");';
@@ -19,6 +21,12 @@ const WORKER = `const url = new URL("./idle.js", import.meta.url);
 const worker = new Worker(url, { type: "module", deno: { permissions: "none" } });
 worker.onmessage = () => Deno.exit(0);`;
 const IDLE = "postMessage(0);";
+
+const PARENT = `const [program, ...args] = Deno.args;
+const pipes = { stdin: "piped", stdout: "piped", stderr: "piped" };
+const options = { args, clearEnv: true, cwd: "/", detached: true, ...pipes };
+const { code } = await new Deno.Command(program, options).spawn().status;
+Deno.exit(code);`;
 
 /**
  * Compiles the programs.
@@ -32,19 +40,23 @@ export async function compileBarePrograms(version: string): Promise<BarePrograms
     await Deno.writeTextFile(`${dir}/hello.js`, HELLO);
     await Deno.writeTextFile(`${dir}/worker.js`, WORKER);
     await Deno.writeTextFile(`${dir}/idle.js`, IDLE);
+    await Deno.writeTextFile(`${dir}/parent.js`, PARENT);
     const isOwn = version === Deno.version.deno;
     const deno = isOwn ? [Deno.execPath()] : ["npx", "-y", NPM_DENO];
     const env = isOwn
       ? {}
       : { DENORT_BIN: (await npmRuntime(Deno.build.target, new URL(".cache/", DIST))).file };
-    for (const name of ["hello", "worker"]) {
+    for (const name of ["hello", "worker", "parent"]) {
       const flags = ["--quiet", "--no-config", "--unstable-worker-options", "--include=idle.js"];
-      const command = [...deno, "compile", ...flags, `--output=${name}`, `${name}.js`];
+      const allowed = name === "parent" ? ["--allow-run"] : [];
+      const output = `--output=${name}`;
+      const command = [...deno, "compile", ...flags, ...allowed, output, `${name}.js`];
       await run(command, { cwd: dir, env });
     }
     return {
       hello: `${dir}/hello`,
       worker: `${dir}/worker`,
+      parent: `${dir}/parent`,
       [Symbol.asyncDispose]: remove,
     };
   } catch (error) {

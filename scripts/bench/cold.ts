@@ -1,6 +1,8 @@
 /**
  * How long the binary takes to start and to run one job, next to programs that do nothing, compiled
  * with the same runtime and timed in turn with it, so that what else the machine does counts for both.
+ * The least that a program can take which runs a guest in another process than its own, confined, is
+ * what two of them take that do nothing, one of which starts the other.
  * @module
  */
 import { confine, confinement } from "../../lib/sandbox/confinement.ts";
@@ -12,6 +14,9 @@ import { type BenchRow, type BenchSection, median } from "./row.ts";
 
 /** Rounds: enough for a median that one disturbance does not move. */
 const ROUNDS = 40;
+
+/** The least that a confined executor costs. */
+const TWO = "two bare processes";
 
 /** Runs once; resolves to the time that it took, in ms. */
 type Start = () => Promise<number>;
@@ -77,6 +82,7 @@ export const cold: BenchSection = async function* ({ binary, signal }) {
   const starts: Record<string, Start> = {
     "bare hello": whole([bare.hello]),
     "bare worker": whole([bare.worker]),
+    [TWO]: whole([bare.parent, ...chain, bare.worker]),
     "version": whole([plasm, "version"]),
     "--help": whole([plasm, "--help"]),
     "exec --help": whole([plasm, "exec", "--help"]),
@@ -105,6 +111,8 @@ export const cold: BenchSection = async function* ({ binary, signal }) {
   });
   for (const what of ["version", "--help", "exec --help"]) yield row(what, "bare hello", "≤ 1.3");
   yield row("exec hello", "bare worker", "≤ 1.2");
+  yield row(TWO, "bare worker");
+  yield row("exec hello", TWO);
   for (const what of Object.keys(starts).filter((name) => name.startsWith("  "))) {
     yield row(what, "bare worker");
   }

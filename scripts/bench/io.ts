@@ -1,6 +1,7 @@
 /**
- * Jobs that read, write and use files, in a ready executor; the same calls by a native program on the
- * system's own pipes and temporary directory beside it. The jobs' own clock counts.
+ * Jobs that read, write and use files, in a ready executor that is joined as a daemon's are; the same
+ * calls by a native program on the system's own pipes and temporary directory beside it. The jobs' own
+ * clock counts. What is passed through enters the executor's process, and leaves it to this one.
  *
  * @module
  */
@@ -15,8 +16,8 @@ const TURNS = 3;
 
 const PASSED_BYTES = 2 ** 30;
 
-/** What is handed over at once: what a pipe holds. */
-const PIECE_BYTES = 64 * 1024;
+/** What is handed over at once: what the daemon reads at once from a large input. */
+const PIECE_BYTES = 256 * 1024;
 
 const WRITES = 1_000_000;
 
@@ -81,8 +82,10 @@ function shown(what: string, rate: number): string {
 
 async function inExecutor({ wasm }: Kernel, { args, stdin = 0 }: Task): Promise<Rates> {
   const module = await Deno.readFile(wasm);
-  await using executor = new Executor();
+  const socketDir = await Deno.makeTempDir({ prefix: "pl" });
+  await using executor = new Executor({ socketDir });
   await executor.ready();
+  await Deno.remove(socketDir, { recursive: true });
   const limits = limitsOf({ ...DEFAULT_RESOURCES, timeout_seconds: 600 }, DEFAULT_CEILINGS);
   const job = { module, args, env: {}, limits, stdin: pieces(stdin) };
   const decoder = new TextDecoder();

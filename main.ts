@@ -7,7 +7,9 @@ import { EXECUTOR_COMMAND } from "./lib/sandbox/executor_command.ts";
 /** Runs one command line to its exit status. */
 async function main(args: string[]): Promise<number> {
   if (args[0] === EXECUTOR_COMMAND) {
-    return await (await import("./lib/sandbox/executor_main.ts")).runExecutor();
+    const { startGuestWorker } = await import("./lib/sandbox/guest_worker.ts");
+    const guest = startGuestWorker();
+    return await (await import("./lib/sandbox/executor_main.ts")).runExecutor(guest);
   }
   const early = args[0] === "exec" ? await import("./lib/cli/exec_early.ts") : undefined;
   early?.startEarly(args);

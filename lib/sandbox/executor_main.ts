@@ -16,6 +16,7 @@ import {
 } from "./executor_protocol.ts";
 import { type CompiledModule, compileModule, originalReason } from "./compile_module.ts";
 import { ExecutorWorker } from "./executor_worker.ts";
+import { type GuestWorker, startGuestWorker } from "./guest_worker.ts";
 import { JobMonitor } from "./job_monitor.ts";
 import type { SandboxInput } from "./types.ts";
 import type { WorkerEnd } from "./worker.ts";
@@ -47,8 +48,8 @@ const EXIT_TERMINATED = 143;
 let link: ExecutorLink;
 
 /** Runs the executor until its parent is gone; never returns normally. */
-export async function runExecutor(): Promise<never> {
-  const worker = new ExecutorWorker();
+export async function runExecutor(guest: GuestWorker = startGuestWorker()): Promise<never> {
+  const worker = new ExecutorWorker(guest);
   Deno.addSignalListener("SIGTERM", () => onTerm());
   // Compiled, the first argument is the subcommand.
   link = await openLink({

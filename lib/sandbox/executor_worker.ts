@@ -7,6 +7,7 @@ import { createRing, RingReader, RingWriter } from "./ring.ts";
 import { FRAME_HEADER_BYTES } from "./frames.ts";
 import { MAX_STREAM_BYTES } from "./executor_protocol.ts";
 import { PlasmError } from "../errors.ts";
+import type { GuestWorker } from "./guest_worker.ts";
 import type { WorkerEnd, WorkerJob, WorkerMessage } from "./worker.ts";
 
 /** Bytes of stdin that may wait in the ring: enough to overlap pipe and guest. */
@@ -38,21 +39,15 @@ export class ExecutorWorker {
   #onMessage: (message: WorkerMessage) => void = () => {};
   #onError: (error: PlasmError) => void = () => {};
 
-  constructor() {
-    this.#worker = new Worker(new URL("./worker.ts", import.meta.url), {
-      type: "module",
-      name: "guest",
-      deno: { permissions: "none" },
+  constructor({ worker, ready }: GuestWorker) {
+    this.#worker = worker;
+    this.ready = ready.then(() => {
+      worker.onmessage = ({ data }: MessageEvent<WorkerMessage>) => this.#onMessage(data);
+      worker.onerror = (event) => {
+        event.preventDefault();
+        this.#onError(new PlasmError("executor", `Worker failed: ${event.message}`));
+      };
     });
-    this.ready = new Promise((resolve, reject) => {
-      this.#onMessage = () => resolve();
-      this.#onError = reject;
-    });
-    this.#worker.onmessage = ({ data }: MessageEvent<WorkerMessage>) => this.#onMessage(data);
-    this.#worker.onerror = (event) => {
-      event.preventDefault();
-      this.#onError(new PlasmError("executor", `Worker failed: ${event.message}`));
-    };
   }
 
   /** Runs a job; all its output has gone to the sink when this resolves. */

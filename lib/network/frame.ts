@@ -5,6 +5,7 @@
 import type { Stream } from "@libp2p/interface";
 import { lpStream } from "@libp2p/utils";
 import { decode, encode, encodeInto, rfc8949EncodeOptions } from "cborg";
+import { joinBytes } from "../bytes.ts";
 import { PlasmError } from "../errors.ts";
 
 /** One side of a conversation in frames. */
@@ -49,44 +50,41 @@ export function encodeMessage(message: unknown): Uint8Array {
   return encode(message, rfc8949EncodeOptions);
 }
 
-/** Longest message whose encoding needs no memory of its own: a chunk of content, and room around it. */
-const SCRATCH_BYTES = 160 * 1024;
+/** Longest message that is looked at again without memory of its own: a piece of output, and room around it. */
+const SCRATCH_BYTES = 80 * 1024;
 /** One is enough: nothing is awaited between filling and reading it. */
 const scratch = new Uint8Array(SCRATCH_BYTES + Uint32Array.BYTES_PER_ELEMENT);
 
 /** Bytes of a varint that can say any length up to 2 MiB. */
-const MAX_LENGTH_BYTES = 3;
+export const MAX_LENGTH_BYTES = 3;
 
 /** A message behind its length as an unsigned varint. */
 export function encodeFrame(message: unknown): Uint8Array {
-  let length: number;
-  try {
-    ({ written: length } = encodeInto(
-      message,
-      scratch.subarray(MAX_LENGTH_BYTES),
-      rfc8949EncodeOptions,
-    ));
-  } catch {
-    // It is too large for the scratch, or cannot be encoded, which is told here.
-    const body = encodeMessage(message);
-    const head = varint(body.length);
-    const frame = new Uint8Array(head.length + body.length);
-    frame.set(head);
-    frame.set(body, head.length);
-    return frame;
-  }
-  const head = varint(length);
-  const start = MAX_LENGTH_BYTES - head.length;
-  scratch.set(head, start);
-  return scratch.slice(start, MAX_LENGTH_BYTES + length);
+  const body = encodeMessage(message);
+  return joinBytes([varint(body.length), body]);
 }
 
-function varint(value: number): number[] {
+/**
+ * As {@linkcode encodeFrame}, in memory that is there already: new memory for each long message costs ten
+ * times what it costs to write it. Returns the part of the buffer that has the frame.
+ *
+ * @throws {Error} where the message does not fit
+ */
+export function encodeFrameInto(message: unknown, buffer: Uint8Array): Uint8Array {
+  const body = buffer.subarray(MAX_LENGTH_BYTES);
+  const { written } = encodeInto(message, body, rfc8949EncodeOptions);
+  const head = varint(written);
+  const start = MAX_LENGTH_BYTES - head.length;
+  buffer.set(head, start);
+  return buffer.subarray(start, MAX_LENGTH_BYTES + written);
+}
+
+function varint(value: number): Uint8Array {
   const bytes: number[] = [];
   for (let rest = value; bytes.length === 0 || rest > 0; rest >>>= 7) {
     bytes.push((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0));
   }
-  return bytes;
+  return Uint8Array.from(bytes);
 }
 
 /**
@@ -136,7 +134,7 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
   let at = 0;
   while (at < head && a[at] === b[at]) at++;
   if (at < head) return false;
-  // Word by word where both are aligned alike: chunks of content are all that is long here.
+  // Word by word where both are aligned alike: output is all that is long here.
   if ((a.byteOffset - b.byteOffset) % width === 0) {
     const words = Math.floor((a.length - head) / width);
     const [left, right] = [a, b].map((part) =>

@@ -20,7 +20,8 @@ export interface Duplex {
    */
   read(): Promise<Uint8Array | null>;
   /**
-   * Sends bytes; resolves when more may follow, so that a slow reader holds the writer back.
+   * Sends bytes; resolves when more may follow, so that a slow reader holds the writer back. They must not
+   * change before that, and may afterwards.
    *
    * @throws {Disconnected} when the connection is lost
    */
@@ -71,9 +72,9 @@ export function duplexOf(stream: Stream): Duplex {
   };
   stream.addEventListener("message", ({ data }) => {
     if (ended) return;
-    const bytes = data instanceof Uint8Array ? data : data.subarray();
-    queue.push(bytes);
-    queued += bytes.length;
+    // Piece by piece: to join them would cost memory and time, and who reads may not need them joined.
+    for (const piece of data instanceof Uint8Array ? [data] : data) queue.push(piece);
+    queued += data.byteLength;
     // A pause in the middle of resuming would stop us, but not the muxer, which then fills its buffer.
     if (queued > HIGH_WATER_BYTES && !resuming) flow(false);
     news();
@@ -111,8 +112,9 @@ export function duplexOf(stream: Stream): Duplex {
     async write(bytes) {
       try {
         stream.send(bytes);
-        // Nothing stays behind in our own buffer: the muxer's window is the only one.
-        while (stream.writeBufferLength > 0) await drained(stream);
+        // Nothing stays behind in our own buffer: the muxer's window is the only one. Where the connection
+        // is full, the bytes are not encrypted yet, and may not change.
+        while (stream.writeBufferLength > 0 || stream.writableNeedsDrain) await drained(stream);
       } catch (error) {
         throw fault ?? new Disconnected("The connection is closed", { cause: error });
       }

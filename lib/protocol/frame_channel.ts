@@ -3,9 +3,10 @@
  * framing of our other protocols.
  * @module
  */
-import { joinBytes } from "../bytes.ts";
 import { PlasmError } from "../errors.ts";
-import { decodeMessage, encodeFrame } from "../network/frame.ts";
+import { decodeMessage, encodeFrame, encodeFrameInto, MAX_LENGTH_BYTES } from "../network/frame.ts";
+import { ByteReader } from "./byte_reader.ts";
+import { decodeChunk } from "./chunk_frame.ts";
 import { within } from "./deadline.ts";
 import { Disconnected, type Duplex } from "./duplex.ts";
 import {
@@ -16,9 +17,6 @@ import {
   type MessageType,
 } from "./messages.ts";
 
-/** Bytes of a varint that can say the length of any frame. */
-const LENGTH_BYTES = 3;
-
 /** Options of {@linkcode FrameChannel.read}. */
 export interface ReadOptions {
   /** Longest wait, in milliseconds. @default {none} */
@@ -28,17 +26,24 @@ export interface ReadOptions {
 /** One side of a conversation. */
 export class FrameChannel {
   readonly #duplex: Duplex;
-  #buffer: Uint8Array = new Uint8Array();
+  readonly #reader: ByteReader;
   #writes: Promise<void> = Promise.resolve();
-  /** Bytes received, framing included, whether or not they were of use. */
-  received = 0;
+  /** Where chunks are encoded, one after the other. */
+  #chunkBuffer: Uint8Array | undefined;
 
   constructor(duplex: Duplex) {
     this.#duplex = duplex;
+    this.#reader = new ByteReader(duplex);
+  }
+
+  /** Bytes received, framing included, whether or not they were of use. */
+  get received(): number {
+    return this.#reader.received;
   }
 
   /**
-   * Reads the next message, which must be of one of these types. A wait that is given up leaves the
+   * Reads the next message, which must be of one of these types. A chunk's data is good until the next
+   * read. A wait that is given up leaves the
    * channel unusable: abort it.
    *
    * @throws {Disconnected} when the other side is gone
@@ -66,8 +71,9 @@ export class FrameChannel {
         { details: { bytes: length, max_bytes: maxBytes } },
       );
     }
-    const frame = await this.#take(length);
-    const message = checkMessage(decodeMessage(frame));
+    const frame = await this.#reader.take(length);
+    const isChunkDue = (types as readonly string[]).includes("chunk");
+    const message = checkMessage(isChunkDue ? decodeChunk(frame) : decodeMessage(frame));
     if (!(types as readonly string[]).includes(message.type)) {
       throw new PlasmError(
         "protocol",
@@ -87,8 +93,13 @@ export class FrameChannel {
 
   async #length(): Promise<number> {
     let length = 0;
-    for (let at = 0; at < LENGTH_BYTES; at++) {
-      const [byte = 0] = await this.#take(1);
+    for (let at = 0; at < MAX_LENGTH_BYTES; at++) {
+      const byte = await this.#reader.byte();
+      if (byte === undefined) {
+        throw new Disconnected(
+          at === 0 ? "The other side has ended" : "The connection ended inside a message",
+        );
+      }
       length |= (byte & 0x7f) << (7 * at);
       if (byte < 0x80) {
         // One length, one form: a last byte of zero says nothing.
@@ -99,40 +110,29 @@ export class FrameChannel {
     throw new PlasmError("protocol", "Cannot read message: its length is not a short varint");
   }
 
-  async #take(length: number): Promise<Uint8Array> {
-    if (this.#buffer.length < length) {
-      const parts = [this.#buffer];
-      for (let have = this.#buffer.length; have < length;) {
-        const bytes = await this.#duplex.read();
-        if (bytes === null) {
-          throw new Disconnected(
-            parts.length === 1 && parts[0]!.length === 0 && length === 1
-              ? "The other side has ended"
-              : "The connection ended inside a message",
-          );
-        }
-        parts.push(bytes);
-        this.received += bytes.length;
-        have += bytes.length;
-      }
-      const isWhole = parts.length === 2 && parts[0]!.length === 0;
-      this.#buffer = isWhole ? parts[1]! : joinBytes(parts);
-    }
-    const taken = this.#buffer.subarray(0, length);
-    this.#buffer = this.#buffer.subarray(length);
-    return taken;
-  }
-
   /**
-   * Writes a message after those before it; resolves when more may follow.
+   * Writes a message after those before it; resolves when more may follow. A chunk's data may not change
+   * before that.
    *
    * @throws {Disconnected} when the other side is gone
    */
   async write(message: Message): Promise<void> {
-    const frame = encodeFrame(message);
-    const written = this.#writes.then(() => this.#duplex.write(frame));
+    const encode = this.#encoderOf(message);
+    const written = this.#writes.then(() => this.#duplex.write(encode()));
     this.#writes = written.catch(() => {}); // told to whoever wrote it
     await written;
+  }
+
+  /** What is small is encoded as it is now; a chunk when its turn comes, for all use one buffer. */
+  #encoderOf(message: Message): () => Uint8Array {
+    if (message.type !== "chunk") {
+      const frame = encodeFrame(message);
+      return () => frame;
+    }
+    return () => {
+      this.#chunkBuffer ??= new Uint8Array(MAX_LENGTH_BYTES + MAX_BYTES.chunk);
+      return encodeFrameInto(message, this.#chunkBuffer);
+    };
   }
 
   /** Ends our side. */

@@ -60,8 +60,8 @@ const CHECKS = {
     hash,
     offset: count(),
     data: bytes({ min: 1, max: CHUNK_BYTES }),
-    /** SHA-256 of the data. */
-    checksum: bytes({ min: 32, max: 32 }),
+    /** CRC-32 of the data. */
+    checksum: count(2 ** 32 - 1),
   }),
   begin: map({ type: type("begin"), job_id: jobId, node_nonce: token }),
   attach: map({ type: type("attach"), version, ...ticket, after: count() }),

@@ -85,7 +85,7 @@ export class Session {
   }
 
   /**
-   * Takes a chunk.
+   * Takes a chunk; nothing of it is needed once this resolves.
    *
    * @throws {PlasmError} `protocol` when it was not asked for or is damaged; what the host throws
    */
@@ -94,8 +94,7 @@ export class Session {
     if (blob === undefined) {
       throw new PlasmError("protocol", `Cannot take chunk: ${hash} was not asked for`);
     }
-    const found = checksumOf(data);
-    if (found.some((byte, at) => byte !== checksum[at])) {
+    if (checksumOf(data) !== checksum) {
       throw new PlasmError(
         "protocol",
         `Cannot take chunk: bytes ${offset} to ${offset + data.length} of ${hash} are damaged`,

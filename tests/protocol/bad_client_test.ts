@@ -107,7 +107,7 @@ Deno.test("JobServer refuses too much, too little, wrong and damaged content", a
     [() => [{ ...chunk!, offset: 1 }], "protocol"],
     [() => [chunk!, chunk!], "protocol"],
     [() => [{ ...chunk!, hash: longer.hash }], "protocol"],
-    [() => [{ ...chunk!, checksum: new Uint8Array(32) }], "protocol"],
+    [() => [{ ...chunk!, checksum: (chunk!.checksum + 1) % 2 ** 32 }], "protocol"],
     [() => [{ ...wrong!, hash: job.module.hash }], "bad-input"],
     [({ job_id, node_nonce }) => [chunk!, { type: "begin", job_id, node_nonce }], "protocol"],
   ];

@@ -7,6 +7,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { PlasmError } from "../../errors.ts";
 import { Hasher, sha256 } from "../../job/hash.ts";
 import { syncFile } from "../../sync_file.ts";
+import { BlockWriter } from "./block_writer.ts";
 import { stateError } from "./faults.ts";
 import { openFileStream } from "./file_stream.ts";
 import type { WriteQueue } from "./write_queue.ts";
@@ -180,6 +181,7 @@ export class BlobStore {
     const { hash, maxBytes, what, reserved } = options;
     const hasher = new Hasher();
     using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
+    using writer = new BlockWriter(file, { path, maxBytes });
     for await (const chunk of source) {
       if (hasher.bytes + chunk.length > maxBytes) {
         throw new PlasmError(
@@ -198,8 +200,7 @@ export class BlobStore {
       this.#reserve(chunk.length, what);
       reserved.bytes += chunk.length;
       await hasher.update(chunk);
-      let rest = chunk;
-      while (rest.length > 0) rest = rest.subarray(await file.write(rest));
+      await writer.write(chunk);
     }
     const found = await hasher.digest();
     if (found !== hash) {
@@ -207,7 +208,7 @@ export class BlobStore {
         details: { asked: hash, sent: found },
       });
     }
-    await file.syncData();
+    await writer.end();
     return hasher.bytes;
   }
 

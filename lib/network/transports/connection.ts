@@ -15,8 +15,15 @@ type ByteList = Parameters<AbstractMultiaddrConnection["sendData"]>[0];
 
 /** Bytes queued here before libp2p is told to wait. Two Yamux windows' worth of a fast stream. */
 const HIGH_WATER_BYTES = 512 * 1024;
-/** Small writes (a Yamux header is 12 bytes) are joined up to this before they reach the socket. */
-const JOIN_BYTES = 64 * 1024;
+/**
+ * Small writes (a Yamux header is 12 bytes, a tag of Noise 16) are joined up to this before they reach the
+ * socket: a chunk of content, which is two messages of Noise, in one.
+ */
+const JOIN_BYTES = 132 * 1024;
+/** Above this they are joined in memory that is used again: new memory costs ten times as much as to copy. */
+const REUSE_ABOVE_BYTES = 8 * 1024;
+/** What the last large join of any connection was made in, unless one uses it. */
+let spare: Uint8Array | undefined;
 /** How long a closing side waits for the other to have read everything. */
 const LINGER_MS = 1_000;
 
@@ -30,6 +37,7 @@ export class SocketConnection extends AbstractMultiaddrConnection {
   #pipe: BytePipe;
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
+  #joined: Uint8Array | undefined;
   #writing = false;
   #reading = false;
   #finishing = false;
@@ -110,6 +118,8 @@ export class SocketConnection extends AbstractMultiaddrConnection {
       while (this.#queue.length > 0) {
         const batch = this.#nextBatch();
         await this.#pipe.write(batch);
+        spare = this.#joined ?? spare;
+        this.#joined = undefined;
         this.#queuedBytes -= batch.byteLength;
         if (this.#queuedBytes === 0 && this.writableNeedsDrain) this.safeDispatchEvent("drain");
       }
@@ -131,13 +141,21 @@ export class SocketConnection extends AbstractMultiaddrConnection {
     }
     const chunks = this.#queue.splice(0, count);
     if (chunks.length === 1) return chunks[0]!;
-    const batch = new Uint8Array(bytes);
+    const batch = this.#space(bytes);
     let offset = 0;
     for (const chunk of chunks) {
       batch.set(chunk, offset);
       offset += chunk.byteLength;
     }
     return batch;
+  }
+
+  /** Memory to join in: this connection's alone until it is written. */
+  #space(bytes: number): Uint8Array {
+    if (bytes <= REUSE_ABOVE_BYTES) return new Uint8Array(bytes);
+    this.#joined = spare ?? new Uint8Array(JOIN_BYTES);
+    spare = undefined;
+    return this.#joined.subarray(0, bytes);
   }
 
   /** libp2p never half-closes a whole connection: the other side's end is the connection's. */

@@ -3,6 +3,7 @@
  * @module
  */
 import type { BytePipe } from "./byte_pipe.ts";
+import { ReadBuffer } from "./read_buffer.ts";
 
 /** How a connection ends that was torn down. */
 export const QUIC_RESET: Deno.QuicCloseInfo = { closeCode: 1, reason: "reset" };
@@ -19,7 +20,8 @@ export interface QuicPipeInit {
 
 /** Wraps a QUIC stream and its connection, both of which it then owns. */
 export function quicPipe({ quic, stream, release }: QuicPipeInit): BytePipe {
-  const reader = stream.readable.getReader();
+  const reader = stream.readable.getReader({ mode: "byob" });
+  const buffer = new ReadBuffer();
   const writer = stream.writable.getWriter();
   let open = true;
   let written = false;
@@ -29,9 +31,10 @@ export function quicPipe({ quic, stream, release }: QuicPipeInit): BytePipe {
   writer.closed.catch(() => {});
   return {
     async read() {
-      const { value, done } = await reader.read().catch(asReset);
-      if (done) read = true;
-      return value ?? null;
+      const { value, done } = await reader.read(buffer.space).catch(asReset);
+      if (!done) return buffer.take(value);
+      read = true;
+      return null;
     },
     write: (data) => writer.write(data).catch(asReset),
     async finish() {

@@ -18,12 +18,9 @@ import { tcpAddress } from "./address.ts";
 import type { AcceptedPipe, BytePipe, PipeServer } from "./byte_pipe.ts";
 import { SocketConnection } from "./connection.ts";
 import { PipeListener } from "./listener.ts";
+import { ReadBuffer } from "./read_buffer.ts";
 import { sleep } from "../wait.ts";
 
-/** Read size: a Noise frame is at most 64 KiB. */
-const READ_BYTES = 64 * 1024;
-/** Below this a read is copied out, so that a ping does not hold 64 KiB. */
-const COPY_BELOW_BYTES = 16 * 1024;
 /** How long accepting rests after the system ran out of file descriptors. */
 const ACCEPT_REST_MS = 100;
 
@@ -107,19 +104,16 @@ async function connect(
 
 /** Wraps a TCP socket, which it then owns. */
 export function tcpPipe(socket: Deno.TcpConn): BytePipe {
-  let buffer = new Uint8Array(READ_BYTES);
+  const buffer = new ReadBuffer();
   let open = true;
   // Yamux wants its small frames out at once; keep-alive finds peers that vanished.
   socket.setNoDelay(true);
   socket.setKeepAlive(true);
   return {
     async read() {
-      const count = await socket.read(buffer);
-      if (count === null) return null;
-      if (count < COPY_BELOW_BYTES) return buffer.slice(0, count);
-      const filled = buffer.subarray(0, count);
-      buffer = new Uint8Array(READ_BYTES);
-      return filled;
+      const { space } = buffer;
+      const count = await socket.read(space);
+      return count === null ? null : buffer.take(space.subarray(0, count));
     },
     async write(data) {
       let written = 0;

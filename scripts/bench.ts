@@ -22,6 +22,7 @@ const SECTIONS: Record<string, () => Promise<BenchSection>> = {
 
 /** Run only when asked for: they take long, or change the tree. */
 const LONG: Record<string, () => Promise<BenchSection>> = {
+  network: async () => (await import("./bench/network.ts")).network,
   soak: async () => (await import("./bench/soak.ts")).soak,
 };
 

@@ -32,3 +32,24 @@ Deno.test("BoundedDatastore counts what was deleted no longer", async () => {
   await store.put(key("/dht/c"), new Uint8Array([1]));
   assertEquals([await has(store, "/dht/a"), await has(store, "/dht/c")], [true, true]);
 });
+
+Deno.test("BoundedDatastore.query() gives the entries of a path, and looks at no others", async () => {
+  const store = new BoundedDatastore(4);
+  const value = new Uint8Array([1]);
+  const names = ["/dht/a/1", "/dht/a/2", "/dht/ab/1", "/dht/b/1", "/dht/b/2", "/peers/a"];
+  for (const name of names) await store.put(key(name), value);
+  await store.delete(key("/dht/b/2"));
+  const looked: string[] = [];
+  const found = async (prefix: string): Promise<string[]> => {
+    const filters = [({ key }: { key: Key }) => looked.push(key.toString()) > 0];
+    const entries = await Array.fromAsync(store.query({ prefix, filters }));
+    return entries.map(({ key }) => key.toString());
+  };
+  // The first was forgotten for the fifth of its kind.
+  assertEquals(await found("/dht/a"), ["/dht/a/2"]);
+  assertEquals(await found("/dht/b/"), ["/dht/b/1"]);
+  assertEquals(await found("/peers"), ["/peers/a"]);
+  assertEquals(looked, ["/dht/a/2", "/dht/b/1", "/peers/a"]);
+  assertEquals(await found("/dht"), ["/dht/a/2", "/dht/ab/1", "/dht/b/1"]);
+  assertEquals(await found("/none/of/them"), []);
+});

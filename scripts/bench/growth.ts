@@ -1,5 +1,6 @@
 /**
- * What a step costs as its surroundings grow: the store's jobs, the queue, a job's events, its output. The
+ * What a step costs as its surroundings grow: the store's jobs, the queue, a job's events, its output, the
+ * peers that are known, the providers of a key. The
  * last column is the cost at the largest size over that at the smallest but one: the first still pays
  * for warming up.
  *
@@ -9,10 +10,12 @@ import { JobQueue } from "../../lib/daemon/queue.ts";
 import { openDatabase, transaction } from "../../lib/daemon/store/database.ts";
 import { EventTable } from "../../lib/daemon/store/event_table.ts";
 import { JobTable } from "../../lib/daemon/store/job_table.ts";
+import { newRecord } from "../../lib/daemon/store/new_record.ts";
 import { applyRetention } from "../../lib/daemon/store/retention.ts";
 import { JobStore } from "../../lib/daemon/store/store.ts";
 import { newJob } from "../../lib/daemon/store/testing.ts";
 import type { JobRecord } from "../../lib/daemon/types.ts";
+import { PEER_COUNTS, peerCurves, PROVIDER_COUNTS, providerCurves } from "./peer_growth.ts";
 import { type BenchRow, type BenchSection, type BenchSectionOptions, median } from "./row.ts";
 
 const STORE_SIZES = [10, 1000, 100_000, 1_000_000];
@@ -32,9 +35,19 @@ export const growth: BenchSection = async function* (options) {
   yield* rows("jobs in the queue", QUEUE_SIZES, queueCurves(options));
   yield* rows("events of a job", EVENT_COUNTS, await eventCurves(options));
   yield* rows("MiB of output", OUTPUT_MIB, await outputCurves(options));
+  for (
+    const [what, sizes, measure] of [
+      ["peers known", PEER_COUNTS, peerCurves],
+      ["providers of one key", PROVIDER_COUNTS, providerCurves],
+    ] as const
+  ) {
+    const curves: Curves = new Map();
+    await measure(options, { note: (step, micros) => note(curves, step, micros), sample });
+    yield* rows(what, sizes, curves);
+  }
 };
 
-function* rows(what: string, sizes: number[], curves: Curves): Iterable<BenchRow> {
+function* rows(what: string, sizes: readonly number[], curves: Curves): Iterable<BenchRow> {
   for (const [step, costs] of curves) {
     yield {
       what: `${step}`,
@@ -72,7 +85,7 @@ function fill(dir: string, from: number, to: number, signal: AbortSignal): void 
     signal.throwIfAborted();
     transaction(db, () => {
       for (let n = at; n < Math.min(at + 10_000, to); n++) {
-        const seq = jobs.insert(newJob({ createdAt: n }), []);
+        const seq = jobs.insert(newRecord(newJob({ createdAt: n })));
         events.append(seq, { type: "queued", at: n, position: 0 });
         events.append(seq, { type: "started", at: n, attempt: 1 });
         events.append(seq, {

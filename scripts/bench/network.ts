@@ -1,18 +1,25 @@
 /**
- * How the network scales: N nodes in one process join through one bootstrap, provide and find.
+ * How the network scales: N nodes in one process join through one bootstrap, provide and find, over
+ * transports in memory.
  *
- * `deno run --unstable-net --allow-net --allow-read --allow-env --allow-sys scripts/bench_network.ts 10 30 100`
  * @module
  */
-import { joinNetwork } from "../lib/network/bootstrap.ts";
-import { capabilityKey } from "../lib/network/capability_key.ts";
-import { createGater } from "../lib/network/gater.ts";
-import { createNode, type PlasmNode } from "../lib/network/node.ts";
-import { memory } from "../tests/network/memory_transport.ts";
+import { joinNetwork } from "../../lib/network/bootstrap.ts";
+import { capabilityKey } from "../../lib/network/capability_key.ts";
+import { createGater } from "../../lib/network/gater.ts";
+import { createNode, type PlasmNode } from "../../lib/network/node.ts";
+import { memory } from "../../tests/network/memory_transport.ts";
+import { type BenchRow, type BenchSection, median } from "./row.ts";
 
+const COUNTS = [10, 30, 100];
 const SAMPLES = 10;
 /** Joining is over when no routing table has grown for this long. */
 const QUIET_MS = 2_000;
+
+/** See the module. Figures are medians, maxima in parentheses. */
+export const network: BenchSection = async function* ({ signal }) {
+  for (const count of COUNTS) yield* measure(count, signal);
+};
 
 interface Found {
   ms: number;
@@ -85,13 +92,12 @@ async function find(node: PlasmNode, topic: `feature:${string}`): Promise<Found>
   throw new Error(`${topic} was not found`);
 }
 
-function spread(values: readonly number[], digits = 0): string {
-  const sorted = values.toSorted((a, b) => a - b);
-  const at = (part: number) => sorted[Math.floor(part * (sorted.length - 1))]!.toFixed(digits);
-  return `${at(0)} / ${at(0.5)} / ${at(1)}`;
+/** The middle of the values, and the largest. */
+function spread(values: readonly number[]): string {
+  return `${median(values).toFixed(0)} (${Math.max(...values).toFixed(0)})`;
 }
 
-async function measure(count: number): Promise<void> {
+async function* measure(count: number, signal: AbortSignal): AsyncGenerator<BenchRow> {
   const before = Deno.memoryUsage().rss;
   const stop = new AbortController();
   const first = await startNode("n0", "server");
@@ -110,6 +116,7 @@ async function measure(count: number): Promise<void> {
   const provided: number[] = [];
   const found: Found[] = [];
   for (let i = 0; i < SAMPLES; i++) {
+    signal.throwIfAborted();
     const provider = nodes[(i * 7 + 1) % count]!;
     provided.push(await provide(provider, `feature:bench-${count}-${i}`));
     // One who has just come and knows the bootstrap only: what a client's first search costs.
@@ -119,25 +126,16 @@ async function measure(count: number): Promise<void> {
     found.push(await find(client, `feature:bench-${count}-${i}`));
     await client.libp2p.stop();
   }
-  console.log([
-    String(count),
-    joined.toFixed(0),
-    spread(nodes.map(tableSize)),
-    spread(provided),
-    spread(found.map(({ ms }) => ms)),
-    spread(found.map(({ hops }) => hops)),
-    spread(found.map(({ asked }) => asked)),
-    memoryPerNode.toFixed(1),
-  ].join(" | "));
+  const what = `${count} nodes`;
+  yield { what: `${what}: joined`, measured: `${joined.toFixed(0)} ms` };
+  yield { what: `${what}: in a routing table`, measured: spread(nodes.map(tableSize)) };
+  yield { what: `${what}: provide, ms`, measured: spread(provided) };
+  const hops = `hops ${spread(found.map(({ hops }) => hops))}, peers asked ${
+    spread(found.map(({ asked }) => asked))
+  }`;
+  const times = spread(found.map(({ ms }) => ms));
+  yield { what: `${what}: find, fresh client, ms`, measured: times, against: hops };
+  yield { what: `${what}: memory of each`, measured: `${memoryPerNode.toFixed(1)} MiB` };
   stop.abort();
   for (const node of nodes) await node.libp2p.stop();
-}
-
-if (import.meta.main) {
-  console.log(
-    "nodes | join ms | table min/med/max | provide ms | find ms | hops | peers asked | MiB a node",
-  );
-  console.log("--- | --- | --- | --- | --- | --- | --- | ---");
-  for (const count of Deno.args.map(Number)) await measure(count);
-  Deno.exit(0); // libp2p keeps the event loop alive.
 }

@@ -1,0 +1,115 @@
+/**
+ * What peers and providers cost as there are more of them: the parts of a real node's libp2p, filled without
+ * connections.
+ *
+ * @module
+ */
+import { generateKeyPair } from "@libp2p/crypto/keys";
+import type { PeerId } from "@libp2p/interface";
+import { peerIdFromPrivateKey } from "@libp2p/peer-id";
+import { multiaddr } from "@multiformats/multiaddr";
+import { capabilityKey } from "../../lib/network/capability_key.ts";
+import { createGater } from "../../lib/network/gater.ts";
+import { createNode, type PlasmNode } from "../../lib/network/node.ts";
+import { Reputation } from "../../lib/network/reputation.ts";
+import type { BenchSectionOptions } from "./row.ts";
+
+/** Peers that a node has heard of; it keeps no more than 16,384. */
+export const PEER_COUNTS = [10, 100, 1000, 10_000];
+/** Providers that announce one key; a node keeps no more than 16,384 records. */
+export const PROVIDER_COUNTS = [10, 100, 1000, 10_000, 100_000];
+
+/** What a step costs, in µs, told by its name. */
+export type Note = (step: string, micros: number) => void;
+/** Takes a step's median cost in µs. */
+export type Sample = (work: (n: number) => unknown) => Promise<number>;
+
+/** The parts of the DHT that its users do not see. */
+interface DhtParts {
+  providers: {
+    addProvider(key: Awaited<ReturnType<typeof capabilityKey>>, peer: PeerId): Promise<void>;
+    getProviders(key: Awaited<ReturnType<typeof capabilityKey>>): Promise<PeerId[]>;
+  };
+}
+
+async function idleNode(): Promise<PlasmNode> {
+  return await createNode({
+    secretKey: crypto.getRandomValues(new Uint8Array(32)),
+    listen: [],
+    announce: [],
+    mode: "server",
+    allowPrivate: true,
+    mdns: false,
+    nat: { autonat: false, relay: false, relayServer: false },
+    limits: {},
+    gater: createGater({ emit: () => {} }),
+  });
+}
+
+async function somePeers(count: number): Promise<PeerId[]> {
+  const peers: PeerId[] = [];
+  while (peers.length < count) peers.push(peerIdFromPrivateKey(await generateKeyPair("Ed25519")));
+  return peers;
+}
+
+/** The address book and the record of behaviour, against the peers that are known. */
+export async function peerCurves(
+  { signal }: BenchSectionOptions,
+  { note, sample }: { note: Note; sample: Sample },
+): Promise<void> {
+  const peers = await somePeers(PEER_COUNTS.at(-1)! + 1000);
+  const node = await idleNode();
+  const { peerStore } = node.libp2p;
+  const reputation = new Reputation();
+  const addresses = [multiaddr("/ip4/192.0.2.1/tcp/4001"), multiaddr("/ip4/192.0.2.1/udp/1/quic")];
+  let filled = 0;
+  for (const count of PEER_COUNTS) {
+    for (; filled < count; filled++) {
+      signal.throwIfAborted();
+      await peerStore.merge(peers[filled]!, { multiaddrs: addresses });
+    }
+    const some = (n: number): PeerId => peers[n * 7919 % count]!;
+    note(
+      "add an address of a peer",
+      await sample((n) =>
+        peerStore.merge(some(n), { multiaddrs: [multiaddr(`/ip4/192.0.2.2/tcp/${n + 1}`)] })
+      ),
+    );
+    note("read a peer's addresses", await sample((n) => peerStore.get(some(n))));
+    note(
+      "note how a peer behaved",
+      await sample((n) => reputation.note(some(n).toString(), { ok: true, latencyMs: n })),
+    );
+    const start = performance.now();
+    const all = await peerStore.all();
+    if (all.length !== count) throw new Error(`Kept ${all.length} peers of ${count}`);
+    note("list them, each", (performance.now() - start) * 1000 / count);
+  }
+}
+
+/** The records of who provides a key, against their number, and against those of other keys. */
+export async function providerCurves(
+  { signal }: BenchSectionOptions,
+  { note, sample }: { note: Note; sample: Sample },
+): Promise<void> {
+  const peers = await somePeers(PROVIDER_COUNTS.at(-1)!);
+  const { dht } = await idleNode();
+  const { providers } = dht as unknown as DhtParts;
+  const key = await capabilityKey("feature:bench");
+  const rare = await capabilityKey("feature:bench-rare");
+  let filled = 0;
+  for (const count of PROVIDER_COUNTS) {
+    const start = performance.now();
+    const before = filled;
+    for (; filled < count; filled++) {
+      signal.throwIfAborted();
+      await providers.addProvider(key, peers[filled]!);
+    }
+    note("add a provider", (performance.now() - start) * 1000 / (count - before));
+    const reading = performance.now();
+    const found = await providers.getProviders(key);
+    note("read the providers, each", (performance.now() - reading) * 1000 / found.length);
+    for (const peer of peers.slice(0, 3)) await providers.addProvider(rare, peer);
+    note("read another key's three", await sample(() => providers.getProviders(rare)));
+  }
+}

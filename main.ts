@@ -2,7 +2,7 @@
  * The command line's front door: picks a command, imports it, and maps its error to an exit status.
  * @module
  */
-import { EXECUTOR_COMMAND } from "./lib/sandbox/executor_command.ts";
+import { EXECUTOR_COMMAND } from "./lib/sandbox/executor_name.ts";
 
 /** Runs one command line to its exit status. */
 async function main(args: string[]): Promise<number> {

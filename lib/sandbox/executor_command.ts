@@ -4,11 +4,9 @@
  */
 import { confine, confinement, FULL_CONFINEMENT } from "./confinement.ts";
 import { DOOR_NAME } from "./executor_door.ts";
+import { EXECUTOR_COMMAND } from "./executor_name.ts";
 import { canKeep, hiddenFromExecutors, hide, KEPT_DIR } from "./hiding.ts";
 import { TIER_FLAGS } from "./tier_flags.ts";
-
-/** The subcommand by which a compiled program becomes an executor. */
-export const EXECUTOR_COMMAND = "__executor";
 
 /** Options of {@linkcode executorCommand}. */
 export interface ExecutorCommandOptions {

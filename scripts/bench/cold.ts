@@ -6,7 +6,7 @@
  * @module
  */
 import { confine, confinement } from "../../lib/sandbox/confinement.ts";
-import { EXECUTOR_COMMAND } from "../../lib/sandbox/executor_command.ts";
+import { EXECUTOR_COMMAND } from "../../lib/sandbox/executor_name.ts";
 import { run } from "../compile/process.ts";
 import { binaryFile, LINUX_TARGETS } from "../compile/targets.ts";
 import { compileBarePrograms } from "./bare_program.ts";

@@ -6,7 +6,8 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { confine, confinement } from "../../lib/sandbox/confinement.ts";
 import { Executor } from "../../lib/sandbox/executor.ts";
-import { EXECUTOR_COMMAND, executorCommand } from "../../lib/sandbox/executor_command.ts";
+import { executorCommand } from "../../lib/sandbox/executor_command.ts";
+import { EXECUTOR_COMMAND } from "../../lib/sandbox/executor_name.ts";
 import { canInspect, inspectProcess, type ProcessFacts } from "./inspect.ts";
 import type { ProbeReport } from "./probe.ts";
 

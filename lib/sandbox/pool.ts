@@ -16,6 +16,9 @@ const DEFAULT_IDLE_MS = 60_000;
 /** How long a job that has got a warm executor may run before another is started, in ms. */
 const REFILL_MS = 30;
 
+/** The same once it has given it back, in ms: its answer goes first, which a start holds up. */
+const ANSWER_MS = 5;
+
 /** Options of {@linkcode ExecutorPool}. */
 export interface ExecutorPoolOptions {
   /**
@@ -148,7 +151,10 @@ export class ExecutorPool implements AsyncDisposable {
   release(executor: Executor): void {
     const tenant = this.#busy.get(executor);
     if (!this.#busy.delete(executor)) return;
-    if (this.#refilling !== undefined) this.#refill();
+    if (this.#refilling !== undefined) {
+      clearTimeout(this.#refilling);
+      this.#refilling = setTimeout(() => this.#refill(), ANSWER_MS);
+    }
     const { maxIdle, idleMs } = this.#options;
     if (this.#closed || !executor.usable || tenant === undefined || maxIdle === 0) {
       return this.#end(executor);

@@ -98,8 +98,8 @@ export async function* stages(
     ["executor: pipes, worker and guest", () => run(module_hash)],
     ["executor: sent and compiled anew", () => run()],
     ["receipt: check and sign", sign],
-    ["store: one commit and fsync", () => save(false)],
-    ["store: two, when the start is told first", () => save(true)],
+    ["store: held back, one row, many a commit", () => save(false)],
+    ["store: told to be kept, two commits and fsyncs", () => save(true)],
   ];
   for (const [what, work] of parts) {
     const times: number[] = [];

@@ -35,6 +35,8 @@ export class BodyScanner {
   weight = 0;
   /** Targets of the largest jump table in a loop of the last body. */
   targets = 0;
+  /** Whether the last body grows a memory. */
+  grows = false;
   #bytes: Uint8Array;
   #at = 0;
   // Whether each open block is a loop.
@@ -54,6 +56,7 @@ export class BodyScanner {
     const blocks = this.#blocks;
     this.#at = start;
     this.targets = 0;
+    this.grows = false;
     if (!this.#skipLocals(end)) return false;
     // The body itself is a block, ended by its last instruction.
     blocks[0] = 0;
@@ -85,6 +88,10 @@ export class BodyScanner {
           break;
         case OPERAND.INDEX:
           if (prefixed) this.#skipNumber();
+          break;
+        case OPERAND.GROW:
+          this.grows = true;
+          this.#skipNumber();
           break;
         case OPERAND.TWO_INDICES:
           this.#skipNumber();

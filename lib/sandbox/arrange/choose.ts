@@ -14,6 +14,9 @@ const INTERPRETER_FACTOR = 8;
 /** Of the places, this part goes to loops near the entry: a main program's own, however small. */
 const NEAR_SHARE = 0.5;
 
+/** The largest function that is taken for one which does nothing but grow the memory, in bytes. */
+const GROWER_BYTES = 256;
+
 /** Options of {@linkcode chooseFunctions}. */
 export interface ChooseOptions {
   /** How many functions are imported. */
@@ -28,8 +31,9 @@ export interface ChooseOptions {
 export function chooseFunctions(code: Code, options: ChooseOptions): number[] {
   const { places } = options;
   const candidates: number[] = [];
+  const allocators = findAllocators(code, options.imported);
   code.weight.forEach((weight, index) => {
-    if (weight > 0) candidates.push(index);
+    if (weight > 0 && !allocators.has(index)) candidates.push(index);
   });
   if (candidates.length <= places) return candidates;
   const calls = callsFromRoots(code, options);
@@ -45,6 +49,30 @@ export function chooseFunctions(code: Code, options: ChooseOptions): number[] {
     chosen.add(index);
   }
   return [...chosen];
+}
+
+/**
+ * What calls a small function that grows the memory (C's sbrk), and is itself named in several places: a
+ * malloc. Its loops walk lists of free memory; it is slow to optimize (8 ms for that of wasi-libc, a third
+ * of a small job that is new to its executor), and where it matters it is called often.
+ */
+function findAllocators(code: Code, imported: number): Set<number> {
+  const found = new Set<number>();
+  const isGrower = (index: number): boolean =>
+    code.grows[index] === 1 && code.weight[index] === 0 && code.size[index]! <= GROWER_BYTES;
+  if (!code.grows.includes(1)) return found;
+  const { to, count } = code.references;
+  const named = new Uint32Array(code.count);
+  for (let at = 0; at < count; at++) {
+    const index = to[at]! - imported;
+    if (index >= 0 && index < code.count) named[index]!++;
+  }
+  for (let index = 0; index < code.count; index++) {
+    if (code.weight[index] === 0 || named[index]! < 2) continue;
+    const callees = to.subarray(code.firstReference[index], code.firstReference[index + 1]);
+    if (callees.some((callee) => isGrower(callee - imported))) found.add(index);
+  }
+  return found;
 }
 
 /** No root leads there by direct calls. */

@@ -30,3 +30,14 @@ Deno.test("chooseFunctions() takes a jump table in a loop for an interpreter", a
   const others = "(func (loop (loop nop nop nop nop nop nop nop)))".repeat(3);
   assertEquals(await choose(1, `(func) ${others} ${interpreter} ${others}`), [4]);
 });
+
+Deno.test("chooseFunctions() leaves out what allocates memory, by whatever name", async () => {
+  const grower = "(func (drop (memory.grow (i32.const 1))))";
+  const allocator = `(func (call 1) ${NESTED})`;
+  const caller = "(func (call 2) (call 2))";
+  assertEquals(await choose(9, `(func) ${grower} ${allocator} ${caller} (func (loop))`), [4]);
+  // A main program that grows its memory, or has that done for it once, is none.
+  assertEquals(await choose(9, `(func (call 1) ${NESTED}) ${grower}`), [0]);
+  const own = `(func (drop (memory.grow (i32.const 1))) ${NESTED})`;
+  assertEquals(await choose(9, `(func (call 1)) ${own}`), [1]);
+});

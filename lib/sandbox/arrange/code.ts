@@ -19,6 +19,8 @@ export interface Code {
   weight: Float64Array;
   /** See {@linkcode BodyScanner.targets}. */
   targets: Uint32Array;
+  /** Whether it grows a memory, by itself: 1 or 0. */
+  grows: Uint8Array;
   /** All references. */
   references: References;
   /** Index of the first reference of each body, and after them how many there are. */
@@ -36,6 +38,7 @@ export function readCode(bytes: Uint8Array, section: Section): Code | undefined 
     size: new Uint32Array(count),
     weight: new Float64Array(count),
     targets: new Uint32Array(count),
+    grows: new Uint8Array(count),
     references: scanner.references,
     firstReference: new Uint32Array(count + 1),
   };
@@ -48,6 +51,7 @@ export function readCode(bytes: Uint8Array, section: Section): Code | undefined 
     code.size[index] = size;
     code.weight[index] = scanner.weight;
     code.targets[index] = scanner.targets;
+    code.grows[index] = scanner.grows ? 1 : 0;
     code.firstReference[index + 1] = scanner.references.count;
   }
   reader.finish();

@@ -29,6 +29,8 @@ export const OPERAND = {
   PREFIX_FD: 20,
   PREFIX_FE: 21,
   DELEGATE: 22,
+  /** An index, of the memory that grows. */
+  GROW: 23,
 } as const;
 
 type Rows = readonly (readonly [first: number, last: number, operand: number])[];
@@ -64,7 +66,8 @@ export const PLAIN: Uint8Array = table(256, [
   [0x1f, 0x1f, OPERAND.TRY_TABLE],
   [0x20, 0x26, OPERAND.INDEX], // local.*, global.*, table.get, table.set
   [0x28, 0x3e, OPERAND.MEMARG],
-  [0x3f, 0x40, OPERAND.INDEX], // memory.size, memory.grow
+  [0x3f, 0x3f, OPERAND.INDEX], // memory.size
+  [0x40, 0x40, OPERAND.GROW], // memory.grow
   [0x41, 0x42, OPERAND.SIGNED], // i32.const, i64.const
   [0x43, 0x43, OPERAND.BYTES_4], // f32.const
   [0x44, 0x44, OPERAND.BYTES_8], // f64.const

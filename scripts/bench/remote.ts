@@ -24,8 +24,12 @@ const TRANSPORTS: readonly TransportName[] = ["tcp", "quic"];
 const JOBS = 100;
 const WARM_UP = 20;
 
-/** Transfers of each kind, in turns, so that both meet the same load. */
-const TRANSFERS = 3;
+/** Transfers of each kind, in turns, so that both meet the same load; the first two of each warm up. */
+const TRANSFERS = 7;
+const TRANSFER_WARM_UP = 2;
+
+/** How long both processes rest before a transfer: the job that the last one brought has just ended. */
+const REST_MS = 500;
 const TRANSFER_BYTES = 64 * 2 ** 20;
 const LARGE_BYTES = 256 * 2 ** 20;
 
@@ -133,9 +137,14 @@ async function* transfer({ node, hello, transport, signal }: Context): AsyncGene
     const [plain, module]: [number[], number[]] = [[], []];
     for (let n = 0; n < TRANSFERS; n++) {
       signal.throwIfAborted();
-      plain.push(await sendPlain(client, node.sinkPeerId, TRANSFER_BYTES));
+      await rest();
+      const plainSeconds = await sendPlain(client, node.sinkPeerId, TRANSFER_BYTES);
       const large = await largeModule(hello, TRANSFER_BYTES);
-      module.push((await sendModule({ client, node, module: large, signal })).seconds);
+      await rest();
+      const { seconds } = await sendModule({ client, node, module: large, signal });
+      if (n < TRANSFER_WARM_UP) continue;
+      plain.push(plainSeconds);
+      module.push(seconds);
     }
     const rate = (seconds: number): number => TRANSFER_BYTES / seconds / 1e6;
     const [moduleRate, plainRate] = [rate(median(module)), rate(median(plain))];
@@ -231,8 +240,14 @@ async function largeModule(hello: Uint8Array, bytes: number): Promise<BlobSource
   }
   const tail = crypto.getRandomValues(new Uint8Array(16));
   const size = header.length + bytes;
+  const zeros = new Uint8Array(PIECE_BYTES);
   const read = (offset: number, length: number): Uint8Array => {
-    const piece = new Uint8Array(Math.min(length, size - offset));
+    const count = Math.min(length, size - offset);
+    // As a module that is in memory: nothing is made to be read.
+    if (offset >= header.length && offset + count <= size - tail.length) {
+      return zeros.subarray(0, count);
+    }
+    const piece = new Uint8Array(count);
     for (const [part, from] of [[header, 0], [tail, size - tail.length]] as const) {
       for (let at = 0; at < part.length; at++) {
         const to = from + at - offset;
@@ -244,6 +259,10 @@ async function largeModule(hello: Uint8Array, bytes: number): Promise<BlobSource
   const hasher = new Hasher();
   for (let at = 0; at < size; at += PIECE_BYTES) await hasher.update(read(at, PIECE_BYTES));
   return { hash: await hasher.digest(), size, read };
+}
+
+function rest(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, REST_MS));
 }
 
 /** Runs something again and again; times in milliseconds, the first few left out. */

@@ -1,6 +1,8 @@
 /**
- * Very many jobs and connections on one daemon, and what it holds on to: memory and descriptors of
- * the daemon and its executors, sampled on the way, drawn into soak.svg beside this file.
+ * Very many jobs and connections on one daemon, and what it holds on to: memory, descriptors and processes
+ * of the daemon and its executors, sampled on the way, drawn into soak.svg beside this file. V8 collects what
+ * is old when enough of it is there: an executor grows over its first 20,000 jobs or so. What counts is the
+ * second half.
  *
  * @module
  */
@@ -23,8 +25,13 @@ const CONNECTIONS_PER_PEER = 50;
 
 interface Sample {
   jobs: number;
+  /** Resident memory in MiB. */
   daemon: number;
+  /** Its JavaScript heap in MiB: the rest is code, buffers and what the allocator has not given back. */
+  heap: number;
+  /** Memory that is the executors' own, of all together, in MiB. */
   executors: number;
+  processes: number;
   fds: number;
 }
 
@@ -61,27 +68,31 @@ async function* run(
       runJobs(node.socket, JOBS / SAMPLES, signal),
       connectOften(node, CONNECTIONS / SAMPLES, signal),
     ]);
-    samples.push(await look(node.pid, (n + 1) * JOBS / SAMPLES));
+    samples.push(await look(node, (n + 1) * JOBS / SAMPLES));
   }
   const seconds = (performance.now() - begin) / 1000;
   yield {
     what: `${JOBS} jobs, ${CONNECTIONS} connections to each door`,
     measured: `${seconds.toFixed(0)} s`,
   };
-  for (const [what, key] of [["daemon", "daemon"], ["executors", "executors"]] as const) {
-    const [early, late] = [median(part(samples, 0.1, key)), median(part(samples, 0.9, key))];
+  for (
+    const [what, key, unit] of [
+      ["resident memory, daemon", "daemon", " MiB"],
+      ["heap, daemon", "heap", " MiB"],
+      ["memory of its executors", "executors", " MiB"],
+      ["descriptors of the daemon", "fds", ""],
+      ["processes below it", "processes", ""],
+    ] as const
+  ) {
+    const [early, half, late] = [0.1, 0.5, 0.95].map((share) => median(part(samples, share, key)));
     yield {
-      what: `resident memory, ${what}`,
-      measured: `${late.toFixed(0)} MiB`,
-      against: `${early.toFixed(0)} MiB after a tenth`,
-      ratio: late / early,
+      what,
+      measured: `${late!.toFixed(0)}${unit}`,
+      against: `${early!.toFixed(0)} after a tenth, ${half!.toFixed(0)} after a half; ` +
+        `since the half ${slope(samples, key).toFixed(2)}${unit} per 1,000 jobs`,
+      ratio: late! / half!,
     };
   }
-  yield {
-    what: "descriptors of the daemon",
-    measured: `${median(part(samples, 0.9, "fds"))}`,
-    against: `${median(part(samples, 0.1, "fds"))} after a tenth`,
-  };
   const line = (name: string, key: keyof Sample): Line => ({
     name,
     points: samples.map((sample) => [sample.jobs, sample[key]]),
@@ -91,6 +102,7 @@ async function* run(
     file,
     plot([
       line("daemon, MiB", "daemon"),
+      line("its heap, MiB", "heap"),
       line("executors, MiB", "executors"),
       line("descriptors", "fds"),
     ], {
@@ -104,6 +116,16 @@ async function* run(
 function part(samples: Sample[], share: number, key: keyof Sample): number[] {
   const at = Math.floor(samples.length * share);
   return samples.slice(at - samples.length / 20, at + samples.length / 20).map((each) => each[key]);
+}
+
+/** What is added per 1,000 jobs in the second half, by least squares: one sample more or less counts little. */
+function slope(samples: Sample[], key: keyof Sample): number {
+  const late = samples.slice(samples.length / 2);
+  const middle = (of: keyof Sample): number =>
+    late.reduce((sum, each) => sum + each[of], 0) / late.length;
+  const [x, y] = [middle("jobs"), middle(key)];
+  const along = late.reduce((sum, each) => sum + (each.jobs - x) * (each[key] - y), 0);
+  return 1000 * along / late.reduce((sum, each) => sum + (each.jobs - x) ** 2, 0);
 }
 
 async function runJobs(socket: string, count: number, signal: AbortSignal): Promise<void> {
@@ -146,9 +168,17 @@ async function connectOften(
   }
 }
 
-async function look(pid: number, jobs: number): Promise<Sample> {
-  const daemon = await figuresOf(pid);
-  let executors = 0;
-  for (const child of await childrenOf(pid)) executors += (await figuresOf(child)).own || 0;
-  return { jobs, daemon: daemon.rss, executors, fds: daemon.fds };
+async function look({ pid, socket }: NodeProcess, jobs: number): Promise<Sample> {
+  const { rss, fds } = await figuresOf(pid);
+  using client = connectDaemon({ socket });
+  const heap = /^plasm_heap_bytes (\S+)$/m.exec(await client.metrics())?.[1];
+  let [executors, processes] = [0, 0];
+  for (const child of await childrenOf(pid)) {
+    const { own } = await figuresOf(child);
+    // One that has ended meanwhile has no figures.
+    if (Number.isNaN(own)) continue;
+    executors += own;
+    processes++;
+  }
+  return { jobs, daemon: rss, heap: Number(heap) / 2 ** 20, executors, processes, fds };
 }

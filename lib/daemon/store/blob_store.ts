@@ -127,6 +127,8 @@ export class BlobStore {
 
   /** What is known of a blob, without reading it. */
   info(hash: string): BlobInfo | undefined {
+    const remembered = this.#memory.get(hash);
+    if (remembered !== undefined) return { hash, size: remembered.length };
     const row = this.#sql("SELECT size FROM blobs WHERE hash = ?").get(hash);
     return row === undefined ? undefined : { hash, size: Number(row["size"]) };
   }

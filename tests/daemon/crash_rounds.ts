@@ -38,7 +38,7 @@ interface Accepted {
   hurt: boolean;
   /** How it was told once it was over, with its receipt and output. */
   told?: { job: JobJson; signature: string | undefined; stdout: number };
-  /** When a run in one request was answered, as long as nothing else has shown that it is stored. */
+  /** When a run in one request was answered, unless it must have been stored before a kill. */
   answeredAt?: number;
 }
 
@@ -247,7 +247,6 @@ export class CrashRounds implements AsyncDisposable {
     for (const [id, accepted] of jobs) {
       const found = await this.#find(client, id, accepted);
       if (found === undefined) continue;
-      delete accepted.answeredAt;
       const { manifest: _manifest, ...job } = found;
       if (job.finished_at === null) {
         assertEquals(accepted.told, undefined, `${id} was over and is ${job.state}`);

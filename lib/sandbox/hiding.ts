@@ -11,13 +11,13 @@ const BASH = "/usr/bin/bash";
 /** mount(8) is required in Debian. */
 const MOUNT = "/usr/bin/mount";
 
-/** Where an executor finds the one directory that it is to see of those that are hidden: always there in Debian. */
+/** Where an executor finds the one directory that it is to see of those hidden: always there in Debian. */
 export const KEPT_DIR = "/mnt";
 
 /**
- * Shows a directory at another place, if one is given first. Then lays an empty directory that nobody may read over each path before "--", then becomes what follows.
- * Root of this namespace alone is able to, and to take it away again: the program has to go on into a
- * namespace below, in which it is nobody.
+ * Shows a directory at another place, if one is given first; then lays an empty directory that nobody may
+ * read over each path before "--", then becomes what follows. Root of this namespace alone is able to, and
+ * to take it away again: the program has to go on into a namespace below, in which it is nobody.
  */
 const SCRIPT = `if [[ $1 ]]; then ${MOUNT} --bind "$1" ${KEPT_DIR} ` +
   "</dev/null >/dev/null 2>&1 || exit 126; fi; shift; while [[ $1 != -- ]]; do " +

@@ -38,8 +38,8 @@ interface Accepted {
   hurt: boolean;
   /** How it was told once it was over, with its receipt and output. */
   told?: { job: JobJson; signature: string | undefined; stdout: number };
-  /** When a run in one request was answered, unless it must have been stored before a kill. */
-  answeredAt?: number;
+  /** Who answered it, when, if it was run in one request: until it must be stored it may be forgotten. */
+  answered?: { by: DaemonProcess; at: number };
 }
 
 /** A run in one request is in the store this long after its answer, in milliseconds: many times 20. */
@@ -172,12 +172,14 @@ export class CrashRounds implements AsyncDisposable {
     idempotent: boolean,
     answered: () => void,
   ): Promise<void> {
+    const by = this.#daemon!;
     const { job, stdout, receipt } = await client.run(this.#options.module, {
       manifest: { idempotent },
     });
     const told = { job, signature: receipt.signature, stdout: stdout.length };
     // An executor may have been killed under it; how it ended is told already.
-    this.#jobs.set(job.id, { idempotent, hurt: true, told, answeredAt: performance.now() });
+    const at = performance.now();
+    this.#jobs.set(job.id, { idempotent, hurt: true, told, answered: { by, at } });
     answered();
   }
 
@@ -195,8 +197,9 @@ export class CrashRounds implements AsyncDisposable {
     daemon.signal("SIGKILL");
     const now = performance.now();
     for (const accepted of this.#jobs.values()) {
-      const { answeredAt = -Infinity } = accepted;
-      if (now - answeredAt > STORED_MS) delete accepted.answeredAt;
+      const { by, at } = accepted.answered ?? {};
+      // What an earlier daemon answered just before its end stays uncertain.
+      if (by === daemon && now - at! > STORED_MS) delete accepted.answered;
     }
   }
 
@@ -265,13 +268,13 @@ export class CrashRounds implements AsyncDisposable {
   async #find(
     client: DaemonClient,
     id: string,
-    { answeredAt }: Accepted,
+    { answered }: Accepted,
   ): Promise<JobDetailJson | undefined> {
     try {
       return await client.job(id);
     } catch (error) {
       const isMissing = error instanceof PlasmError && error.code === "not-found";
-      if (!isMissing || answeredAt === undefined) throw error;
+      if (!isMissing || answered === undefined) throw error;
       this.#jobs.delete(id);
       this.#report.forgotten++;
       return undefined;

@@ -44,7 +44,8 @@ def main() -> None:
     chance = random.Random(int(sys.argv[5]))
     queues = {near: collections.deque(), far: collections.deque()}
     other = {near: far, far: near}
-    print("ready", flush=True)
+    # In one piece: who has read it closes the pipe.
+    os.write(sys.stdout.fileno(), b"ready\n")
     while True:
         heads = [queue[0][0] for queue in queues.values() if queue]
         wait = max(0.0, min(heads) - time.monotonic()) if heads else None

@@ -1,6 +1,7 @@
 /**
  * Ed25519 signatures (RFC 8032). Signing is WebCrypto's, or node:crypto's where that is loaded: they are
- * native, so it takes constant time, and it spares a short-lived process the 45 ms in which a JavaScript implementation makes its tables.
+ * native, so it takes constant time, and it spares a short-lived process the 45 ms in which a JavaScript
+ * implementation makes its tables.
  * Verifying is @noble/ed25519's, whose rules for odd keys and signatures are written down and strict.
  * @module
  */

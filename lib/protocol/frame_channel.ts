@@ -43,8 +43,7 @@ export class FrameChannel {
 
   /**
    * Reads the next message, which must be of one of these types. A chunk's data is good until the next
-   * read. A wait that is given up leaves the
-   * channel unusable: abort it.
+   * read. A wait that is given up leaves the channel unusable: abort it.
    *
    * @throws {Disconnected} when the other side is gone
    * @throws {PlasmError} `protocol`; `peer-timeout` when nothing came in time

@@ -1,7 +1,7 @@
 /**
  * What a step costs as its surroundings grow: the store's jobs, the queue, a job's events, its output, the
- * peers that are known, the providers of a key. The
- * last column is the cost at the largest size over that at the smallest but one: the first still pays
+ * peers that are known, the providers of a key, the routing table, the
+ * connections. The last column is the cost at the largest size over that at the smallest but one: the first still pays
  * for warming up.
  *
  * @module
@@ -17,6 +17,7 @@ import { newJob } from "../../lib/daemon/store/testing.ts";
 import type { JobRecord } from "../../lib/daemon/types.ts";
 import { PEER_COUNTS, peerCurves, PROVIDER_COUNTS, providerCurves } from "./peer_growth.ts";
 import { type BenchRow, type BenchSection, type BenchSectionOptions, median } from "./row.ts";
+import { CONNECTED_COUNTS, connectionCurves, OFFERED_COUNTS, tableCurves } from "./table_growth.ts";
 
 const STORE_SIZES = [10, 1000, 100_000, 1_000_000];
 const QUEUE_SIZES = [10, 1000, 100_000];
@@ -39,6 +40,8 @@ export const growth: BenchSection = async function* (options) {
     const [what, sizes, measure] of [
       ["peers known", PEER_COUNTS, peerCurves],
       ["providers of one key", PROVIDER_COUNTS, providerCurves],
+      ["peers offered to the routing table", OFFERED_COUNTS, tableCurves],
+      ["peers connected", CONNECTED_COUNTS, connectionCurves],
     ] as const
   ) {
     const curves: Curves = new Map();
@@ -187,7 +190,8 @@ function queueCurves({ signal }: BenchSectionOptions): Curves {
 
 async function eventCurves({ signal }: BenchSectionOptions): Promise<Curves> {
   const curves: Curves = new Map();
-  const data = new Uint8Array(16);
+  // So little that all of it stays in the database; how files do is seen by the output.
+  const data = new Uint8Array(2);
   for (const count of EVENT_COUNTS) {
     signal.throwIfAborted();
     await inDir(async (dir) => {

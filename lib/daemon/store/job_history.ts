@@ -18,18 +18,24 @@ export interface JobHistoryOptions {
   late: LateJobs;
 }
 
-/** Makes one of output events that follow each other in a file: one read then gives them all. */
-function joinSpilled(events: readonly StoredEvent[]): StoredEvent[] {
-  const joined: StoredEvent[] = [];
+/** An output event as it is stored. */
+type StoredOutput = Extract<StoredEvent, { length: number }>;
+
+/** Events that are read at once: one, or output events that follow each other in a file. */
+type Run = [StoredEvent, ...StoredOutput[]];
+
+function runsOf(events: readonly StoredEvent[]): Run[] {
+  const runs: Run[] = [];
   for (const event of events) {
-    const last = joined.at(-1);
+    const run = runs.at(-1);
+    const last = run?.at(-1);
     const follows = last !== undefined && "length" in last && "length" in event &&
       last.data === undefined && event.data === undefined &&
-      last.offset + last.length === event.offset;
-    if (follows) joined[joined.length - 1] = { ...last, length: last.length + event.length };
-    else joined.push(event);
+      last.type === event.type && last.offset + last.length === event.offset;
+    if (follows) run!.push(event);
+    else runs.push([event]);
   }
-  return joined;
+  return runs;
 }
 
 /** Reads jobs' events. */
@@ -40,11 +46,12 @@ export class JobHistory {
     this.#options = options;
   }
 
-  async #load(job: JobRecord, event: StoredEvent): Promise<JobEvent> {
-    if (!("length" in event)) return event;
-    const { id, at, type, offset, length } = event;
-    const data = event.data ?? await this.#options.files.read(job.id, type, { offset, length });
-    return { id, at, type, offset, data };
+  /** What the output events of a run say, in one piece. */
+  async #bytesOf({ id }: JobRecord, run: readonly StoredOutput[]): Promise<Uint8Array> {
+    const { type, offset, data } = run[0]!;
+    if (data !== undefined) return data;
+    const length = run.reduce((sum, event) => sum + event.length, 0);
+    return await this.#options.files.read(id, type, { offset, length });
   }
 
   /** The next few events after an id; none when there are no more yet. */
@@ -53,7 +60,18 @@ export class JobHistory {
     if (late !== undefined) return late.events.filter((event) => event.id > id);
     const rows = this.#options.events.after(job.seq, id, PAGE_ROWS);
     const events: JobEvent[] = [];
-    for (const row of rows) events.push(await this.#load(job, row));
+    for (const [first, ...others] of runsOf(rows)) {
+      if (!("length" in first)) {
+        events.push(first);
+        continue;
+      }
+      const run = [first, ...others];
+      const bytes = await this.#bytesOf(job, run);
+      for (const { id, at, type, offset, length } of run) {
+        const from = offset - first.offset;
+        events.push({ id, at, type, offset, data: bytes.subarray(from, from + length) });
+      }
+    }
     return events;
   }
 
@@ -78,11 +96,11 @@ export class JobHistory {
       const page = { offset: next, after, limit: PAGE_ROWS };
       const rows = this.#options.events.output(job.seq, stream, page);
       if (rows.length === 0) return;
-      for (const row of joinSpilled(rows)) {
-        const event = await this.#load(job, row);
-        if (!("data" in event)) continue;
-        yield event.data.subarray(next - event.offset);
-        next = event.offset + event.data.length;
+      for (const [first, ...others] of runsOf(rows)) {
+        if (!("length" in first)) continue;
+        const bytes = await this.#bytesOf(job, [first, ...others]);
+        yield bytes.subarray(next - first.offset);
+        next = first.offset + bytes.length;
       }
       after = rows.at(-1)!.id;
     }

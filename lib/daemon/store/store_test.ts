@@ -89,6 +89,38 @@ Deno.test("JobStore.output() spills what is over the inline size and reads it ba
     assertEquals([...Deno.readDirSync(`${dir}/outputs`)], []);
   }));
 
+Deno.test("JobStore.eventsAfter() tells each event of a file by itself, streams apart", () =>
+  withStore(async (store) => {
+    const job = await accepted(store);
+    const start = INLINE_OUTPUT_BYTES;
+    const chunk = (stream: "stdout" | "stderr", offset: number, text: string) => ({
+      stream,
+      offset,
+      data: new TextEncoder().encode(text),
+    });
+    await store.output(job, 1, [
+      chunk("stdout", start, "one"),
+      chunk("stdout", start + 3, "two"),
+      // Follows by its offset, and is of another stream.
+      chunk("stderr", start + 6, "three"),
+      chunk("stdout", start + 6, "four"),
+      chunk("stderr", 0, "five"),
+    ]);
+    const decoder = new TextDecoder();
+    assertEquals(
+      (await allEvents(store, job, 1)).map((event) =>
+        "data" in event ? { ...event, data: decoder.decode(event.data) } : event
+      ),
+      [
+        { id: 2, at: 1, type: "stdout", offset: start, data: "one" },
+        { id: 3, at: 1, type: "stdout", offset: start + 3, data: "two" },
+        { id: 4, at: 1, type: "stderr", offset: start + 6, data: "three" },
+        { id: 5, at: 1, type: "stdout", offset: start + 6, data: "four" },
+        { id: 6, at: 1, type: "stderr", offset: 0, data: "five" },
+      ],
+    );
+  }));
+
 Deno.test("JobStore.requeue() forgets the output of the attempt, not the events' ids", () =>
   withStore(async (store) => {
     const job = await accepted(store);

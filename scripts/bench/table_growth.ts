@@ -1,0 +1,106 @@
+/**
+ * What the routing table costs as more peers are offered to it, and a connection as there are more of them.
+ *
+ * @module
+ */
+import { peerIdFromPrivateKey } from "@libp2p/peer-id";
+import { generateKeyPair } from "@libp2p/crypto/keys";
+import type { PeerId } from "@libp2p/interface";
+import { createGater } from "../../lib/network/gater.ts";
+import { createNode, type PlasmNode } from "../../lib/network/node.ts";
+import type { Note, Sample } from "./peer_growth.ts";
+import type { BenchSectionOptions } from "./row.ts";
+
+/** Peers that were offered to the table, which keeps 20 of each distance. */
+export const OFFERED_COUNTS = [10, 100, 1000, 10_000];
+/** Peers that are connected at once; a node takes 256 unless told otherwise. */
+export const CONNECTED_COUNTS = [2, 10, 50, 250];
+
+/** Peers that come and go at each size. */
+const COMERS = 20;
+
+/** The part of the DHT that its users do not see. */
+interface Table {
+  size: number;
+  kb: {
+    add(peer: PeerId): Promise<void>;
+    closest(id: Uint8Array): Iterable<PeerId>;
+    verify(): Promise<boolean>;
+    ping(): AsyncIterable<never>;
+  };
+}
+
+async function someNode(listen: string[]): Promise<PlasmNode> {
+  return await createNode({
+    secretKey: crypto.getRandomValues(new Uint8Array(32)),
+    listen,
+    announce: [],
+    mode: listen.length > 0 ? "server" : "client",
+    allowPrivate: true,
+    mdns: false,
+    nat: { autonat: false, relay: false, relayServer: false },
+    limits: { connections: 1000, inboundPerSecond: 1000 },
+    gater: createGater({ emit: () => {} }),
+  });
+}
+
+/** The routing table, against the peers that were offered to it, all of which are alive. */
+export async function tableCurves(
+  { signal }: BenchSectionOptions,
+  { note, sample }: { note: Note; sample: Sample },
+): Promise<void> {
+  const peers: PeerId[] = [];
+  while (peers.length < OFFERED_COUNTS.at(-1)!) {
+    peers.push(peerIdFromPrivateKey(await generateKeyPair("Ed25519")));
+  }
+  const { dht } = await someNode([]);
+  const { kb } = (dht as unknown as { routingTable: Table }).routingTable;
+  // Nobody listens: what is measured is the table, not the way to a peer.
+  kb.verify = () => Promise.resolve(true);
+  kb.ping = async function* () {};
+  let offered = 0;
+  for (const count of OFFERED_COUNTS) {
+    const start = performance.now();
+    const before = offered;
+    for (; offered < count; offered++) {
+      signal.throwIfAborted();
+      await kb.add(peers[offered]!);
+    }
+    note("offer a peer", (performance.now() - start) * 1000 / (count - before));
+    const id = crypto.getRandomValues(new Uint8Array(32));
+    note("the nearest to a key", await sample(() => [...kb.closest(id)]));
+  }
+}
+
+/** A node on loopback TCP, against the peers that are connected to it. */
+export async function connectionCurves(
+  { signal }: BenchSectionOptions,
+  { note, sample }: { note: Note; sample: Sample },
+): Promise<void> {
+  const node = await someNode(["/ip4/127.0.0.1/tcp/0"]);
+  const peers: PlasmNode[] = [];
+  const join = async (): Promise<PlasmNode> => {
+    signal.throwIfAborted();
+    const peer = await someNode([]);
+    await peer.libp2p.start();
+    await peer.libp2p.dial(node.libp2p.getMultiaddrs());
+    return peer;
+  };
+  try {
+    await node.libp2p.start();
+    for (const count of CONNECTED_COUNTS) {
+      while (peers.length < count) peers.push(await join());
+      const some = (n: number): PlasmNode => peers[n * 7919 % count]!;
+      note("a ping from a peer", await sample((n) => some(n).ping.ping(node.libp2p.peerId)));
+      note(
+        "find a peer's connections",
+        await sample((n) => node.libp2p.getConnections(some(n).libp2p.peerId)),
+      );
+      const start = performance.now();
+      for (let n = 0; n < COMERS; n++) await (await join()).libp2p.stop();
+      note("a peer that comes and goes", (performance.now() - start) * 1000 / COMERS);
+    }
+  } finally {
+    for (const { libp2p } of [...peers, node]) await libp2p.stop();
+  }
+}

@@ -23,6 +23,12 @@ const CLIENTS = 8;
 /** Connections that one peer makes before another takes its place. */
 const CONNECTIONS_PER_PEER = 50;
 
+/** How long the last connections may take to close, and executors to end that nobody needs, in ms. */
+const SETTLE_MS = 120_000;
+
+/** How often that is looked at, in ms. */
+const LOOK_MS = 1000;
+
 interface Sample {
   jobs: number;
   /** Resident memory in MiB. */
@@ -62,6 +68,7 @@ async function* run(
 ): AsyncGenerator<BenchRow, void, void> {
   const begin = performance.now();
   const samples: Sample[] = [];
+  const { fds: idle } = await figuresOf(node.pid);
   for (let n = 0; n < SAMPLES; n++) {
     signal.throwIfAborted();
     await Promise.all([
@@ -93,6 +100,13 @@ async function* run(
       ratio: late! / half!,
     };
   }
+  const left = await settled(node, idle, signal);
+  yield {
+    what: "descriptors once all have gone",
+    measured: `${left}`,
+    against: `${idle} before they came`,
+    ratio: left / idle,
+  };
   const line = (name: string, key: keyof Sample): Line => ({
     name,
     points: samples.map((sample) => [sample.jobs, sample[key]]),
@@ -110,6 +124,18 @@ async function* run(
       x: "jobs",
     }),
   );
+}
+
+/** Descriptors of the daemon once they are as few as before, or have had the time for it. */
+async function settled({ pid }: NodeProcess, idle: number, signal: AbortSignal): Promise<number> {
+  const until = performance.now() + SETTLE_MS;
+  let { fds } = await figuresOf(pid);
+  while (fds > idle && performance.now() < until) {
+    signal.throwIfAborted();
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    ({ fds } = await figuresOf(pid));
+  }
+  return fds;
 }
 
 /** The samples around a share of the way. */

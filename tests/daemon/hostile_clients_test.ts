@@ -107,6 +107,15 @@ Deno.test("a body that trickles is answered 408 although it never pauses long", 
     }
   }, { config: { "api.idle_timeout_seconds": 0.1 } }));
 
+Deno.test("a small body that stays away is answered 408", () =>
+  withDaemon(async (fixture) => {
+    const head = "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+      "Content-Length: 100\r\nConnection: close\r\n\r\n{";
+    const answer = await raw(fixture, head);
+    assertStringIncludes(answer, "408 Request Timeout");
+    assertStringIncludes(answer, "its 100 bytes did not come within 100 ms");
+  }, { config: { "api.idle_timeout_seconds": 0.1 } }));
+
 Deno.test("malformed requests are answered or closed, and the daemon goes on", () =>
   withDaemon(async (fixture) => {
     const heads = [

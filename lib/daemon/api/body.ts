@@ -2,7 +2,14 @@
  * Request bodies from clients that may be slow, endless or gone.
  * @module
  */
+import { joinBytes } from "../../bytes.ts";
 import { PlasmError } from "../../errors.ts";
+
+/**
+ * A body that says that it is no longer than this is read at once, in bytes. A stream of it would take
+ * 64 KiB of new memory for each read, however little came, and have all memory looked through for it.
+ */
+const WHOLE_BYTES = 16 * 1024;
 
 /** Least average speed of a body after the first pause, in bytes a millisecond (that is KB a second). */
 const LEAST_SPEED = 1;
@@ -62,6 +69,33 @@ export async function* readBody(
   }
 }
 
+/** Reads a body that says that it is small. It has as long as a pause of a stream may take. */
+async function readWhole(
+  request: Request,
+  { length, idleMs }: BodyOptions & { length: number },
+): Promise<Uint8Array> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const message = `Cannot read request: its ${length} bytes did not come within ${idleMs} ms`;
+    const error = new PlasmError("slow-request", message, {
+      details: { length, idle_ms: idleMs },
+    });
+    timer = setTimeout(() => reject(error), idleMs);
+  });
+  const reading = request.bytes();
+  reading.catch(() => {}); // it may fail after it was late
+  try {
+    return await Promise.race([reading, late]);
+  } catch (error) {
+    if (error instanceof PlasmError) throw error;
+    throw new PlasmError("usage", `Cannot read request: it ended before its ${length} bytes`, {
+      cause: error,
+    });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Media type of a request, without parameters. */
 function mediaType(request: Request): string {
   return (request.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
@@ -82,6 +116,20 @@ export function requireType(request: Request, allowed: readonly string[]): void 
   );
 }
 
+async function readParts(
+  body: ReadableStream<Uint8Array> | null,
+  options: BodyOptions & { maxBytes: number; tooLarge: () => PlasmError },
+): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of readBody(body, options)) {
+    size += part.length;
+    if (size > options.maxBytes) throw options.tooLarge();
+    parts.push(part);
+  }
+  return joinBytes(parts);
+}
+
 /**
  * Reads a JSON body.
  *
@@ -97,15 +145,15 @@ export async function readJsonBody(
     new PlasmError("too-large", `Cannot read request: its body is over ${maxBytes} bytes`, {
       details: { allowed: maxBytes },
     });
-  if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge();
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  for await (const part of readBody(request.body, options)) {
-    size += part.length;
-    if (size > maxBytes) throw tooLarge();
-    parts.push(part);
-  }
-  const text = await new Blob(parts as Uint8Array<ArrayBuffer>[]).text();
+  const length = request.headers.has("transfer-encoding")
+    ? NaN
+    : Number(request.headers.get("content-length") ?? NaN);
+  if (length > maxBytes) throw tooLarge();
+  const text = new TextDecoder().decode(
+    length <= WHOLE_BYTES
+      ? await readWhole(request, { ...options, length })
+      : await readParts(request.body, { ...options, tooLarge }),
+  );
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -3,7 +3,6 @@
  * @module
  */
 import { CLOCK } from "./abi.ts";
-import type { Timestamp } from "./inode.ts";
 
 /**
  * Resolution of every clock a guest can read, in nanoseconds. 100 µs is what browsers give pages
@@ -34,10 +33,13 @@ export class Clocks {
   #start: number;
   #blockedMs = 0;
   #lastMonotonicNs = 0;
+  /** Ticks of Unix time at the beginning. */
+  #firstTick: number;
 
   constructor(source: TimeSource = systemTime()) {
     this.#source = source;
     this.#start = source.monotonicMs();
+    this.#firstTick = this.#tick();
   }
 
   /** Precise time of a clock in milliseconds, for the shim's own use; undefined if there is none. */
@@ -70,8 +72,13 @@ export class Clocks {
   }
 
   /** Now, as files note it. */
-  now(): Timestamp {
-    return Math.floor(this.#source.realtimeMs() * TICKS_PER_MS);
+  now(): number {
+    return this.#tick() - this.#firstTick;
+  }
+
+  /** Ticks of Unix time of what {@linkcode Clocks.now} gave. */
+  unixTicks(now: number): number {
+    return this.#firstTick + now;
   }
 
   /** Runs what blocks; the CPU clocks stand still meanwhile. */
@@ -82,6 +89,10 @@ export class Clocks {
     } finally {
       this.#blockedMs += this.#source.monotonicMs() - from;
     }
+  }
+
+  #tick(): number {
+    return Math.floor(this.#source.realtimeMs() * TICKS_PER_MS);
   }
 
   #elapsedMs(): number {

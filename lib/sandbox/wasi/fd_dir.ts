@@ -58,12 +58,13 @@ export function fdDir({ memory, fds }: WasiContext): WasiFunctions {
           at = put({ at, end }, { next: ++next, ino: inode.parent.ino, type, name: ".." });
         }
       }
-      for (let position = inode.find(next); at < end; position++) {
-        const entry = inode.at(position);
-        if (entry === undefined) break;
-        if (entry.inode === undefined) continue;
-        const { ino, type } = entry.inode;
-        at = put({ at, end }, { next: entry.cookie + 1, ino, type, name: entry.name });
+      const { positions } = inode;
+      for (let position = inode.find(next); at < end && position < positions; position++) {
+        const found = inode.inodeAt(position);
+        if (found === undefined) continue;
+        const { ino, type } = found;
+        const name = inode.nameAt(position);
+        at = put({ at, end }, { next: inode.cookieAt(position) + 1, ino, type, name });
       }
       memory.view.setUint32(result >>> 0, at - start, true);
       return 0;

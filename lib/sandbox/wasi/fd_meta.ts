@@ -72,7 +72,7 @@ export function fdMeta(context: WasiContext): WasiFunctions {
       if (descriptor === undefined) return ERRNO.BADF;
       if ((descriptor.rights & RIGHT.FD_FILESTAT_GET) === 0) return ERRNO.NOTCAPABLE;
       if (!memory.ok(result >>> 0, FILESTAT_SIZE)) return ERRNO.FAULT;
-      if ("inode" in descriptor) writeFilestat(memory, result >>> 0, descriptor.inode);
+      if ("inode" in descriptor) writeFilestat(context, result >>> 0, descriptor.inode);
       else writeStreamFilestat(memory, result >>> 0, descriptor);
       return 0;
     },

@@ -10,17 +10,13 @@ const CHUNK_BYTES = 64 * 1024;
 // A file's first chunk starts this small and doubles: 100,000 tiny files must not cost 64 KiB each.
 const FIRST_CHUNK_BYTES = 64;
 
-const NO_CHUNKS: (Uint8Array | undefined)[] = [];
-Object.freeze(NO_CHUNKS);
-
 /**
  * A growable, sparse sequence of bytes in chunks. A chunk that was never written is a hole: it
  * reads as zeros and takes no memory, so a large logical size costs nothing by itself.
  */
 export class FileContent {
   #size = 0;
-  // Made with the first write: most files of a large tree may be empty.
-  #chunks: (Uint8Array | undefined)[] = NO_CHUNKS;
+  #chunks: (Uint8Array | undefined)[] = [];
 
   /** Logical size, in bytes. */
   get size(): number {
@@ -30,7 +26,6 @@ export class FileContent {
   /** Makes content of bytes, which are copied. */
   static from(data: Uint8Array): FileContent {
     const content = new FileContent();
-    content.#chunks = [];
     const copy = data.slice();
     for (let at = 0; at < copy.length; at += CHUNK_BYTES) {
       content.#chunks.push(copy.subarray(at, at + CHUNK_BYTES));
@@ -86,7 +81,6 @@ export class FileContent {
 
   /** The chunk of that index, holding at least `needed` bytes. */
   #chunk(index: number, needed: number): Uint8Array {
-    if (this.#chunks === NO_CHUNKS) this.#chunks = [];
     while (this.#chunks.length < index) this.#chunks.push(undefined);
     const chunk = this.#chunks[index];
     if (chunk !== undefined && chunk.length >= needed) return chunk;

@@ -4,7 +4,15 @@
  */
 import { ERRNO } from "./abi.ts";
 import { utf8Length } from "./utf8.ts";
-import { DirectoryInode, FileInode, type Inode, SymlinkInode, type Timestamp } from "./inode.ts";
+import { FileContent } from "./file_content.ts";
+import {
+  DirectoryInode,
+  FileInode,
+  type Inode,
+  NO_CONTENT,
+  SymlinkInode,
+  type Timestamp,
+} from "./inode.ts";
 
 /**
  * What an inode counts besides its content, in bytes: about what its objects take in V8, so that
@@ -168,7 +176,7 @@ export class FileSystem {
       if (this.#bytes + growth > this.limits.fsBytes) return ERRNO.NOSPC;
       this.#grow(growth);
     }
-    file.content.write(offset, source, start, length);
+    if (length > 0) contentOf(file).write(offset, source, start, length);
     file.mtim = file.ctim = this.#now();
     return 0;
   }
@@ -178,7 +186,7 @@ export class FileSystem {
     const growth = size - file.content.size;
     if (growth > 0 && this.#bytes + growth > this.limits.fsBytes) return ERRNO.NOSPC;
     this.#grow(growth);
-    file.content.resize(size);
+    if (growth !== 0) contentOf(file).resize(size);
     file.mtim = file.ctim = this.#now();
     return 0;
   }
@@ -229,6 +237,12 @@ export class FileSystem {
     if (inode instanceof FileInode) this.#bytes -= inode.content.size;
     else if (inode instanceof SymlinkInode) this.#bytes -= inode.targetBytes.length;
   }
+}
+
+/** A file's own content, to be changed. */
+function contentOf(file: FileInode): FileContent {
+  if (file.content === NO_CONTENT) file.content = new FileContent();
+  return file.content;
 }
 
 /** Whether rename(2) lets an inode take the place of another. */

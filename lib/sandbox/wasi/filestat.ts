@@ -6,7 +6,7 @@ import { ALL_FSTFLAGS, ERRNO, FILETYPE, FSTFLAG } from "./abi.ts";
 import type { WasiContext } from "./context.ts";
 import type { StreamDescriptor } from "./fd_table.ts";
 import type { GuestMemory } from "./guest_memory.ts";
-import { DirectoryInode, FileInode, type Inode } from "./inode.ts";
+import { DirectoryInode, FileInode, type Inode, type Timestamp } from "./inode.ts";
 
 // The tree is one device; the streams are on none.
 const TREE_DEVICE = 1;
@@ -14,15 +14,17 @@ const TREE_DEVICE = 1;
 const STREAM_INO = { stdin: 0, stdout: 1, stderr: 2 } as const;
 
 /** Writes an inode's `$filestat` to a checked address. */
-export function writeFilestat(memory: GuestMemory, pointer: number, inode: Inode): void {
+export function writeFilestat(context: WasiContext, pointer: number, inode: Inode): void {
+  const { memory, clocks } = context;
+  const unix = (time: Timestamp) => typeof time === "number" ? clocks.unixTicks(time) : time;
   memory.setU64(pointer, TREE_DEVICE);
   memory.setU64(pointer + 8, inode.ino);
   memory.setU64(pointer + 16, inode.type);
   memory.setU64(pointer + 24, inode.nlink);
   memory.setU64(pointer + 32, sizeOf(inode));
-  memory.setTime(pointer + 40, inode.atim);
-  memory.setTime(pointer + 48, inode.mtim);
-  memory.setTime(pointer + 56, inode.ctim);
+  memory.setTime(pointer + 40, unix(inode.atim));
+  memory.setTime(pointer + 48, unix(inode.mtim));
+  memory.setTime(pointer + 56, unix(inode.ctim));
 }
 
 /** Writes a stream's `$filestat` to a checked address. */

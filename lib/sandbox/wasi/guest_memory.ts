@@ -4,7 +4,6 @@
  */
 import { ERRNO } from "./abi.ts";
 import { CLOCK_RESOLUTION_NS } from "./clocks.ts";
-import type { Timestamp } from "./inode.ts";
 
 /** Longest path a guest may pass, in bytes (`PATH_MAX` of Linux). */
 export const MAX_PATH_BYTES = 4096;
@@ -50,8 +49,11 @@ export class GuestMemory {
     this.view.setUint32(pointer + 4, Math.floor(value / 2 ** 32), true);
   }
 
-  /** Writes the nanoseconds of a timestamp. The range was found {@linkcode GuestMemory.ok}. */
-  setTime(pointer: number, time: Timestamp): void {
+  /**
+   * Writes nanoseconds: a number is of ticks of the coarse clock. The range was found
+   * {@linkcode GuestMemory.ok}.
+   */
+  setTime(pointer: number, time: number | bigint): void {
     if (typeof time === "bigint") {
       this.view.setBigUint64(pointer, time, true);
       return;

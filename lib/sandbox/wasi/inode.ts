@@ -4,10 +4,12 @@
  */
 import { FILETYPE } from "./abi.ts";
 import { FileContent } from "./file_content.ts";
+import { NameTable } from "./name_table.ts";
 
 /**
- * A point in time: ticks of the coarse clock as a number (what the shim itself notes, without making
- * a BigInt on each write), or nanoseconds as a BigInt (what a guest has set, kept exactly).
+ * A point in time: ticks of the coarse clock since the job began as a number (what the shim itself notes;
+ * for 59 hours V8 holds it in the inode, as a small integer), or nanoseconds of Unix time as a BigInt
+ * (what a guest has set, kept exactly).
  */
 export type Timestamp = number | bigint;
 
@@ -34,12 +36,15 @@ abstract class InodeBase {
   }
 }
 
+/** The content of all files that are empty: most files of a large tree may be. */
+export const NO_CONTENT = new FileContent();
+
 /** A regular file. */
 export class FileInode extends InodeBase {
   /** Kind of inode. */
   readonly type = FILETYPE.REGULAR_FILE;
-  /** Its bytes. */
-  content: FileContent = new FileContent();
+  /** Its bytes; {@linkcode NO_CONTENT}, which must not be changed, until there are any. */
+  content: FileContent = NO_CONTENT;
 }
 
 /** A symbolic link. */
@@ -58,16 +63,6 @@ export class SymlinkInode extends InodeBase {
   }
 }
 
-/** A name in a directory. */
-export interface DirectoryEntry {
-  /** The name. */
-  readonly name: string;
-  /** Where `fd_readdir` finds it; rises with each new name. */
-  readonly cookie: number;
-  /** What the name leads to; undefined while the name is removed. */
-  inode: Inode | undefined;
-}
-
 // "." and ".." are cookies 0 and 1.
 const FIRST_ENTRY_COOKIE = 2;
 
@@ -75,13 +70,9 @@ const FIRST_ENTRY_COOKIE = 2;
 const SWEEP_AFTER = 32;
 
 /**
- * A directory. Names are found by a Map (so a name such as `__proto__` is only a name); the order of
- * `fd_readdir` is a list sorted by cookie, so that a cursor is found by bisection.
- *
- * A removed name stays in both without an inode, and comes back to life when it is made again, until
- * removed names outnumber the others and are swept. So a cursor stays valid whatever happens between
- * two calls; and a name that comes and goes in a large directory stays cheap, where V8's Map would
- * walk over every earlier deletion of the same key.
+ * A directory. A removed name stays in its table without an inode, and comes back to life when it is made
+ * again, until removed names outnumber the others and are swept. So a cursor of `fd_readdir` stays
+ * valid whatever happens between two calls, and a name that comes and goes stays cheap.
  */
 export class DirectoryInode extends InodeBase {
   /** Kind of inode. */
@@ -90,8 +81,7 @@ export class DirectoryInode extends InodeBase {
   parent: DirectoryInode;
   /** Removed while open: nothing can be created in it. */
   removed = false;
-  #entries = new Map<string, DirectoryEntry>();
-  #order: DirectoryEntry[] = [];
+  #names = new NameTable<Inode | undefined>();
   #count = 0;
   #nextCookie = FIRST_ENTRY_COOKIE;
 
@@ -107,58 +97,73 @@ export class DirectoryInode extends InodeBase {
 
   /** What a name leads to. */
   get(name: string): Inode | undefined {
-    return this.#entries.get(name)?.inode;
+    const row = this.#names.rowOf(name);
+    return row < 0 ? undefined : this.#names.valueAt(row);
   }
 
   /** Adds a name, or makes an existing one lead elsewhere (its cookie stays). */
   set(name: string, inode: Inode): void {
-    const present = this.#entries.get(name);
-    if (present?.inode === undefined) this.#count++;
-    if (present !== undefined) {
-      present.inode = inode;
+    const names = this.#names;
+    const row = names.rowOf(name);
+    if (row < 0) {
+      this.#count++;
+      names.add(name, inode, this.#nextCookie++);
       return;
     }
-    const entry = { name: detached(name), cookie: this.#nextCookie++, inode };
-    this.#entries.set(entry.name, entry);
-    this.#order.push(entry);
+    if (names.valueAt(row) === undefined) this.#count++;
+    names.setValueAt(row, inode);
   }
 
   /** Removes a name. */
   delete(name: string): void {
-    const entry = this.#entries.get(name);
-    if (entry?.inode === undefined) return;
-    entry.inode = undefined;
+    const names = this.#names;
+    const row = names.rowOf(name);
+    if (row < 0 || names.valueAt(row) === undefined) return;
+    names.setValueAt(row, undefined);
     this.#count--;
-    if (this.#order.length > SWEEP_AFTER + 2 * this.#count) {
-      this.#order = this.#order.filter((kept) => kept.inode !== undefined);
-      this.#entries = new Map(this.#order.map((kept) => [kept.name, kept]));
-    }
+    if (names.size > SWEEP_AFTER + 2 * this.#count) this.#sweep();
   }
 
-  /** Position in {@linkcode DirectoryInode.at} of the first entry whose cookie is not below. */
+  /** How many positions there are, those of removed names too. */
+  get positions(): number {
+    return this.#names.size;
+  }
+
+  /** The first position whose cookie is not below. */
   find(cookie: number): number {
     let low = 0;
-    let high = this.#order.length;
+    let high = this.#names.size;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.#order[middle]!.cookie < cookie) low = middle + 1;
+      if (this.#names.cookieAt(middle) < cookie) low = middle + 1;
       else high = middle;
     }
     return low;
   }
 
-  /** The entry at a position; its inode is undefined if it was removed. */
-  at(position: number): DirectoryEntry | undefined {
-    return this.#order[position];
+  /** What the name at a position leads to; undefined if it was removed. */
+  inodeAt(position: number): Inode | undefined {
+    return this.#names.valueAt(position);
   }
-}
 
-/**
- * The same text as a string of its own. V8 keeps a slice as a view of the whole string it was cut
- * from: a name would hold a path of up to 4096 bytes in memory that nobody counts.
- */
-function detached(name: string): string {
-  return ` ${name}`.slice(1);
+  /** The name at a position. */
+  nameAt(position: number): string {
+    return this.#names.nameAt(position);
+  }
+
+  /** Where `fd_readdir` finds the name at a position; rises with each new name. */
+  cookieAt(position: number): number {
+    return this.#names.cookieAt(position);
+  }
+
+  #sweep(): void {
+    const old = this.#names;
+    this.#names = new NameTable();
+    for (let row = 0; row < old.size; row++) {
+      const inode = old.valueAt(row);
+      if (inode !== undefined) this.#names.add(old.nameAt(row), inode, old.cookieAt(row));
+    }
+  }
 }
 
 /** Anything a name can lead to. */

@@ -3,9 +3,8 @@ import { DirectoryInode, FileInode } from "./inode.ts";
 
 function listed(directory: DirectoryInode): string[] {
   const names: string[] = [];
-  for (let i = 0; directory.at(i) !== undefined; i++) {
-    const { name, inode } = directory.at(i)!;
-    if (inode !== undefined) names.push(name);
+  for (let i = 0; i < directory.positions; i++) {
+    if (directory.inodeAt(i) !== undefined) names.push(directory.nameAt(i));
   }
   return names;
 }
@@ -19,10 +18,10 @@ Deno.test("DirectoryInode.delete() sweeps removed names and keeps cookies rising
   }
   assertEquals(directory.count, 100);
   assertEquals(listed(directory), Array.from({ length: 100 }, (_, i) => `name.${i * 100}`));
-  let positions = 0;
+  const { positions } = directory;
   let last = 0;
-  for (; directory.at(positions) !== undefined; positions++) {
-    const { cookie } = directory.at(positions)!;
+  for (let i = 0; i < positions; i++) {
+    const cookie = directory.cookieAt(i);
     assertEquals(cookie > last, true);
     last = cookie;
   }

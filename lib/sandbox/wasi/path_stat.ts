@@ -39,7 +39,7 @@ export function pathStat(context: WasiContext): WasiFunctions {
       const inode = find({ fd, flags, pointer, length, right: RIGHT.PATH_FILESTAT_GET });
       if (typeof inode === "number") return inode;
       if (!memory.ok(result >>> 0, FILESTAT_SIZE)) return ERRNO.FAULT;
-      writeFilestat(memory, result >>> 0, inode);
+      writeFilestat(context, result >>> 0, inode);
       return 0;
     },
 

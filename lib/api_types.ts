@@ -55,7 +55,7 @@ export interface JobJson {
   manifest_hash: string;
   /** SHA-256 of the module. */
   module_hash: string;
-  /** SHA-256 of standard input. */
+  /** SHA-256 of standard input; of a piped job null until it is over. */
   stdin_hash: string | null;
   /** What its receipt must carry. */
   nonce: string;
@@ -71,7 +71,9 @@ export interface JobJson {
   started_at: string | null;
   /** When it was over. */
   finished_at: string | null;
-  /** Length of standard output so far. */
+  /** Whether its client gave it standard input and took its output while it ran: neither is kept. */
+  piped: boolean;
+  /** Length of standard output so far; of a piped job 0 until it is over. */
   stdout_bytes: number;
   /** Length of standard error so far. */
   stderr_bytes: number;

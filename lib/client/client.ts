@@ -23,6 +23,7 @@ import type { ManifestOptions } from "../job/manifest.ts";
 import type { Receipt } from "../job/types.ts";
 import { type DaemonEvent, followEvents, type FollowOptions } from "./events.ts";
 import { lines } from "./lines.ts";
+import { type PipeEvent, type PipeOptions, runPiped } from "./pipe.ts";
 import { type DaemonAddress, type RequestOptions, Transport } from "./transport.ts";
 
 /** stdin up to here goes with the job; more is sent on its own. In bytes. */
@@ -66,6 +67,14 @@ export interface DaemonResult {
   stderr: Uint8Array;
   /** Nothing has been verified yet: see `verifyReceipt`. */
   receipt: Receipt;
+}
+
+/** The body of a request that submits a job. */
+export interface Submission {
+  /** What the job is and may use. */
+  manifest: ManifestOptions;
+  /** What its receipt must carry. */
+  nonce?: string;
 }
 
 /** A client of one daemon. Every method throws `no-daemon` when it does not answer. */
@@ -141,6 +150,26 @@ export class DaemonClient implements Disposable {
     return { job, stdout: await read("stdout"), stderr: await read("stderr"), receipt };
   }
 
+  /**
+   * Runs a job whose standard input goes to it as it comes, and whose output comes as it is written; the
+   * daemon keeps neither, of any length. Who does not pull holds the job back; who leaves the loop
+   * cancels it. The job does not outlive this connection.
+   *
+   * @param module Its bytes, or the hash that {@linkcode putModule} gave.
+   * @throws {PlasmError} as {@linkcode submit}; the error of a job that has no result; `bad-receipt` when
+   * the receipt is not one of this daemon for what was sent and what came; `no-daemon`, `protocol`
+   */
+  async *pipe(
+    module: Uint8Array | string,
+    options: PipeOptions = {},
+  ): AsyncGenerator<PipeEvent, void, void> {
+    const { stdin, ...rest } = options;
+    const hash = typeof module === "string" ? module : await this.putModule(module, rest);
+    const submission = await this.#submission(hash, rest);
+    const { public_key: key } = await this.node(rest);
+    yield* runPiped(this.#transport, submission, { stdin, key, signal: options.signal });
+  }
+
   /** Posts a submission; where the daemon lacks the module, sends it and asks again. */
   async #post<T>(path: string, module: Uint8Array | string, options: SubmitOptions): Promise<T> {
     const hash = typeof module === "string" ? module : await sha256(module);
@@ -158,19 +187,19 @@ export class DaemonClient implements Disposable {
   }
 
   /** The body of a submission; what goes by hash is sent before. */
-  async #submission(module_hash: string, options: SubmitOptions): Promise<unknown> {
+  async #submission(module_hash: string, options: SubmitOptions): Promise<Submission> {
     const { stdin, inputs, nonce, submitter, target, signal } = options;
-    const manifest: Record<string, unknown> = { ...options.manifest, module_hash };
+    const manifest: ManifestOptions = { ...options.manifest, module_hash };
     if (inputs !== undefined) {
       const hashes: Record<string, string> = {};
       for (const [path, data] of Object.entries(inputs)) {
         hashes[path] = data.length === 0 ? EMPTY_HASH : await this.#keep("inputs", data, signal);
       }
-      manifest["inputs"] = hashes;
+      manifest.inputs = hashes;
     }
     const inline = stdin !== undefined && stdin.length <= INLINE_STDIN_BYTES;
     if (stdin !== undefined && !inline) {
-      manifest["stdin_hash"] = await this.#keep("inputs", stdin, signal);
+      manifest.stdin_hash = await this.#keep("inputs", stdin, signal);
     }
     return {
       manifest,

@@ -10,6 +10,7 @@ export {
   type SubmitOptions,
 } from "./client.ts";
 export type { DaemonEvent, FollowOptions } from "./events.ts";
+export type { PipeEvent, PipeOptions } from "./pipe.ts";
 export type { DaemonAddress, RequestOptions } from "./transport.ts";
 export type {
   JobDetailJson,

@@ -4,6 +4,7 @@
  */
 import { type JsonValue, PlasmError } from "../errors.ts";
 import { socketPaths } from "../paths.ts";
+import { bodyOfAnswer, readUpgradeAnswer, sendUpgrade, type UpgradeAnswer } from "./upgrade.ts";
 
 /** Where the daemon is. */
 export interface DaemonAddress {
@@ -64,6 +65,7 @@ export class Transport implements Disposable {
   readonly #base: string;
   readonly #where: string;
   readonly #client: Deno.HttpClient | undefined;
+  readonly #connect: () => Promise<Deno.Conn>;
   readonly #headers: Record<string, string>;
 
   /** @throws {PlasmError} `no-daemon` when there is no socket */
@@ -73,6 +75,9 @@ export class Transport implements Disposable {
     if (url !== undefined) {
       this.#base = url.replace(/\/$/, "");
       this.#where = this.#base;
+      const { hostname, port } = new URL(this.#base);
+      this.#connect = () =>
+        Deno.connect({ hostname: hostname.replace(/^\[|\]$/g, ""), port: Number(port || 80) });
     } else {
       const path = address.socket ?? findSocket(env);
       // Deno 2.9 looks the name up although it goes nowhere; one that no resolver knows holds a thread
@@ -80,6 +85,7 @@ export class Transport implements Disposable {
       this.#base = "http://localhost";
       this.#where = path;
       this.#client = Deno.createHttpClient({ proxy: { transport: "unix", path } });
+      this.#connect = () => Deno.connect({ transport: "unix", path });
     }
   }
 
@@ -105,7 +111,7 @@ export class Transport implements Disposable {
         ...(signal === undefined ? {} : { signal }),
       });
     } catch (error) {
-      throw this.#lost(error, signal);
+      throw this.lost(error, signal);
     }
     if (response.ok || options.accept?.includes(response.status)) return response;
     throw await readError(response);
@@ -124,12 +130,44 @@ export class Transport implements Disposable {
       if (error instanceof SyntaxError) {
         throw new PlasmError("protocol", `Cannot read answer to ${path}: it is not JSON`);
       }
-      throw this.#lost(error, options.signal);
+      throw this.lost(error, options.signal);
+    }
+  }
+
+  /**
+   * Posts JSON on a connection of its own, which the answer 101 turns into one that speaks `protocol`. It
+   * is closed when the signal aborts.
+   *
+   * @throws {PlasmError} as {@linkcode send}; `protocol` when the answer is neither 101 nor an error
+   */
+  async upgrade(
+    path: string,
+    options: { json: unknown; protocol: string; signal: AbortSignal },
+  ): Promise<UpgradeAnswer & { conn: Deno.Conn }> {
+    const { json, protocol, signal } = options;
+    let conn: Deno.Conn | undefined;
+    const close = (): void => {
+      try {
+        conn?.close();
+      } catch { /* it was closed before */ }
+    };
+    signal.addEventListener("abort", close, { once: true });
+    try {
+      conn = await this.#connect();
+      signal.throwIfAborted();
+      const headers = { host: new URL(this.#base).host, ...this.#headers };
+      await sendUpgrade(conn, { path, protocol, json, headers });
+      const answer = await readUpgradeAnswer(conn);
+      if (answer.status === 101) return { ...answer, conn };
+      throw await readError(await bodyOfAnswer(conn, answer));
+    } catch (error) {
+      close();
+      throw this.lost(error, signal);
     }
   }
 
   /** The error of a connection that could not be made, or broke. */
-  #lost(error: unknown, signal: AbortSignal | undefined): PlasmError {
+  lost(error: unknown, signal: AbortSignal | undefined): PlasmError {
     if (error instanceof PlasmError) return error;
     if (signal?.aborted) {
       return new PlasmError("interrupted", "Stopped: the caller asked for it", { cause: error });

@@ -32,8 +32,10 @@ export interface ApiConfig {
   request_bytes: number;
   /** Longest pause inside a request's body, in seconds. */
   idle_timeout_seconds: number;
-  /** Event streams open at once. */
+  /** Event streams and piped runs open at once. */
   max_streams: number;
+  /** Standard input of a piped run, and stdout and stderr together, in bytes: none is kept. */
+  piped_bytes: number;
 }
 
 /** Running jobs. */

@@ -21,6 +21,8 @@ export interface Submission {
   nonce?: string | undefined;
   /** Standard input. @default {the input of manifest.stdin_hash, else empty} */
   stdin?: Uint8Array | undefined;
+  /** Whether its client gives it stdin and takes its output while it runs. @default {false} */
+  piped?: boolean | undefined;
   /** What stdin is, where it is kept as an input already. @default {stdin's own hash} */
   stdinHash?: string | undefined;
   /** The job's name. @default {a random one} */
@@ -82,16 +84,15 @@ export async function acceptJob(
   const { manifest, submitter, nonce = createNonce(), id = createJobId(), target } = submission;
   const { store, capacity } = options;
   const ceilings = { ...capacity.config.ceilings, ...submission.ceilings };
-  const { hash: stdinHash, inline } = await keepStdin(submission, {
-    store,
-    maxBytes: ceilings.input_bytes,
-  });
+  const { piped = false } = submission;
+  const { hash, inline } = await keepStdin(submission, { store, maxBytes: ceilings.input_bytes });
+  const stdinHash = piped ? null : hash;
   const blobs = checkJob(
     {
       manifest,
       ceilings,
       // What came with the job needs no input of that hash.
-      stdinHash: inline === undefined ? stdinHash : undefined,
+      stdinHash: inline === undefined ? stdinHash ?? undefined : undefined,
       blob: (hash) => store.blobs.info(hash),
       isElsewhere: target !== undefined,
     },
@@ -109,6 +110,7 @@ export async function acceptJob(
     idempotent: manifest.idempotent,
     ceilings,
     createdAt: Date.now(),
+    piped,
     target,
     stdin: inline,
   };

@@ -2,6 +2,7 @@
  * A job that waits or runs, as the daemon holds it in memory.
  * @module
  */
+import type { JobPipe } from "./job_pipe.ts";
 import type { Ticket } from "./queue.ts";
 import type { JobRecord } from "./types.ts";
 
@@ -15,14 +16,19 @@ export interface ActiveJob {
   since: number;
   /** Resolves once it is stored; absent when it is already. */
   saved: Promise<void> | undefined;
+  /** Its client, where it is piped. */
+  pipe: JobPipe | undefined;
   /** Stops it. */
   controller: AbortController;
   /** Resolves when it is over, or back in the queue. */
   over: PromiseWithResolvers<void>;
 }
 
+/** Options of {@linkcode activeJob}. */
+export type ActiveJobOptions = Partial<Pick<ActiveJob, "saved" | "pipe">>;
+
 /** What is held of a job that waits from now on. */
-export function activeJob(job: JobRecord, saved?: Promise<void>): ActiveJob {
+export function activeJob(job: JobRecord, { saved, pipe }: ActiveJobOptions = {}): ActiveJob {
   const { id, submitter, priority, createdAt, manifest, target } = job;
   // What runs elsewhere uses that node's memory.
   const memoryMb = target === null ? manifest.resources.memory_mb : 0;
@@ -32,6 +38,7 @@ export function activeJob(job: JobRecord, saved?: Promise<void>): ActiveJob {
     // What an earlier process accepted has a time of day only, which may lie in the future.
     since: performance.now() - Math.max(0, Date.now() - createdAt),
     saved,
+    pipe,
     controller: new AbortController(),
     over: Promise.withResolvers(),
   };

@@ -2,55 +2,23 @@
  * Jobs from admission to their end: the one way that local and remote jobs take.
  * @module
  */
-import type { Logger } from "@logtape/logtape";
 import type { Config } from "../config/mod.ts";
 import { PlasmError } from "../errors.ts";
-import type { Signer } from "../job/signature.ts";
 import { acceptJob, type Submission } from "./accept.ts";
-import { type ActiveJob, activeJob } from "./active_job.ts";
+import { type ActiveJob, activeJob, type ActiveJobOptions } from "./active_job.ts";
 import { type AdmissionRequest, type Capacity, checkJob, checkRoom } from "./admission.ts";
 import { Histogram } from "./histogram.ts";
+import type { JobsOptions, SubmitJobOptions, UntilOverOptions } from "./jobs_options.ts";
 import { Pace } from "./pace.ts";
 import { JobQueue, type Ticket } from "./queue.ts";
 import {
-  type ExecutorSource,
   finishCancelled,
   interruptJob,
   type RunElsewhere,
-  type RunJob,
   runJob,
   type StopReason,
 } from "./runner.ts";
-import type { JobStore } from "./store/store.ts";
 import { FINAL_STATES, type JobRecord } from "./types.ts";
-
-/** Options of {@linkcode Jobs}. */
-export interface JobsOptions {
-  store: JobStore;
-  config: Config;
-  signer: Signer;
-  run: RunJob;
-  executors?: ExecutorSource | undefined;
-  log: Logger;
-}
-
-/** Options of {@linkcode Jobs.submit}. */
-export interface SubmitJobOptions {
-  /**
-   * Whether the job is on the disk once this resolves. Without, it is when {@linkcode Jobs.untilOver}
-   * does: for who waits for that.
-   * @default {true}
-   */
-  durable?: boolean | undefined;
-}
-
-/** Options of {@linkcode Jobs.untilOver}. */
-export interface UntilOverOptions {
-  /** How long to wait, in milliseconds. */
-  timeoutMs: number;
-  /** Gives up waiting. */
-  signal: AbortSignal;
-}
 
 function stopping(): PlasmError {
   return new PlasmError("busy", "Cannot accept job: the node is stopping", { retryAfterMs: 5000 });
@@ -152,7 +120,7 @@ export class Jobs {
     // Many may ask in the same turn: a place is theirs from here on.
     this.#reserved++;
     try {
-      const { durable = true } = options;
+      const { durable = true, pipe } = options;
       const { record, saved } = await acceptJob(submission, {
         store: this.#options.store,
         capacity: this.#capacity(),
@@ -161,7 +129,7 @@ export class Jobs {
       });
       if (durable) await saved;
       else saved.catch(() => {}); // told by untilOver(), or when the job's end is saved
-      this.#enqueue(record, durable ? undefined : saved);
+      this.#enqueue(record, { saved: durable ? undefined : saved, pipe });
       this.#options.log.debug("job-accepted", { job_id: record.id, submitter });
       return record;
     } finally {
@@ -170,8 +138,8 @@ export class Jobs {
     }
   }
 
-  #enqueue(job: JobRecord, saved?: Promise<void>): void {
-    const active = activeJob(job, saved);
+  #enqueue(job: JobRecord, options?: ActiveJobOptions): void {
+    const active = activeJob(job, options);
     this.#active.set(job.id, active);
     this.#queue.push(active.ticket);
   }
@@ -188,7 +156,7 @@ export class Jobs {
     const { store, log, signer, run, executors } = this.#options;
     const active = this.#active.get(ticket.id);
     if (active === undefined) return this.#queue.release(ticket);
-    const { job, saved } = active;
+    const { job, saved, pipe } = active;
     const start = performance.now();
     const sharing = (): boolean => this.#config.jobs.executor_sharing === "submitter";
     const options = {
@@ -200,6 +168,7 @@ export class Jobs {
       elsewhere: this.#elsewhere,
       sharing,
       saved,
+      pipe,
       signal: active.controller.signal,
     };
     let next: "queued" | "over" = "over";
@@ -259,6 +228,11 @@ export class Jobs {
     return isOver;
   }
 
+  /** Resolves once a job is over, or is none that waits or runs. */
+  async over(id: string): Promise<void> {
+    await this.#active.get(id)?.over.promise;
+  }
+
   /** How many jobs start before a waiting one. */
   position(job: JobRecord): number | undefined {
     const active = this.#active.get(job.id);
@@ -307,7 +281,7 @@ export class Jobs {
   async recover(): Promise<{ queued: number; rerun: number; interrupted: number }> {
     const counts = { queued: 0, rerun: 0, interrupted: 0 };
     for (const job of this.#options.store.unfinished()) {
-      if (job.state === "running") {
+      if (job.state === "running" || job.piped) {
         const next = await interruptJob(this.#options.store, job);
         counts[next === "queued" ? "rerun" : "interrupted"]++;
         if (next === "over") continue;
@@ -316,6 +290,16 @@ export class Jobs {
     }
     this.#pump();
     return counts;
+  }
+
+  /** Ends those of the jobs that wait. */
+  async #interrupt(jobs: readonly ActiveJob[]): Promise<void> {
+    for (const { job, ticket, over } of jobs) {
+      if (!this.#queue.remove(ticket)) continue;
+      await interruptJob(this.#options.store, job).catch(() => {}); // then it is at the next start
+      this.#active.delete(job.id);
+      over.resolve();
+    }
   }
 
   /**
@@ -329,6 +313,8 @@ export class Jobs {
       this.#queue.position(ticket) === undefined
     );
     const all = Promise.all(running.map(({ over }) => over.promise)).then(() => {});
+    // Nobody could be given their output after a restart.
+    await this.#interrupt([...this.#active.values()].filter(({ job }) => job.piped));
     const stop = (): void => {
       for (const { controller } of running) controller.abort("shutdown" satisfies StopReason);
     };

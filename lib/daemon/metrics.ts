@@ -13,7 +13,7 @@ export interface MetricsOptions {
   jobs: Jobs;
   /** Executors, if there is a pool. */
   executors: PoolStats | undefined;
-  /** Event streams that are open. */
+  /** Event streams and piped runs that are open. */
   streams: number;
   /** Connections to the API that are open. */
   connections: number;
@@ -63,7 +63,9 @@ export function metricsText(options: MetricsOptions): string {
     metric("plasm_cache_bytes", "Bytes of cached modules and inputs.", [["", cache.bytes]]),
     metric("plasm_cache_blobs", "Cached modules and inputs.", [["", cache.count]]),
     metric("plasm_store_bytes", "Bytes of ended jobs.", [["", store.endedBytes()]]),
-    metric("plasm_event_streams", "Event streams that are open.", [["", streams]]),
+    metric("plasm_event_streams", "Event streams and piped runs that are open.", [
+      ["", streams],
+    ]),
     metric("plasm_connections", "Connections to the local API.", [["", connections]]),
     metric("process_resident_memory_bytes", "Resident memory of the daemon.", [["", memory.rss]]),
     metric("plasm_heap_bytes", "JavaScript heap of the daemon.", [["", memory.heapUsed]]),

@@ -13,6 +13,8 @@ import type { Executor } from "../sandbox/executor.ts";
 import { type JobEvent, receiptOutcome, type streamJob } from "../sandbox/run_job.ts";
 import { localRuntime } from "../sandbox/runtime.ts";
 import type { SandboxOutcome } from "../sandbox/types.ts";
+import { readInputs, readStdin } from "./job_content.ts";
+import type { JobPipe } from "./job_pipe.ts";
 import { OutputWriter } from "./output_writer.ts";
 import { type SaveEnd, saveEnd, UnsavedEnd } from "./save_end.ts";
 import type { JobEnd } from "./store/job_table.ts";
@@ -51,6 +53,8 @@ export interface RunnerOptions {
   log: Logger;
   /** Resolves once the job is stored. @default {it is} */
   saved?: Promise<void> | undefined;
+  /** Gives the job its input and takes its output, which then is not kept. @default {the store} */
+  pipe?: JobPipe | undefined;
   /** Whether an executor may serve further jobs of the same submitter. */
   sharing: () => boolean;
 }
@@ -66,6 +70,11 @@ export const MAX_ATTEMPTS = 3;
 
 /** The error of a job whose node stopped while it ran. */
 export function interruptedError(job: JobRecord): PlasmError {
+  if (job.piped) {
+    return new PlasmError("interrupted", "The node stopped before the piped job was over", {
+      hint: "Run it again: neither its input nor its output is kept",
+    });
+  }
   return new PlasmError(
     "interrupted",
     job.idempotent
@@ -78,7 +87,7 @@ export function interruptedError(job: JobRecord): PlasmError {
 /** Marks a job that was running when the node stopped: back to the queue, or over. */
 export async function interruptJob(store: JobStore, job: JobRecord): Promise<"queued" | "over"> {
   const at = Date.now();
-  if (job.idempotent && job.attempts < MAX_ATTEMPTS) {
+  if (job.idempotent && job.attempts < MAX_ATTEMPTS && !job.piped) {
     await store.requeue(job, at);
     return "queued";
   }
@@ -146,6 +155,7 @@ async function finish(
       receipt: result.receipt,
       peer: result.peer ?? null,
       startedAt,
+      ...(job.piped ? { stdinHash: result.receipt.stdin_hash } : {}),
       finishedAt,
     },
     { type: "finished", at: finishedAt, status, exitCode, message },
@@ -163,14 +173,6 @@ async function fail(job: JobRecord, error: PlasmError, save: SaveEnd): Promise<v
   });
 }
 
-async function readInputs(job: JobRecord, store: JobStore): Promise<Record<string, Uint8Array>> {
-  const inputs: Record<string, Uint8Array> = {};
-  for (const [path, hash] of Object.entries(job.manifest.inputs ?? {})) {
-    inputs[path] = hash === EMPTY_HASH ? new Uint8Array() : await store.blobs.read(hash, "input");
-  }
-  return inputs;
-}
-
 function runElsewhere({ elsewhere }: RunnerOptions): RunElsewhere {
   if (elsewhere !== undefined) return elsewhere;
   throw new PlasmError("no-peer", "Cannot run job on another node: the network is off", {
@@ -179,34 +181,15 @@ function runElsewhere({ elsewhere }: RunnerOptions): RunElsewhere {
   });
 }
 
-/** Standard input above this is not held in memory, in bytes. */
-const STREAMED_STDIN_BYTES = 4 * 2 ** 20;
-
-/** Standard input of a job, from wherever it is kept. */
-async function readStdin(
-  job: JobRecord,
-  store: JobStore,
-  signal: AbortSignal,
-): Promise<Uint8Array | ReadableStream<Uint8Array>> {
-  if (job.stdin !== null) return job.stdin;
-  const { stdinHash } = job;
-  if (stdinHash === null || stdinHash === EMPTY_HASH) return new Uint8Array();
-  const { size } = store.blobs.info(stdinHash) ?? { size: 0 };
-  if (size > STREAMED_STDIN_BYTES && job.target === null) {
-    return await store.blobs.stream(stdinHash, { what: "input", signal });
-  }
-  return await store.blobs.read(stdinHash, "input");
-}
-
 /** Runs the job and tells how it ended; its output is in the store by then, but for the rest. */
 async function execute(
   job: JobRecord,
   options: RunnerOptions & { signal: AbortSignal },
 ): Promise<Result> {
-  const { store, executors, signal, signer } = options;
+  const { store, executors, signal, signer, pipe } = options;
   const module = await store.blobs.read(job.moduleHash, "module");
   const over = new AbortController();
-  const stdin = await readStdin(job, store, over.signal);
+  const stdin = pipe?.stdin ?? await readStdin(job, store, over.signal);
   const inputs = await readInputs(job, store);
   const { target } = job;
   const executor = target !== null ? undefined : await executors?.acquire({
@@ -214,6 +197,9 @@ async function execute(
     tenant: options.sharing() ? job.submitter : undefined,
   });
   const output = new OutputWriter((chunks) => store.output(job, Date.now(), chunks));
+  const onAbort = (): void => pipe?.hurry();
+  signal.addEventListener("abort", onAbort);
+  if (signal.aborted) onAbort();
   try {
     // Written while the job runs. Nothing that it does is told before: its output comes after.
     const starting = store.start(job, Date.now(), { durable: options.saved === undefined });
@@ -238,8 +224,9 @@ async function execute(
         executor,
       });
     for await (const event of events) {
-      if (event.type === "stdout" || event.type === "stderr") {
-        await output.push(event.type, event.data);
+      if (event.type === "started") pipe?.started();
+      else if (event.type === "stdout" || event.type === "stderr") {
+        await (pipe?.write(event.type, event.data) ?? output.push(event.type, event.data));
       } else if (event.type === "finished") {
         const rest = await output.rest();
         if (event.receipt === undefined) break;
@@ -249,6 +236,7 @@ async function execute(
     }
     throw new PlasmError("internal", "Unexpected fault: a job ended without a receipt");
   } finally {
+    signal.removeEventListener("abort", onAbort);
     output.discard();
     over.abort("over");
     if (executor !== undefined) executors?.release(executor);
@@ -306,12 +294,15 @@ export async function runJob(
     const { state, attempts, stdoutBytes, stderrBytes } = current();
     const started = state === "running";
     const silent = stdoutBytes + stderrBytes === 0;
-    if (reason() === "shutdown") return started ? await interruptJob(store, current()) : "queued";
+    if (reason() === "shutdown") {
+      return started || job.piped ? await interruptJob(store, current()) : "queued";
+    }
     if (reason() === "cancel" && (!started || (error.code === "interrupted" && silent))) {
       await finishCancelled(job, options);
       return "over";
     }
-    const again = error.code === "executor" && job.idempotent && attempts < MAX_ATTEMPTS;
+    const again = error.code === "executor" && job.idempotent && attempts < MAX_ATTEMPTS &&
+      !job.piped;
     if (again && started) {
       options.log.warning("job-retried", { job_id: job.id, error });
       await store.requeue(job, Date.now());

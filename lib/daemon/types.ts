@@ -38,6 +38,8 @@ export interface JobRecord {
   stdin: Uint8Array | null;
   priority: JobPriority;
   idempotent: boolean;
+  /** Whether its client is given its output as it comes, and nobody else: it is not kept. */
+  piped: boolean;
   /** The most it could ask for when it was accepted. */
   ceilings: Ceilings;
   /** Where else it runs; null: here. */
@@ -71,6 +73,8 @@ export type NewJob =
     | "createdAt"
   >
   & {
+    /** Whether its output is not kept. @default {false} */
+    piped?: boolean | undefined;
     /** Where else it runs. @default {here} */
     target?: JobTarget | undefined;
     /** Standard input that is kept with the job. @default {among the inputs, by its hash} */

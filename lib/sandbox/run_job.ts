@@ -16,7 +16,7 @@ import { checkInputs, expectHash, hashInputs, type JobInputs } from "./job_input
 import { type Ceilings, DEFAULT_CEILINGS, limitsOf } from "./limits.ts";
 import { runSandbox } from "./run.ts";
 import { localRuntime } from "./runtime.ts";
-import { HashedStdin } from "./stdin_hash.ts";
+import { HashedStdin, type StdinSource } from "./stdin_hash.ts";
 import type { SandboxOutcome } from "./types.ts";
 
 /** Options of {@linkcode streamJob} and {@linkcode runJob}. */
@@ -26,8 +26,8 @@ export interface RunJobOptions {
    * @default {createManifest() with the hashes of module and inputs}
    */
   manifest?: Manifest | undefined;
-  /** Standard input. @default {empty} */
-  stdin?: ReadableStream<Uint8Array> | Uint8Array | undefined;
+  /** Standard input; one that hashes itself is not to be bound by the manifest. @default {empty} */
+  stdin?: ReadableStream<Uint8Array> | StdinSource | Uint8Array | undefined;
   /** Files that the manifest names. @default {none} */
   inputs?: JobInputs | undefined;
   /**
@@ -199,9 +199,16 @@ interface PreparedStdin {
 }
 
 async function prepareStdin(
-  stdin: ReadableStream<Uint8Array> | Uint8Array | undefined,
+  stdin: RunJobOptions["stdin"],
   { bound: expected, known }: { bound: Hash | undefined; known: Hash | undefined },
 ): Promise<PreparedStdin> {
+  if (stdin !== undefined && "digest" in stdin) {
+    if (expected === undefined) return { source: stdin.stream, hash: () => stdin.digest() };
+    throw new PlasmError(
+      "bad-manifest",
+      `Cannot pipe standard input: the manifest names ${expected}, which only its end could show`,
+    );
+  }
   let source = stdin;
   if (known !== undefined && source instanceof ReadableStream) {
     const hashed = new HashedStdin(source, { toEnd: true });

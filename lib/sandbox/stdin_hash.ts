@@ -12,6 +12,20 @@ export interface HashedStdinOptions {
    * @default {false: 64 MiB at most, and until it makes a pause}
    */
   toEnd?: boolean;
+  /**
+   * Asks the source for its end, which is then waited for: in place of the cut, so that who fills the
+   * source knows what was hashed.
+   * @default {none: it is cut}
+   */
+  askEnd?: (() => void) | undefined;
+}
+
+/** Standard input whose hash is known once the job is over. */
+export interface StdinSource {
+  /** What the job reads. */
+  readonly stream: ReadableStream<Uint8Array>;
+  /** The hash of all that was taken; after the job's end. */
+  digest(): Promise<Hash>;
 }
 
 /** Bytes that are read on after the job's end, to hash an input that the job did not read whole. */
@@ -25,17 +39,19 @@ const REST_PAUSE_MS = 100;
  * source still has at hand is then hashed too, so that the hash of a file or of a pipe that has been
  * written does not depend on timing. An endless or idle source is cut.
  */
-export class HashedStdin {
+export class HashedStdin implements StdinSource {
   /** What the job reads. */
   readonly stream: ReadableStream<Uint8Array>;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #hasher = new Hasher();
   readonly #toEnd: boolean;
+  readonly #askEnd: (() => void) | undefined;
   #pending: Promise<ReadableStreamReadResult<Uint8Array>> | undefined;
   #ended = false;
 
   constructor(source: ReadableStream<Uint8Array>, options: HashedStdinOptions = {}) {
     this.#toEnd = options.toEnd ?? false;
+    this.#askEnd = options.askEnd;
     this.#reader = source.getReader();
     this.stream = new ReadableStream<Uint8Array>({
       pull: async (controller) => {
@@ -51,6 +67,10 @@ export class HashedStdin {
     const most = this.#hasher.bytes + MAX_REST_BYTES;
     while (!this.#ended && this.#toEnd) await this.#next();
     while (!this.#ended && this.#hasher.bytes < most && await this.#more());
+    if (!this.#ended && this.#askEnd !== undefined) {
+      this.#askEnd();
+      while (!this.#ended) await this.#next();
+    }
     // A read may still be pending, on a terminal for ever: it is left behind.
     this.#reader.cancel().catch(() => {});
     return await this.#hasher.digest();

@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { EMPTY_HASH, sha256 } from "../../lib/job/hash.ts";
 import { createJobId } from "../../lib/job/job_id.ts";
 import { type Fixture, MODULE, MODULE_HASH, withDaemon } from "./harness.ts";
+import { rawCall, type RawCallOptions } from "./raw_call.ts";
 import { type Answer, checkedFetch, documentedAnswers, templateOf } from "./openapi_check.ts";
 
 const OTHER_HASH = `sha256:${"a".repeat(64)}`;
@@ -100,6 +101,56 @@ function submissionCases(path: string): [string, Case][] {
   ];
 }
 
+function pipe(options: RawCallOptions): Case {
+  return ({ config }) => rawCall(config.socket!, ["POST", "/v1/pipe"], options);
+}
+
+/** Puts the module there, then pipes. */
+function pipeKnown(options: RawCallOptions): Case {
+  return async (fixture) => {
+    await fixture.submit(["echo"]);
+    return await pipe(options)(fixture);
+  };
+}
+
+/** Each is refused in the way that its manifest, or what is around it, deserves. */
+const PIPE_CASES: [string, Case][] = [
+  ["POST /v1/pipe 101", pipeKnown({ json: { manifest: MANIFEST } })],
+  ["POST /v1/pipe 400", async (fixture) => {
+    const answers = [
+      await pipe({ json: { manifest: MANIFEST, surprise: 1 } })(fixture),
+      await pipe({ json: { manifest: MANIFEST, stdin: "aGk=" } })(fixture),
+      await pipe({ json: { manifest: MANIFEST, target: {} } })(fixture),
+      await pipe({ json: { manifest: { ...MANIFEST, stdin_hash: OTHER_HASH } } })(fixture),
+      await pipe({ json: {}, headers: { "transfer-encoding": "chunked" } })(fixture),
+      await pipe({ json: {}, headers: { "content-length": "many" } })(fixture),
+      await pipe({ json: {}, headers: { "upgrade": "h2c" } })(fixture),
+      await pipe({ json: {}, headers: { "connection": "keep-alive" } })(fixture),
+      await pipe({ json: {}, headers: { "x y": "not a name" } })(fixture),
+      // Not the first request of its connection, or the first: either way no upgrade.
+      await fixture.call("POST", "/v1/pipe", { json: { manifest: MANIFEST } }),
+      await fixture.call("POST", "/v1/pipe", { json: { manifest: MANIFEST } }),
+    ];
+    assertEquals(answers.map(({ status }) => status), answers.map(() => 400));
+    return answers[0]!;
+  }],
+  ["POST /v1/pipe 403", pipeKnown({ json: { manifest: { ...MANIFEST, capabilities: ["gpu"] } } })],
+  ["POST /v1/pipe 404", pipe({ json: { manifest: { module_hash: OTHER_HASH } } })],
+  ["POST /v1/pipe 408", pipe({ json: { manifest: MANIFEST }, isCut: true })],
+  ["POST /v1/pipe 413", async (fixture) => {
+    const long = await pipe({ json: {}, headers: { "x-long": "x".repeat(20_000) } })(fixture);
+    assertEquals(long.status, 413);
+    return await pipe({ body: "A".repeat(80_000) })(fixture);
+  }],
+  ["POST /v1/pipe 415", pipe({ body: "{}", headers: { "content-type": "text/plain" } })],
+  ["POST /v1/pipe 422", pipe({ json: { manifest: { ...MANIFEST, surprise: 1 } } })],
+  ["POST /v1/pipe 503", async (fixture) => {
+    const { config, daemon } = fixture;
+    daemon.reload({ ...config, api: { ...config.api, max_streams: 0 } });
+    return await pipeKnown({ json: { manifest: MANIFEST } })(fixture);
+  }],
+];
+
 const CASES: [string, Case][] = [
   ...blobCases("modules"),
   ...blobCases("inputs"),
@@ -125,6 +176,7 @@ const CASES: [string, Case][] = [
     return await call("POST", "/v1/run?wait=0", { json });
   }],
   ...submissionCases("/v1/run"),
+  ...PIPE_CASES,
   ["GET /v1/jobs 200", async ({ call, submit }) => {
     const first = await submit(["echo"]);
     await submit(["echo"]);

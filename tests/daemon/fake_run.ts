@@ -9,6 +9,7 @@ import { manifestHash } from "../../lib/job/manifest.ts";
 import { signReceipt } from "../../lib/job/receipt.ts";
 import type { RunJob } from "../../lib/daemon/runner.ts";
 import { type JobEvent, receiptOutcome, type RunJobOptions } from "../../lib/sandbox/run_job.ts";
+import type { StdinSource } from "../../lib/sandbox/stdin_hash.ts";
 import { localRuntime } from "../../lib/sandbox/runtime.ts";
 import type { JobStatus } from "../../lib/sandbox/types.ts";
 
@@ -55,8 +56,9 @@ export class FakeSandbox {
   readonly run: RunJob = (_module, options = {}) => this.#run(options);
 
   async *#run(options: RunJobOptions): AsyncGenerator<JobEvent, void, void> {
-    const { manifest, stdin, signer, jobId = "", nonce = "", signal } = options;
+    const { manifest, signer, jobId = "", nonce = "", signal } = options;
     if (manifest === undefined || signer === undefined) throw new Error("incomplete job");
+    const source = options.stdin as StdinSource | Uint8Array;
     const [what, argument = ""] = manifest.args;
     if (what === "refuse") throw new PlasmError("bad-module", "Cannot run module: it says so");
     const startedAt = Date.now();
@@ -65,6 +67,7 @@ export class FakeSandbox {
     this.#news();
     try {
       yield { type: "started", at: startedAt };
+      const stdin = "digest" in source ? new Uint8Array() : source;
       let status: JobStatus = "exited";
       let exitCode: number | null = 0;
       let stdout = new Uint8Array();
@@ -97,7 +100,7 @@ export class FakeSandbox {
         nonce,
         manifest_hash: await manifestHash(manifest),
         module_hash: manifest.module_hash,
-        stdin_hash: await sha256(stdin as Uint8Array),
+        stdin_hash: "digest" in source ? await source.digest() : await sha256(source),
         stdout_bytes: stdout.length,
         stdout_hash: await sha256(stdout),
         stderr_bytes: 0,

@@ -106,43 +106,55 @@ export function checkedFetch(
       ...(json === undefined ? body === undefined ? {} : { body } : { body: JSON.stringify(json) }),
     });
     const bytes = await response.bytes();
-    const text = new TextDecoder().decode(bytes);
     const { status } = response;
-    const answer: Answer = { status, headers: response.headers, text, bytes, json: {}, events: [] };
-    const what = `${method} ${path} ${status}`;
-    const media = response.headers.get("content-type")?.split(";")[0] ?? "";
-    if (media === "application/json" && text !== "") answer.json = JSON.parse(text);
+    const text = new TextDecoder().decode(bytes);
+    return checkAnswer({ status, headers: response.headers, text, bytes }, { method, path, json });
+  };
+}
 
-    const template = templateOf(path);
-    const paths = document.paths as unknown as Record<string, Record<string, Operation>>;
-    const operation = template === undefined ? undefined : paths[template]?.[method.toLowerCase()];
-    if (operation === undefined) {
-      assert([401, 403, 404, 405, 204].includes(status), `${what} is not in the document`);
-      if (status !== 204 && text !== "") {
-        validate({ $ref: "#/components/schemas/ErrorBody" }, answer.json, what);
-      }
-      return answer;
-    }
-    if (json !== undefined && status < 400) {
-      const schema = operation.requestBody?.content["application/json"]?.schema;
-      assert(schema !== undefined, `${what}: no JSON body in the document`);
-      validate(schema, json, `request of ${what}`);
-    }
-    const documented = operation.responses[status] ??
-      (status >= 500 ? operation.responses["default"] : undefined);
-    assert(documented !== undefined, `${what} is not in the document: ${text}`);
-    const { content } = resolved(documented);
-    if (content === undefined || method === "HEAD") {
-      assertEquals(text, "", what);
-      return answer;
-    }
-    const schema = content[media]?.schema;
-    assert(schema !== undefined, `${what}: ${media} is not in the document`);
-    if (media === "application/json") validate(schema, answer.json, what);
-    if (media === "application/x-ndjson" || media === "text/event-stream") {
-      answer.events = parseEvents(text, media);
-      for (const event of answer.events) validate(schema, event, what);
+/** Holds an answer against the document, and with one that is no refusal its request. */
+export function checkAnswer(
+  { status, headers, text, bytes = new Uint8Array() }:
+    & Pick<Answer, "status" | "headers" | "text">
+    & {
+      bytes?: Uint8Array;
+    },
+  { method, path, json }: { method: string; path: string; json: unknown },
+): Answer {
+  const answer: Answer = { status, headers, text, bytes, json: {}, events: [] };
+  const what = `${method} ${path} ${status}`;
+  const media = headers.get("content-type")?.split(";")[0] ?? "";
+  if (media === "application/json" && text !== "") answer.json = JSON.parse(text);
+
+  const template = templateOf(path);
+  const paths = document.paths as unknown as Record<string, Record<string, Operation>>;
+  const operation = template === undefined ? undefined : paths[template]?.[method.toLowerCase()];
+  if (operation === undefined) {
+    assert([401, 403, 404, 405, 204].includes(status), `${what} is not in the document`);
+    if (status !== 204 && text !== "") {
+      validate({ $ref: "#/components/schemas/ErrorBody" }, answer.json, what);
     }
     return answer;
-  };
+  }
+  if (json !== undefined && status < 400) {
+    const schema = operation.requestBody?.content["application/json"]?.schema;
+    assert(schema !== undefined, `${what}: no JSON body in the document`);
+    validate(schema, json, `request of ${what}`);
+  }
+  const documented = operation.responses[status] ??
+    (status >= 500 ? operation.responses["default"] : undefined);
+  assert(documented !== undefined, `${what} is not in the document: ${text}`);
+  const { content } = resolved(documented);
+  if (content === undefined || method === "HEAD") {
+    assertEquals(text, "", what);
+    return answer;
+  }
+  const schema = content[media]?.schema;
+  assert(schema !== undefined, `${what}: ${media} is not in the document`);
+  if (media === "application/json") validate(schema, answer.json, what);
+  if (media === "application/x-ndjson" || media === "text/event-stream") {
+    answer.events = parseEvents(text, media);
+    for (const event of answer.events) validate(schema, event, what);
+  }
+  return answer;
 }

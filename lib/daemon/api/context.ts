@@ -19,7 +19,7 @@ export interface ApiContext {
   metrics: () => string;
   /** The network, when the node has joined one. */
   network: DaemonNetwork | undefined;
-  /** Event streams that are open. */
+  /** Event streams and piped runs that are open. */
   streams: { count: number };
   /** Aborts when the server stops: event streams end then. */
   stopping: AbortSignal;

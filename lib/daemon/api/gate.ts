@@ -21,12 +21,37 @@ export interface GateLimits {
   leastBytes?: number;
 }
 
+/** Connections that are not for the HTTP server. */
+export interface GateUpgrade {
+  /** How they begin. */
+  start: Uint8Array;
+  /** Serves one to its end and closes it; `first` is what has been read of it. Never throws. */
+  serve: (conn: Deno.Conn, first: Uint8Array) => Promise<void>;
+}
+
+/** Options of a {@linkcode Gate}. */
+export interface GateOptions extends GateLimits {
+  /** @default {none} */
+  upgrade?: GateUpgrade | undefined;
+}
+
+/** Bytes of a connection's first read. */
+const FIRST_BYTES = 16 * 1024;
+
 /** How long to wait after the system has refused a connection, in milliseconds. */
 const ACCEPT_REST_MS = 100;
 
 async function writeAll(conn: Deno.Conn, data: Uint8Array): Promise<void> {
   let rest = data;
   while (rest.length > 0) rest = rest.subarray(await conn.write(rest));
+}
+
+function close(conn: Deno.Conn): void {
+  try {
+    conn.close();
+  } catch {
+    // It was closed before.
+  }
 }
 
 function refusal(limit: number): Uint8Array {
@@ -45,12 +70,16 @@ export class Gate {
   readonly #listener: Deno.Listener;
   readonly #target: string;
   readonly #limits: Required<GateLimits>;
+  readonly #upgrade: GateUpgrade | undefined;
+  readonly #upgraded = new Set<Promise<void>>();
   readonly #open = new Set<{ close: () => void }>();
   readonly #serving: Promise<void>;
   #handling = new Set<Promise<void>>();
   #stopped = false;
 
-  constructor(listener: Deno.Listener, target: string, limits: GateLimits = {}) {
+  constructor(listener: Deno.Listener, target: string, options: GateOptions = {}) {
+    const { upgrade, ...limits } = options;
+    this.#upgrade = upgrade;
     this.#listener = listener;
     this.#target = target;
     this.#limits = { connections: 1024, windowMs: 60_000, leastBytes: 16_384, ...limits };
@@ -83,18 +112,61 @@ export class Gate {
       return client.close();
     }
     // It counts from here on, and until there is a server it can be closed by itself.
-    const opening = { close: () => client.close() };
+    const opening = { close: () => close(client) };
     this.#open.add(opening);
     try {
-      const server = await Deno.connect({ transport: "unix", path: this.#target });
-      const connection = new GateConnection(client, server, this.#limits);
+      const connecting = Deno.connect({ transport: "unix", path: this.#target });
+      connecting.catch(() => {}); // told where it is awaited
+      const first = await this.#readFirst(client).catch(() => new Uint8Array());
+      const upgrade = this.#isUpgrade(first) ? this.#upgrade : undefined;
+      if (first.length === 0 || upgrade !== undefined) {
+        connecting.then(close, () => {});
+        if (upgrade === undefined) return close(client);
+        const serving = upgrade.serve(client, first);
+        this.#upgraded.add(serving);
+        await serving.finally(() => this.#upgraded.delete(serving));
+        return;
+      }
+      const connection = new GateConnection(client, await connecting, { ...this.#limits, first });
       opening.close = () => connection.close();
       await connection.run();
     } catch {
-      client.close(); // the server has stopped
+      close(client); // the server has stopped
     } finally {
       this.#open.delete(opening);
     }
+  }
+
+  /** What a connection begins with, until it is plain whether that is an upgrade; empty at its end. */
+  async #readFirst(client: Deno.Conn): Promise<Uint8Array> {
+    const { start } = this.#upgrade ?? { start: new Uint8Array() };
+    const buffer = new Uint8Array(FIRST_BYTES);
+    const timer = setTimeout(() => close(client), this.#limits.windowMs);
+    try {
+      let size = 0;
+      do {
+        const count = await client.read(buffer.subarray(size));
+        if (count === null) break;
+        size += count;
+      } while (
+        size < start.length && start.subarray(0, size).every((byte, at) => byte === buffer[at])
+      );
+      return buffer.subarray(0, size);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #isUpgrade(first: Uint8Array): boolean {
+    return this.#upgrade?.start.every((byte, at) => byte === first[at]) ?? false;
+  }
+
+  /** Waits for upgraded connections to end by themselves, for some time. */
+  async drain(ms: number): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, ms);
+    await Promise.race([Promise.all(this.#upgraded), late.promise]);
+    clearTimeout(timer);
   }
 
   /** Takes no more connections. */

@@ -9,6 +9,12 @@ export interface ConnectionLimits {
   leastBytes: number;
 }
 
+/** Options of {@linkcode GateConnection}. */
+export interface GateConnectionOptions extends ConnectionLimits {
+  /** What has been read of the client already. */
+  first: Uint8Array;
+}
+
 const CHUNK = 64 * 1024;
 
 /** How long a client that was answered early may go on sending, in milliseconds. */
@@ -30,6 +36,7 @@ async function writeAll(conn: Deno.Conn, data: Uint8Array): Promise<void> {
 export class GateConnection {
   readonly #client: Deno.Conn;
   readonly #server: Deno.Conn;
+  readonly #first: Uint8Array;
   readonly #timer: ReturnType<typeof setInterval>;
   #up = 0;
   #down = 0;
@@ -42,7 +49,9 @@ export class GateConnection {
   #quiet: ReturnType<typeof setTimeout> | undefined;
   #onQuiet: (() => void) | undefined;
 
-  constructor(client: Deno.Conn, server: Deno.Conn, limits: ConnectionLimits) {
+  constructor(client: Deno.Conn, server: Deno.Conn, options: GateConnectionOptions) {
+    const { first, ...limits } = options;
+    this.#first = first;
     this.#client = client;
     this.#server = server;
     this.#timer = setInterval(() => {
@@ -75,13 +84,17 @@ export class GateConnection {
   async #passUp(): Promise<void> {
     const buffer = new Uint8Array(CHUNK);
     let refused = false;
+    const pass = async (bytes: Uint8Array): Promise<void> => {
+      this.#up += bytes.length;
+      this.#asked = true;
+      if (refused) return;
+      await writeAll(this.#server, bytes).catch(() => refused = true);
+    };
+    if (this.#first.length > 0) await pass(this.#first);
     while (true) {
       const size = await this.#client.read(buffer);
       if (size === null) break;
-      this.#up += size;
-      this.#asked = true;
-      if (refused) continue;
-      await writeAll(this.#server, buffer.subarray(0, size)).catch(() => refused = true);
+      await pass(buffer.subarray(0, size));
     }
     if (refused) return;
     while (!this.#served && (this.#asked || performance.now() - this.#lastDown < QUIET_MS)) {

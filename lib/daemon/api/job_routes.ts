@@ -10,6 +10,7 @@ import { readJsonBody } from "./body.ts";
 import type { ApiContext } from "./context.ts";
 import { eventStream } from "./event_stream.ts";
 import { jobJson } from "./json.ts";
+import { PIPE_PATH, refuseUpgrade } from "./pipe.ts";
 import { resultJson } from "./result_json.ts";
 import { integerParam, jobParam, listParams, submissionOf } from "./request.ts";
 
@@ -71,6 +72,11 @@ function openEvents(context: ApiContext, job: JobRecord, request: Request): Resp
 
 function output(context: ApiContext, job: JobRecord, stream: OutputStream, url: URL): Response {
   const offset = integerParam(url, "offset", { fallback: 0, max: Number.MAX_SAFE_INTEGER });
+  if (job.piped) {
+    throw new PlasmError("not-found", `Cannot give ${stream}: it was piped to the job's client`, {
+      hint: "What a piped job writes is not kept; its receipt has the hash",
+    });
+  }
   const chunks = context.store.readOutput(job, stream, offset);
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
@@ -142,6 +148,7 @@ export function addJobRoutes(app: Hono, context: ApiContext): void {
     });
   });
   app.post("/v1/run", ({ req }) => runJob(context, req.raw));
+  app.post(PIPE_PATH, () => refuseUpgrade()); // those that ask for one do not come here
   app.get("/v1/jobs", ({ req }) => listJobs(context, new URL(req.url)));
   app.get("/v1/jobs/:id", ({ req }) => {
     const job = findJob(context, req.param("id"));

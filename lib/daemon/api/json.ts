@@ -31,8 +31,10 @@ export function jobJson(job: JobRecord, position?: number | undefined): JobJson 
     created_at: time(job.createdAt),
     started_at: job.startedAt === null ? null : time(job.startedAt),
     finished_at: job.finishedAt === null ? null : time(job.finishedAt),
-    stdout_bytes: job.stdoutBytes,
-    stderr_bytes: job.stderrBytes,
+    piped: job.piped,
+    // Of output that is not kept, the receipt alone tells.
+    stdout_bytes: job.piped ? job.receipt?.stdout_bytes ?? 0 : job.stdoutBytes,
+    stderr_bytes: job.piped ? job.receipt?.stderr_bytes ?? 0 : job.stderrBytes,
   };
 }
 

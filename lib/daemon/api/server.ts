@@ -5,9 +5,11 @@
 import type { Logger } from "@logtape/logtape";
 import type { Config } from "../../config/mod.ts";
 import { PlasmError } from "../../errors.ts";
-import { type ApiHandler, createApi } from "./app.ts";
+import { createApi } from "./app.ts";
 import type { ApiContext } from "./context.ts";
 import { Gate, type GateLimits } from "./gate.ts";
+import type { TcpGuardOptions } from "./guards.ts";
+import { PIPE_START, servePipe } from "./pipe.ts";
 import { checkSocketPath, listenOnSocket } from "./socket.ts";
 import { discardDamagedToken, loadOrCreateToken } from "./token.ts";
 
@@ -32,15 +34,25 @@ interface Door {
   remove: () => void;
 }
 
-function startDoor(
-  listener: Deno.Listener,
-  handler: ApiHandler,
-  options: { inner: string; gate: GateLimits | undefined; remove?: () => void },
-): Door {
-  const { inner, gate, remove = () => {} } = options;
+interface DoorOptions {
+  context: ApiContext;
+  log: Logger;
+  inner: string;
+  gate: GateLimits | undefined;
+  guard?: () => TcpGuardOptions;
+  remove?: () => void;
+}
+
+function startDoor(listener: Deno.Listener, options: DoorOptions): Door {
+  const { context, log, inner, gate, guard, remove = () => {} } = options;
+  const handler = createApi(context, { log, guard });
   // Nobody else may reach the inner socket: its directory is private.
   const http = Deno.serve({ path: inner, onListen: () => {} }, handler);
-  return { gate: new Gate(listener, inner, gate), http, remove };
+  const upgrade = {
+    start: PIPE_START,
+    serve: (conn: Deno.Conn, first: Uint8Array) => servePipe(conn, first, { context, log, guard }),
+  };
+  return { gate: new Gate(listener, inner, { ...gate, upgrade }), http, remove };
 }
 
 function parseListen(listen: string): { hostname: string; port: number } {
@@ -91,20 +103,17 @@ export class ApiServer {
         const { hostname, port: asked } = parseListen(listen);
         const listener = Deno.listen({ hostname, port: asked });
         const { port } = listener.addr;
-        const handler = createApi(context, {
-          log,
-          guard: () => ({
-            token,
-            port,
-            allowedOrigins: context.config().api.tcp.allowed_origins,
-          }),
+        const guard = () => ({
+          token,
+          port,
+          allowedOrigins: context.config().api.tcp.allowed_origins,
         });
-        doors.push(startDoor(listener, handler, { inner: `${dir}/tcp.sock`, gate }));
+        doors.push(startDoor(listener, { context, log, inner: `${dir}/tcp.sock`, gate, guard }));
         tcp = { hostname, port, token };
       }
       const { listener, remove } = await listenOnSocket(socket);
       const inner = `${dir}/unix.sock`;
-      doors.push(startDoor(listener, createApi(context, { log }), { inner, gate, remove }));
+      doors.push(startDoor(listener, { context, log, inner, gate, remove }));
       return new ApiServer(doors, socket, tcp);
     } catch (error) {
       await Promise.all(doors.map(closeDoor));
@@ -130,7 +139,7 @@ async function closeDoor({ gate, http, remove }: Door): Promise<void> {
   gate.stopListening();
   // The server waits for its connections, and those are the gate's.
   const timer = setTimeout(() => void gate.close(), CLOSE_MS);
-  await http.shutdown();
+  await Promise.all([http.shutdown(), gate.drain(CLOSE_MS)]);
   clearTimeout(timer);
   await gate.close();
 }

@@ -34,6 +34,8 @@ export interface JobEnd {
   /** The other node that ran it. @default {null: this one} */
   peer?: string | null;
   startedAt?: number | null;
+  /** What standard input was, where that was not known before. @default {as it was accepted} */
+  stdinHash?: string | null;
   finishedAt: number;
 }
 
@@ -71,6 +73,7 @@ export function asRecord(row: Row): JobRecord {
     stdin: row["stdin"] as Uint8Array | null,
     priority: row["priority"] as JobRecord["priority"],
     idempotent: row["idempotent"] === 1,
+    piped: row["piped"] === 1,
     ceilings: parse(row["ceilings"]) as JobRecord["ceilings"],
     target: parse(row["target"]),
     peer: row["peer"] as string | null,
@@ -108,8 +111,8 @@ export class JobTable {
       `INSERT INTO jobs (id, submitter, state, status, exit_code, message, error, manifest,
          manifest_hash, nonce, module_hash, stdin_hash, priority, idempotent, ceilings, attempts,
          created_at, started_at, finished_at, stdout_bytes, stderr_bytes, last_event, receipt,
-         target, stdin, peer)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         target, stdin, peer, piped)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ).run(
       job.id,
       job.submitter,
@@ -137,6 +140,7 @@ export class JobTable {
       json(job.target),
       job.stdin,
       job.peer,
+      job.piped ? 1 : 0,
     );
     return Number(lastInsertRowid);
   }
@@ -227,7 +231,8 @@ export class JobTable {
   finish(seq: number, end: JobEnd): void {
     this.#sql(
       `UPDATE jobs SET state = ?, status = ?, exit_code = ?, message = ?, error = ?, receipt = ?,
-         peer = ?, started_at = coalesce(?, started_at), finished_at = ?, stdin = NULL WHERE seq = ?`,
+         peer = ?, started_at = coalesce(?, started_at), stdin_hash = coalesce(?, stdin_hash),
+         finished_at = ?, stdin = NULL WHERE seq = ?`,
     ).run(
       end.state,
       end.status ?? null,
@@ -237,6 +242,7 @@ export class JobTable {
       json(end.receipt),
       end.peer ?? null,
       end.startedAt ?? null,
+      end.stdinHash ?? null,
       end.finishedAt,
       seq,
     );

@@ -50,6 +50,7 @@ function applyEnd(record: JobRecord, end: JobEnd): void {
   record.receipt = end.receipt ?? null;
   record.peer = end.peer ?? null;
   record.startedAt = end.startedAt ?? record.startedAt;
+  record.stdinHash = end.stdinHash ?? record.stdinHash;
   record.finishedAt = end.finishedAt;
   record.stdin = null;
 }

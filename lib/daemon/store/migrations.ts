@@ -103,4 +103,6 @@ export const MIGRATIONS: readonly string[] = [
   UPDATE jobs SET peer = json_extract(receipt, '$.node.peer_id')
     WHERE target IS NOT NULL AND receipt IS NOT NULL;
   `,
+  // Jobs whose output went to their clients as it came, and is kept nowhere.
+  `ALTER TABLE jobs ADD COLUMN piped INTEGER NOT NULL DEFAULT 0;`,
 ];

@@ -15,6 +15,7 @@ export function newRecord(job: NewJob): JobRecord {
     message: null,
     error: null,
     stdin: job.stdin ?? null,
+    piped: job.piped ?? false,
     target: job.target ?? null,
     peer: null,
     attempts: 0,

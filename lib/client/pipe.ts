@@ -1,0 +1,126 @@
+/**
+ * A piped run: a job whose standard input and output pass through one connection; see schemas/openapi.json.
+ * @module
+ */
+import type { JobJson } from "../api_types.ts";
+import { PlasmError } from "../errors.ts";
+import { Hasher } from "../job/hash.ts";
+import { createNonce } from "../job/job_id.ts";
+import { createManifest } from "../job/manifest.ts";
+import type { Receipt } from "../job/types.ts";
+import { verifyReceipt } from "../job/verify_receipt.ts";
+import { PIPE_PROTOCOL, PipeConn, PipeFrame } from "../pipe_frames.ts";
+import type { Submission, SubmitOptions } from "./client.ts";
+import { PipeSender } from "./pipe_sender.ts";
+import type { Transport } from "./transport.ts";
+
+/** Bytes of output in one event at most. */
+const READ_BYTES = 256 * 1024;
+
+/** A job to run by way of a pipe. */
+export interface PipeOptions extends Omit<SubmitOptions, "stdin" | "target"> {
+  /** Standard input; it is taken as the job reads it. @default {empty} */
+  stdin?: ReadableStream<Uint8Array> | Uint8Array | undefined;
+}
+
+/** What happens to a piped job, in order; `finished` comes once the receipt has been verified. */
+export type PipeEvent =
+  | { type: "accepted"; id: string }
+  | { type: "started" }
+  | { type: "stdout"; data: Uint8Array }
+  | { type: "stderr"; data: Uint8Array }
+  | { type: "finished"; job: JobJson; receipt: Receipt };
+
+/** Options of {@linkcode runPiped}. */
+export interface RunPipedOptions {
+  stdin: PipeOptions["stdin"];
+  /** The daemon's public key, in hex. */
+  key: string;
+  signal?: AbortSignal | undefined;
+}
+
+interface Result {
+  job: JobJson;
+  receipt: Receipt | null;
+}
+
+function parse<T>(payload: Uint8Array | undefined): T {
+  if (payload === undefined) throw new Deno.errors.UnexpectedEof("the connection ended");
+  try {
+    return JSON.parse(new TextDecoder().decode(payload));
+  } catch {
+    throw new PlasmError("protocol", "Cannot read frame: it is not JSON");
+  }
+}
+
+/** Runs a job; see {@linkcode DaemonClient.pipe}. */
+export async function* runPiped(
+  transport: Transport,
+  submission: Submission,
+  options: RunPipedOptions,
+): AsyncGenerator<PipeEvent, void, void> {
+  const { nonce = createNonce() } = submission;
+  const manifest = createManifest(submission.manifest);
+  const over = new AbortController();
+  const signal = AbortSignal.any([over.signal, ...(options.signal ? [options.signal] : [])]);
+  const { conn, headers, rest } = await transport.upgrade("/v1/pipe", {
+    json: { ...submission, manifest, nonce },
+    protocol: PIPE_PROTOCOL,
+    signal,
+  });
+  const pipe = new PipeConn(conn, { before: rest });
+  const sender = new PipeSender(pipe, options.stdin);
+  const measured = { stdout: new Hasher(), stderr: new Hasher() };
+  const id = headers.get("location")?.split("/").at(-1) ?? "";
+  try {
+    yield { type: "accepted", id };
+    const buffer = new Uint8Array(READ_BYTES);
+    while (true) {
+      const header = await pipe.next();
+      if (header === undefined) throw new Deno.errors.UnexpectedEof("the connection ended");
+      const { kind, length } = header;
+      if (kind === PipeFrame.Stdout || kind === PipeFrame.Stderr) {
+        const type = kind === PipeFrame.Stdout ? "stdout" : "stderr";
+        for (let left = length; left > 0;) {
+          const count = await pipe.read(buffer.subarray(0, left));
+          if (count === null) throw new Deno.errors.UnexpectedEof("the connection ended");
+          left -= count;
+          const data = buffer.slice(0, count);
+          await measured[type].update(data);
+          yield { type, data };
+        }
+      } else if (kind === PipeFrame.Started) {
+        sender.start();
+        yield { type: "started" };
+      } else if (kind === PipeFrame.StdinStop) {
+        sender.stop();
+      } else if (kind === PipeFrame.Failed) {
+        throw PlasmError.fromJSON(parse<{ error: unknown }>(await pipe.payload(header)).error);
+      } else if (kind === PipeFrame.Result) {
+        const { job, receipt } = parse<Result>(await pipe.payload(header));
+        if (job.error !== null) throw PlasmError.fromJSON(job.error);
+        const measure = async (hasher: Hasher): Promise<{ bytes: number; hash: string }> => ({
+          bytes: hasher.bytes,
+          hash: await hasher.digest(),
+        });
+        const verified = await verifyReceipt(receipt, {
+          key: options.key,
+          jobId: id,
+          nonce,
+          manifest,
+          stdin: await sender.hash(),
+          stdout: await measure(measured.stdout),
+          stderr: await measure(measured.stderr),
+        });
+        return yield { type: "finished", job, receipt: verified };
+      } else throw new PlasmError("protocol", `Cannot take frame: kind ${kind}`);
+    }
+  } catch (error) {
+    // What the source of the input threw is told before what came of it.
+    throw sender.fault ?? transport.lost(error, options.signal);
+  } finally {
+    over.abort("over");
+    sender.close();
+    pipe.close();
+  }
+}

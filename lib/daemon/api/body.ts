@@ -5,19 +5,55 @@
 import { joinBytes } from "../../bytes.ts";
 import { PlasmError } from "../../errors.ts";
 
-/**
- * A body that says that it is no longer than this is read at once, in bytes. A stream of it would take
- * 64 KiB of new memory for each read, however little came, and have all memory looked through for it.
- */
-const WHOLE_BYTES = 16 * 1024;
-
 /** Least average speed of a body after the first pause, in bytes a millisecond (that is KB a second). */
 const LEAST_SPEED = 1;
+
+/**
+ * A body that says that it is no longer than this is read into memory of its size, in bytes. Else each read
+ * takes 64 KiB of new memory, however little comes, and for every few jobs all memory is looked through.
+ */
+const SMALL_BYTES = 16 * 1024;
 
 /** Options of {@linkcode readBody}. */
 export interface BodyOptions {
   /** Longest pause between two pieces, in milliseconds. */
   idleMs: number;
+  /** How long the body says that it is, in bytes. @default {it does not} */
+  length?: number | undefined;
+}
+
+/** Reads what comes next; undefined at the end. */
+interface BodyReader {
+  next(): Promise<Uint8Array | undefined>;
+  cancel(): Promise<void>;
+}
+
+function openBody(body: ReadableStream<Uint8Array>, length = Infinity): BodyReader {
+  if (length <= SMALL_BYTES) {
+    try {
+      return openSmall(body.getReader({ mode: "byob" }), length);
+    } catch {
+      // It is no stream of bytes, and so has memory of its own.
+    }
+  }
+  const reader = body.getReader();
+  return {
+    next: async () => (await reader.read()).value,
+    cancel: () => reader.cancel(),
+  };
+}
+
+function openSmall(reader: ReadableStreamBYOBReader, length: number): BodyReader {
+  let room = new Uint8Array(length);
+  return {
+    async next() {
+      if (room.length === 0) return undefined;
+      const { value } = await reader.read(room);
+      if (value !== undefined) room = new Uint8Array(value.buffer, value.byteOffset + value.length);
+      return value?.length === 0 ? undefined : value;
+    },
+    cancel: () => reader.cancel(),
+  };
 }
 
 function slow(received: number, { idleMs }: BodyOptions): PlasmError {
@@ -38,7 +74,7 @@ export async function* readBody(
   options: BodyOptions,
 ): AsyncGenerator<Uint8Array, void, void> {
   if (body === null) return;
-  const reader = body.getReader();
+  const reader = openBody(body, options.length);
   const begin = performance.now();
   let received = 0;
   try {
@@ -50,8 +86,8 @@ export async function* readBody(
         timer = setTimeout(() => reject(slow(received, options)), options.idleMs);
       });
       try {
-        const { done, value } = await Promise.race([reader.read(), late]);
-        if (done) return;
+        const value = await Promise.race([reader.next(), late]);
+        if (value === undefined) return;
         received += value.length;
         yield value;
       } finally {
@@ -66,33 +102,6 @@ export async function* readBody(
   } finally {
     // Not awaited: a client that stalls would hold it up for ever.
     reader.cancel().catch(() => {});
-  }
-}
-
-/** Reads a body that says that it is small. It has as long as a pause of a stream may take. */
-async function readWhole(
-  request: Request,
-  { length, idleMs }: BodyOptions & { length: number },
-): Promise<Uint8Array> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const message = `Cannot read request: its ${length} bytes did not come within ${idleMs} ms`;
-    const error = new PlasmError("slow-request", message, {
-      details: { length, idle_ms: idleMs },
-    });
-    timer = setTimeout(() => reject(error), idleMs);
-  });
-  const reading = request.bytes();
-  reading.catch(() => {}); // it may fail after it was late
-  try {
-    return await Promise.race([reading, late]);
-  } catch (error) {
-    if (error instanceof PlasmError) throw error;
-    throw new PlasmError("usage", `Cannot read request: it ended before its ${length} bytes`, {
-      cause: error,
-    });
-  } finally {
-    clearTimeout(timer);
   }
 }
 
@@ -116,20 +125,6 @@ export function requireType(request: Request, allowed: readonly string[]): void 
   );
 }
 
-async function readParts(
-  body: ReadableStream<Uint8Array> | null,
-  options: BodyOptions & { maxBytes: number; tooLarge: () => PlasmError },
-): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  for await (const part of readBody(body, options)) {
-    size += part.length;
-    if (size > options.maxBytes) throw options.tooLarge();
-    parts.push(part);
-  }
-  return joinBytes(parts);
-}
-
 /**
  * Reads a JSON body.
  *
@@ -145,15 +140,21 @@ export async function readJsonBody(
     new PlasmError("too-large", `Cannot read request: its body is over ${maxBytes} bytes`, {
       details: { allowed: maxBytes },
     });
-  const length = request.headers.has("transfer-encoding")
-    ? NaN
-    : Number(request.headers.get("content-length") ?? NaN);
-  if (length > maxBytes) throw tooLarge();
-  const text = new TextDecoder().decode(
-    length <= WHOLE_BYTES
-      ? await readWhole(request, { ...options, length })
-      : await readParts(request.body, { ...options, tooLarge }),
-  );
+  const length = request.headers.get("content-length");
+  if (Number(length ?? 0) > maxBytes) throw tooLarge();
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (
+    const part of readBody(request.body, {
+      ...options,
+      length: length === null ? undefined : Number(length),
+    })
+  ) {
+    size += part.length;
+    if (size > maxBytes) throw tooLarge();
+    parts.push(part);
+  }
+  const text = new TextDecoder().decode(parts.length === 1 ? parts[0] : joinBytes(parts));
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -32,8 +32,17 @@ const HEADER_BYTES = 5;
 /** Largest payload of any frame, in bytes: a receipt takes 2 KiB, output and input are cut anywhere. */
 export const MAX_PIPE_FRAME_BYTES: number = 2 ** 20;
 
-/** Payload up to here is copied behind its header, so that one write sends both; in bytes. */
-const COPIED_BYTES = 16 * 1024;
+/** Bytes of one read: what a socket holds. */
+const READ_BYTES = 256 * 1024;
+
+/** Reads whose bytes are left alone meanwhile: of each, views have been given away. */
+const BUFFERS = 3;
+
+/**
+ * Payload up to here is copied behind its header, so that one write sends both, in bytes: a header by
+ * itself wakes the reader for nothing, which costs more.
+ */
+const COPIED_BYTES = 256 * 1024;
 
 /** The start of a frame. */
 export interface PipeHeader {
@@ -53,58 +62,77 @@ export interface PipeConnOptions {
 /** Frames over a connection; one reads at a time, any number write. */
 export class PipeConn {
   readonly #conn: Deno.Conn;
-  readonly #header = new Uint8Array(HEADER_BYTES);
-  #before: Uint8Array;
+  readonly #buffers: Uint8Array[] = [];
+  #turn = 0;
+  /** What has been read and not been taken. */
+  #unread: Uint8Array;
+  /** Bytes of the payload that is being taken. */
+  #left = 0;
+  #copy: Uint8Array = new Uint8Array();
   #lastWrite: Promise<void>;
 
   constructor(conn: Deno.Conn, options: PipeConnOptions = {}) {
     this.#conn = conn;
-    this.#before = options.before ?? new Uint8Array();
+    this.#unread = options.before ?? new Uint8Array();
     this.#lastWrite = options.head?.then((head) => this.#send(head)) ?? Promise.resolve();
     this.#lastWrite.catch(() => {}); // told by the write after it
   }
 
   /**
-   * The start of the next frame, whose payload is to be read before the one after; undefined at the end.
+   * The start of the next frame, whose payload is to be taken before the one after; undefined at the end.
    *
    * @throws {PlasmError} `protocol` when it is too long
    */
   async next(): Promise<PipeHeader | undefined> {
-    const header = this.#header;
-    for (let at = 0; at < HEADER_BYTES;) {
-      const count = await this.read(header.subarray(at));
-      if (count === null) return undefined;
-      at += count;
-    }
-    const length = new DataView(header.buffer).getUint32(1, true);
+    while (this.#unread.length < HEADER_BYTES) if (!await this.#read()) return undefined;
+    const kind = this.#unread[0]!;
+    const { buffer, byteOffset } = this.#unread;
+    const length = new DataView(buffer, byteOffset).getUint32(1, true);
+    this.#unread = this.#unread.subarray(HEADER_BYTES);
     if (length > MAX_PIPE_FRAME_BYTES) {
       throw new PlasmError(
         "protocol",
         `Cannot read frame: it has ${length} bytes, allowed are ${MAX_PIPE_FRAME_BYTES}`,
       );
     }
-    return { kind: header[0]!, length };
+    this.#left = length;
+    return { kind, length };
   }
 
-  /** Reads some bytes of a payload; null at the end of the connection. */
-  async read(into: Uint8Array): Promise<number | null> {
-    const before = this.#before;
-    if (before.length === 0) return await this.#conn.read(into);
-    const count = Math.min(into.length, before.length);
-    into.set(before.subarray(0, count));
-    this.#before = before.subarray(count);
-    return count;
+  /**
+   * Some bytes of the payload, in place: they are left alone until the second call of this or of
+   * {@linkcode next} after the one that gave them. None once the payload has been taken; undefined where the
+   * connection ends before it.
+   */
+  async part(): Promise<Uint8Array | undefined> {
+    if (this.#left > 0 && this.#unread.length === 0 && !await this.#read()) return undefined;
+    const part = this.#unread.subarray(0, this.#left);
+    this.#unread = this.#unread.subarray(part.length);
+    this.#left -= part.length;
+    return part;
   }
 
-  /** Reads a payload that is small; undefined where the connection ends before it does. */
-  async payload({ length }: PipeHeader): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  /** All of a payload that is small, as JSON's bytes; undefined where the connection ends before it does. */
+  async payload({ length }: PipeHeader): Promise<Uint8Array | undefined> {
     const whole = new Uint8Array(length);
     for (let at = 0; at < length;) {
-      const count = await this.read(whole.subarray(at));
-      if (count === null) return undefined;
-      at += count;
+      const part = await this.part();
+      if (part === undefined) return undefined;
+      whole.set(part, at);
+      at += part.length;
     }
     return whole;
+  }
+
+  /** Reads on behind what has not been taken; false at the end. */
+  async #read(): Promise<boolean> {
+    const turn = this.#turn++ % BUFFERS;
+    const buffer = this.#buffers[turn] ??= new Uint8Array(READ_BYTES);
+    const before = this.#unread.length;
+    buffer.set(this.#unread);
+    const count = await this.#conn.read(buffer.subarray(before));
+    this.#unread = buffer.subarray(0, before + (count ?? 0));
+    return count !== null;
   }
 
   /** Sends a payload, in as many frames as it takes; it may be changed once this resolves. */
@@ -120,13 +148,14 @@ export class PipeConn {
   }
 
   async #writeFrame(kind: number, payload: Uint8Array): Promise<void> {
-    const isCopied = payload.length <= COPIED_BYTES;
-    const head = new Uint8Array(HEADER_BYTES + (isCopied ? payload.length : 0));
+    const size = HEADER_BYTES + (payload.length <= COPIED_BYTES ? payload.length : 0);
+    if (this.#copy.length < size) this.#copy = new Uint8Array(size);
+    const head = this.#copy.subarray(0, size);
     head[0] = kind;
     new DataView(head.buffer).setUint32(1, payload.length, true);
-    if (isCopied) head.set(payload, HEADER_BYTES);
+    if (size > HEADER_BYTES) head.set(payload, HEADER_BYTES);
     await this.#send(head);
-    if (!isCopied) await this.#send(payload);
+    if (size === HEADER_BYTES) await this.#send(payload);
   }
 
   async #send(bytes: Uint8Array): Promise<void> {

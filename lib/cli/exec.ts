@@ -2,9 +2,14 @@
  * `plasm exec`: runs a job on this machine.
  * @module
  */
+import type { ParsedArgs } from "./args.ts";
 import type { Command } from "./command.ts";
 import { checkRemoteOptions, REMOTE_OPTIONS } from "./remote_options.ts";
 import { SOCKET_OPTION } from "./socket_option.ts";
+
+function isByDaemon(args: ParsedArgs): boolean {
+  return args.flag("daemon") || args.flag("pipe");
+}
 
 /** The command. */
 export const exec: Command = {
@@ -61,6 +66,11 @@ export const exec: Command = {
         help: "Write the signed receipt to a file",
       },
       { name: "daemon", kind: "flag", help: "Run it by way of the daemon and its queue" },
+      {
+        name: "pipe",
+        kind: "flag",
+        help: "The same, with input and output of any length: the daemon keeps neither",
+      },
       SOCKET_OPTION,
       ...REMOTE_OPTIONS,
     ],
@@ -80,17 +90,21 @@ export const exec: Command = {
         does: "Give it memory, a directory and arguments",
       },
       {
+        call: "zcat log.gz | plasm exec --pipe --timeout 3600 count.wasm > out",
+        does: "Stream through a job of the daemon, whatever the length",
+      },
+      {
         call: "plasm exec --remote --arch aarch64 hello.wasm < in > out",
         does: "Run it on a stranger's node and check its receipt before anything is printed",
       },
     ],
   },
   drops: (args) =>
-    args.flag("remote") ? ["run"] : args.flag("daemon") ? ["run", "sys"] : ["net", "sys"],
+    args.flag("remote") ? ["run"] : isByDaemon(args) ? ["run", "sys"] : ["net", "sys"],
   async run(args, io): Promise<number> {
     checkRemoteOptions(args);
     if (args.flag("remote")) return await (await import("./exec_elsewhere.ts")).runRemote(args, io);
-    if (args.flag("daemon")) {
+    if (isByDaemon(args)) {
       return await (await import("./exec_elsewhere.ts")).runByDaemon(args, io);
     }
     // The executor's process starts while this one loads what runs a job, and reads the job.

@@ -8,7 +8,7 @@ import { DEFAULT_CEILINGS } from "../sandbox/default_ceilings.ts";
 import { startExecutorProcess } from "../sandbox/executor_process.ts";
 
 /** Options of a command line whose job may need another executor, or none. */
-const OTHERWISE = ["--help", "-h", "--daemon", "--remote", "--manifest", "--memory-mb"];
+const OTHERWISE = ["--help", "-h", "--daemon", "--pipe", "--remote", "--manifest", "--memory-mb"];
 
 /** What the job of a command line without any of those may use, in bytes. */
 export const EARLY_MEMORY_BYTES: number = DEFAULT_RESOURCES.memory_mb * 2 ** 20 +

@@ -1,5 +1,5 @@
 /**
- * `plasm exec --remote` and `--daemon`: reads the job, and leaves the rest to others.
+ * `plasm exec --remote`, `--daemon` and `--pipe`: reads the job, and leaves the rest to others.
  * @module
  */
 import type { ParsedArgs } from "./args.ts";
@@ -14,6 +14,11 @@ export async function runRemote(args: ParsedArgs, io: CliIo): Promise<number> {
 
 /** Runs the job by way of the daemon. */
 export async function runByDaemon(args: ParsedArgs, io: CliIo): Promise<number> {
+  if (args.flag("pipe")) {
+    const { checkPipe, execByPipe } = await import("./exec_pipe.ts");
+    checkPipe(args);
+    return await execByPipe(await readJob(args, io), { args, io });
+  }
   const job = await readJob(args, io);
   return await (await import("./exec_daemon.ts")).execByDaemon(job, { args, io });
 }

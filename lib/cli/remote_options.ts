@@ -72,8 +72,9 @@ export function checkRemoteOptions(args: ParsedArgs): void {
   if (!isRemote && given !== undefined) {
     throw new PlasmError("usage", `Cannot use --${given.name} without --remote`);
   }
-  if (isRemote && args.flag("daemon")) {
-    throw new PlasmError("usage", "Cannot use --remote and --daemon together");
+  for (const local of ["daemon", "pipe"]) {
+    if (!isRemote || !args.flag(local)) continue;
+    throw new PlasmError("usage", `Cannot use --remote and --${local} together`);
   }
   if (isRemote && args.flag("live") && args.flag("json")) {
     throw new PlasmError("usage", "Cannot use --live and --json together");

@@ -23,6 +23,7 @@ export async function readStdin(io: CliIo): Promise<Uint8Array | undefined> {
       throw new PlasmError(
         "too-large",
         `Cannot send standard input: more than ${MAX_STDIN_BYTES} bytes`,
+        { hint: "plasm exec --pipe takes any length" },
       );
     }
     parts.push(part);

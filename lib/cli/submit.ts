@@ -15,7 +15,7 @@ import { readStdin } from "./stdin.ts";
 
 /** Options of `plasm exec` that mean nothing here, or are listed again. */
 const NOT_HERE: ReadonlySet<string> = new Set([
-  ...["receipt", "daemon", "socket"],
+  ...["receipt", "daemon", "pipe", "socket"],
   // The daemon is in the network already, and holds output until it is verified.
   ...["bootstrap", "live", "ticket"],
 ]);

@@ -14,16 +14,16 @@ import type { Submission, SubmitOptions } from "./client.ts";
 import { PipeSender } from "./pipe_sender.ts";
 import type { Transport } from "./transport.ts";
 
-/** Bytes of output in one event at most. */
-const READ_BYTES = 256 * 1024;
-
 /** A job to run by way of a pipe. */
 export interface PipeOptions extends Omit<SubmitOptions, "stdin" | "target"> {
   /** Standard input; it is taken as the job reads it. @default {empty} */
   stdin?: ReadableStream<Uint8Array> | Uint8Array | undefined;
 }
 
-/** What happens to a piped job, in order; `finished` comes once the receipt has been verified. */
+/**
+ * What happens to a piped job, in order; `finished` comes once the receipt has been verified. `data` is
+ * overwritten once a later event is asked for: who keeps it copies it.
+ */
 export type PipeEvent =
   | { type: "accepted"; id: string }
   | { type: "started" }
@@ -74,7 +74,6 @@ export async function* runPiped(
   const id = headers.get("location")?.split("/").at(-1) ?? "";
   try {
     yield { type: "accepted", id };
-    const buffer = new Uint8Array(READ_BYTES);
     while (true) {
       const header = await pipe.next();
       if (header === undefined) throw new Deno.errors.UnexpectedEof("the connection ended");
@@ -82,10 +81,9 @@ export async function* runPiped(
       if (kind === PipeFrame.Stdout || kind === PipeFrame.Stderr) {
         const type = kind === PipeFrame.Stdout ? "stdout" : "stderr";
         for (let left = length; left > 0;) {
-          const count = await pipe.read(buffer.subarray(0, left));
-          if (count === null) throw new Deno.errors.UnexpectedEof("the connection ended");
-          left -= count;
-          const data = buffer.slice(0, count);
+          const data = await pipe.part();
+          if (data === undefined) throw new Deno.errors.UnexpectedEof("the connection ended");
+          left -= data.length;
           await measured[type].update(data);
           yield { type, data };
         }

@@ -7,7 +7,7 @@ import type { Hash } from "../job/types.ts";
 import { type PipeConn, PipeFrame } from "../pipe_frames.ts";
 
 /** Bytes of one frame at most: what is sent of a large piece before it is asked whether to stop. */
-const FRAME_BYTES = 256 * 1024;
+const FRAME_BYTES = 1024 * 1024;
 
 /** One job's standard input. */
 export class PipeSender {

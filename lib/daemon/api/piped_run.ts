@@ -9,12 +9,6 @@ import { HashedStdin, type StdinSource } from "../../sandbox/stdin_hash.ts";
 import type { JobPipe } from "../job_pipe.ts";
 import type { OutputStream } from "../types.ts";
 
-/** Bytes of one read: what the executor's socket takes at once. */
-const READ_BYTES = 256 * 1024;
-
-/** Pieces of input under way at once: one that the executor is sent, and one read ahead of it. */
-const BUFFERS = 2;
-
 /** How often a client is sent a sign of life while there is nothing else: one that is gone shows so. In ms. */
 const ALIVE_MS = 5000;
 
@@ -39,14 +33,12 @@ export class PipedRun implements JobPipe {
   readonly #options: PipedRunOptions;
   readonly #gone = new AbortController();
   readonly #alive: ReturnType<typeof setInterval>;
-  readonly #buffers = Array.from({ length: BUFFERS }, () => new Uint8Array(READ_BYTES));
   #deadline: ReturnType<typeof setTimeout> | undefined;
   /** The frame that comes next; it is always waited for, so that the end of the connection is seen. */
   #ahead: Promise<PipeHeader | undefined> | undefined;
   /** Bytes to come of the frame that is being read. */
   #left = 0;
   #taken = 0;
-  #turn = 0;
   #wrote = false;
   /** Lets the job's write go that waits for the client. */
   #giveUp: () => void = () => {};
@@ -54,8 +46,9 @@ export class PipedRun implements JobPipe {
   constructor(conn: PipeConn, options: PipedRunOptions) {
     this.#conn = conn;
     this.#options = options;
+    // One piece is read ahead of that which the executor is being sent.
     const source = new ReadableStream<Uint8Array>({ pull: (to) => this.#pull(to) }, {
-      highWaterMark: BUFFERS - 1,
+      highWaterMark: 1,
     });
     this.stdin = new HashedStdin(source, { askEnd: () => this.#send(PipeFrame.StdinStop) });
     this.#alive = setInterval(() => {
@@ -166,13 +159,12 @@ export class PipedRun implements JobPipe {
       this.#left = header.length;
       if (this.#left === 0) this.#ahead = this.#next();
     }
-    const buffer = this.#buffers[this.#turn++ % BUFFERS]!;
-    const count = await this.#conn.read(buffer.subarray(0, this.#left)).catch(() => null);
-    if (count === null) {
+    const part = await this.#conn.part().catch(() => undefined);
+    if (part === undefined) {
       this.#lose(new PlasmError("interrupted", "The client is gone"));
       return to.close();
     }
-    this.#taken += count;
+    this.#taken += part.length;
     const { maxBytes } = this.#options;
     if (this.#taken > maxBytes) {
       this.#lose(
@@ -182,9 +174,9 @@ export class PipedRun implements JobPipe {
       );
       return to.close();
     }
-    this.#left -= count;
+    this.#left -= part.length;
     if (this.#left === 0) this.#ahead = this.#next();
-    to.enqueue(buffer.subarray(0, count));
+    to.enqueue(part);
   }
 
   #refuse(kind: number): void {

@@ -162,6 +162,17 @@ export class PipeConn {
     for (let at = 0; at < bytes.length;) at += await this.#conn.write(bytes.subarray(at));
   }
 
+  /** Sends the end, and waits for the other side's; resolves also when the connection breaks. */
+  async closeWrite(): Promise<void> {
+    const unread = new Uint8Array(READ_BYTES);
+    try {
+      await this.#conn.closeWrite();
+      while (await this.#conn.read(unread) !== null);
+    } catch {
+      // It was closed.
+    }
+  }
+
   /** Closes the connection; what waits on it is rejected. */
   close(): void {
     try {

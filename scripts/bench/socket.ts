@@ -1,21 +1,27 @@
 /**
- * A gibibyte by way of the daemon's socket: sent as standard input, passed through by a job, and read
- * as standard output, each step by itself, as the API has them.
+ * A gibibyte by way of the daemon's socket: piped through a job, and in three steps that the daemon stores,
+ * sent as an input, passed through by a job, and read as its output.
  * @module
  */
 import { createHash } from "node:crypto";
-import { connectDaemon } from "../../lib/client/mod.ts";
+import { connectDaemon, type DaemonClient, type PipeOptions } from "../../lib/client/mod.ts";
 import { DEFAULT_RESOURCES } from "../../lib/job/manifest.ts";
-import { sha256 } from "../../lib/job/hash.ts";
+import { loadNativeHash, sha256 } from "../../lib/job/hash.ts";
 import { command } from "../../lib/sandbox/testing.ts";
 import { figuresOf, startNodeProcess } from "./node_process.ts";
-import type { BenchSection } from "./row.ts";
+import { type BenchSection, median } from "./row.ts";
 
 const CHUNK_BYTES = 2 ** 20;
 const CHUNKS = 1024;
 
 /** Wall time of the job, in seconds: a slow machine is to be measured, not refused. */
 const TIMEOUT_SECONDS = 300;
+
+/** The row with the goal. */
+const PIPED = "piped through a job, hashes checked";
+
+/** Runs of which that row tells the middle one: a new daemon still starts executors during the first. */
+const PIPED_RUNS = 3;
 
 /** How often the client looks whether the job is over, in ms. */
 const LOOK_MS = 10;
@@ -47,6 +53,7 @@ export const socket: BenchSection = async function* ({ binary, signal }) {
         "jobs.ceilings.output_bytes": `${bytes}`,
       },
     });
+    await loadNativeHash(); // as in a program that has run before
     using client = connectDaemon({ socket: node.socket });
     const chunk = new Uint8Array(CHUNK_BYTES).map((_, n) => n * 31);
     const hasher = createHash("sha256");
@@ -68,9 +75,17 @@ export const socket: BenchSection = async function* ({ binary, signal }) {
       begin = performance.now();
     };
     try {
-      await put(node.socket, `/v1/inputs/${hash}`, chunk);
-      mark("send it as an input");
       const resources = { ...DEFAULT_RESOURCES, timeout_seconds: TIMEOUT_SECONDS };
+      const times: number[] = [];
+      for (let run = 0; run < PIPED_RUNS; run++) {
+        begin = performance.now();
+        await pipe(client, module, { manifest: { resources }, signal, chunk, hash });
+        times.push(performance.now() - begin);
+      }
+      steps.push([PIPED, median(times)]);
+      begin = performance.now();
+      await put(node.socket, `/v1/inputs/${hash}`, chunk);
+      mark("stored: send it as an input");
       const manifest = { stdin_hash: hash, resources };
       const { id } = await client.submit(await sha256(module), { manifest, signal });
       let job = await client.job(id, { signal });
@@ -79,22 +94,22 @@ export const socket: BenchSection = async function* ({ binary, signal }) {
         job = await client.job(id, { signal });
       }
       if (job.status !== "exited") throw new Error(`The job ended as ${JSON.stringify(job)}`);
-      mark("pass it through the job");
+      mark("stored: pass it through the job");
       const found = createHash("sha256");
       for await (const part of await client.output(id, "stdout", { signal })) found.update(part);
       if (`sha256:${found.digest("hex")}` !== hash) throw new Error("The output is another");
-      mark("read it");
+      mark("stored: read it");
     } finally {
       clearInterval(watch);
     }
-    const total = steps.reduce((sum, [, time]) => sum + time, 0);
-    for (const [what, time] of [...steps, ["all of it", total] as const]) {
+    const stored = steps.slice(1).reduce((sum, [, time]) => sum + time, 0);
+    for (const [what, time] of [...steps, ["stored, all of it", stored] as const]) {
       yield {
         what,
         measured: `${(bytes / 1e3 / time).toFixed(0)} MB/s`,
         against: `hashing it alone ${(bytes / 1e3 / hashMs).toFixed(0)} MB/s`,
         ratio: time / hashMs,
-        ...(what === "all of it" ? { goal: "≥ 300 MB/s" } : {}),
+        ...(what === PIPED ? { goal: "≥ 300 MB/s" } : {}),
       };
     }
     yield {
@@ -106,6 +121,27 @@ export const socket: BenchSection = async function* ({ binary, signal }) {
     await Deno.remove(dir, { recursive: true });
   }
 };
+
+/** Pipes the chunk so many times through the job; the library holds the receipt against both streams. */
+async function pipe(
+  client: DaemonClient,
+  module: Uint8Array,
+  { chunk, hash, ...options }: PipeOptions & { chunk: Uint8Array; hash: string },
+): Promise<void> {
+  let left = CHUNKS;
+  const stdin = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      if (left-- > 0) controller.enqueue(chunk);
+      else controller.close();
+    },
+  }, { highWaterMark: 0 });
+  for await (const event of client.pipe(module, { ...options, stdin })) {
+    if (event.type !== "finished") continue;
+    const { status, stdin_hash, stdout_hash } = event.receipt;
+    if (status === "exited" && stdin_hash === hash && stdout_hash === hash) return;
+  }
+  throw new Error("The job did not pass its input on");
+}
 
 /**
  * Sends the chunk so many times as one body of a known length, as the library does with what is in

@@ -212,6 +212,7 @@ export async function servePipe(
   const { id, run } = accepted;
   try {
     await finish(id, run, context);
+    await run.linger();
   } catch (error) {
     log.error("request-failed", { error });
   } finally {

@@ -91,12 +91,18 @@ export class PipedRun implements JobPipe {
     kind: typeof PipeFrame.Result | typeof PipeFrame.Failed,
     json: Uint8Array,
   ): Promise<void> {
-    // A client that reads nothing holds this up no longer than the job.
-    this.#endWithin(HURRY_MS);
+    // A client that reads slowly has the job's time for this too.
+    if (this.#deadline === undefined) this.hurry();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#giveUp = resolve;
     this.#conn.write(kind, json).then(resolve, resolve);
     await promise;
+  }
+
+  /** Lets the client read the end: on TCP, closing on what it still sends would take that from it. */
+  async linger(): Promise<void> {
+    this.hurry();
+    await this.#conn.closeWrite();
   }
 
   /** Stops all timers and closes the connection. */

@@ -49,8 +49,10 @@ function openSmall(reader: ReadableStreamBYOBReader, length: number): BodyReader
     async next() {
       if (room.length === 0) return undefined;
       const { value } = await reader.read(room);
-      if (value !== undefined) room = new Uint8Array(value.buffer, value.byteOffset + value.length);
-      return value?.length === 0 ? undefined : value;
+      if (value === undefined || value.length === 0) return undefined;
+      room = new Uint8Array(value.buffer, value.byteOffset + value.length);
+      // The next read takes the memory of this one away.
+      return room.length === 0 ? value : value.slice();
     },
     cancel: () => reader.cancel(),
   };

@@ -1,0 +1,29 @@
+import { assertEquals } from "@std/assert";
+import { readJsonBody } from "./body.ts";
+
+const VALUE = { text: "in three pieces" };
+
+/** A request whose body comes in three pieces, as from a socket. */
+function request(length: number | undefined): Request {
+  const bytes = new TextEncoder().encode(JSON.stringify(VALUE));
+  const pieces = [bytes.slice(0, 5), bytes.slice(5, 9), bytes.slice(9)];
+  const body = new ReadableStream({
+    type: "bytes",
+    pull(controller) {
+      const piece = pieces.shift();
+      if (piece !== undefined) return controller.enqueue(piece);
+      controller.close();
+      controller.byobRequest?.respond(0);
+    },
+  });
+  const headers = new Headers({ "content-type": "application/json" });
+  if (length !== undefined) headers.set("content-length", `${length}`);
+  return new Request("http://localhost", { method: "POST", body, headers });
+}
+
+Deno.test("readJsonBody() joins what comes in pieces, whether it says how long it is or not", async () => {
+  const { length } = JSON.stringify(VALUE);
+  for (const said of [undefined, length, length + 100]) {
+    assertEquals(await readJsonBody(request(said), { maxBytes: 1000, idleMs: 60_000 }), VALUE);
+  }
+});

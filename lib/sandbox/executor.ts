@@ -181,16 +181,19 @@ export class Executor implements AsyncDisposable {
       hardKill ??= setTimeout(() => this.#signal("SIGKILL"), LAST_WORDS_MS);
     };
     const onAbort = () => stop("cancelled", CANCELLED);
-    // The process keeps the deadline itself; this one is for a process that does not.
-    const deadline = setTimeout(() => {
-      const ms = job.limits.wallTimeMs;
-      stop("timeout", `Job stopped: it ran longer than its ${ms} ms of wall time`);
-    }, job.limits.wallTimeMs + LATE_MS);
+    const { wallTimeMs } = job.limits;
+    let deadline = setTimeout(() => {
+      // At the deadline the process must get rid of its output even if nobody pulls, or it would hold
+      // on to the CPU: from now on the queue takes what comes, which is no more than ring and pipe.
+      run.queue.open();
+      // The process keeps the deadline itself; this one is for a process that does not.
+      deadline = setTimeout(
+        () => stop("timeout", `Job stopped: it ran longer than its ${wallTimeMs} ms of wall time`),
+        LATE_MS,
+      );
+    }, wallTimeMs);
     signal?.addEventListener("abort", onAbort);
     if (signal?.aborted) onAbort();
-    // At the deadline the process must get rid of its output even if nobody pulls, or it would hold
-    // on to the CPU: from then on the queue takes what comes, which is no more than ring and pipe.
-    const overflow = setTimeout(() => run.queue.open(), job.limits.wallTimeMs);
     // The same at a limit that only the process sees, such as CPU time.
     this.#stderr.onStopping = () => {
       run.queue.open();
@@ -204,7 +207,6 @@ export class Executor implements AsyncDisposable {
       yield* run.queue.drain();
     } finally {
       clearTimeout(deadline);
-      clearTimeout(overflow);
       clearTimeout(hardKill);
       signal?.removeEventListener("abort", onAbort);
       stdin.abort("over"); // with a reason, or an exception with its stack would be made

@@ -88,6 +88,11 @@ export class ExecutorLink {
     return count;
   }
 
+  /** Bytes that have been read ahead: so many can be had without waiting. */
+  get aheadBytes(): number {
+    return this.#end - this.#start;
+  }
+
   /** Sends bytes, after those of the call before: a frame is whole before the next begins. */
   write(bytes: Uint8Array): Promise<void> {
     return this.#lastWrite = this.#lastWrite.then(async () => {

@@ -15,9 +15,11 @@ import {
   STOPPING_MARK,
 } from "./executor_protocol.ts";
 import { type CompiledModule, compileModule, originalReason } from "./compile_module.ts";
+import { joinBytes } from "../bytes.ts";
+import { ExecutorStdin } from "./executor_stdin.ts";
 import { ExecutorWorker } from "./executor_worker.ts";
 import { type GuestWorker, startGuestWorker } from "./guest_worker.ts";
-import { JobMonitor } from "./job_monitor.ts";
+import { JobMonitor, residentBytes } from "./job_monitor.ts";
 import type { SandboxInput } from "./types.ts";
 import type { WorkerEnd } from "./worker.ts";
 
@@ -32,8 +34,11 @@ const MAX_BYTES: Record<number, number> = {
   [FrameKind.StdinEnd]: 0,
 };
 
-/** Bytes of one read of input that no guest will read. */
-const UNREAD_BYTES = 4096;
+/**
+ * How long this thread waits for the end of a short job, in ms: the worker wakes it without a turn of its event
+ * loop. Until then it hears nobody, far shorter than anything is looked at anyway.
+ */
+const BRIEFLY_MS = 2;
 
 /** Compiled modules that the parent wants kept for further jobs. */
 const kept = new Map<string, CompiledModule>();
@@ -59,6 +64,7 @@ export async function runExecutor(guest: GuestWorker = startGuestWorker()): Prom
   });
   await worker.ready;
   await dropPermissions();
+  rssAtRest = residentBytes();
   await writeAll(encodeFrame(FrameKind.Ready));
   while (true) {
     await runOne(await nextFrame(), worker);
@@ -74,58 +80,73 @@ export async function dropPermissions(): Promise<void> {
   }
 }
 
+/** Resident memory before the next job, in bytes: looked at while nobody waits. */
+let rssAtRest = 0;
+
 async function runOne(
   first: Frame,
   worker: ExecutorWorker,
 ): Promise<void> {
   const header = parseJob(first);
-  for (const key of header.module.forget) kept.delete(key);
-  const monitor = new JobMonitor(header.limits);
+  const { module: { key, forget, bytes }, limits } = header;
+  for (const forgotten of forget) kept.delete(forgotten);
+  worker.forget(forget);
+  const monitor = new JobMonitor(limits, rssAtRest);
   const cancelled = Promise.withResolvers<void>();
   const onIdleTerm = onTerm;
   onTerm = cancelled.resolve;
-  try {
-    const stopped = Promise.race([
-      monitor.exceeded,
+  const watch = (): Promise<never> =>
+    Promise.race([
+      monitor.watch(),
       cancelled.promise.then(() => ({
         status: "cancelled" as const,
         message: "Job stopped: it was cancelled",
       })),
     ]).then((stop) => stopHard(stop, worker, monitor));
-    const compiled = kept.get(header.module.key ?? "");
+  try {
+    monitor.report = (usage) => writeAll(encodeJsonFrame(FrameKind.Usage, usage));
+    monitor.moduleBytes = bytes;
+    const compiled = kept.get(key ?? "");
+    let stopped = compiled && header.inputs.length === 0 ? undefined : watch();
     const moduleBytes = compiled ? undefined : await expectFrame(FrameKind.Module);
-    monitor.moduleBytes = header.module.bytes;
     const inputs: SandboxInput[] = [];
     for (const { path, file } of header.inputs) {
       inputs.push(file ? { path, data: await expectFrame(FrameKind.Input) } : { path });
     }
-    monitor.report = (usage) => writeAll(encodeJsonFrame(FrameKind.Usage, usage));
     const module = compiled ?? await compileModule(moduleBytes as Uint8Array<ArrayBuffer>);
     if ("module" in module) {
-      if (header.module.key !== null) kept.set(header.module.key, module);
-      const pump = pumpStdin(worker);
-      const { end, memoryPeakBytes } = await Promise.race([
-        worker.run({ ...header, module: module.module, inputs }, writeAll),
-        stopped,
-      ]);
+      if (key !== null) kept.set(key, module);
+      worker.give({ ...header, json: first.payload, key, module: module.module, inputs });
+      const stdin = new ExecutorStdin(link, worker);
+      await stdin.takeAhead();
+      // A short job ends in that time, and has cost no timers.
+      const { wallTimeMs, cpuTimeMs } = limits;
+      if (stdin.ended) worker.waitSync(Math.min(BRIEFLY_MS, wallTimeMs, cpuTimeMs));
+      stopped ??= worker.hasEnded ? undefined : watch();
+      const pump = stdin.takeAll();
+      const ended = worker.ended(writeAll);
+      const { end, memoryPeakBytes, rest } =
+        await (stopped ? Promise.race([ended, stopped]) : ended);
       monitor.stop();
-      await writeEnd(originalEnd(end, module), {
+      const report = encodeEnd(originalEnd(end, module), {
         cpuTimeMs: monitor.cpuTimeMs(),
         memoryPeakBytes,
-        outputBytes: header.limits.outputBytes,
+        outputBytes: limits.outputBytes,
       });
+      await writeAll(joinBytes([...rest, report]));
       worker.discardStdin();
       await pump;
       worker.resetStdin();
     } else {
       monitor.stop();
       await writeAll(encodeJsonFrame(FrameKind.Refused, module));
-      await pumpStdin(undefined);
+      await new ExecutorStdin(link, undefined).takeAll();
     }
   } finally {
     monitor.stop();
     onTerm = onIdleTerm;
   }
+  rssAtRest = residentBytes();
 }
 
 /** Sends what the guest wrote so far and how it was stopped, then ends the process and so the guest. */
@@ -134,6 +155,7 @@ async function stopHard(
   worker: ExecutorWorker,
   monitor: JobMonitor,
 ): Promise<never> {
+  if (worker.isOver) return await new Promise<never>(() => {}); // it has ended by itself
   const cpuTimeMs = monitor.cpuTimeMs();
   const memoryPeakBytes = monitor.rssGrowthBytes();
   Deno.stderr.writeSync(new TextEncoder().encode(`${STOPPING_MARK}\n`));
@@ -152,17 +174,17 @@ async function stopHard(
   Deno.exit(0);
 }
 
-async function writeEnd(
+function encodeEnd(
   end: WorkerEnd,
   figures: { cpuTimeMs: number; memoryPeakBytes: number; outputBytes: number },
-): Promise<void> {
+): Uint8Array {
   if (end.type === "refused") {
     const { code, reason: message } = end;
-    return await writeAll(encodeJsonFrame(FrameKind.Refused, { code, message }));
+    return encodeJsonFrame(FrameKind.Refused, { code, message });
   }
   const { cpuTimeMs, memoryPeakBytes, outputBytes } = figures;
   const message = describeEnd(end, outputBytes);
-  await writeAll(encodeJsonFrame(
+  return encodeJsonFrame(
     FrameKind.Finished,
     {
       status: end.type,
@@ -172,7 +194,7 @@ async function writeEnd(
       memoryPeakBytes,
       reusable: true,
     } satisfies FinishedReport,
-  ));
+  );
 }
 
 /** The end, with the place of a trap as it is in the module that was given. */
@@ -199,23 +221,6 @@ function describeEnd(
 /** The next frame. Without a parent there is nothing to live for. */
 async function nextFrame(): Promise<LinkFrame> {
   return await link.next() ?? Deno.exit(0);
-}
-
-/** Takes standard input to its end: to the worker, while that has a guest that may read it. */
-async function pumpStdin(worker: ExecutorWorker | undefined): Promise<void> {
-  const unread = new Uint8Array(UNREAD_BYTES);
-  while (true) {
-    const { kind, streamedBytes } = await nextFrame();
-    if (kind === FrameKind.StdinEnd) return worker?.endStdin();
-    if (kind !== FrameKind.Stdin) throw unexpected(kind);
-    for (let left = streamedBytes; left > 0;) {
-      const into = await worker?.roomForStdin() ?? unread;
-      const count = await link.readPayload(into.subarray(0, left));
-      if (count === null) Deno.exit(0);
-      if (into !== unread) worker?.commitStdin(count);
-      left -= count;
-    }
-  }
 }
 
 async function expectFrame(kind: number): Promise<Uint8Array> {

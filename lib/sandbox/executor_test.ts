@@ -39,6 +39,54 @@ Deno.test("Executor.run() gives each job its own standard input, read or not", a
   );
 });
 
+/** Reads at most 8 bytes and writes them; traps where they begin with t, spins where with s. */
+const MOODY = `
+  (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 8))
+  (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 4)))
+  (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+  (if (i32.eq (i32.load8_u (i32.const 1024)) (i32.const 116)) (then unreachable))
+  (if (i32.eq (i32.load8_u (i32.const 1024)) (i32.const 115)) (then ${SPIN}))`;
+
+Deno.test("Executor.run() keeps jobs apart, whatever way they come to the worker", async () => {
+  await using executor = new Executor();
+  const moody = { ...sandboxJob(await command(MOODY)), moduleKey: "moody" };
+  const loud = sandboxJob(await command(`${write(1, 65000)}${write(2, 7)}`));
+  for (let n = 0; n < 150; n++) {
+    const text = `${n % 7 === 3 ? "t" : "a"}${n}`;
+    const stdin = new TextEncoder().encode(text);
+    const inputs = n % 11 === 5 ? [{ path: "file", data: stdin }] : [];
+    const args = n % 13 === 6 ? ["x".repeat(20_000)] : [`${n}`];
+    const { outcome, stdout } = await collect(executor.run({ ...moody, stdin, inputs, args }));
+    assertEquals([outcome.status, stdout], [n % 7 === 3 ? "trapped" : "exited", text]);
+    if (n % 10 !== 4) continue;
+    // Kept or not, and so many that others are let go of.
+    const moduleKey = n % 20 === 4 ? undefined : `loud ${n}`;
+    const other = await collect(executor.run({ ...loud, moduleKey }));
+    assertEquals([other.stdout.length, other.stderr.length], [65000, 7]);
+  }
+});
+
+Deno.test("Executor.run() stops a job whose module is kept, at its deadline and on abort", async () => {
+  const module = await command(MOODY);
+  const stdin = new TextEncoder().encode("spin");
+  for (const status of ["timeout", "cancelled"] as const) {
+    await using executor = new Executor();
+    const job = { ...sandboxJob(module), moduleKey: "moody" };
+    await collect(executor.run(job));
+    const stop = new AbortController();
+    const limits = { ...job.limits, ...(status === "timeout" ? { wallTimeMs: 200 } : {}) };
+    const parts: string[] = [];
+    for await (const event of executor.run({ ...job, stdin, limits }, { signal: stop.signal })) {
+      if (event.type === "finished") assertEquals(event.outcome.status, status);
+      if (event.type !== "stdout") continue;
+      parts.push(new TextDecoder().decode(event.data));
+      if (status === "cancelled") stop.abort();
+    }
+    assertEquals(parts.join(""), "spin");
+    assert(!executor.usable);
+  }
+});
+
 Deno.test("Executor.run() stops a job at its deadline though nobody pulls its output", async () => {
   await using executor = new Executor();
   const flood = await command(`(loop $l ${write(1, 4096)} (br $l))`);

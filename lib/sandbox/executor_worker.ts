@@ -8,16 +8,33 @@ import { FRAME_HEADER_BYTES } from "./frames.ts";
 import { MAX_STREAM_BYTES } from "./executor_protocol.ts";
 import { PlasmError } from "../errors.ts";
 import type { GuestWorker } from "./guest_worker.ts";
-import type { WorkerEnd, WorkerJob, WorkerMessage } from "./worker.ts";
+import { createSlot, JobGiver } from "./job_slot.ts";
+import type { WorkerJob, WorkerResult } from "./worker.ts";
 
 /** Bytes of stdin that may wait in the ring: enough to overlap pipe and guest. */
 const STDIN_RING_BYTES = 512 * 1024;
 
-/** How a job in the worker ended. */
-export interface WorkerResult {
-  end: WorkerEnd;
-  memoryPeakBytes: number;
+/** A job for the worker. */
+export interface GivenJob extends Omit<WorkerJob, "key" | "forget" | "stdin" | "output" | "slot"> {
+  /** By what its module may be kept; null: it is not. */
+  key: string | null;
+  /** The same as JSON, without inputs, for a worker that has the module. */
+  json: Uint8Array;
 }
+
+/** How a job in the worker ended, and the last of its output, which the sink was not given. */
+export interface GivenResult extends WorkerResult {
+  rest: Uint8Array[];
+}
+
+/** Bytes of output that are left for the end to go with, in one write. */
+const REST_BYTES = 16 * 1024;
+
+/**
+ * How many jobs a worker is given without a turn of its event loop, in which the engine does what it has
+ * put off.
+ */
+const JOBS_PER_TURN = 64;
 
 /** Takes one whole frame; resolves when there is room for the next. */
 export type FrameSink = (frame: Uint8Array) => Promise<void>;
@@ -36,13 +53,21 @@ export class ExecutorWorker {
   #forwarding: Promise<void> = Promise.resolve();
   #stopped = false;
   #ended = true;
-  #onMessage: (message: WorkerMessage) => void = () => {};
+  #over = false;
   #onError: (error: PlasmError) => void = () => {};
+  readonly #slot = createSlot();
+  readonly #giver = new JobGiver(this.#slot);
+  /** Keys of the modules that the worker has. */
+  readonly #sent = new Set<string>();
+  #forget: string[] = [];
+  #jobs = 0;
+  /** Whether the worker waits for its next job on the slot, else for a message. */
+  #waits = false;
+  #failed: Promise<never> | undefined;
 
   constructor({ worker, ready }: GuestWorker) {
     this.#worker = worker;
     this.ready = ready.then(() => {
-      worker.onmessage = ({ data }: MessageEvent<WorkerMessage>) => this.#onMessage(data);
       worker.onerror = (event) => {
         event.preventDefault();
         this.#onError(new PlasmError("executor", `Worker failed: ${event.message}`));
@@ -50,22 +75,77 @@ export class ExecutorWorker {
     });
   }
 
-  /** Runs a job; all its output has gone to the sink when this resolves. */
-  async run(job: Omit<WorkerJob, "stdin" | "output">, sink: FrameSink): Promise<WorkerResult> {
+  /** Lets go of modules. */
+  forget(keys: readonly string[]): void {
+    for (const key of keys) if (this.#sent.delete(key)) this.#forget.push(key);
+  }
+
+  /** Gives the worker a job; the one before must have ended. */
+  give({ json, key, ...job }: GivenJob): void {
     this.#ended = false;
-    const result = new Promise<WorkerResult>((resolve, reject) => {
-      this.#onMessage = (message) => {
-        if (message.type === "end") resolve(message);
-      };
-      this.#onError = reject;
-    });
-    this.#worker.postMessage({ ...job, stdin: this.#stdin, output: this.#output });
-    const pumping = this.#pump(sink);
-    const ended = await result;
-    this.#ended = true;
-    await pumping;
+    const { promise, reject } = Promise.withResolvers<never>();
+    promise.catch(() => {}); // told by ended()
+    this.#failed = promise;
+    this.#onError = reject;
+    const isPlain = key !== null && this.#sent.has(key) && job.inputs.length === 0;
+    const takesTurn = ++this.#jobs % JOBS_PER_TURN === 0 || this.#forget.length > 0;
+    if (this.#waits && isPlain && !takesTurn && this.#giver.give(json)) return;
+    if (this.#waits) this.#giver.call();
+    this.#worker.postMessage(
+      {
+        ...job,
+        key,
+        forget: this.#forget,
+        stdin: this.#stdin,
+        output: this.#output,
+        slot: this.#slot,
+      } satisfies WorkerJob,
+    );
+    this.#forget = [];
+    if (key !== null) this.#sent.add(key);
+    // With files it goes back to its event loop, or it would hold them.
+    this.#waits = job.inputs.length === 0;
+  }
+
+  /** Whether the job that was given has ended. */
+  get hasEnded(): boolean {
+    return this.#giver.hasEnded;
+  }
+
+  /** Blocks the thread until the job has ended, for so many milliseconds at most. */
+  waitSync(ms: number): void {
+    this.#giver.waitSync(ms);
+  }
+
+  /** Awaits the job's end, and passes its output on until then. */
+  async ended(sink: FrameSink): Promise<GivenResult> {
+    if (!this.#giver.hasEnded) {
+      await Promise.race([this.#pump(sink), this.#failed]);
+      await Promise.race([this.#giver.wait(), this.#failed]);
+    }
+    // What is written now goes by drain(), after which the process ends.
+    if (this.#stopped) return await new Promise<never>(() => {});
+    const result = this.#giver.takeEnd();
+    this.#ended = this.#over = true;
+    let rest: Uint8Array[] = [];
+    for (let bytes = 0, end = 0; bytes < REST_BYTES; bytes += end) {
+      end = this.#outputReader.readFrame(this.#frame);
+      if (end === 0) break;
+      rest.push(this.#frame.slice(FRAME_AT, end));
+      if (bytes + end >= REST_BYTES) {
+        for (const frame of rest) await sink(frame);
+        rest = [];
+        await this.#forward(sink);
+        break;
+      }
+    }
     this.#outputReader.reset();
-    return ended;
+    return { ...result, rest };
+  }
+
+  /** Whether a job has ended, and its end is on its way. */
+  get isOver(): boolean {
+    return this.#over;
   }
 
   /**
@@ -89,6 +169,7 @@ export class ExecutorWorker {
   /** Makes standard input ready for the next job, once this one has ended and its input too. */
   resetStdin(): void {
     this.#stdinReader.reset();
+    this.#over = false;
   }
 
   /** Lets a write that waits for a guest which will never read again go on. */

@@ -31,34 +31,45 @@ export interface Exceeded {
   message: string;
 }
 
-/** Watches from its construction until {@linkcode JobMonitor.stop}. */
+/** Resident memory of the process, in bytes. */
+export function residentBytes(): number {
+  return Deno.memoryUsage().rss;
+}
+
+/** Watches from {@linkcode JobMonitor.watch} until {@linkcode JobMonitor.stop}; counts from its construction. */
 export class JobMonitor {
-  /** Resolves when a limit is exceeded; never otherwise. */
-  readonly exceeded: Promise<Exceeded>;
   /** Takes a figure now and then. @default {nothing} */
   report: (usage: UsageReport) => unknown = () => {};
   /** Size of the module, once it is known. @default {0} */
   moduleBytes = 0;
   readonly #limits: SandboxLimits;
   readonly #cpuAtStart = cpuTimeMs();
-  readonly #rssAtStart = Deno.memoryUsage().rss;
-  readonly #deadline: ReturnType<typeof setTimeout>;
-  readonly #interval: ReturnType<typeof setInterval>;
+  readonly #rssAtStart: number;
+  readonly #startedAt = performance.now();
+  #deadline: ReturnType<typeof setTimeout> | undefined;
+  #interval: ReturnType<typeof setInterval> | undefined;
   #looks = 0;
 
-  constructor(limits: SandboxLimits) {
+  /** @param rssAtStart Resident memory before the job, as looking at it takes some time. */
+  constructor(limits: SandboxLimits, rssAtStart: number) {
     this.#limits = limits;
+    this.#rssAtStart = rssAtStart;
+  }
+
+  /** Watches from now on. Resolves when a limit is exceeded; never otherwise. */
+  watch(): Promise<Exceeded> {
+    const limits = this.#limits;
     const { promise, resolve } = Promise.withResolvers<Exceeded>();
-    this.exceeded = promise;
     this.#deadline = setTimeout(
       () =>
         resolve({
           status: "timeout",
           message: `Job stopped: it ran longer than its ${limits.wallTimeMs} ms of wall time`,
         }),
-      limits.wallTimeMs,
+      limits.wallTimeMs - (performance.now() - this.#startedAt),
     );
     this.#interval = setInterval(() => this.#look(resolve), INTERVAL_MS);
+    return promise;
   }
 
   /** CPU time of the process since the job began. */
@@ -68,7 +79,7 @@ export class JobMonitor {
 
   /** Growth of the process's resident memory since the job began. */
   rssGrowthBytes(): number {
-    return Math.max(0, Deno.memoryUsage().rss - this.#rssAtStart);
+    return Math.max(0, residentBytes() - this.#rssAtStart);
   }
 
   /** Stops watching. */

@@ -1,17 +1,18 @@
 /**
- * The Web Worker in which a guest runs: no permissions, no imports but the WASI shim, one message
- * in and one out for each job.
+ * The Web Worker in which a guest runs: no permissions, no imports but the WASI shim. A job comes as a
+ * message, or, where its module has come before, through shared memory on which the thread then waits.
  * @module
  */
 import { createWasi, type Wasi } from "./wasi/wasi.ts";
+import { JobTaker, type SlotBuffers } from "./job_slot.ts";
 import { OutputWriter } from "./output_ring.ts";
 import { type RingBuffers, RingReader } from "./ring.ts";
 import { createWorkerHost } from "./worker_host.ts";
 import { type ErrorCode, PlasmError } from "../errors.ts";
 import type { SandboxInput, SandboxLimits } from "./types.ts";
 
-/** What the worker is sent for a job. */
-export interface WorkerJob {
+/** A job that is run. */
+interface GuestJob {
   module: WebAssembly.Module;
   args: string[];
   env: Record<string, string>;
@@ -19,6 +20,20 @@ export interface WorkerJob {
   limits: SandboxLimits;
   stdin: RingBuffers;
   output: RingBuffers;
+}
+
+/** What the worker is sent for a job. */
+export interface WorkerJob extends GuestJob {
+  /** By what the module is kept for jobs in shared memory; null: it is not. */
+  key: string | null;
+  /** Keys of modules to let go of. */
+  forget: readonly string[];
+  slot: SlotBuffers;
+}
+
+/** What a job in shared memory says, as JSON: of the parent's `JobHeader` what concerns the guest. */
+interface SlotJob extends Pick<GuestJob, "args" | "env" | "limits"> {
+  module: { key: string };
 }
 
 /** How the guest ended. */
@@ -29,10 +44,14 @@ export type WorkerEnd =
   | { type: "memory"; reason: string }
   | { type: "refused"; code: ErrorCode; reason: string };
 
-/** What the worker answers: that it is there, then the end of each job. */
-export type WorkerMessage =
-  | { type: "ready" }
-  | { type: "end"; end: WorkerEnd; memoryPeakBytes: number };
+/** How a job in the worker ended. */
+export interface WorkerResult {
+  end: WorkerEnd;
+  memoryPeakBytes: number;
+}
+
+/** The one message from the worker: that it is there. */
+export type WorkerMessage = { type: "ready" };
 
 /** argv[0]: the same everywhere, for a path would tell of the host and change what is proved. */
 const PROGRAM_NAME = "main.wasm";
@@ -45,18 +64,34 @@ const scope = globalThis as unknown as {
 // See trapReason().
 Error.stackTraceLimit = 1;
 
+const modules = new Map<string, WebAssembly.Module>();
+const decoder = new TextDecoder();
+let taker: JobTaker | undefined;
+
 scope.onmessage = ({ data: job }) => {
-  const output = new OutputWriter(job.output, job.limits.outputBytes);
-  const { end, memoryPeakBytes } = runGuest(job, output);
-  output.close();
-  scope.postMessage({ type: "end", end, memoryPeakBytes });
+  for (const key of job.forget) modules.delete(key);
+  if (job.key !== null) modules.set(job.key, job.module);
+  const { stdin, output, slot } = job;
+  taker ??= new JobTaker(slot);
+  run(job, taker);
+  // The files of a job are held by its message, as long as this function runs.
+  if (job.inputs.length > 0) return;
+  for (let bytes = taker.take(); bytes !== undefined; bytes = taker.take()) {
+    const { module: { key }, args, env, limits }: SlotJob = JSON.parse(decoder.decode(bytes));
+    const module = modules.get(key)!; // only what was sent before is given so
+    run({ args, env, limits, module, inputs: [], stdin, output }, taker);
+  }
 };
 scope.postMessage({ type: "ready" });
 
-function runGuest(
-  job: WorkerJob,
-  output: OutputWriter,
-): { end: WorkerEnd; memoryPeakBytes: number } {
+function run(job: GuestJob, taker: JobTaker): void {
+  const output = new OutputWriter(job.output, job.limits.outputBytes);
+  taker.putEnd(runGuest(job, output));
+  output.close();
+  taker.tell();
+}
+
+function runGuest(job: GuestJob, output: OutputWriter): WorkerResult {
   let memory: WebAssembly.Memory | undefined;
   let wasi: Wasi | undefined;
   let end: WorkerEnd | undefined;
@@ -68,7 +103,6 @@ function runGuest(
       limits: job.limits,
       host: createWorkerHost(new RingReader(job.stdin), output),
     });
-    const stop = createStop();
     const proc_exit = (code: number) => {
       end ??= { type: "exited", exitCode: code >>> 0 };
       stop();
@@ -100,12 +134,10 @@ const STOP = new WebAssembly.Module(Uint8Array.from(
 ));
 
 /**
- * A function that ends the guest for good. What JavaScript throws a guest can catch (`catch_all` of
- * the exception handling proposal); a trap it cannot, so this one traps.
+ * Ends the guest for good. What JavaScript throws a guest can catch (`catch_all` of the exception handling
+ * proposal); a trap it cannot, so this one traps.
  */
-function createStop(): () => never {
-  return new WebAssembly.Instance(STOP).exports.stop as () => never;
-}
+const stop = new WebAssembly.Instance(STOP).exports.stop as () => never;
 
 function endOf(error: unknown): WorkerEnd {
   if (error instanceof PlasmError) {

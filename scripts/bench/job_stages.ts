@@ -41,7 +41,7 @@ export async function* stages(
   const limits = limitsOf(manifest.resources, DEFAULT_CEILINGS);
   await Deno.mkdir(`${dir}/stages`);
   using store = new JobStore(`${dir}/stages`, { cacheBytes: 1e6 });
-  await using executor = new Executor();
+  await using executor = new Executor({ socketDir: dir });
   await executor.ready();
   const startedAt = Date.now();
   const usage = { wallTimeMs: 1, cpuTimeMs: 1, memoryPeakBytes: 131_072 };
@@ -95,7 +95,7 @@ export async function* stages(
   const parts: [string, () => unknown][] = [
     ["manifest: check and hash", () => manifestHash(createManifest({ module_hash }))],
     ["module: hash, saved by the store's memory", () => sha256(module)],
-    ["executor: pipes, worker and guest", () => run(module_hash)],
+    ["executor: socket, worker and guest", () => run(module_hash)],
     ["executor: sent and compiled anew", () => run()],
     ["receipt: check and sign", sign],
     ["store: held back, one row, many a commit", () => save(false)],

@@ -1,0 +1,62 @@
+/**
+ * Takes a job's standard input from the parent to the worker.
+ * @module
+ */
+import { PlasmError } from "../errors.ts";
+import type { ExecutorLink } from "./executor_link.ts";
+import type { ExecutorWorker } from "./executor_worker.ts";
+import { FRAME_HEADER_BYTES, FrameKind } from "./frames.ts";
+
+/** Bytes of one read of input that no guest will read. */
+const UNREAD_BYTES = 4096;
+
+/** The standard input of one job. */
+export class ExecutorStdin {
+  readonly #link: ExecutorLink;
+  readonly #worker: ExecutorWorker | undefined;
+  readonly #unread = new Uint8Array(UNREAD_BYTES);
+  /** Bytes that are still to come of a frame. */
+  #left = 0;
+  #ended = false;
+
+  /** @param worker Who has a guest that may read it; without one it is thrown away. */
+  constructor(link: ExecutorLink, worker: ExecutorWorker | undefined) {
+    this.#link = link;
+    this.#worker = worker;
+  }
+
+  /** Whether all of it has been taken. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Takes what has come with the job, without waiting for more. */
+  async takeAhead(): Promise<void> {
+    while (!this.#ended && this.#link.aheadBytes >= (this.#left > 0 ? 1 : FRAME_HEADER_BYTES)) {
+      await this.#takeOne();
+    }
+  }
+
+  /** Takes it to its end: to the worker, while that has a guest that may read it. */
+  async takeAll(): Promise<void> {
+    while (!this.#ended) await this.#takeOne();
+  }
+
+  async #takeOne(): Promise<void> {
+    if (this.#left === 0) return await this.#takeHeader();
+    const into = await this.#worker?.roomForStdin() ?? this.#unread;
+    const count = await this.#link.readPayload(into.subarray(0, this.#left));
+    if (count === null) Deno.exit(0); // without a parent there is nothing to live for
+    if (into !== this.#unread) this.#worker?.commitStdin(count);
+    this.#left -= count;
+  }
+
+  async #takeHeader(): Promise<void> {
+    const { kind, streamedBytes } = await this.#link.next() ?? Deno.exit(0);
+    if (kind === FrameKind.StdinEnd) {
+      this.#ended = true;
+      this.#worker?.endStdin();
+    } else if (kind === FrameKind.Stdin) this.#left = streamedBytes;
+    else throw new PlasmError("executor", `Cannot take frame here: kind ${kind}`);
+  }
+}

@@ -4,6 +4,7 @@
  */
 import { ERROR_CODES } from "../error_codes.ts";
 import { PlasmError } from "../errors.ts";
+import { loadNativeHash } from "../job/hash.ts";
 import { sleep } from "../network/wait.ts";
 import { RemoteAttempt } from "./attempt.ts";
 import { SILENCE_MS } from "./constants.ts";
@@ -123,6 +124,8 @@ async function attempt(
   job: RemoteJob,
   { candidate, options, start, reports, ticket }: AttemptContext,
 ): Promise<RemoteResult | PlasmError> {
+  // Noise has loaded node:crypto anyway: the offer's hash, output and receipt then need no other thread.
+  await loadNativeHash();
   const { peerId } = candidate;
   const { dial, nonce, signal, keepTicket, retryMs, live, onProgress = () => {}, noteOutcome } =
     options;

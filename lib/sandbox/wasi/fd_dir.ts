@@ -6,14 +6,14 @@ import { DIRENT_SIZE, ERRNO, FILETYPE, PRESTAT_SIZE, RIGHT } from "./abi.ts";
 import type { WasiContext, WasiFunctions } from "./context.ts";
 import { MAX_NAME_BYTES } from "./path_lookup.ts";
 
+// One entry is laid out here, whole, then copied as far as it fits.
+const entryBytes = new Uint8Array(DIRENT_SIZE + MAX_NAME_BYTES);
+const entryView = new DataView(entryBytes.buffer);
+const nameBytes = entryBytes.subarray(DIRENT_SIZE);
+const encoder = new TextEncoder();
+
 /** The functions about open directories. */
 export function fdDir({ memory, fds }: WasiContext): WasiFunctions {
-  // One entry is laid out here, then copied as far as it fits.
-  const entryBytes = new Uint8Array(DIRENT_SIZE + MAX_NAME_BYTES);
-  const entryView = new DataView(entryBytes.buffer);
-  const nameBytes = entryBytes.subarray(DIRENT_SIZE);
-  const encoder = new TextEncoder();
-
   /** Copies one entry to `at`, or the part of it before `end`; returns where it stopped. */
   function put(
     { at, end }: { at: number; end: number },

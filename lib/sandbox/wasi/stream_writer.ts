@@ -12,7 +12,8 @@ const JOIN_BYTES = 4096;
 /** Hands checked iovecs to the host. */
 export class StreamWriter {
   #context: WasiContext;
-  #joined = new Uint8Array(JOIN_BYTES);
+  /** Made when it is needed: many a job writes nothing in parts. */
+  #joined: Uint8Array | undefined;
 
   constructor(context: WasiContext) {
     this.#context = context;
@@ -23,21 +24,23 @@ export class StreamWriter {
     const { memory, host } = this.#context;
     let done = 0;
     let held = 0;
+    let joined: Uint8Array | undefined;
     for (let at = iovs; at < iovs + count * IOVEC_SIZE; at += IOVEC_SIZE) {
       const pointer = memory.view.getUint32(at, true);
       const length = memory.view.getUint32(at + 4, true);
       if (length === 0) continue;
       if (count > 1 && held + length <= JOIN_BYTES) {
-        this.#joined.set(memory.bytes.subarray(pointer, pointer + length), held);
+        joined ??= this.#joined ??= new Uint8Array(JOIN_BYTES);
+        joined.set(memory.bytes.subarray(pointer, pointer + length), held);
         held += length;
       } else {
-        if (held > 0) host.write(stream, this.#joined.subarray(0, held));
+        if (held > 0) host.write(stream, joined!.subarray(0, held));
         held = 0;
         host.write(stream, memory.bytes.subarray(pointer, pointer + length));
       }
       done += length;
     }
-    if (held > 0) host.write(stream, this.#joined.subarray(0, held));
+    if (held > 0) host.write(stream, joined!.subarray(0, held));
     return done;
   }
 }

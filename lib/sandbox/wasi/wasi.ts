@@ -90,22 +90,24 @@ export function createWasi(options: WasiOptions): Wasi {
   };
   const root: Preopen[] = options.preopenRoot === false ? [] : [{ name: "/", directory: fs.root }];
   openInitial(context, [...root, ...placeInputs(fs, options.inputs)]);
-  const functions: WasiFunctions = {
-    ...argsEnv(context, options),
-    ...clock(context),
-    ...fdIo(context),
-    ...fdMeta(context),
-    ...fdFile(context),
-    ...fdDir(context),
-    ...pathOpen(context),
-    ...pathStat(context),
-    ...pathChange(context),
-    ...poll(context),
-    ...proc(context),
-    ...sock(context),
-  };
+  const families: WasiFunctions[] = [
+    argsEnv(context, options),
+    clock(context),
+    fdIo(context),
+    fdMeta(context),
+    fdFile(context),
+    fdDir(context),
+    pathOpen(context),
+    pathStat(context),
+    pathChange(context),
+    poll(context),
+    proc(context),
+    sock(context),
+  ];
   const imports: Record<string, WasiFunction> = {};
-  for (const [name, fn] of Object.entries(functions)) imports[name] = guard(fn, trap);
+  for (const family of families) {
+    for (const name of Object.keys(family)) imports[name] = guard(family[name]!, trap);
+  }
   return {
     imports: imports as WebAssembly.ModuleImports,
     attach: (memory) => context.memory.attach(memory),

@@ -17,7 +17,7 @@ export interface CompiledModule {
 /** Arranges and compiles a module; what V8 has against it is the answer where it refuses. */
 export async function compileModule(
   bytes: Uint8Array<ArrayBuffer>,
-): Promise<CompiledModule | RefusedReport> {
+): Promise<CompiledModule | Omit<RefusedReport, "reusable">> {
   const arranged = arrangeFunctions(bytes);
   try {
     return { module: await WebAssembly.compile(arranged.bytes), frames: arranged.frames };

@@ -12,6 +12,7 @@ import {
   type JobHeader,
   MAX_JOB_HEADER_BYTES,
   MAX_STREAM_BYTES,
+  type RefusedReport,
   STOPPING_MARK,
 } from "./executor_protocol.ts";
 import { type CompiledModule, compileModule, originalReason } from "./compile_module.ts";
@@ -64,7 +65,7 @@ export async function runExecutor(guest: GuestWorker = startGuestWorker()): Prom
   });
   await worker.ready;
   await dropPermissions();
-  rssAtRest = residentBytes();
+  rssAtReady = rssAtRest = residentBytes();
   await writeAll(encodeFrame(FrameKind.Ready));
   while (true) {
     await runOne(await nextFrame(), worker);
@@ -79,6 +80,9 @@ export async function dropPermissions(): Promise<void> {
     await Deno.permissions.revoke({ name } as Deno.PermissionDescriptor);
   }
 }
+
+/** Resident memory before the first job, in bytes. */
+let rssAtReady = 0;
 
 /** Resident memory before the next job, in bytes: looked at while nobody waits. */
 let rssAtRest = 0;
@@ -132,6 +136,7 @@ async function runOne(
         cpuTimeMs: monitor.cpuTimeMs(),
         memoryPeakBytes,
         outputBytes: limits.outputBytes,
+        reusable: isReusable(monitor),
       });
       await writeAll(joinBytes([...rest, report]));
       worker.discardStdin();
@@ -139,7 +144,8 @@ async function runOne(
       worker.resetStdin();
     } else {
       monitor.stop();
-      await writeAll(encodeJsonFrame(FrameKind.Refused, module));
+      const refused = { ...module, reusable: isReusable(monitor) } satisfies RefusedReport;
+      await writeAll(encodeJsonFrame(FrameKind.Refused, refused));
       await new ExecutorStdin(link, undefined).takeAll();
     }
   } finally {
@@ -147,6 +153,14 @@ async function runOne(
     onTerm = onIdleTerm;
   }
   rssAtRest = residentBytes();
+}
+
+/**
+ * Whether this process may take another job: the engine collects the memory of a guest when it sees fit, so that
+ * jobs could heap up more than any of them may use.
+ */
+function isReusable(monitor: JobMonitor): boolean {
+  return residentBytes() - rssAtReady <= monitor.overheadBytes;
 }
 
 /** Sends what the guest wrote so far and how it was stopped, then ends the process and so the guest. */
@@ -176,13 +190,19 @@ async function stopHard(
 
 function encodeEnd(
   end: WorkerEnd,
-  figures: { cpuTimeMs: number; memoryPeakBytes: number; outputBytes: number },
+  figures: {
+    cpuTimeMs: number;
+    memoryPeakBytes: number;
+    outputBytes: number;
+    reusable: boolean;
+  },
 ): Uint8Array {
   if (end.type === "refused") {
     const { code, reason: message } = end;
-    return encodeJsonFrame(FrameKind.Refused, { code, message });
+    const refused = { code, message, reusable: figures.reusable } satisfies RefusedReport;
+    return encodeJsonFrame(FrameKind.Refused, refused);
   }
-  const { cpuTimeMs, memoryPeakBytes, outputBytes } = figures;
+  const { cpuTimeMs, memoryPeakBytes, outputBytes, reusable } = figures;
   const message = describeEnd(end, outputBytes);
   return encodeJsonFrame(
     FrameKind.Finished,
@@ -192,7 +212,7 @@ function encodeEnd(
       ...(message === undefined ? {} : { message }),
       cpuTimeMs,
       memoryPeakBytes,
-      reusable: true,
+      reusable,
     } satisfies FinishedReport,
   );
 }

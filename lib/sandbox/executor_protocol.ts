@@ -53,6 +53,8 @@ export interface FinishedReport {
 export interface RefusedReport {
   code: ErrorCode;
   message: string;
+  /** Whether the process can take another job. */
+  reusable: boolean;
 }
 
 /**

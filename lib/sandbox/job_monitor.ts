@@ -99,7 +99,7 @@ export class JobMonitor {
         status: "timeout",
         message: `Job stopped: it used more than its ${cpuLimit} ms of CPU time`,
       });
-    } else if (rss > memoryBytes + fsBytes + this.#overheadBytes()) {
+    } else if (rss > memoryBytes + fsBytes + this.overheadBytes) {
       resolve({
         status: "memory",
         message: `Job stopped: its process grew by ${toMb(rss)} MB, ` +
@@ -111,7 +111,8 @@ export class JobMonitor {
     }
   }
 
-  #overheadBytes(): number {
+  /** What a job may cost the process besides its memory and files; one that holds more is not used again. */
+  get overheadBytes(): number {
     return OVERHEAD_BYTES + OVERHEAD_PER_MODULE_BYTE * this.moduleBytes;
   }
 }

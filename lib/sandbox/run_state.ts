@@ -81,10 +81,10 @@ export class RunState {
       case FrameKind.Finished:
         return this.#finish(parse<FinishedReport>(payload));
       case FrameKind.Refused: {
-        const { code, message } = parse<RefusedReport>(payload);
+        const { code, message, reusable } = parse<RefusedReport>(payload);
         if (!isErrorCode(code)) throw malformed("an unknown error code");
         this.#refused = new PlasmError(code, printable(String(message)));
-        this.#reusable = true;
+        this.#reusable = reusable === true;
         return;
       }
       default:

@@ -97,6 +97,7 @@ function finishedJob(id: string, { manifest, nonce, target }: Submission): JobJs
       created_at: BEGIN,
       started_at: BEGIN,
       finished_at: END,
+      piped: false,
       stdout_bytes: 12,
       stderr_bytes: 0,
     },

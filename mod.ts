@@ -79,6 +79,7 @@ export {
   type RunJobOptions,
   streamJob,
 } from "./lib/sandbox/run_job.ts";
+export type { StdinSource } from "./lib/sandbox/stdin_hash.ts";
 export type {
   SandboxEvent,
   SandboxInput,
@@ -101,6 +102,8 @@ export {
   type JobTarget,
   type ListOptions,
   type NodeJson,
+  type PipeEvent,
+  type PipeOptions,
   type ReadinessJson,
   type RequestOptions,
   type SubmitOptions,

@@ -13,12 +13,18 @@ import type { Capability, CapabilityFields } from "./capability.ts";
 import { CAPABILITY_PROTOCOL, serveCapability } from "./capability_protocol.ts";
 import { ConnectionTracker, openConnection, type PeerConnection } from "./connections.ts";
 import { type DiscoverOptions, Discovery } from "./discovery.ts";
+import { openEarly } from "./early_stream.ts";
 import { type EmitEvent, reasonOf } from "./events.ts";
 import { createGater, type Gater } from "./gater.ts";
 import { checkAddress, checkListenAddress } from "./listen_address.ts";
 import { dialNeighbours } from "./mdns.ts";
 import { NatLadder, type Reachability } from "./nat.ts";
-import type { HandleOptions, NetworkOptions, StreamHandler } from "./network_options.ts";
+import type {
+  DialOptions,
+  HandleOptions,
+  NetworkOptions,
+  StreamHandler,
+} from "./network_options.ts";
 import { createNode, KAD_PROTOCOL, type PlasmNode } from "./node.ts";
 import { readPeer } from "./peer_target.ts";
 import { CapabilityPublisher } from "./publisher.ts";
@@ -265,7 +271,7 @@ export class PlasmNetwork {
   async dialProtocol(
     peer: string,
     protocol: string,
-    { signal }: { signal?: AbortSignal | undefined } = {},
+    { signal, early = false }: DialOptions = {},
   ): Promise<Stream> {
     const { peerId, addresses } = readPeer(peer);
     const { libp2p } = this.#node;
@@ -282,10 +288,9 @@ export class PlasmNetwork {
       const id = peerIdFromString(peerId);
       const connection = openConnection(libp2p, id) ??
         await libp2p.dial(addresses.length > 0 ? addresses : id, { signal: both });
-      const stream = await connection.newStream(protocol, {
-        signal: both,
-        runOnLimitedConnection: true,
-      });
+      const stream = early
+        ? await openEarly(connection, protocol, { signal: both })
+        : await connection.newStream(protocol, { signal: both, runOnLimitedConnection: true });
       const { remoteAddr } = connection;
       this.#emit({
         ...describe(),

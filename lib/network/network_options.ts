@@ -73,6 +73,18 @@ export interface NetworkOptions {
 /** Serves one stream of a protocol. What it throws resets the stream. */
 export type StreamHandler = (stream: Stream, peerId: string) => void | Promise<void>;
 
+/** Options of {@linkcode PlasmNetwork.dialProtocol}. */
+export interface DialOptions {
+  /** Gives up. @default {never} */
+  signal?: AbortSignal | undefined;
+  /**
+   * Gives the stream before the peer has agreed to the protocol, which spares a round trip. The first bytes to
+   * come are then `agreementOn(protocol)`: who dials must take them off, and believe nothing without them.
+   * @default {false}
+   */
+  early?: boolean | undefined;
+}
+
 /** Options of {@linkcode PlasmNetwork.handle}. */
 export interface HandleOptions {
   /**

@@ -4,8 +4,10 @@
  */
 import type { Resources } from "../job/types.ts";
 import type { Candidate } from "../network/candidate.ts";
+import { agreementOn } from "../network/early_stream.ts";
 import type { PlasmNetwork } from "../network/network.ts";
 import { JOB_PROTOCOL } from "./constants.ts";
+import { agreed } from "./agreed.ts";
 import { type Duplex, duplexOf } from "./duplex.ts";
 import type { RemoteCandidate } from "./request_types.ts";
 import type { JobServer } from "./serve.ts";
@@ -34,12 +36,18 @@ export async function serveJobs(network: PlasmNetwork, server: JobServer): Promi
   );
 }
 
-/** Opens conversations about jobs. */
+/**
+ * Opens conversations about jobs. Each begins with our offer or ticket, sent along with the protocol's name: that
+ * a peer does not speak it shows when its answer is read.
+ */
 export function jobDialer(
   network: Pick<PlasmNetwork, "dialProtocol">,
 ): (peerId: string, options: { signal: AbortSignal }) => Promise<Duplex> {
   return async (peerId, { signal }) =>
-    duplexOf(await network.dialProtocol(peerId, JOB_PROTOCOL, { signal }));
+    agreed(
+      duplexOf(await network.dialProtocol(peerId, JOB_PROTOCOL, { signal, early: true })),
+      agreementOn(JOB_PROTOCOL),
+    );
 }
 
 /** What {@linkcode findCandidates} looks for. */

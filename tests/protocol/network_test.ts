@@ -36,6 +36,28 @@ Deno.test(
 );
 
 Deno.test(
+  "runRemote() is told by a peer that takes no jobs, though it speaks before it has agreed",
+  LIBP2P,
+  () =>
+    withRealNode(async ({ net, bootstrap }) => {
+      const client = await net.startClient({ bootstrap });
+      const peerId = bootstrap[0]!.split("/p2p/")[1]!;
+      await client.noteAddresses(peerId, bootstrap);
+      const error = await assertRejects(
+        async () =>
+          await runRemote(await makeJob({ module: HELLO }), {
+            dial: jobDialer(client),
+            candidates: [{ peerId }],
+            attempts: 1,
+          }),
+        PlasmError,
+        "does not take jobs",
+      );
+      assertEquals(error.code, "no-peer");
+    }),
+);
+
+Deno.test(
   "a node's ceilings and policy win, with figures",
   LIBP2P,
   () =>

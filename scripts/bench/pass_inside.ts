@@ -33,12 +33,15 @@ export async function passInside({ wasm, bytes }: PassInsideOptions): Promise<st
     const limits = limitsOf({ ...DEFAULT_RESOURCES, timeout_seconds: 600 }, DEFAULT_CEILINGS);
     const decoder = new TextDecoder();
     let report = "";
-    const running = worker.run({ module, args: ["pass"], env: {}, limits, inputs: [] }, (frame) => {
+    const take = (frame: Uint8Array): Promise<void> => {
       const { kind } = parseFrameHeader(frame);
       if (kind === FrameKind.Stderr) report += decoder.decode(frame.slice(FRAME_HEADER_BYTES));
       return Promise.resolve();
-    });
-    await Promise.all([running, feed(worker, bytes)]);
+    };
+    const job = { args: ["pass"], env: {}, limits, inputs: [] };
+    worker.give({ ...job, module, key: null, json: new Uint8Array() });
+    const [{ rest }] = await Promise.all([worker.ended(take), feed(worker, bytes)]);
+    for (const frame of rest) await take(frame);
     return report;
   } finally {
     guest.worker.terminate();

@@ -92,7 +92,7 @@ export class PipedRun implements JobPipe {
     json: Uint8Array,
   ): Promise<void> {
     // A client that reads slowly has the job's time for this too.
-    if (this.#deadline === undefined) this.hurry();
+    if (this.#deadline === undefined || this.gone.aborted) this.hurry();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#giveUp = resolve;
     this.#conn.write(kind, json).then(resolve, resolve);
@@ -102,7 +102,11 @@ export class PipedRun implements JobPipe {
   /** Lets the client read the end: on TCP, closing on what it still sends would take that from it. */
   async linger(): Promise<void> {
     this.hurry();
-    await this.#conn.closeWrite();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    // Deno 2.7 leaves a write that waits for the client waiting when its connection is closed.
+    this.#giveUp = resolve;
+    this.#conn.closeWrite().then(resolve);
+    await promise;
   }
 
   /** Stops all timers and closes the connection. */

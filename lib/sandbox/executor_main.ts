@@ -81,7 +81,7 @@ export async function dropPermissions(): Promise<void> {
   }
 }
 
-/** Resident memory before the first job, in bytes. */
+/** Resident memory before the first job that is not our own, in bytes. */
 let rssAtReady = 0;
 
 /** Resident memory before the next job, in bytes: looked at while nobody waits. */
@@ -132,6 +132,7 @@ async function runOne(
       const { end, memoryPeakBytes, rest } =
         await (stopped ? Promise.race([ended, stopped]) : ended);
       monitor.stop();
+      if (header.isWarmUp) rssAtReady = residentBytes();
       const report = encodeEnd(originalEnd(end, module), {
         cpuTimeMs: monitor.cpuTimeMs(),
         memoryPeakBytes,

@@ -29,6 +29,8 @@ export interface JobHeader {
   limits: SandboxLimits;
   /** Guest paths in the order of their Input frames; `file` false is a directory without a frame. */
   inputs: { path: string; file: boolean }[];
+  /** Whether what the process holds after it is where the count of what jobs leave begins. */
+  isWarmUp: boolean;
 }
 
 /** The Usage frame: sent now and then, so that the parent knows it if the process dies. */

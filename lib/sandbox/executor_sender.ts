@@ -34,6 +34,7 @@ export async function sendJob(job: SandboxJob, options: SendJobOptions): Promise
     env: { ...job.env },
     limits: job.limits,
     inputs: inputs.map(({ path, data }) => ({ path, file: data !== undefined })),
+    isWarmUp: job.isWarmUp ?? false,
   };
   let gathered: Uint8Array[] = [];
   let bytes = 0;

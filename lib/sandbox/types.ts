@@ -55,6 +55,11 @@ export interface SandboxJob {
   inputs?: readonly SandboxInput[] | undefined;
   /** What the job may use. */
   limits: SandboxLimits;
+  /**
+   * Whether it is a job of our own: what its executor holds afterwards is what it needs, not what jobs have left.
+   * @default {false}
+   */
+  isWarmUp?: boolean | undefined;
 }
 
 /** What a job used. */

@@ -34,6 +34,7 @@ async function runOnce(executor: Executor): Promise<void> {
     args: [],
     env: {},
     stdin: new Uint8Array(16),
+    isWarmUp: true,
     limits: {
       memoryBytes: MIB,
       wallTimeMs: 60_000,

@@ -32,21 +32,33 @@ interface DhtParts {
   };
 }
 
-async function idleNode(): Promise<PlasmNode> {
+/** Options of {@linkcode benchNode}. */
+export interface BenchNodeOptions {
+  /** @default {nowhere} */
+  listen?: string[];
+  /** @default {"server"} */
+  mode?: "server" | "client";
+}
+
+/** A real node that does nothing by itself; it is not started. */
+export async function benchNode(
+  { listen = [], mode = "server" }: BenchNodeOptions = {},
+): Promise<PlasmNode> {
   return await createNode({
     secretKey: crypto.getRandomValues(new Uint8Array(32)),
-    listen: [],
+    listen,
     announce: [],
-    mode: "server",
+    mode,
     allowPrivate: true,
     mdns: false,
     nat: { autonat: false, relay: false, relayServer: false },
-    limits: {},
+    limits: { connections: 1000, inboundPerSecond: 1000 },
     gater: createGater({ emit: () => {} }),
   });
 }
 
-async function somePeers(count: number): Promise<PeerId[]> {
+/** Peers that nobody is. */
+export async function somePeers(count: number): Promise<PeerId[]> {
   const peers: PeerId[] = [];
   while (peers.length < count) peers.push(peerIdFromPrivateKey(await generateKeyPair("Ed25519")));
   return peers;
@@ -58,7 +70,7 @@ export async function peerCurves(
   { note, sample }: { note: Note; sample: Sample },
 ): Promise<void> {
   const peers = await somePeers(PEER_COUNTS.at(-1)! + 1000);
-  const node = await idleNode();
+  const node = await benchNode();
   const { peerStore } = node.libp2p;
   const reputation = new Reputation();
   const addresses = [multiaddr("/ip4/192.0.2.1/tcp/4001"), multiaddr("/ip4/192.0.2.1/udp/1/quic")];
@@ -93,7 +105,7 @@ export async function providerCurves(
   { note, sample }: { note: Note; sample: Sample },
 ): Promise<void> {
   const peers = await somePeers(PROVIDER_COUNTS.at(-1)!);
-  const { dht } = await idleNode();
+  const { dht } = await benchNode();
   const { providers } = dht as unknown as DhtParts;
   const key = await capabilityKey("feature:bench");
   const rare = await capabilityKey("feature:bench-rare");

@@ -3,12 +3,9 @@
  *
  * @module
  */
-import { peerIdFromPrivateKey } from "@libp2p/peer-id";
-import { generateKeyPair } from "@libp2p/crypto/keys";
 import type { PeerId } from "@libp2p/interface";
-import { createGater } from "../../lib/network/gater.ts";
-import { createNode, type PlasmNode } from "../../lib/network/node.ts";
-import type { Note, Sample } from "./peer_growth.ts";
+import type { PlasmNode } from "../../lib/network/node.ts";
+import { benchNode, type Note, type Sample, somePeers } from "./peer_growth.ts";
 import type { BenchSectionOptions } from "./row.ts";
 
 /** Peers that were offered to the table, which keeps 20 of each distance. */
@@ -30,30 +27,13 @@ interface Table {
   };
 }
 
-async function someNode(listen: string[]): Promise<PlasmNode> {
-  return await createNode({
-    secretKey: crypto.getRandomValues(new Uint8Array(32)),
-    listen,
-    announce: [],
-    mode: listen.length > 0 ? "server" : "client",
-    allowPrivate: true,
-    mdns: false,
-    nat: { autonat: false, relay: false, relayServer: false },
-    limits: { connections: 1000, inboundPerSecond: 1000 },
-    gater: createGater({ emit: () => {} }),
-  });
-}
-
 /** The routing table, against the peers that were offered to it, all of which are alive. */
 export async function tableCurves(
   { signal }: BenchSectionOptions,
   { note, sample }: { note: Note; sample: Sample },
 ): Promise<void> {
-  const peers: PeerId[] = [];
-  while (peers.length < OFFERED_COUNTS.at(-1)!) {
-    peers.push(peerIdFromPrivateKey(await generateKeyPair("Ed25519")));
-  }
-  const { dht } = await someNode([]);
+  const peers = await somePeers(OFFERED_COUNTS.at(-1)!);
+  const { dht } = await benchNode();
   const { kb } = (dht as unknown as { routingTable: Table }).routingTable;
   // Nobody listens: what is measured is the table, not the way to a peer.
   kb.verify = () => Promise.resolve(true);
@@ -77,11 +57,11 @@ export async function connectionCurves(
   { signal }: BenchSectionOptions,
   { note, sample }: { note: Note; sample: Sample },
 ): Promise<void> {
-  const node = await someNode(["/ip4/127.0.0.1/tcp/0"]);
+  const node = await benchNode({ listen: ["/ip4/127.0.0.1/tcp/0"] });
   const peers: PlasmNode[] = [];
   const join = async (): Promise<PlasmNode> => {
     signal.throwIfAborted();
-    const peer = await someNode([]);
+    const peer = await benchNode({ mode: "client" });
     await peer.libp2p.start();
     await peer.libp2p.dial(node.libp2p.getMultiaddrs());
     return peer;

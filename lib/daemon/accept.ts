@@ -7,7 +7,7 @@ import { PlasmError } from "../errors.ts";
 import { EMPTY_HASH, sha256 } from "../job/hash.ts";
 import { createJobId, createNonce } from "../job/job_id.ts";
 import { manifestHash } from "../job/manifest.ts";
-import type { Manifest } from "../job/types.ts";
+import type { Hash, Manifest } from "../job/types.ts";
 import { type Capacity, checkJob } from "./admission.ts";
 import type { JobStore } from "./store/store.ts";
 import type { JobRecord, JobTarget } from "./types.ts";
@@ -17,6 +17,8 @@ export interface Submission {
   /** `local`, `local:<label>`, or `peer:<peer id>`. */
   submitter: string;
   manifest: Manifest;
+  /** The manifest's hash, by who has computed it before. @default {computed} */
+  manifestHash?: Hash | undefined;
   /** The client's nonce for the receipt. @default {a random one} */
   nonce?: string | undefined;
   /** Standard input. @default {the input of manifest.stdin_hash, else empty} */
@@ -102,7 +104,7 @@ export async function acceptJob(
     id,
     submitter,
     manifest,
-    manifestHash: await manifestHash(manifest),
+    manifestHash: submission.manifestHash ?? await manifestHash(manifest),
     nonce,
     moduleHash: manifest.module_hash,
     stdinHash,
@@ -115,5 +117,5 @@ export async function acceptJob(
     stdin: inline,
   };
   const { position, durable } = options;
-  return store.accept(job, { blobs, position, durable });
+  return store.accept(job, { blobs, position, durable, isNew: submission.id === undefined });
 }

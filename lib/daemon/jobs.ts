@@ -7,6 +7,7 @@ import { PlasmError } from "../errors.ts";
 import { acceptJob, type Submission } from "./accept.ts";
 import { type ActiveJob, activeJob, type ActiveJobOptions } from "./active_job.ts";
 import { type AdmissionRequest, type Capacity, checkJob, checkRoom } from "./admission.ts";
+import { EndNotes } from "./end_notes.ts";
 import { Histogram } from "./histogram.ts";
 import type { JobsOptions, SubmitJobOptions, UntilOverOptions } from "./jobs_options.ts";
 import { Pace } from "./pace.ts";
@@ -32,6 +33,7 @@ export class Jobs {
   readonly #queue: JobQueue;
   readonly #active = new Map<string, ActiveJob>();
   readonly #pace = new Pace();
+  readonly #endNotes: EndNotes;
   #config: Config;
   #closing: "open" | "draining" | "closed" = "open";
   #reserved = 0;
@@ -41,6 +43,7 @@ export class Jobs {
     this.#options = options;
     this.#config = options.config;
     this.#queue = new JobQueue(this.#queueLimits());
+    this.#endNotes = new EndNotes(options);
   }
 
   #queueLimits(): { concurrency: number; memoryMb: number } {
@@ -191,19 +194,9 @@ export class Jobs {
   }
 
   #noteEnd({ ticket, since }: ActiveJob): void {
-    const job = this.#options.store.get(ticket.id);
-    if (job === undefined) return;
     const latencyMs = Math.round(performance.now() - since);
     this.latency.add(latencyMs / 1000);
-    this.#options.log.info("job-ended", {
-      job_id: job.id,
-      submitter: job.submitter,
-      state: job.state,
-      status: job.status ?? undefined,
-      exit_code: job.exitCode ?? undefined,
-      latency_ms: latencyMs,
-      error_code: job.error?.code,
-    });
+    this.#endNotes.add(ticket.id, latencyMs);
   }
 
   /**
@@ -324,6 +317,7 @@ export class Jobs {
     await all;
     clearTimeout(timer);
     options.signal?.removeEventListener("abort", stop);
+    this.#endNotes.flush();
     this.#closing = "closed";
   }
 }

@@ -6,6 +6,8 @@ import canonicalize from "canonicalize";
 import { PlasmError } from "../errors.ts";
 import { findJsonProblem } from "./json.ts";
 
+const encoder = new TextEncoder();
+
 /**
  * The RFC 8785 form of a document. Stricter than the RFC where languages differ: numbers must be
  * safe integers, since floats and large integers are printed and parsed differently, and nothing is
@@ -23,7 +25,7 @@ export function canonicalJson(value: unknown): string {
 
 /** The UTF-8 bytes of {@linkcode canonicalJson}. */
 export function canonicalBytes(value: unknown): Uint8Array {
-  return new TextEncoder().encode(canonicalJson(value));
+  return encoder.encode(canonicalJson(value));
 }
 
 function findUnsafeNumber(value: unknown): string | undefined {

@@ -65,9 +65,38 @@ export interface JsonProblem {
  * Finds what keeps a value from being plain JSON data: `undefined`, functions, bigints, class
  * instances, non-finite numbers, lone surrogates, cycles and deep nesting.
  */
-export function findJsonProblem(
+export function findJsonProblem(value: unknown): JsonProblem | undefined {
+  return isPlainJson(value, 0) ? undefined : findProblem(value, []);
+}
+
+/** A quick yes to plain JSON data: places need not be named where nothing is wrong. */
+function isPlainJson(value: unknown, depth: number): boolean {
+  if (typeof value === "string") return value.isWellFormed();
+  if (typeof value === "number") return Number.isFinite(value);
+  if (typeof value !== "object") return typeof value === "boolean";
+  if (value === null) return true;
+  if (depth >= MAX_JSON_DEPTH) return false;
+  if (Array.isArray(value)) {
+    // By index: holes are found so.
+    for (let n = 0; n < value.length; n++) if (!isPlainJson(value[n], depth + 1)) return false;
+    return true;
+  }
+  if (!isPlainObject(value)) return false;
+  for (const key of Object.keys(value)) {
+    const child = (value as Record<string, unknown>)[key];
+    if (!key.isWellFormed() || !isPlainJson(child, depth + 1)) return false;
+  }
+  return true;
+}
+
+function isPlainObject(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+function findProblem(
   value: unknown,
-  path: readonly (string | number)[] = [],
+  path: readonly (string | number)[],
 ): JsonProblem | undefined {
   const problem = (what: string): JsonProblem => {
     const field = pathText(path);
@@ -91,10 +120,7 @@ export function findJsonProblem(
     return { field, text: `${field} is nested too deep: ${MAX_JSON_DEPTH} levels are allowed` };
   }
   if (Array.isArray(value)) return findProblemIn([...value.entries()], path);
-  const prototype = Object.getPrototypeOf(value);
-  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
-    return problem("is no plain object");
-  }
+  if (!isPlainObject(value)) return problem("is no plain object");
   if (!Object.keys(value).every((key) => key.isWellFormed())) {
     return problem("has a field name that is not well-formed Unicode");
   }
@@ -106,7 +132,7 @@ function findProblemIn(
   path: readonly (string | number)[],
 ): JsonProblem | undefined {
   for (const [key, child] of entries) {
-    const problem = findJsonProblem(child, [...path, key]);
+    const problem = findProblem(child, [...path, key]);
     if (problem !== undefined) return problem;
   }
   return undefined;

@@ -16,7 +16,7 @@ import { PlasmError } from "../errors.ts";
 export const MAX_RECEIPT_BYTES: number = 64 * 1024;
 
 /** Keeps a signature under a receipt from being one under anything else. */
-const DOMAIN = "plasm-receipt-v0.1\n";
+const DOMAIN: Uint8Array = new TextEncoder().encode("plasm-receipt-v0.1\n");
 
 /** What a node fills in; version, node and signature come with signing. */
 export type ReceiptFields = Omit<Receipt, "version" | "node" | "signature">;
@@ -48,11 +48,10 @@ export async function signReceipt(fields: ReceiptFields, signer: Signer): Promis
 /** The bytes that a receipt's signature is over. */
 export function signedBytes(receipt: Omit<Receipt, "signature"> | Receipt): Uint8Array {
   const { signature: _, ...unsigned } = receipt as Receipt;
-  const domain = new TextEncoder().encode(DOMAIN);
   const document = canonicalBytes(unsigned);
-  const bytes = new Uint8Array(domain.length + document.length);
-  bytes.set(domain);
-  bytes.set(document, domain.length);
+  const bytes = new Uint8Array(DOMAIN.length + document.length);
+  bytes.set(DOMAIN);
+  bytes.set(document, DOMAIN.length);
   return bytes;
 }
 

@@ -24,6 +24,8 @@ export interface BodyOptions {
 
 /** Reads what comes next; undefined at the end. */
 interface BodyReader {
+  /** Whether all that the body said it has been read: its end need not be waited for. */
+  readonly isWhole: boolean;
   next(): Promise<Uint8Array | undefined>;
   cancel(): Promise<void>;
 }
@@ -38,6 +40,7 @@ function openBody(body: ReadableStream<Uint8Array>, length = Infinity): BodyRead
   }
   const reader = body.getReader();
   return {
+    isWhole: false,
     next: async () => (await reader.read()).value,
     cancel: () => reader.cancel(),
   };
@@ -46,8 +49,10 @@ function openBody(body: ReadableStream<Uint8Array>, length = Infinity): BodyRead
 function openSmall(reader: ReadableStreamBYOBReader, length: number): BodyReader {
   let room = new Uint8Array(length);
   return {
+    get isWhole() {
+      return room.length === 0;
+    },
     async next() {
-      if (room.length === 0) return undefined;
       const { value } = await reader.read(room);
       if (value === undefined || value.length === 0) return undefined;
       room = new Uint8Array(value.buffer, value.byteOffset + value.length);
@@ -80,7 +85,7 @@ export async function* readBody(
   const begin = performance.now();
   let received = 0;
   try {
-    while (true) {
+    while (!reader.isWhole) {
       const elapsed = performance.now() - begin;
       if (elapsed > options.idleMs * 2 + received / LEAST_SPEED) throw slow(received, options);
       let timer: ReturnType<typeof setTimeout> | undefined;

@@ -113,7 +113,7 @@ async function readSubmission(context: ApiContext, request: Request): Promise<Su
     maxBytes: request_bytes,
     idleMs: idle_timeout_seconds * 1000,
   });
-  return submissionOf(body);
+  return await submissionOf(body);
 }
 
 /** How long `/v1/run` waits for a job's end, where the client does not say, in seconds. */
@@ -125,8 +125,10 @@ const MAX_WAIT_SECONDS = 50;
 /** Runs a job in one request: its end is told whole, so that nothing depends on the disk. */
 async function runJob(context: ApiContext, request: Request): Promise<Response> {
   const { jobs, store, stopping } = context;
-  const url = new URL(request.url);
-  const wait = integerParam(url, "wait", { fallback: WAIT_SECONDS, max: MAX_WAIT_SECONDS });
+  // Most say nothing: an address is not taken apart for that.
+  const wait = request.url.includes("?")
+    ? integerParam(new URL(request.url), "wait", { fallback: WAIT_SECONDS, max: MAX_WAIT_SECONDS })
+    : WAIT_SECONDS;
   const { id } = await jobs.submit(await readSubmission(context, request), { durable: false });
   const isOver = await jobs.untilOver(id, { timeoutMs: wait * 1000, signal: stopping });
   const job = store.get(id);

@@ -52,8 +52,8 @@ function checkUpgrade({ headers }: RequestHead): void {
   if (!words("upgrade").includes(PIPE_PROTOCOL)) refuseUpgrade();
 }
 
-function pipedSubmission(body: unknown, maxBytes: number): Submission {
-  const submission = submissionOf(body);
+async function pipedSubmission(body: unknown, maxBytes: number): Promise<Submission> {
+  const submission = await submissionOf(body);
   if (submission.stdin !== undefined) throw usage("stdin is in the request", "Send it as frames");
   if (submission.target !== undefined) throw usage("it is to run on another node");
   if (submission.manifest.stdin_hash !== undefined) {
@@ -87,7 +87,7 @@ async function accept(
     maxBytes: api.request_bytes,
     idleMs,
   });
-  const submission = pipedSubmission(json, api.piped_bytes);
+  const submission = await pipedSubmission(json, api.piped_bytes);
   const { streams, jobs } = context;
   if (streams.count >= api.max_streams) {
     throw new PlasmError("busy", `Cannot pipe job: ${api.max_streams} streams are open`, {

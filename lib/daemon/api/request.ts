@@ -5,8 +5,7 @@
 import { PlasmError } from "../../errors.ts";
 import { isHash } from "../../job/hash.ts";
 import { isJobId } from "../../job/job_id.ts";
-import { createManifest } from "../../job/manifest.ts";
-import type { Manifest } from "../../job/types.ts";
+import { createManifest, manifestHash } from "../../job/manifest.ts";
 import type { Submission } from "../accept.ts";
 import { FINAL_STATES, type JobState, type JobTarget } from "../types.ts";
 
@@ -73,7 +72,7 @@ const FIELDS: readonly string[] = ["manifest", "nonce", "stdin", "submitter", "t
  *
  * @throws {PlasmError} `usage`, `bad-manifest`
  */
-export function submissionOf(body: unknown): Submission {
+export async function submissionOf(body: unknown): Promise<Submission> {
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     throw usage("the body is not an object");
   }
@@ -96,7 +95,7 @@ export function submissionOf(body: unknown): Submission {
   }
   return {
     submitter: submitter === undefined ? "local" : `local:${submitter}`,
-    manifest: completed(manifest),
+    ...await completed(manifest),
     ...(nonce === undefined ? {} : { nonce: nonce as string }),
     ...(stdin === undefined ? {} : { stdin: decodeBase64(stdin) }),
     ...(target === undefined ? {} : { target: targetOf(target) }),
@@ -104,23 +103,27 @@ export function submissionOf(body: unknown): Submission {
 }
 
 /** Manifests that were found right, by what the client sent: many jobs differ in their stdin only. */
-const completedBefore = new Map<string, Manifest>();
+const completedBefore = new Map<string, CompletedManifest>();
 
 /** Manifests that are remembered; and the longest one, in UTF-16 units. */
 const MAX_REMEMBERED = 64;
 const MAX_REMEMBERED_LENGTH = 4096;
 
-function completed(fields: object): Manifest {
+/** A manifest with its hash. */
+type CompletedManifest = Required<Pick<Submission, "manifest" | "manifestHash">>;
+
+async function completed(fields: object): Promise<CompletedManifest> {
   const text = JSON.stringify(fields);
   const known = completedBefore.get(text);
   if (known !== undefined) return known;
   // The schema refuses whatever does not belong there.
   const manifest = createManifest(fields as Parameters<typeof createManifest>[0]);
+  const found = { manifest, manifestHash: await manifestHash(manifest) };
   if (text.length <= MAX_REMEMBERED_LENGTH) {
     if (completedBefore.size >= MAX_REMEMBERED) completedBefore.clear();
-    completedBefore.set(text, manifest);
+    completedBefore.set(text, found);
   }
-  return manifest;
+  return found;
 }
 
 const isText = (value: unknown): boolean =>

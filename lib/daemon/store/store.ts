@@ -29,6 +29,16 @@ export interface JobStoreOptions {
   cacheBytes: number;
 }
 
+/** Options of {@linkcode JobStore.accept}. */
+export interface AcceptJobOptions extends WriteOptions {
+  /** Modules and inputs that it needs. */
+  blobs: Iterable<string>;
+  /** Jobs before it. */
+  position: number;
+  /** Whether its name has just been drawn, so that no other job has it. @default {false} */
+  isNew?: boolean | undefined;
+}
+
 /** Bytes of a stream, in order. */
 export interface OutputChunk {
   stream: OutputStream;
@@ -123,11 +133,12 @@ export class JobStore implements Disposable {
    */
   accept(
     job: NewJob,
-    options: { blobs: Iterable<string>; position: number } & WriteOptions,
+    options: AcceptJobOptions,
   ): { record: JobRecord; saved: Promise<void> } {
     const record = newRecord(job);
     this.#settleOne(job); // whoever asks for a name that is taken finds it in the database
-    if (options.durable === false && this.#late.hasRoom() && !this.#jobs.has(job.id)) {
+    const { durable, isNew = false } = options;
+    if (durable === false && this.#late.hasRoom() && (isNew || !this.#jobs.has(job.id))) {
       const saved = this.#late.add(record, options);
       this.changes.notify(job.id);
       return { record, saved };

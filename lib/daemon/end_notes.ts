@@ -1,0 +1,53 @@
+/**
+ * Lines in the log about jobs that have ended. They are written a moment later, several at once: a line
+ * costs as much as a twentieth of a short job, and its client is answered first.
+ * @module
+ */
+import type { Logger } from "@logtape/logtape";
+import type { JobStore } from "./store/store.ts";
+
+/** How long a line waits at most, in ms: by then an answer has left, and nobody reads logs as fast. */
+const LATER_MS = 5;
+
+/** Options of {@linkcode EndNotes}. */
+export interface EndNotesOptions {
+  store: Pick<JobStore, "get">;
+  log: Logger;
+}
+
+/** The lines. */
+export class EndNotes {
+  readonly #options: EndNotesOptions;
+  readonly #waiting: { id: string; latencyMs: number }[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: EndNotesOptions) {
+    this.#options = options;
+  }
+
+  /** Notes that a job is over, so many milliseconds after it was accepted. */
+  add(id: string, latencyMs: number): void {
+    this.#waiting.push({ id, latencyMs });
+    this.#timer ??= setTimeout(() => this.flush(), LATER_MS);
+  }
+
+  /** Writes all that wait. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const { store, log } = this.#options;
+    for (const { id, latencyMs } of this.#waiting.splice(0)) {
+      const job = store.get(id);
+      if (job === undefined) continue;
+      log.info("job-ended", {
+        job_id: job.id,
+        submitter: job.submitter,
+        state: job.state,
+        status: job.status ?? undefined,
+        exit_code: job.exitCode ?? undefined,
+        latency_ms: latencyMs,
+        error_code: job.error?.code,
+      });
+    }
+  }
+}

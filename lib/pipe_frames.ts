@@ -1,9 +1,16 @@
 /**
  * How a client and a daemon talk in a piped run, once `POST /v1/pipe` has been answered with 101: frames
- * of one kind byte, a little-endian u32 length and that many bytes. schemas/openapi.json describes them.
+ * as `framing.ts` has them. schemas/openapi.json describes them.
  * @module
  */
 import { PlasmError } from "./errors.ts";
+import {
+  FRAME_HEADER_BYTES,
+  FrameStart,
+  parseFrameHeader,
+  RoomyBytes,
+  SOCKET_BYTES,
+} from "./framing.ts";
 
 /** What the request asks to upgrade to. */
 export const PIPE_PROTOCOL = "plasm-pipe";
@@ -26,9 +33,6 @@ export const PipeFrame = {
   Failed: 21,
 } as const;
 
-/** Bytes before the payload. */
-const HEADER_BYTES = 5;
-
 /** Largest payload of any frame, in bytes: a receipt takes 2 KiB, output and input are cut anywhere. */
 export const MAX_PIPE_FRAME_BYTES: number = 2 ** 20;
 
@@ -38,11 +42,8 @@ const READ_BYTES = 256 * 1024;
 /** Reads whose bytes are left alone meanwhile: of each, views have been given away. */
 const BUFFERS = 3;
 
-/**
- * Payload up to here is copied behind its header, so that one write sends both, in bytes: a header by
- * itself wakes the reader for nothing, which costs more.
- */
-const COPIED_BYTES = 256 * 1024;
+/** Where a read begins in its buffer: before what is given away of it there is room for a header. */
+const READ_AT = 8;
 
 /** The start of a frame. */
 export interface PipeHeader {
@@ -59,21 +60,30 @@ export interface PipeConnOptions {
   head?: Promise<Uint8Array>;
 }
 
+/** Options of {@linkcode PipeConn.write}. */
+export interface PipeWriteOptions {
+  /** Is told of each piece of the payload right before that is sent. @default {nobody is} */
+  onPiece?: (piece: Uint8Array) => void | Promise<void>;
+}
+
 /** Frames over a connection; one reads at a time, any number write. */
 export class PipeConn {
   readonly #conn: Deno.Conn;
-  readonly #buffers: Uint8Array[] = [];
+  readonly #buffers: Uint8Array<ArrayBuffer>[] = [];
   #turn = 0;
   /** What has been read and not been taken. */
-  #unread: Uint8Array;
+  #unread: Uint8Array<ArrayBuffer>;
   /** Bytes of the payload that is being taken. */
   #left = 0;
-  #copy: Uint8Array = new Uint8Array();
+  readonly #start = new FrameStart();
   #lastWrite: Promise<void>;
 
   constructor(conn: Deno.Conn, options: PipeConnOptions = {}) {
     this.#conn = conn;
-    this.#unread = options.before ?? new Uint8Array();
+    const { before = new Uint8Array() } = options;
+    const buffer = new Uint8Array(READ_AT + before.length);
+    buffer.set(before, READ_AT);
+    this.#unread = buffer.subarray(READ_AT);
     this.#lastWrite = options.head?.then((head) => this.#send(head)) ?? Promise.resolve();
     this.#lastWrite.catch(() => {}); // told by the write after it
   }
@@ -84,11 +94,9 @@ export class PipeConn {
    * @throws {PlasmError} `protocol` when it is too long
    */
   async next(): Promise<PipeHeader | undefined> {
-    while (this.#unread.length < HEADER_BYTES) if (!await this.#read()) return undefined;
-    const kind = this.#unread[0]!;
-    const { buffer, byteOffset } = this.#unread;
-    const length = new DataView(buffer, byteOffset).getUint32(1, true);
-    this.#unread = this.#unread.subarray(HEADER_BYTES);
+    while (this.#unread.length < FRAME_HEADER_BYTES) if (!await this.#read()) return undefined;
+    const { kind, length } = parseFrameHeader(this.#unread);
+    this.#unread = this.#unread.subarray(FRAME_HEADER_BYTES);
     if (length > MAX_PIPE_FRAME_BYTES) {
       throw new PlasmError(
         "protocol",
@@ -104,11 +112,12 @@ export class PipeConn {
    * {@linkcode next} after the one that gave them. None once the payload has been taken; undefined where the
    * connection ends before it.
    */
-  async part(): Promise<Uint8Array | undefined> {
+  async part(): Promise<RoomyBytes | undefined> {
     if (this.#left > 0 && this.#unread.length === 0 && !await this.#read()) return undefined;
-    const part = this.#unread.subarray(0, this.#left);
+    const { buffer, byteOffset, length } = this.#unread;
+    const part = new RoomyBytes(buffer, byteOffset, Math.min(length, this.#left));
     this.#unread = this.#unread.subarray(part.length);
-    this.#left -= part.length;
+    part.more = this.#left -= part.length;
     return part;
   }
 
@@ -127,35 +136,44 @@ export class PipeConn {
   /** Reads on behind what has not been taken; false at the end. */
   async #read(): Promise<boolean> {
     const turn = this.#turn++ % BUFFERS;
-    const buffer = this.#buffers[turn] ??= new Uint8Array(READ_BYTES);
-    const before = this.#unread.length;
-    buffer.set(this.#unread);
-    const count = await this.#conn.read(buffer.subarray(before));
-    this.#unread = buffer.subarray(0, before + (count ?? 0));
+    const buffer = this.#buffers[turn] ??= new Uint8Array(READ_AT + READ_BYTES);
+    const end = READ_AT + this.#unread.length;
+    buffer.set(this.#unread, READ_AT);
+    const count = await this.#conn.read(buffer.subarray(end));
+    this.#unread = buffer.subarray(READ_AT, end + (count ?? 0));
     return count !== null;
   }
 
   /** Sends a payload, in as many frames as it takes; it may be changed once this resolves. */
-  write(kind: number, payload: Uint8Array = new Uint8Array()): Promise<void> {
+  write(
+    kind: number,
+    payload: Uint8Array = new Uint8Array(),
+    options: PipeWriteOptions = {},
+  ): Promise<void> {
     return this.#lastWrite = this.#lastWrite.then(async () => {
-      let at = 0;
-      do {
-        const part = payload.subarray(at, at + MAX_PIPE_FRAME_BYTES);
-        await this.#writeFrame(kind, part);
-        at += part.length;
-      } while (at < payload.length);
+      if (payload.length <= MAX_PIPE_FRAME_BYTES) {
+        return await this.#writeFrame(kind, payload, options);
+      }
+      for (let at = 0; at < payload.length; at += MAX_PIPE_FRAME_BYTES) {
+        await this.#writeFrame(kind, payload.subarray(at, at + MAX_PIPE_FRAME_BYTES), options);
+      }
     });
   }
 
-  async #writeFrame(kind: number, payload: Uint8Array): Promise<void> {
-    const size = HEADER_BYTES + (payload.length <= COPIED_BYTES ? payload.length : 0);
-    if (this.#copy.length < size) this.#copy = new Uint8Array(size);
-    const head = this.#copy.subarray(0, size);
-    head[0] = kind;
-    new DataView(head.buffer).setUint32(1, payload.length, true);
-    if (size > HEADER_BYTES) head.set(payload, HEADER_BYTES);
-    await this.#send(head);
-    if (size === HEADER_BYTES) await this.#send(payload);
+  async #writeFrame(
+    kind: number,
+    payload: Uint8Array,
+    { onPiece }: PipeWriteOptions,
+  ): Promise<void> {
+    const [first, rest] = this.#start.cut(payload, { kind });
+    await onPiece?.(first.subarray(FRAME_HEADER_BYTES));
+    await this.#send(first);
+    // What is hashed at once would be waited for by a reader that has taken all.
+    for (let at = 0; at < rest.length; at += SOCKET_BYTES) {
+      const piece = rest.subarray(at, at + SOCKET_BYTES);
+      await onPiece?.(piece);
+      await this.#send(piece);
+    }
   }
 
   async #send(bytes: Uint8Array): Promise<void> {

@@ -85,7 +85,7 @@ export async function* runPiped(
           if (data === undefined) throw new Deno.errors.UnexpectedEof("the connection ended");
           left -= data.length;
           await measured[type].update(data);
-          yield { type, data };
+          yield { type, data: data.subarray() };
         }
       } else if (kind === PipeFrame.Started) {
         sender.start();

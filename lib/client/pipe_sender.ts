@@ -85,8 +85,8 @@ export class PipeSender {
   async #sendPiece(piece: Uint8Array): Promise<void> {
     for (let at = 0; at < piece.length && !this.#isStopped; at += FRAME_BYTES) {
       const part = piece.subarray(at, at + FRAME_BYTES);
-      await this.#hasher.update(part);
-      await this.#pipe.write(PipeFrame.Stdin, part);
+      const onPiece = (sent: Uint8Array) => this.#hasher.update(sent);
+      await this.#pipe.write(PipeFrame.Stdin, part, { onPiece });
     }
   }
 }

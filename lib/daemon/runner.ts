@@ -222,6 +222,7 @@ async function execute(
         ...(job.stdinHash === null ? {} : { stdinHash: job.stdinHash }),
         signal,
         executor,
+        lendsOutput: pipe !== undefined,
       });
     for await (const event of events) {
       if (event.type === "started") pipe?.started();

@@ -15,6 +15,12 @@ export class EventQueue {
   #closed = false;
   #error: unknown;
   #changed = Promise.withResolvers<void>();
+  readonly #onTaken: (event: SandboxEvent) => void;
+
+  /** @param onTaken Is told of an event once its reader asks for the next. */
+  constructor(onTaken: (event: SandboxEvent) => void = () => {}) {
+    this.#onTaken = onTaken;
+  }
 
   /** Adds an event; resolves when there is room for the next. */
   async push(event: SandboxEvent): Promise<void> {
@@ -53,6 +59,7 @@ export class EventQueue {
         this.#bytes -= sizeOf(event);
         this.#notify();
         yield event;
+        this.#onTaken(event);
       } else if (!this.#closed) {
         await this.#changed.promise;
       } else if (this.#error !== undefined) {

@@ -76,6 +76,11 @@ export interface ExecutorReadyOptions {
 export interface ExecutorRunOptions {
   /** Cancels the job. @default {never} */
   signal?: AbortSignal | undefined;
+  /**
+   * Whether output is overwritten once the event after it is asked for, which saves its copy.
+   * @default {false}
+   */
+  lendsOutput?: boolean | undefined;
 }
 
 /** One executor process; runs one job at a time. */
@@ -173,7 +178,13 @@ export class Executor implements AsyncDisposable {
     }
     const startedAt = Date.now();
     const start = performance.now();
-    const run = new RunState(job.limits.outputBytes);
+    const { lent } = this.#channel;
+    const run = new RunState(
+      job.limits.outputBytes,
+      options.lendsOutput === true
+        ? { hold: (bytes) => lent.hold(bytes), giveBack: (bytes) => lent.giveBack(bytes) }
+        : { hold: (bytes) => lent.copy(bytes) },
+    );
     let hardKill: ReturnType<typeof setTimeout> | undefined;
     const stop = (status: JobStatus, message: string) => {
       run.stop(status, message);
@@ -214,6 +225,7 @@ export class Executor implements AsyncDisposable {
       run.queue.close();
       await receiving;
       await sending;
+      lent.forget();
       if (run.refused && job.moduleKey !== undefined) this.#modules.forget(job.moduleKey);
       this.#usable = run.reusable && !this.#hasEnded;
       if (!this.#usable) await this.kill();

@@ -4,12 +4,12 @@
  * @module
  */
 import type { ExecutorDoor } from "./executor_door.ts";
-
-/** Bytes of one read from a socket: what it holds. */
-const READ_BYTES = 256 * 1024;
+import { LentBuffers } from "./lent_buffers.ts";
 
 /** Bytes to and from one executor. */
 export class ExecutorChannel {
+  /** What is read may lie in memory that is used again: see there how it is kept. */
+  readonly lent: LentBuffers = new LentBuffers();
   readonly #child: Deno.ChildProcess;
   readonly #door: ExecutorDoor | undefined;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
@@ -34,7 +34,7 @@ export class ExecutorChannel {
     for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
   }
 
-  /** What the executor sends, until its end. */
+  /** What the executor sends, until its end; what was given is to be taken before more is asked for. */
   async *read(): AsyncGenerator<Uint8Array, void, void> {
     const reader = this.#child.stdout.getReader();
     // A process that does not reach the socket goes on with the pipes.
@@ -42,7 +42,7 @@ export class ExecutorChannel {
     try {
       this.#conn = await Promise.race([first.then(() => undefined), this.#door?.accept()]
         .filter((promise) => promise !== undefined));
-      if (this.#conn !== undefined) return yield* readConnection(this.#conn);
+      if (this.#conn !== undefined) return yield* this.#readConnection(this.#conn);
       for (let next = await first; !next.done; next = await reader.read()) yield next.value;
     } finally {
       this.#door?.close();
@@ -64,14 +64,13 @@ export class ExecutorChannel {
       this.#child.stdout.locked ? Promise.resolve() : this.#child.stdout.cancel(),
     ]);
   }
-}
 
-async function* readConnection(conn: Deno.Conn): AsyncGenerator<Uint8Array, void, void> {
-  const buffer = new Uint8Array(READ_BYTES);
-  while (true) {
-    const count = await conn.read(buffer).catch(() => null); // a process that died resets it
-    if (count === null) return;
-    // What is yielded is kept. A copy is cheaper than a large new buffer for each read.
-    yield buffer.slice(0, count);
+  async *#readConnection(conn: Deno.Conn): AsyncGenerator<Uint8Array, void, void> {
+    const read = (into: Uint8Array) => conn.read(into).catch(() => null); // a process that died resets it
+    while (true) {
+      const bytes = await this.lent.read(read);
+      if (bytes === undefined) return;
+      yield bytes;
+    }
   }
 }

@@ -11,7 +11,7 @@ import {
   type FinishedReport,
   type JobHeader,
   MAX_JOB_HEADER_BYTES,
-  MAX_STREAM_BYTES,
+  MAX_STDIN_BYTES,
   type RefusedReport,
   STOPPING_MARK,
 } from "./executor_protocol.ts";
@@ -31,7 +31,7 @@ const MAX_BYTES: Record<number, number> = {
   [FrameKind.Job]: MAX_JOB_HEADER_BYTES,
   [FrameKind.Module]: MAX_BLOB_BYTES,
   [FrameKind.Input]: MAX_BLOB_BYTES,
-  [FrameKind.Stdin]: MAX_STREAM_BYTES,
+  [FrameKind.Stdin]: MAX_STDIN_BYTES,
   [FrameKind.StdinEnd]: 0,
 };
 

@@ -4,6 +4,7 @@
  * @module
  */
 import type { ErrorCode } from "../errors.ts";
+import { FRAME_HEADER_BYTES, SOCKET_BYTES } from "../framing.ts";
 import type { JobStatus, SandboxLimits } from "./types.ts";
 
 /** The module of a job, as the Job frame names it. */
@@ -69,10 +70,13 @@ export const STOPPING_MARK = "plasm: stopping the job";
 export const MAX_REPORT_BYTES = 64 * 1024;
 
 /**
- * Largest payload of a stdout, stderr or stdin frame, in bytes: about what a unix socket holds, and a
- * multiple of what copies between rings and frames are aligned to.
+ * Largest payload of a stdout or stderr frame, in bytes: with its header what a unix socket takes at once, and
+ * a multiple of what copies between rings and frames are aligned to.
  */
-export const MAX_STREAM_BYTES: number = 256 * 1024;
+export const MAX_STREAM_BYTES: number = (SOCKET_BYTES - FRAME_HEADER_BYTES) & ~7;
+
+/** Largest payload of a stdin frame, in bytes: neither end holds one whole. */
+export const MAX_STDIN_BYTES: number = 2 ** 20;
 
 /** Largest Job frame, in bytes: above the manifest's own cap for arguments and environment. */
 export const MAX_JOB_HEADER_BYTES = 4 * 1024 * 1024;

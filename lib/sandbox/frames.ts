@@ -1,9 +1,12 @@
 /**
  * How an executor process and its parent talk over its stdin and stdout: frames of one kind byte,
- * a little-endian u32 length and that many bytes.
+ * a little-endian u32 length and that many bytes; see `framing.ts`.
  * @module
  */
 import { PlasmError } from "../errors.ts";
+import { FRAME_HEADER_BYTES, parseFrameHeader, putFrameHeader, RoomyBytes } from "../framing.ts";
+
+export { FRAME_HEADER_BYTES, parseFrameHeader, putFrameHeader };
 
 /** What a frame carries. */
 export const FrameKind = {
@@ -26,24 +29,6 @@ export const FrameKind = {
 export interface Frame {
   kind: number;
   payload: Uint8Array;
-}
-
-/** Bytes before the payload. */
-export const FRAME_HEADER_BYTES = 5;
-
-/** Writes a frame's header at the start of a buffer. */
-export function putFrameHeader(buffer: Uint8Array, kind: number, length: number): void {
-  buffer[0] = kind;
-  buffer[1] = length;
-  buffer[2] = length >>> 8;
-  buffer[3] = length >>> 16;
-  buffer[4] = length >>> 24;
-}
-
-/** What the first bytes of a buffer say as a frame's header. */
-export function parseFrameHeader(buffer: Uint8Array): { kind: number; length: number } {
-  const length = buffer[1]! | buffer[2]! << 8 | buffer[3]! << 16 | buffer[4]! << 24;
-  return { kind: buffer[0]!, length: length >>> 0 };
 }
 
 /** The header of a frame whose payload is sent by itself. */
@@ -101,7 +86,7 @@ export async function* readFrames(
     let at = 0;
     while (at < chunk.length) {
       if (partsLeft > 0) {
-        const part = chunk.subarray(at, at + partsLeft);
+        const part = partOf(chunk, at, at + partsLeft);
         partsLeft -= part.length;
         at += part.length;
         yield { kind, payload: part };
@@ -145,4 +130,11 @@ export async function* readFrames(
       yield { kind, payload: complete };
     }
   }
+}
+
+/** A part of a chunk; before it is the room of the chunk or a header that has been read. */
+function partOf(chunk: Uint8Array, start: number, end: number): Uint8Array {
+  if (!(chunk instanceof RoomyBytes)) return chunk.subarray(start, end);
+  const { buffer, byteOffset, length } = chunk;
+  return new RoomyBytes(buffer, byteOffset + start, Math.min(end, length) - start);
 }

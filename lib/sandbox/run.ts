@@ -15,6 +15,11 @@ export interface RunSandboxOptions {
    * @default {one of its own, ended afterwards}
    */
   executor?: Executor | ((memoryBytes: number) => Promise<Executor>) | undefined;
+  /**
+   * Whether output is overwritten once the event after it is asked for, which saves its copy.
+   * @default {false}
+   */
+  lendsOutput?: boolean | undefined;
 }
 
 /**
@@ -38,16 +43,16 @@ export async function* runSandbox(
     ? { bytes: job.module }
     : inspectModule(job.module, { moduleBytes, memoryBytes });
   const checked = { ...job, module: bytes, moduleKey };
-  const { signal } = options;
+  const { signal, lendsOutput } = options;
   const mostBytes = memoryBytes + job.limits.fsBytes;
   if (given !== undefined) {
     const executor = typeof given === "function" ? await given(mostBytes) : given;
-    return yield* executor.run(checked, { signal });
+    return yield* executor.run(checked, { signal, lendsOutput });
   }
   const executor = new Executor({ maxMemoryBytes: mostBytes });
   // Not an `await using`, which the compiled program would lose: see tests/using_test.ts.
   try {
-    yield* executor.run(checked, { signal });
+    yield* executor.run(checked, { signal, lendsOutput });
   } finally {
     await executor.kill();
   }

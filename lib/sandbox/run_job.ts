@@ -55,6 +55,12 @@ export interface RunJobOptions {
   stdinHash?: Hash | undefined;
   /** The manifest's hash, likewise. @default {computed} */
   manifestHash?: Hash | undefined;
+  /**
+   * Whether output is overwritten once the event after it is asked for, which saves its copy; only of
+   * {@linkcode streamJob}.
+   * @default {false}
+   */
+  lendsOutput?: boolean | undefined;
 }
 
 /** What happens to a job, in order: started, any output, finished. */
@@ -117,7 +123,11 @@ export async function* streamJob(
       inputs,
       limits,
     },
-    { signal: options.signal, executor: options.executor },
+    {
+      signal: options.signal,
+      executor: options.executor,
+      lendsOutput: options.lendsOutput,
+    },
   );
   for await (const event of events) {
     if (event.type === "stdout") await stdout.update(event.data);
@@ -164,7 +174,7 @@ export async function* streamJob(
  */
 export async function runJob(module: Uint8Array, options: RunJobOptions = {}): Promise<JobResult> {
   const parts = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
-  for await (const event of streamJob(module, options)) {
+  for await (const event of streamJob(module, { ...options, lendsOutput: false })) {
     if (event.type === "stdout" || event.type === "stderr") parts[event.type].push(event.data);
     if (event.type === "finished") {
       const { outcome, receipt } = event;

@@ -22,10 +22,19 @@ const REPORTED: ReadonlySet<unknown> = new Set<JobStatus>([
   "cancelled",
 ]);
 
+/** Options of {@linkcode RunState}. */
+export interface RunStateOptions {
+  /** Bytes of a frame that its reader may have when the frame is gone. @default {the frame's own} */
+  hold?: (payload: Uint8Array) => Uint8Array;
+  /** Takes them back, once the reader asks for more. @default {they are the reader's} */
+  giveBack?: ((bytes: Uint8Array) => void) | undefined;
+}
+
 /** State of one run; see {@linkcode RunState.take}. */
 export class RunState {
   /** Where the reader pulls. */
-  readonly queue = new EventQueue();
+  readonly queue: EventQueue;
+  readonly #hold: (payload: Uint8Array) => Uint8Array;
   #outputLeft: number;
   #stop: { status: JobStatus; message: string } | undefined;
   #usage: UsageReport = { cpuTimeMs: 0, rssGrowthBytes: 0 };
@@ -33,8 +42,12 @@ export class RunState {
   #refused: PlasmError | undefined;
   #reusable = false;
 
-  constructor(outputBytes: number) {
+  constructor(outputBytes: number, options: RunStateOptions = {}) {
     this.#outputLeft = outputBytes;
+    this.#hold = options.hold ?? ((payload) => payload);
+    this.queue = new EventQueue((event) => {
+      if ("data" in event) options.giveBack?.(event.data);
+    });
   }
 
   /** Whether the job has ended. */
@@ -71,7 +84,7 @@ export class RunState {
         if (this.#outputLeft < 0) throw malformed("more output than the job may write");
         return await this.queue.push({
           type: kind === FrameKind.Stdout ? "stdout" : "stderr",
-          data: payload,
+          data: this.#hold(payload),
         });
       case FrameKind.Usage: {
         const { cpuTimeMs, rssGrowthBytes } = parse<UsageReport>(payload);

@@ -112,9 +112,18 @@ Deno.test("a small body that stays away is answered 408", () =>
   withDaemon(async (fixture) => {
     const head = "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
       "Content-Length: 100\r\nConnection: close\r\n\r\n{";
-    const answer = await raw(fixture, head, { until: "none for 100 ms" });
+    const answer = await raw(fixture, head, { until: "within 100 ms" });
     assertStringIncludes(answer, "408 Request Timeout");
-    assertStringIncludes(answer, "1 bytes came, then none for 100 ms");
+    assertStringIncludes(answer, "its 100 bytes did not come within 100 ms");
+  }, { config: { "api.idle_timeout_seconds": 0.1 } }));
+
+Deno.test("a small body that breaks off ends its request only", () =>
+  withDaemon(async (fixture) => {
+    const head = "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+      "Content-Length: 100\r\nConnection: close\r\n\r\n{";
+    await raw(fixture, head, { halfClose: true });
+    await untilMetric(fixture, "plasm_connections", 1);
+    assertEquals((await fixture.call("GET", "/v1/jobs")).status, 200);
   }, { config: { "api.idle_timeout_seconds": 0.1 } }));
 
 Deno.test("malformed requests are answered or closed, and the daemon goes on", () =>

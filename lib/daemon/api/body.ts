@@ -9,8 +9,9 @@ import { PlasmError } from "../../errors.ts";
 const LEAST_SPEED = 1;
 
 /**
- * A body that says that it is no longer than this is read into memory of its size, in bytes. Else each read
- * takes 64 KiB of new memory, however little comes, and for every few jobs all memory is looked through.
+ * A body that says that it is no longer than this is read by the runtime, in one go and into memory of its
+ * size, in bytes. As a stream each read takes 64 KiB of new memory, however little comes, and for every few
+ * jobs all memory is looked through.
  */
 const SMALL_BYTES = 16 * 1024;
 
@@ -18,49 +19,6 @@ const SMALL_BYTES = 16 * 1024;
 export interface BodyOptions {
   /** Longest pause between two pieces, in milliseconds. */
   idleMs: number;
-  /** How long the body says that it is, in bytes. @default {it does not} */
-  length?: number | undefined;
-}
-
-/** Reads what comes next; undefined at the end. */
-interface BodyReader {
-  /** Whether all that the body said it has been read: its end need not be waited for. */
-  readonly isWhole: boolean;
-  next(): Promise<Uint8Array | undefined>;
-  cancel(): Promise<void>;
-}
-
-function openBody(body: ReadableStream<Uint8Array>, length = Infinity): BodyReader {
-  if (length <= SMALL_BYTES) {
-    try {
-      return openSmall(body.getReader({ mode: "byob" }), length);
-    } catch {
-      // It is no stream of bytes, and so has memory of its own.
-    }
-  }
-  const reader = body.getReader();
-  return {
-    isWhole: false,
-    next: async () => (await reader.read()).value,
-    cancel: () => reader.cancel(),
-  };
-}
-
-function openSmall(reader: ReadableStreamBYOBReader, length: number): BodyReader {
-  let room = new Uint8Array(length);
-  return {
-    get isWhole() {
-      return room.length === 0;
-    },
-    async next() {
-      const { value } = await reader.read(room);
-      if (value === undefined || value.length === 0) return undefined;
-      room = new Uint8Array(value.buffer, value.byteOffset + value.length);
-      // The next read takes the memory of this one away.
-      return room.length === 0 ? value : value.slice();
-    },
-    cancel: () => reader.cancel(),
-  };
 }
 
 function slow(received: number, { idleMs }: BodyOptions): PlasmError {
@@ -69,6 +27,17 @@ function slow(received: number, { idleMs }: BodyOptions): PlasmError {
     `Cannot read request: ${received} bytes came, then none for ${idleMs} ms or too few`,
     { details: { received, idle_ms: idleMs } },
   );
+}
+
+/** Waits for what a client sends, not for ever; `late` is the error of one that is. */
+async function inTime<T>(coming: Promise<T>, idleMs: number, late: () => PlasmError): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(late()), idleMs);
+  try {
+    return await Promise.race([coming, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /**
@@ -81,25 +50,18 @@ export async function* readBody(
   options: BodyOptions,
 ): AsyncGenerator<Uint8Array, void, void> {
   if (body === null) return;
-  const reader = openBody(body, options.length);
+  const reader = body.getReader();
   const begin = performance.now();
   let received = 0;
+  const late = (): PlasmError => slow(received, options);
   try {
-    while (!reader.isWhole) {
+    while (true) {
       const elapsed = performance.now() - begin;
-      if (elapsed > options.idleMs * 2 + received / LEAST_SPEED) throw slow(received, options);
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const late = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(slow(received, options)), options.idleMs);
-      });
-      try {
-        const value = await Promise.race([reader.next(), late]);
-        if (value === undefined) return;
-        received += value.length;
-        yield value;
-      } finally {
-        clearTimeout(timer);
-      }
+      if (elapsed > options.idleMs * 2 + received / LEAST_SPEED) throw late();
+      const { value } = await inTime(reader.read(), options.idleMs, late);
+      if (value === undefined) return;
+      received += value.length;
+      yield value;
     }
   } catch (error) {
     if (error instanceof PlasmError) throw error;
@@ -111,6 +73,46 @@ export async function* readBody(
     reader.cancel().catch(() => {});
   }
 }
+
+/** Reads a body that says that it is small: what sends no more than it says is the server's to see to. */
+async function readSmall(
+  request: Request,
+  { idleMs, length }: BodyOptions & { length: number },
+): Promise<Uint8Array> {
+  const late = (): PlasmError =>
+    new PlasmError(
+      "slow-request",
+      `Cannot read request: its ${length} bytes did not come within ${idleMs} ms`,
+      { details: { asked: length, idle_ms: idleMs } },
+    );
+  const coming = request.bytes();
+  coming.catch(() => {}); // told below, unless it was late
+  try {
+    return await inTime(coming, idleMs, late);
+  } catch (error) {
+    if (error instanceof PlasmError) throw error;
+    throw new PlasmError("usage", `Cannot read request: it ended before its ${length} bytes`, {
+      cause: error,
+    });
+  }
+}
+
+/** All parts as one; undefined when they are more than so many bytes. */
+async function readWhole(
+  parts: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+): Promise<Uint8Array | undefined> {
+  const kept: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of parts) {
+    size += part.length;
+    if (size > maxBytes) return undefined;
+    kept.push(part);
+  }
+  return joinBytes(kept);
+}
+
+const decoder = new TextDecoder();
 
 /** Media type of a request, without parameters. */
 function mediaType(request: Request): string {
@@ -147,21 +149,13 @@ export async function readJsonBody(
     new PlasmError("too-large", `Cannot read request: its body is over ${maxBytes} bytes`, {
       details: { allowed: maxBytes },
     });
-  const length = request.headers.get("content-length");
-  if (Number(length ?? 0) > maxBytes) throw tooLarge();
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  for await (
-    const part of readBody(request.body, {
-      ...options,
-      length: length === null ? undefined : Number(length),
-    })
-  ) {
-    size += part.length;
-    if (size > maxBytes) throw tooLarge();
-    parts.push(part);
-  }
-  const text = new TextDecoder().decode(parts.length === 1 ? parts[0] : joinBytes(parts));
+  const length = Number(request.headers.get("content-length") ?? Infinity);
+  if (length !== Infinity && length > maxBytes) throw tooLarge();
+  const bytes = length <= SMALL_BYTES
+    ? await readSmall(request, { ...options, length })
+    : await readWhole(readBody(request.body, options), maxBytes);
+  if (bytes === undefined || bytes.length > maxBytes) throw tooLarge();
+  const text = decoder.decode(bytes);
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -41,6 +41,8 @@ const MAX_BYTES: Record<number, number> = {
  */
 const BRIEFLY_MS = 2;
 
+const decoder = new TextDecoder();
+
 /** Compiled modules that the parent wants kept for further jobs. */
 const kept = new Map<string, CompiledModule>();
 
@@ -137,7 +139,7 @@ async function runOne(
         cpuTimeMs: monitor.cpuTimeMs(),
         memoryPeakBytes,
         outputBytes: limits.outputBytes,
-        reusable: isReusable(monitor),
+        reusable: isReusable(monitor, memoryPeakBytes),
       });
       await writeAll(joinBytes([...rest, report]));
       worker.discardStdin();
@@ -158,10 +160,13 @@ async function runOne(
 
 /**
  * Whether this process may take another job: the engine collects the memory of a guest when it sees fit, so that
- * jobs could heap up more than any of them may use.
+ * jobs could heap up more than any of them may use. What was there before this one is known, and after one
+ * that took little nobody has to wait for another look: the next one would find what it left.
  */
-function isReusable(monitor: JobMonitor): boolean {
-  return residentBytes() - rssAtReady <= monitor.overheadBytes;
+function isReusable(monitor: JobMonitor, memoryPeakBytes = Infinity): boolean {
+  const { overheadBytes } = monitor;
+  if (rssAtRest + memoryPeakBytes - rssAtReady <= overheadBytes / 2) return true;
+  return residentBytes() - rssAtReady <= overheadBytes;
 }
 
 /** Sends what the guest wrote so far and how it was stopped, then ends the process and so the guest. */
@@ -252,7 +257,7 @@ async function expectFrame(kind: number): Promise<Uint8Array> {
 
 function parseJob(frame: Frame): JobHeader {
   if (frame.kind !== FrameKind.Job) throw unexpected(frame.kind);
-  return JSON.parse(new TextDecoder().decode(frame.payload));
+  return JSON.parse(decoder.decode(frame.payload));
 }
 
 function unexpected(kind: number): PlasmError {

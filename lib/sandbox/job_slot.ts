@@ -27,6 +27,9 @@ const MAX_REASON_CHARS = 2000;
 /** Bytes of an end: its reason, of which JSON may make six bytes a character, and figures. */
 const MAX_END_BYTES = 16 * 1024;
 
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
 /** The shared buffers of a slot, as they are posted to the worker. */
 export interface SlotBuffers {
   control: SharedArrayBuffer;
@@ -104,7 +107,7 @@ export class JobGiver {
     this.#ends = Atomics.load(this.#control, ENDED);
     const bytes = this.#end.slice(0, Atomics.load(this.#control, END_BYTES) >>> 0);
     try {
-      const { end, memoryPeakBytes } = JSON.parse(new TextDecoder().decode(bytes));
+      const { end, memoryPeakBytes } = JSON.parse(decoder.decode(bytes));
       if (typeof end.type === "string") return { end, memoryPeakBytes };
     } catch {
       // Said below.
@@ -138,9 +141,7 @@ export class JobTaker {
 
   /** Writes how the job ended; nobody reads it before {@linkcode JobTaker.tell}. */
   putEnd({ end, memoryPeakBytes }: WorkerResult): void {
-    const bytes = new TextEncoder().encode(
-      JSON.stringify({ end: shortened(end), memoryPeakBytes }),
-    );
+    const bytes = encoder.encode(JSON.stringify({ end: shortened(end), memoryPeakBytes }));
     this.#end.set(bytes);
     Atomics.store(this.#control, END_BYTES, bytes.length);
   }

@@ -30,6 +30,8 @@ export interface RunStateOptions {
   giveBack?: ((bytes: Uint8Array) => void) | undefined;
 }
 
+const decoder = new TextDecoder();
+
 /** State of one run; see {@linkcode RunState.take}. */
 export class RunState {
   /** Where the reader pulls. */
@@ -156,7 +158,7 @@ export class RunState {
 
 function parse<T>(payload: Uint8Array): Partial<Record<keyof T, unknown>> & T {
   try {
-    const value = JSON.parse(new TextDecoder().decode(payload));
+    const value = JSON.parse(decoder.decode(payload));
     if (typeof value === "object" && value !== null) return value;
   } catch {
     // Said below.

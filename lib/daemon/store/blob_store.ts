@@ -7,9 +7,9 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { PlasmError } from "../../errors.ts";
 import { Hasher, sha256 } from "../../job/hash.ts";
 import { syncFile } from "../../sync_file.ts";
-import { BlockWriter } from "./block_writer.ts";
 import { stateError } from "./faults.ts";
 import { openFileStream } from "./file_stream.ts";
+import { FileWriter } from "./file_writer.ts";
 import type { WriteQueue } from "./write_queue.ts";
 
 /** How exact the time of a blob's last use is, in ms: a module used by every job is written seldom. */
@@ -183,7 +183,7 @@ export class BlobStore {
     const { hash, maxBytes, what, reserved } = options;
     const hasher = new Hasher();
     using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
-    using writer = new BlockWriter(file, { path, maxBytes });
+    const writer = new FileWriter(file, path);
     for await (const chunk of source) {
       if (hasher.bytes + chunk.length > maxBytes) {
         throw new PlasmError(

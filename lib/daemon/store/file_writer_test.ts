@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { BlockWriter } from "./block_writer.ts";
+import { FileWriter } from "./file_writer.ts";
 import { inDir } from "./testing.ts";
 
 /** Bytes that are not the same anywhere. */
@@ -7,15 +7,15 @@ function bytesOf(length: number): Uint8Array {
   return new Uint8Array(length).map((_, at) => at ^ (at >>> 8) ^ (at >>> 16));
 }
 
-Deno.test("BlockWriter writes what it was given, in pieces of any length, with and without blocks", async () => {
+Deno.test("FileWriter writes what it was given, in pieces of any length", async () => {
   await inDir(async (dir) => {
-    const bytes = bytesOf(1_300_001);
-    // More at once than have blocks: the last write through.
-    const files = Array.from({ length: 12 }, (_, n) => `${dir}/${n}`);
-    await Promise.all(files.map(async (path, n) => {
+    // Long enough that the disk is told to begin before the end.
+    const bytes = bytesOf(9_300_001);
+    await Promise.all([70_001, 1_000_000, bytes.length].map(async (length, n) => {
+      const path = `${dir}/${n}`;
       const file = await Deno.open(path, { write: true, create: true });
-      const writer = new BlockWriter(file, { path, maxBytes: bytes.length });
-      const piece = new Uint8Array(100_000 + n);
+      const writer = new FileWriter(file, path);
+      const piece = new Uint8Array(length);
       for (let at = 0; at < bytes.length; at += piece.length) {
         const part = bytes.subarray(at, at + piece.length);
         piece.set(part);
@@ -23,22 +23,18 @@ Deno.test("BlockWriter writes what it was given, in pieces of any length, with a
         piece.fill(0); // it may change once it was taken
       }
       await writer.end();
-      writer[Symbol.dispose]();
       file.close();
+      assertEquals(await Deno.readFile(path), bytes);
     }));
-    for (const path of files) assertEquals(await Deno.readFile(path), bytes);
   });
 });
 
-Deno.test("BlockWriter.end() fails where a write behind it has failed", async () => {
+Deno.test("FileWriter.write() fails where the file cannot be written", async () => {
   await inDir(async (dir) => {
     const path = `${dir}/file`;
     await Deno.writeFile(path, new Uint8Array());
     const file = await Deno.open(path, { read: true });
-    const writer = new BlockWriter(file, { path, maxBytes: 2 ** 20 });
-    await writer.write(bytesOf(600_000));
-    await assertRejects(() => writer.end());
-    writer[Symbol.dispose]();
+    await assertRejects(() => new FileWriter(file, path).write(bytesOf(10)));
     file.close();
   });
 });

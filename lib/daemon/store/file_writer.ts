@@ -1,0 +1,60 @@
+/**
+ * Writes a file as its bytes come, and brings it to the disk behind them.
+ * @module
+ */
+import { syncFile } from "../../sync_file.ts";
+
+/** What waits for the disk before it is told to begin, in bytes: the less is left for the end. */
+const SYNC_BYTES = 8 * 2 ** 20;
+
+/**
+ * What may wait for the disk, in bytes. Beyond it whoever brings more waits, before the system does it to us:
+ * where too much waits for a disk, it stops the thread that writes, which is the one that does everything.
+ */
+const MAX_WAITING_BYTES: number = 4 * SYNC_BYTES;
+
+/** Writes one file, from its beginning. */
+export class FileWriter {
+  readonly #file: Deno.FsFile;
+  readonly #path: string;
+  #syncing: Promise<void> | undefined;
+  /** What the disk was not told of yet. */
+  #unsynced = 0;
+
+  /** @param path Its place, to reach the disk by */
+  constructor(file: Deno.FsFile, path: string) {
+    this.#file = file;
+    this.#path = path;
+  }
+
+  /**
+   * Takes bytes, which may change once this resolves.
+   *
+   * @throws {Error} what the file system says
+   */
+  async write(bytes: Uint8Array): Promise<void> {
+    // To give them to another thread takes a copy in new memory, which costs more than to write them here.
+    for (let rest = bytes; rest.length > 0;) rest = rest.subarray(this.#file.writeSync(rest));
+    this.#unsynced += bytes.length;
+    if (this.#unsynced >= MAX_WAITING_BYTES) await this.#syncing;
+    if (this.#unsynced >= SYNC_BYTES && this.#syncing === undefined) this.#sync();
+  }
+
+  #sync(): void {
+    this.#unsynced = 0;
+    // By a file of its own: Deno does one thing at a time with each. What fails here fails at the end too.
+    this.#syncing = syncFile(this.#path, { write: true }).catch(() => {}).finally(() =>
+      this.#syncing = undefined
+    );
+  }
+
+  /**
+   * Resolves when all is on the disk.
+   *
+   * @throws {Error} what the file system says
+   */
+  async end(): Promise<void> {
+    await this.#syncing;
+    await this.#file.syncData();
+  }
+}

@@ -202,7 +202,7 @@ export class RemoteHost implements JobHost {
     jobId: string,
     after: number,
     signal: AbortSignal,
-  ): AsyncGenerator<HostEvent, void, void> {
+  ): AsyncGenerator<HostEvent[], void, void> {
     const { store, jobs } = this.#options;
     let last = after;
     let position: number | undefined;
@@ -210,16 +210,17 @@ export class RemoteHost implements JobHost {
       const error = new PlasmError("busy", "Cannot keep job: there was no room for it", {
         retryAfterMs: AGAIN_MS,
       });
-      yield { id: last + 1, at: Date.now(), type: "failed", error: error.toJSON() };
+      yield [{ id: last + 1, at: Date.now(), type: "failed", error: error.toJSON() }];
       return;
     }
     while (!signal.aborted) {
       const job = store.get(jobId);
       if (job === undefined) return;
-      for (const event of await store.eventsAfter(job, last)) {
-        last = event.id;
-        if (event.type === "queued") position = event.position;
-        yield this.#tell(jobId, event);
+      const events = await store.eventsAfter(job, last);
+      if (events.length > 0) {
+        last = events.at(-1)!.id;
+        for (const event of events) if (event.type === "queued") position = event.position;
+        yield events.map((event) => this.#tell(jobId, event));
       }
       const now = store.get(jobId);
       if (now === undefined) return;
@@ -228,7 +229,7 @@ export class RemoteHost implements JobHost {
       const place = jobs.position(now);
       if (place !== undefined && place !== position) {
         position = place;
-        yield { id: last, at: Date.now(), type: "queued", position };
+        yield [{ id: last, at: Date.now(), type: "queued", position }];
         continue;
       }
       const timeoutMs = place === undefined ? NEWS_MS : POSITION_MS;

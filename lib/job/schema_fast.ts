@@ -17,6 +17,7 @@ const NOTES: ReadonlySet<string> = new Set([
   "title",
   "description",
   "examples",
+  "default",
 ]);
 
 /** Rules whose meaning another one has taken up, beside which they stand. */
@@ -66,7 +67,9 @@ function compile(rules: unknown, root: Rules): Test {
     if (NOTES.has(name) || TAKEN_UP.has(name)) continue;
     tests.push(compileRule(name, rule, { rules, root, inner }));
   }
-  if (additionalProperties !== undefined && rules.properties === undefined) throw new Unknown();
+  if (additionalProperties !== undefined && rules.properties === undefined) {
+    tests.push(compileProperties({}, additionalProperties, inner));
+  }
   // A loop rather than every(): this runs for each part of each document.
   return (value) => {
     for (const test of tests) if (!test(value)) return false;
@@ -108,6 +111,25 @@ function compileRule(
     }
     case "properties":
       return compileProperties(rule as Rules, rules.additionalProperties, inner);
+    case "maxProperties":
+      return (value) => !isObject(value) || Object.keys(value).length <= Number(rule);
+    case "propertyNames": {
+      const test = inner(rule);
+      return (value) => !isObject(value) || Object.keys(value).every(test);
+    }
+    case "maxItems":
+      return (value) => !Array.isArray(value) || value.length <= Number(rule);
+    case "items": {
+      const test = inner(rule);
+      return (value) => {
+        if (!Array.isArray(value)) return true;
+        for (const item of value) if (!test(item)) return false;
+        return true;
+      };
+    }
+    case "uniqueItems":
+      if (rule !== true) throw new Unknown();
+      return hasDistinctTexts;
     case "if": {
       const [test, then, otherwise] = [rule, rules.then, rules.else].map((part) =>
         part === undefined ? () => true : inner(part)
@@ -123,6 +145,12 @@ function compileRule(
 function hasMore(text: string, characters: number): boolean {
   if (text.length <= characters) return false;
   return text.length > 2 * characters || [...text].length > characters;
+}
+
+/** Texts are the same where `===` says so; whether other items are is for the validator. */
+function hasDistinctTexts(value: unknown): boolean {
+  if (!Array.isArray(value)) return true;
+  return value.every((item) => typeof item === "string") && new Set(value).size === value.length;
 }
 
 function compileEnum(allowed: readonly unknown[]): Test {

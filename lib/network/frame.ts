@@ -45,9 +45,32 @@ export function frameStream(stream: Stream, { maxBytes }: { maxBytes: number }):
   };
 }
 
+type MapSorter = NonNullable<(typeof rfc8949EncodeOptions)["mapSorter"]>;
+const bytewise: MapSorter = rfc8949EncodeOptions.mapSorter!;
+
+/** Text whose length in UTF-8, and whose order in it, is that of its UTF-16. */
+const ASCII = /^\p{ASCII}*$/u;
+
+/**
+ * Orders keys by their encodings, as cborg does, but without making them: a key of text begins with its length.
+ */
+const byKey: MapSorter = (left, right) => {
+  const [a, b] = [keyOf(left), keyOf(right)];
+  if (a === undefined || b === undefined) return bytewise(left, right);
+  if (a.length !== b.length) return a.length - b.length;
+  return a < b ? -1 : a > b ? 1 : 0;
+};
+
+function keyOf([key]: Parameters<MapSorter>[0]): string | undefined {
+  const value = Array.isArray(key) ? undefined : key?.value;
+  return typeof value === "string" && ASCII.test(value) ? value : undefined;
+}
+
+const ENCODING: typeof rfc8949EncodeOptions = { ...rfc8949EncodeOptions, mapSorter: byKey };
+
 /** The canonical CBOR (RFC 8949, section 4.2.1) of a value of strings, integers, lists and maps. */
 export function encodeMessage(message: unknown): Uint8Array {
-  return encode(message, rfc8949EncodeOptions);
+  return encode(message, ENCODING);
 }
 
 /** Longest message that is looked at again without memory of its own: a piece of output, and room around it. */
@@ -72,7 +95,7 @@ export function encodeFrame(message: unknown): Uint8Array {
  */
 export function encodeFrameInto(message: unknown, buffer: Uint8Array): Uint8Array {
   const body = buffer.subarray(MAX_LENGTH_BYTES);
-  const { written } = encodeInto(message, body, rfc8949EncodeOptions);
+  const { written } = encodeInto(message, body, ENCODING);
   const head = varint(written);
   const start = MAX_LENGTH_BYTES - head.length;
   buffer.set(head, start);
@@ -121,7 +144,7 @@ function encodeAgain(message: unknown, like: Uint8Array): Uint8Array {
   const from = like.byteOffset % Uint32Array.BYTES_PER_ELEMENT;
   const space = scratch.subarray(from, from + like.length);
   try {
-    return space.subarray(0, encodeInto(message, space, rfc8949EncodeOptions).written);
+    return space.subarray(0, encodeInto(message, space, ENCODING).written);
   } catch {
     return space.subarray(0, 0); // it does not fit
   }

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { encode, rfc8949EncodeOptions } from "cborg";
 import fc from "fast-check";
 import { PlasmError } from "../errors.ts";
 import { decodeMessage, encodeMessage } from "./frame.ts";
@@ -23,6 +24,21 @@ Deno.test("decodeMessage() reads what encodeMessage() wrote", () => {
       assertEquals(encodeMessage(decodeMessage(bytes)).toHex(), bytes.toHex());
     }),
     { seed: SEED },
+  );
+});
+
+Deno.test("encodeMessage() has keys in the order of their encodings, of whatever length and script", () => {
+  const key = fc.oneof(
+    fc.string(),
+    fc.string({ unit: "binary", maxLength: 40 }),
+    fc.string({ minLength: 20, maxLength: 300 }),
+  ).filter((key) => key !== "__proto__");
+  fc.assert(
+    fc.property(fc.dictionary(key, fc.nat()), (message) => {
+      const expected = encode(message, rfc8949EncodeOptions);
+      assertEquals(encodeMessage(message).toHex(), expected.toHex());
+    }),
+    { seed: SEED, numRuns: 500 },
   );
 });
 

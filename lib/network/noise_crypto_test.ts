@@ -1,7 +1,34 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { createCipheriv } from "node:crypto";
 import { pureJsCrypto } from "@chainsafe/libp2p-noise";
-import { probeNativeCipher, wholeMessageCrypto } from "./noise_crypto.ts";
+import { generateKeyPair } from "@libp2p/crypto/keys";
+import type { MessageStream } from "@libp2p/interface";
+import { multiaddr } from "@multiformats/multiaddr";
+import { noiseEncryption, probeNativeCipher, wholeMessageCrypto } from "./noise_crypto.ts";
+import { SILENT_LOGGER } from "./silent_logger.ts";
+import type { BytePipe } from "./transports/byte_pipe.ts";
+import { SocketConnection } from "./transports/connection.ts";
+
+/** A line in memory on which each byte comes alone. */
+function byteByByte(): SocketConnection[] {
+  const lines = [new TransformStream<Uint8Array>(), new TransformStream<Uint8Array>()] as const;
+  return ([["outbound", 0, 1], ["inbound", 1, 0]] as const).map(([direction, to, from]) => {
+    const writer = lines[to].writable.getWriter();
+    const reader = lines[from].readable.getReader();
+    writer.closed.catch(() => {}); // as the test ends
+    const pipe: BytePipe = {
+      read: async () => (await reader.read()).value ?? null,
+      async write(data) {
+        for (const byte of data) await writer.write(new Uint8Array([byte]));
+      },
+      finish: () => writer.close(),
+      destroy: () => void reader.cancel(),
+    };
+    const remoteAddr = multiaddr("/ip4/127.0.0.1/tcp/1");
+    const log = SILENT_LOGGER.forComponent("test");
+    return new SocketConnection({ pipe, remoteAddr, direction, log });
+  });
+}
 
 Deno.test("probeNativeCipher() agrees with a comparison to pure JavaScript", () => {
   const key = new Uint8Array(32).fill(7);
@@ -64,4 +91,40 @@ Deno.test("probeNativeCipher()'s other tags are what pure JavaScript computes", 
     );
     assert(source.includes(sealed.subarray(-16).toHex()), `${length}`);
   }
+});
+
+Deno.test("noiseEncryption() reads a connection in any pieces, and makes no errors for their ends", async () => {
+  const side = async (): Promise<ReturnType<ReturnType<typeof noiseEncryption>>> =>
+    noiseEncryption()(
+      {
+        privateKey: await generateKeyPair("Ed25519"),
+        logger: SILENT_LOGGER,
+        upgrader: { getStreamMuxers: () => new Map() },
+      } as unknown as Parameters<ReturnType<typeof noiseEncryption>>[0],
+    );
+  const [here, there] = byteByByte();
+  const [{ connection: out }, { connection: into }] = await Promise.all([
+    (await side()).secureOutbound(here!),
+    (await side()).secureInbound(there!),
+  ]);
+
+  // libp2p's Noise has the part that is put in place of its own.
+  const { decoder } = into as unknown as { decoder: { lengthDecoder(bytes: unknown): number } };
+  const errors = [0, 1].map((byteLength) =>
+    assertThrows(() => decoder.lengthDecoder({ byteLength }), RangeError)
+  );
+  assert(errors[0] === errors[1]);
+
+  const heard = Promise.withResolvers<void>();
+  const bytes: number[] = [];
+  (into as MessageStream).addEventListener("message", ({ data }) => {
+    bytes.push(...data.subarray());
+    if (bytes.length === 6) heard.resolve();
+  });
+  out.send(new Uint8Array([1, 2, 3]));
+  out.send(new Uint8Array([4, 5, 6]));
+  await heard.promise;
+  assertEquals(bytes, [1, 2, 3, 4, 5, 6]);
+  out.abort(new Error("Over"));
+  into.abort(new Error("Over"));
 });

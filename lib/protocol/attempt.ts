@@ -150,13 +150,14 @@ export class RemoteAttempt {
     onProgress({ peerId, phase: "offering" });
     const [nonce, offeredAt] = [this.#nonce, this.#offeredAt];
     const options = { peerId, nonce, offeredAt, timeoutMs: timeouts.offer };
-    const { job_id: jobId, secret, node_nonce, need } = await offerJob(
+    const { job_id: jobId, secret, node_nonce, need, sentBytes } = await offerJob(
       channel,
       this.#job,
       options,
     );
     this.#ticket = { peerId, jobId, secret, nodeNonce: node_nonce, nonce, offeredAt };
     this.report.jobId = jobId;
+    this.report.sentBytes += sentBytes;
     await keepTicket?.(this.#ticket);
     onProgress({ peerId, phase: "accepted", jobId });
     return { channel, need };

@@ -22,6 +22,9 @@ export const EVENT_DATA_BYTES: number = 64 * 1024;
 /** Inputs of one job, standard input included; as many as a manifest can name. */
 export const MAX_INPUTS = 1025;
 
+/** Standard input up to here goes along with the offer, in bytes: it spares a message, and most jobs have less. */
+export const OFFERED_STDIN_BYTES: number = 16 * 1024;
+
 /** How long an offer is good for, in milliseconds. */
 export const OFFER_VALID_MS: number = 60_000;
 

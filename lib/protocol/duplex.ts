@@ -58,6 +58,8 @@ export function duplexOf(stream: Stream): Duplex {
   };
   let resuming = false;
   const flow = (go: boolean): void => {
+    // It would throw, and errors cost time: this is called at the end of each stream.
+    if (stream.readStatus === "closed" || stream.readStatus === "closing") return;
     try {
       if (!go) return stream.pause();
       resuming = true;

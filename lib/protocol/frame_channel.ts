@@ -3,6 +3,7 @@
  * framing of our other protocols.
  * @module
  */
+import { joinBytes } from "../bytes.ts";
 import { PlasmError } from "../errors.ts";
 import { decodeMessage, encodeFrame, encodeFrameInto, MAX_LENGTH_BYTES } from "../network/frame.ts";
 import { ByteReader } from "./byte_reader.ts";
@@ -23,11 +24,23 @@ export interface ReadOptions {
   timeoutMs?: number | undefined;
 }
 
+/** Small messages are joined up to this, in bytes: each write of its own is encrypted and answered alone. */
+const JOIN_BYTES = 64 * 1024;
+
+/** Messages that are written at once. */
+interface Batch {
+  frames: Uint8Array[];
+  bytes: number;
+  written: Promise<void>;
+}
+
 /** One side of a conversation. */
 export class FrameChannel {
   readonly #duplex: Duplex;
   readonly #reader: ByteReader;
   #writes: Promise<void> = Promise.resolve();
+  /** Small messages that wait for their turn, to go together. */
+  #batch: Batch | undefined;
   /** Where chunks are encoded, one after the other. */
   #chunkBuffer: Uint8Array | undefined;
 
@@ -116,22 +129,40 @@ export class FrameChannel {
    * @throws {Disconnected} when the other side is gone
    */
   async write(message: Message): Promise<void> {
-    const encode = this.#encoderOf(message);
-    const written = this.#writes.then(() => this.#duplex.write(encode()));
-    this.#writes = written.catch(() => {}); // told to whoever wrote it
-    await written;
+    await (message.type === "chunk" ? this.#writeChunk(message) : this.#join(encodeFrame(message)));
   }
 
-  /** What is small is encoded as it is now; a chunk when its turn comes, for all use one buffer. */
-  #encoderOf(message: Message): () => Uint8Array {
-    if (message.type !== "chunk") {
-      const frame = encodeFrame(message);
-      return () => frame;
-    }
-    return () => {
+  /** Encoded when its turn comes, for all use one buffer. */
+  #writeChunk(chunk: MessageOf<"chunk">): Promise<void> {
+    this.#batch = undefined;
+    return this.#enqueue(() => {
       this.#chunkBuffer ??= new Uint8Array(MAX_LENGTH_BYTES + MAX_BYTES.chunk);
-      return encodeFrameInto(message, this.#chunkBuffer);
-    };
+      return encodeFrameInto(chunk, this.#chunkBuffer);
+    });
+  }
+
+  /** What is small is encoded already, and goes along with what waits before it. */
+  #join(frame: Uint8Array): Promise<void> {
+    const waiting = this.#batch;
+    if (waiting !== undefined && waiting.bytes + frame.length <= JOIN_BYTES) {
+      waiting.frames.push(frame);
+      waiting.bytes += frame.length;
+      return waiting.written;
+    }
+    const frames = [frame];
+    const written = this.#enqueue(() => {
+      if (this.#batch === batch) this.#batch = undefined;
+      return frames.length === 1 ? frame : joinBytes(frames);
+    });
+    const batch: Batch = this.#batch = { frames, bytes: frame.length, written };
+    return written;
+  }
+
+  /** Writes bytes after those before them. */
+  #enqueue(bytes: () => Uint8Array): Promise<void> {
+    const written = this.#writes.then(() => this.#duplex.write(bytes()));
+    this.#writes = written.catch(() => {}); // told to whoever wrote it
+    return written;
   }
 
   /** Ends our side. */

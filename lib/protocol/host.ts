@@ -62,8 +62,11 @@ export interface JobHost {
    * @throws {PlasmError} as {@linkcode JobHost.check}
    */
   submit(offer: RemoteJobOffer): Promise<void>;
-  /** The events after an id, as they happen, to the last. Ends early when the signal aborts. */
-  events(jobId: string, after: number, signal: AbortSignal): AsyncIterable<HostEvent>;
+  /**
+   * The events after an id, as they happen, to the last; those that are there already together, a few at
+   * once. Ends early when the signal aborts.
+   */
+  events(jobId: string, after: number, signal: AbortSignal): AsyncIterable<readonly HostEvent[]>;
   /** Stops a job; resolves when it is over. One that is over, or unknown, stays as it is. */
   cancel(jobId: string): Promise<void>;
   /** Deletes all that is kept of a job that is over or was never submitted. */

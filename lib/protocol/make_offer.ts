@@ -4,15 +4,26 @@
  */
 import { PlasmError } from "../errors.ts";
 import { manifestHash } from "../job/manifest.ts";
-import { JOB_VERSION, OFFER_VALID_MS } from "./constants.ts";
-import type { BlobRef, MessageOf, Need } from "./messages.ts";
+import { JOB_VERSION, MAX_INPUTS, OFFER_VALID_MS, OFFERED_STDIN_BYTES } from "./constants.ts";
+import { BLOB_BYTES, type BlobRef, type MessageOf, type Need } from "./messages.ts";
 import type { RemoteJob } from "./request_types.ts";
+
+/** Inputs whose room in an offer its standard input takes. */
+const STDIN_ROOM = OFFERED_STDIN_BYTES / BLOB_BYTES;
+
+/** Standard input that goes along. */
+async function smallStdin({ stdin, inputs }: RemoteJob): Promise<Uint8Array | null> {
+  const { size } = stdin;
+  if (size === 0 || size > OFFERED_STDIN_BYTES) return null;
+  return inputs.length + STDIN_ROOM <= MAX_INPUTS ? await stdin.read(0, size) : null;
+}
 
 /** Makes an offer of a job. */
 export async function makeOffer(
-  { manifest, module, stdin, inputs }: RemoteJob,
+  job: RemoteJob,
   { nonce, now }: { nonce: string; now: number },
 ): Promise<MessageOf<"offer">> {
+  const { manifest, module, stdin, inputs } = job;
   const ref = ({ hash, size }: BlobRef): BlobRef => ({ hash, size });
   return {
     type: "offer",
@@ -22,6 +33,7 @@ export async function makeOffer(
     nonce,
     module: ref(module),
     stdin: ref(stdin),
+    stdin_data: await smallStdin(job),
     inputs: inputs.map(ref),
     expires_at: now + OFFER_VALID_MS,
   };

@@ -1,8 +1,8 @@
 /**
  * What two nodes say to each other about a job.
  *
- * The client opens with `offer`, and the node answers `accept` or `reject`. The client sends `chunk`s of what the
- * node does not have, then `begin`: before it nothing may run. The node sends `event`s until the job is
+ * The client opens with `offer`, which may bring small standard input along, and the node answers `accept` or
+ * `reject`. The client sends `chunk`s of what the node does not have, then `begin`: before it nothing may run. The node sends `event`s until the job is
  * over; the client says `taken`, and the node forgets the job. After a lost connection the client opens
  * with `attach` and goes on where it was. `cancel` may come at any time.
  * @module
@@ -10,7 +10,13 @@
 import { PlasmError } from "../errors.ts";
 import { MAX_MANIFEST_BYTES } from "../job/manifest.ts";
 import { MAX_RECEIPT_BYTES } from "../job/receipt.ts";
-import { CHUNK_BYTES, EVENT_DATA_BYTES, JOB_VERSION, MAX_INPUTS } from "./constants.ts";
+import {
+  CHUNK_BYTES,
+  EVENT_DATA_BYTES,
+  JOB_VERSION,
+  MAX_INPUTS,
+  OFFERED_STDIN_BYTES,
+} from "./constants.ts";
 import * as field from "./fields.ts";
 
 const { bytes, count, document, flag, hash, jobId, list, map, oneOf, orNull, text, token } = field;
@@ -35,6 +41,8 @@ const CHECKS = {
     module: blob,
     /** Of no bytes where there is none. */
     stdin: blob,
+    /** All of it, where it is small and there is room for it beside the inputs; null otherwise. */
+    stdin_data: orNull(bytes({ min: 1, max: OFFERED_STDIN_BYTES })),
     /** Each content once, however many paths it has. */
     inputs: list(blob, MAX_INPUTS),
     /** Unix milliseconds. */
@@ -117,13 +125,14 @@ export type BlobRef = ReturnType<typeof blob>;
 export type Need = ReturnType<typeof need>;
 
 /** A hash and a number, in CBOR, with their names. */
-const BLOB_BYTES = 128;
+export const BLOB_BYTES = 128;
 const SMALL_BYTES = 1024;
 /** Twice the JSON: CBOR of the same content is smaller. */
 const ERROR_BYTES = 16 * 1024;
 
 /** Largest frame of each type, in bytes. */
 export const MAX_BYTES: Readonly<Record<MessageType, number>> = {
+  // Small standard input takes the room of inputs that are not there.
   offer: MAX_MANIFEST_BYTES + MAX_INPUTS * BLOB_BYTES + SMALL_BYTES,
   accept: (MAX_INPUTS + 1) * BLOB_BYTES + SMALL_BYTES,
   reject: ERROR_BYTES,

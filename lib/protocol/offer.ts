@@ -43,6 +43,10 @@ export async function checkOffer(offer: MessageOf<"offer">, now: number): Promis
     );
   }
   checkBlobs(offer, manifest);
+  const { stdin, stdin_data: data } = offer;
+  if (data !== null && data.length !== stdin.size) {
+    throw mismatch("stdin_data", `stdin has ${stdin.size} bytes, ${data.length} came`);
+  }
   return manifest;
 }
 

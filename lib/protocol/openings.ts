@@ -50,7 +50,7 @@ export interface OfferJobOptions {
 }
 
 /**
- * Offers a job.
+ * Offers a job. Tells how many bytes of its content went along.
  *
  * @throws {PlasmError} what the node refuses with; `peer-timeout`, `protocol`
  */
@@ -58,7 +58,7 @@ export async function offerJob(
   channel: FrameChannel,
   job: RemoteJob,
   { peerId, nonce, offeredAt, timeoutMs }: OfferJobOptions,
-): Promise<MessageOf<"accept">> {
+): Promise<MessageOf<"accept"> & { sentBytes: number }> {
   const offer = await makeOffer(job, { nonce, now: offeredAt });
   const late = (): PlasmError =>
     new PlasmError("peer-timeout", `Peer ${peerId} did not answer the offer in time`, {
@@ -68,7 +68,7 @@ export async function offerJob(
   const answer = await within(timeoutMs, channel.read(["accept", "reject"]), late);
   if (answer.type === "reject") throw PlasmError.fromJSON(answer.error);
   checkAccept(answer, offer);
-  return answer;
+  return { ...answer, sentBytes: offer.stdin_data?.length ?? 0 };
 }
 
 /** What shows that a client may speak of a job. */

@@ -10,7 +10,8 @@ import type { EventBody } from "./messages.ts";
 
 /** Options of {@linkcode sendEvents}. */
 export interface SendEventsOptions {
-  events: AsyncIterable<HostEvent>;
+  /** Each list goes in as few writes as it can. */
+  events: AsyncIterable<readonly HostEvent[]>;
   /** Ends it. */
   signal: AbortSignal;
   /** Longest time a client may take to make room for one event, in milliseconds. */
@@ -20,8 +21,8 @@ export interface SendEventsOptions {
 }
 
 /**
- * Sends events to the last, and signs of life between them. Each is sent when the one before has gone, so
- * that a slow client costs no memory.
+ * Sends events to the last, and signs of life between them. Small ones that are there together go together;
+ * more output is sent when the output before has gone, so that a slow client costs no memory.
  *
  * @throws {Disconnected} when the client is gone
  */
@@ -38,17 +39,26 @@ export async function sendEvents(
   }, ALIVE_MS);
   let last = 0;
   try {
-    for await (const event of events) {
-      if (signal.aborted) return;
-      const bodies = bodiesOf(event);
-      if (bodies.at(-1)?.event === "finished" || bodies.at(-1)?.event === "failed") onOver();
-      if (event.type === "interrupted" && !event.rerun) onOver();
-      for (const [at, body] of bodies.entries()) {
-        // Who has only a part of an event asks for all of it again.
-        const id = at === bodies.length - 1 ? event.id : last;
-        await deadline(channel, stallMs, channel.write({ type: "event", id, at: event.at, body }));
+    for await (const list of events) {
+      let writes: Promise<void>[] = [];
+      let bytes = 0;
+      for (const event of list) {
+        if (signal.aborted) return;
+        const bodies = bodiesOf(event);
+        if (bodies.at(-1)?.event === "finished" || bodies.at(-1)?.event === "failed") onOver();
+        if (event.type === "interrupted" && !event.rerun) onOver();
+        for (const [at, body] of bodies.entries()) {
+          // Who has only a part of an event asks for all of it again.
+          const id = at === bodies.length - 1 ? event.id : last;
+          writes.push(channel.write({ type: "event", id, at: event.at, body }));
+          bytes += "data" in body ? body.data.length : 0;
+          if (bytes < EVENT_DATA_BYTES) continue;
+          await deadline(channel, stallMs, Promise.all(writes));
+          [writes, bytes] = [[], 0];
+        }
+        last = event.id;
       }
-      last = event.id;
+      await deadline(channel, stallMs, Promise.all(writes));
     }
   } finally {
     clearInterval(timer);

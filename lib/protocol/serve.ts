@@ -16,6 +16,9 @@ import { SessionTable } from "./session_table.ts";
 /** How long a client that has opened a stream may think before it says what it wants. */
 const OPENING_MS = 10_000;
 
+/** Why the events of a job are told no further. One for all: an error of its own for each costs more. */
+const ENOUGH = new Error("The conversation is over");
+
 /** What the server tells its owner; the daemon logs it. */
 export interface ServeEvent {
   event: "offer-accepted" | "offer-refused" | "job-attached" | "job-forgotten" | "peer-misbehaved";
@@ -64,6 +67,7 @@ export class JobServer {
       else if (opening.type === "attach") await this.#onAttach(opening, channel, peerId);
       else await this.#sessions.remove(this.#sessions.find(opening), cancelled());
       await channel.close();
+      channel.endRead(); // whatever else it says is not kept
     } catch (error) {
       await this.#refuse(channel, { error, peerId });
     } finally {
@@ -157,7 +161,8 @@ export class JobServer {
       await deadline(channel, ANSWER_MS, channel.write(greet()));
       if (session.phase === "transfer") await this.#receive(session, channel);
       if (await this.#follow(session, channel, { after, signal })) {
-        await this.#forget(session, "its result was taken");
+        // The conversation ends as it should: nothing is left to be cut off.
+        await this.#forget(session, "its result was taken", { detached: detach });
       }
     } catch (error) {
       // A broken connection may come back; what was wrong stays wrong.
@@ -228,7 +233,7 @@ export class JobServer {
       stallMs: orphanMs,
       onOver: () => session.phase = "over",
     });
-    sending.catch(() => stop.abort());
+    sending.catch(() => stop.abort(ENOUGH));
     const hear = async (): Promise<boolean> => {
       while (true) {
         const heard = await channel.read(["cancel", "taken"]);
@@ -242,7 +247,7 @@ export class JobServer {
       await Promise.race([sending, hearing]);
       return await deadline(channel, resultMs, hearing);
     } finally {
-      stop.abort();
+      stop.abort(ENOUGH);
       await sending.catch(() => {}); // it fails as hearing does, or was told to stop
     }
   }

@@ -20,6 +20,9 @@ export interface Ticket {
   node_nonce: string;
 }
 
+/** Why a connection is spoken over no more. */
+const REPLACED = new Error("Its client has come back");
+
 /** The connection that a session is spoken over now. */
 interface Attachment {
   channel: FrameChannel;
@@ -105,6 +108,18 @@ export class Session {
     await blob.push(offset, data);
   }
 
+  /**
+   * Takes standard input that came with the offer; nothing of it is needed once this resolves.
+   *
+   * @throws {PlasmError} what the host throws: it looks whether this is what was said
+   */
+  async takeStdin(data: Uint8Array): Promise<void> {
+    const blob = this.#blobs.get(this.offer.stdin.hash);
+    if (blob === undefined) return; // it is here already
+    this.pace.add(data.length);
+    await blob.push(0, data);
+  }
+
   /** Whether a client is here. */
   get isAttached(): boolean {
     return this.#attachment !== undefined;
@@ -118,7 +133,7 @@ export class Session {
     while (this.#attachment !== undefined) {
       const { channel: old, stop, over } = this.#attachment;
       old.endRead();
-      stop.abort();
+      stop.abort(REPLACED);
       await over.promise;
     }
     clearTimeout(this.#timer);
@@ -146,7 +161,7 @@ export class Session {
   /** Ends it: what has come of a transfer is thrown away, who is attached is cut off. */
   async discard(reason: Error): Promise<void> {
     clearTimeout(this.#timer);
-    this.#attachment?.stop.abort();
+    this.#attachment?.stop.abort(reason);
     this.#attachment?.channel.abort(reason);
     this.phase = "over";
     await Promise.all([...this.#blobs.values()].map((blob) => blob.discard(reason)));

@@ -74,6 +74,13 @@ export class SessionTable {
     this.#nonces.set(used, this.#now() + OFFER_VALID_MS + 2 * CLOCK_SKEW_MS);
     this.#sessions.set(offer.jobId, session);
     session.open(this.#host);
+    if (message.stdin_data === null) return session;
+    try {
+      await session.takeStdin(message.stdin_data);
+    } catch (error) {
+      await this.remove(session, PlasmError.from(error));
+      throw error;
+    }
     return session;
   }
 

@@ -11,8 +11,10 @@ import { makeJob, run, seededBytes, seededRandom, TestNode } from "./bench.ts";
 
 type Offer = MessageOf<"offer">;
 
+/** An offer that brings nothing along, but for the changes. */
 async function offerOf(job: RemoteJob, changes: Partial<Offer> = {}): Promise<Offer> {
-  return { ...await makeOffer(job, { nonce: createNonce(), now: Date.now() }), ...changes };
+  const offer = await makeOffer(job, { nonce: createNonce(), now: Date.now() });
+  return { ...offer, stdin_data: null, ...changes };
 }
 
 /** Says things to a node and returns the error that it answers with, as `code field`. */
@@ -59,6 +61,11 @@ Deno.test("JobServer refuses offers that do not agree with themselves or the clo
     [{ expires_at: Date.now() - 10 * minutes }, "protocol expires_at"],
     [{ expires_at: Date.now() + 60 * minutes }, "protocol expires_at"],
     [{ manifest: { ...job.manifest, extra: 1 } }, "bad-manifest extra"],
+    [{ stdin_data: new Uint8Array(job.stdin.size + 1) }, "protocol stdin_data"],
+    [{ stdin_data: new Uint8Array(16 * 1024 + 1) }, "protocol stdin_data"],
+    [{ stdin_data: new Uint8Array() }, "protocol stdin_data"],
+    // As long as was said, but not what was said.
+    [{ stdin_data: new Uint8Array(job.stdin.size) }, "bad-input"],
   ];
   for (const [changes, expected] of cases) {
     assertEquals(await refusal(node, await offerOf(job, changes)), expected);

@@ -160,7 +160,7 @@ export class FakeHost implements JobHost {
     this.#tell(job, { type: "finished", receipt, message: null });
   }
 
-  async *events(jobId: string, after: number, signal: AbortSignal): AsyncGenerator<HostEvent> {
+  async *events(jobId: string, after: number, signal: AbortSignal): AsyncGenerator<HostEvent[]> {
     const wake = (): void => this.news();
     signal.addEventListener("abort", wake);
     try {
@@ -174,7 +174,7 @@ export class FakeHost implements JobHost {
           continue;
         }
         last = event.id;
-        yield event;
+        yield [event];
       }
     } finally {
       signal.removeEventListener("abort", wake);

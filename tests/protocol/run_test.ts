@@ -30,6 +30,24 @@ Deno.test("runRemote() sends nothing that the node has", async () => {
   assertEquals(second.attempts[0]!.sentBytes, 12);
 });
 
+Deno.test("runRemote() sends small standard input with the offer, and more of it in chunks", async () => {
+  await using node = await TestNode.create();
+  for (const [size, count] of [[16 * 1024, 0], [16 * 1024 + 1, 1]] as const) {
+    const job = await makeJob({ stdin: seededBytes(size) });
+    const sending: number[] = [];
+    const { receipt, attempts } = await run({
+      nodes: [node],
+      job,
+      onProgress: (news) => news.phase === "sending" && sending.push(news.total),
+    });
+    assertEquals(receipt.stdin_hash, job.stdin.hash);
+    // The module goes once.
+    const module = count === 0 ? job.module.size : 0;
+    assertEquals(attempts[0]!.sentBytes, module + size);
+    assertEquals(sending, count === 0 ? [module] : [size]);
+  }
+});
+
 Deno.test("runRemote() does not run ahead of a node that stores slowly", async () => {
   await using node = await TestNode.create();
   const job = await makeJob({ module: seededBytes(4 * 2 ** 20) });

@@ -325,10 +325,10 @@ export class JobStore implements Disposable {
     jobs: readonly { seq: number; id: string }[],
     options?: WriteOptions,
   ): Promise<void> {
-    for (const { id } of jobs) {
-      const late = this.#late.get(id);
-      if (late !== undefined) this.#late.delete(late);
-    }
+    const late = jobs.flatMap(({ id }) => this.#late.get(id) ?? []);
+    for (const job of late) this.#late.delete(job);
+    // What is not written yet has no files either.
+    const unwritten = new Set(late.map(({ record }) => record.id));
     const stored = jobs.filter(({ seq }) => seq > 0);
     if (stored.length > 0) {
       await this.#writes.write("delete jobs", () => {
@@ -336,7 +336,7 @@ export class JobStore implements Disposable {
       }, options);
     }
     for (const { id } of jobs) {
-      this.#files.remove(id);
+      if (!unwritten.has(id)) this.#files.remove(id);
       this.changes.notify(id);
     }
   }

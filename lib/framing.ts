@@ -14,6 +14,9 @@ export const FRAME_HEADER_BYTES = 5;
  */
 export const SOCKET_BYTES: number = 2 * (212_992 / 2 - 64);
 
+/** What of a payload goes with its header, in bytes: a multiple of what rings are aligned to. */
+export const FIRST_BYTES: number = (SOCKET_BYTES - FRAME_HEADER_BYTES) & ~7;
+
 /** Writes a frame's header at the start of a buffer. */
 export function putFrameHeader(buffer: Uint8Array, kind: number, length: number): void {
   buffer[0] = kind;
@@ -72,7 +75,7 @@ export class FrameStart {
       putFrameHeader(whole, kind, length);
       return [whole, NOTHING];
     }
-    const end = Math.min(FRAME_HEADER_BYTES + payload.length, SOCKET_BYTES);
+    const end = FRAME_HEADER_BYTES + Math.min(payload.length, FIRST_BYTES);
     if (this.#copy.length < end) this.#copy = new Uint8Array(end);
     putFrameHeader(this.#copy, kind, length);
     const first = payload.subarray(0, end - FRAME_HEADER_BYTES);

@@ -4,7 +4,7 @@
  * @module
  */
 import type { ErrorCode } from "../errors.ts";
-import { FRAME_HEADER_BYTES, SOCKET_BYTES } from "../framing.ts";
+import { FIRST_BYTES } from "../framing.ts";
 import type { JobStatus, SandboxLimits } from "./types.ts";
 
 /** The module of a job, as the Job frame names it. */
@@ -70,10 +70,9 @@ export const STOPPING_MARK = "plasm: stopping the job";
 export const MAX_REPORT_BYTES = 64 * 1024;
 
 /**
- * Largest payload of a stdout or stderr frame, in bytes: with its header what a unix socket takes at once, and
- * a multiple of what copies between rings and frames are aligned to.
+ * Largest payload of a stdout or stderr frame, in bytes: with its header what a unix socket takes at once.
  */
-export const MAX_STREAM_BYTES: number = (SOCKET_BYTES - FRAME_HEADER_BYTES) & ~7;
+export const MAX_STREAM_BYTES: number = FIRST_BYTES;
 
 /** Largest payload of a stdin frame, in bytes: neither end holds one whole. */
 export const MAX_STDIN_BYTES: number = 2 ** 20;

@@ -10,6 +10,9 @@ import { FRAME_HEADER_BYTES, FrameKind } from "./frames.ts";
 /** Bytes of one read of input that no guest will read. */
 const UNREAD_BYTES = 4096;
 
+/** From here on a piece that comes is part of much, in bytes: nobody waits for its last few. */
+const BULK_BYTES = 1024;
+
 /** The standard input of one job. */
 export class ExecutorStdin {
   readonly #link: ExecutorLink;
@@ -17,6 +20,8 @@ export class ExecutorStdin {
   readonly #unread = new Uint8Array(UNREAD_BYTES);
   /** Bytes that are still to come of a frame. */
   #left = 0;
+  /** Bytes that have come and wait for the next. */
+  #held = 0;
   #ended = false;
 
   /** @param worker Who has a guest that may read it; without one it is thrown away. */
@@ -44,11 +49,13 @@ export class ExecutorStdin {
 
   async #takeOne(): Promise<void> {
     if (this.#left === 0) return await this.#takeHeader();
-    const into = await this.#worker?.roomForStdin() ?? this.#unread;
+    const into = await this.#worker?.roomForStdin(this.#held) ?? this.#unread;
     const count = await this.#link.readPayload(into.subarray(0, this.#left));
     if (count === null) Deno.exit(0); // without a parent there is nothing to live for
-    if (into !== this.#unread) this.#worker?.commitStdin(count);
     this.#left -= count;
+    if (into === this.#unread || this.#worker === undefined) return;
+    const holdsBack = this.#left > 0 && count >= BULK_BYTES;
+    this.#held = this.#worker.commitStdin(this.#held + count, holdsBack);
   }
 
   async #takeHeader(): Promise<void> {

@@ -151,14 +151,16 @@ export class ExecutorWorker {
   /**
    * Where the guest's next bytes of standard input are to be put; waits while it has enough unread.
    * Undefined once there is no guest any more.
+   *
+   * @param held How many {@linkcode commitStdin} has held back.
    */
-  async roomForStdin(): Promise<Uint8Array | undefined> {
-    return this.#ended ? undefined : await this.#stdinWriter.room();
+  async roomForStdin(held = 0): Promise<Uint8Array | undefined> {
+    return this.#ended ? undefined : await this.#stdinWriter.room(held);
   }
 
-  /** Gives the guest so many bytes, which were put there. */
-  commitStdin(count: number): void {
-    this.#stdinWriter.commit(count);
+  /** Gives the guest so many bytes, which were put there, or holds a few back; see {@linkcode RingWriter.commit}. */
+  commitStdin(count: number, holdsBack = false): number {
+    return this.#stdinWriter.commit(count, holdsBack);
   }
 
   /** Ends the guest's standard input. */

@@ -159,24 +159,38 @@ export class RingWriter extends RingEnd {
     }
   }
 
-  /** Awaits room and gives it, as much as lies in one piece: for who puts bytes there by itself. */
-  async room(): Promise<Uint8Array> {
+  /**
+   * Awaits room and gives it, as much as lies in one piece: for who puts bytes there by itself.
+   *
+   * @param held Bytes at its beginning that {@linkcode commit} has held back: it is given behind them.
+   */
+  async room(held = 0): Promise<Uint8Array> {
     const { data } = this;
     while (true) {
       const head = Atomics.load(this.control, HEAD);
       const tail = Atomics.load(this.control, TAIL);
       const at = head & (data.length - 1);
       const count = Math.min(data.length - at, data.length - ((head - tail) >>> 0));
-      if (count > 0) return data.subarray(at, at + count);
+      if (count > held) return data.subarray(at + held, at + count);
       const waiting = Atomics.waitAsync(this.control, TAIL, tail);
       if (waiting.async) await waiting.value;
     }
   }
 
-  /** Writes so many bytes, which are in the room already. */
-  commit(count: number): void {
-    Atomics.store(this.control, HEAD, Atomics.load(this.control, HEAD) + count);
+  /**
+   * Writes so many bytes, which are in the room already.
+   *
+   * @param holdsBack Whether those past the last aligned position wait for what comes after them: a reader that
+   * takes all the others at once would otherwise be given a few by themselves.
+   * @returns How many wait.
+   */
+  commit(count: number, holdsBack = false): number {
+    const head = Atomics.load(this.control, HEAD);
+    const held = holdsBack ? Math.min(count, (head + count) & (RECORD_ALIGNMENT - 1)) : 0;
+    if (count === held) return held;
+    Atomics.store(this.control, HEAD, head + count - held);
     this.#signal();
+    return held;
   }
 
   /** Says that nothing more will come. */

@@ -60,3 +60,19 @@ Deno.test("RingReader.discard() lets a waiting writer go on", async () => {
   await writing;
   assertEquals(reader.fill, 2);
 });
+
+Deno.test("RingWriter.commit() holds back what is past an aligned position, until more is there", async () => {
+  const { writer, reader } = pair(16);
+  const into = new Uint8Array(16);
+  (await writer.room()).set([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+  assertEquals(writer.commit(11, true), 3);
+  assertEquals(reader.readSome(into), 8);
+  const room = await writer.room(3);
+  assertEquals(room.length, 5);
+  room.set([12, 13]);
+  assertEquals(writer.commit(3 + 2, true), 5);
+  assertEquals(reader.readSome(into), 0);
+  assertEquals(writer.commit(5), 0);
+  assertEquals(reader.readSome(into), 5);
+  assertEquals([...into.subarray(0, 5)], [9, 10, 11, 12, 13]);
+});

@@ -18,6 +18,12 @@ export interface HashedStdinOptions {
    * @default {none: it is cut}
    */
   askEnd?: (() => void) | undefined;
+  /**
+   * Whether the source has ended before its end, and the job is to be stopped for it: its guest is then left
+   * waiting, or it could end as if it had been given everything.
+   * @default {it never has}
+   */
+  isBroken?: (() => boolean) | undefined;
 }
 
 /** Standard input whose hash is known once the job is over. */
@@ -56,8 +62,8 @@ export class HashedStdin implements StdinSource {
     this.stream = new ReadableStream<Uint8Array>({
       pull: async (controller) => {
         const { done, value } = await this.#next();
-        if (done) controller.close();
-        else controller.enqueue(value);
+        if (!done) controller.enqueue(value);
+        else if (options.isBroken?.() !== true) controller.close();
       },
     }, { highWaterMark: 0 });
   }

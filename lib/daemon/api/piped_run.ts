@@ -50,7 +50,10 @@ export class PipedRun implements JobPipe {
     const source = new ReadableStream<Uint8Array>({ pull: (to) => this.#pull(to) }, {
       highWaterMark: 1,
     });
-    this.stdin = new HashedStdin(source, { askEnd: () => this.#send(PipeFrame.StdinStop) });
+    this.stdin = new HashedStdin(source, {
+      askEnd: () => this.#send(PipeFrame.StdinStop),
+      isBroken: () => this.gone.aborted,
+    });
     this.#alive = setInterval(() => {
       if (!this.#wrote) this.#send(PipeFrame.Stdout);
       this.#wrote = false;

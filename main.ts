@@ -2,14 +2,16 @@
  * The command line's front door: picks a command, imports it, and maps its error to an exit status.
  * @module
  */
+import { beginExecutor } from "./lib/sandbox/executor_begin.ts";
 import { EXECUTOR_COMMAND } from "./lib/sandbox/executor_name.ts";
 
 /** Runs one command line to its exit status. */
 async function main(args: string[]): Promise<number> {
   if (args[0] === EXECUTOR_COMMAND) {
-    const { startGuestWorker } = await import("./lib/sandbox/guest_worker.ts");
-    const guest = startGuestWorker();
-    return await (await import("./lib/sandbox/executor_main.ts")).runExecutor(guest);
+    // Without the path of a socket it has pipes.
+    const first = args[1] === undefined ? beginExecutor() : undefined;
+    const { runExecutor } = await import("./lib/sandbox/executor_main.ts");
+    return await runExecutor({ socket: args[1], first });
   }
   const early = args[0] === "exec" ? await import("./lib/cli/exec_early.ts") : undefined;
   early?.startEarly(args);

@@ -4,10 +4,18 @@
  * @module
  */
 import { DEFAULT_RESOURCES } from "../job/default_resources.ts";
+import { arrangeFunctions } from "../sandbox/arrange/arrange.ts";
 import { Executor } from "../sandbox/executor.ts";
 import { DEFAULT_CEILINGS } from "../sandbox/limits.ts";
+import type { SandboxJob } from "../sandbox/types.ts";
 import type { ParsedArgs } from "./args.ts";
 import { EARLY_MEMORY_BYTES, takeEarly } from "./exec_early.ts";
+
+/**
+ * Larger modules are left to the executor to arrange: what it spends is the job's, which has limits, and is
+ * watched.
+ */
+const MAX_ARRANGED_BYTES = 2 ** 20;
 
 /** One executor, for a job that is still to be read. */
 export class EarlyExecutor implements AsyncDisposable {
@@ -25,30 +33,33 @@ export class EarlyExecutor implements AsyncDisposable {
     this.#executor = new Executor({
       maxMemoryBytes: this.#maxMemoryBytes,
       assumesConfinement: true,
+      once: true,
       process: this.#maxMemoryBytes === EARLY_MEMORY_BYTES ? takeEarly() : undefined,
     });
-    this.#executor.ready().catch(() => {}); // told by take()
+    this.#executor.alive().catch(() => {}); // told by take()
   }
 
   /**
-   * The executor, ready for a job that may use so much memory; another one where the system refuses to
-   * confine the first as far as was assumed.
+   * The executor for a job that may use so much memory; another one where the system refuses to confine
+   * the first as far as was assumed. It has been sent the job but for its standard input: what cannot be
+   * had twice.
    *
    * @throws {PlasmError} `executor`, `interrupted`
    */
-  async take(memoryBytes: number): Promise<Executor> {
+  async take(memoryBytes: number, job: SandboxJob): Promise<Executor> {
     const signal = this.#signal;
     const early = this.#executor;
     if (early !== undefined && memoryBytes <= this.#maxMemoryBytes) {
       try {
-        await early.ready({ signal });
+        early.sendAhead({ ...job, arranged: arrangedOf(job) });
+        await early.alive({ signal });
         return early;
       } catch {
         signal.throwIfAborted();
       }
     }
     await early?.kill();
-    const executor = this.#executor = new Executor({ maxMemoryBytes: memoryBytes });
+    const executor = this.#executor = new Executor({ maxMemoryBytes: memoryBytes, once: true });
     await executor.ready({ signal });
     return executor;
   }
@@ -57,4 +68,10 @@ export class EarlyExecutor implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#executor?.kill();
   }
+}
+
+/** The module arranged while its executor starts, and nobody else has anything to do. */
+function arrangedOf({ module }: SandboxJob): Uint8Array | undefined {
+  if (module.length > MAX_ARRANGED_BYTES) return undefined;
+  return arrangeFunctions(module as Uint8Array<ArrayBuffer>).bytes;
 }

@@ -2,7 +2,6 @@
  * `plasm exec` without a daemon or another node: reads the job, runs it and prints what it writes.
  * @module
  */
-import { loadOrCreateIdentity } from "../identity.ts";
 import { stateDir } from "../paths.ts";
 import { printable } from "../printable.ts";
 import { streamJob } from "../sandbox/run_job.ts";
@@ -33,7 +32,7 @@ export async function execLocally(
   const job = await readJob(args, io);
   const { module, manifest, inputs, ceilings } = job;
   const signer = json || receiptPath !== undefined
-    ? await loadOrCreateIdentity(stateDir((name) => io.env(name)))
+    ? await (await import("../identity.ts")).loadOrCreateIdentity(stateDir((name) => io.env(name)))
     : undefined;
   const collected = json ? new CollectedOutput() : undefined;
   const output_bytes = json
@@ -46,7 +45,7 @@ export async function execLocally(
     stdin: io.stdin,
     signer,
     signal,
-    executor: (memoryBytes) => executor.take(memoryBytes),
+    executor: (memoryBytes, job) => executor.take(memoryBytes, job),
   });
   for await (const event of events) {
     if (event.type === "stdout" || event.type === "stderr") {

@@ -2,6 +2,7 @@
  * Reads what a command was given by name.
  * @module
  */
+import { joinBytes } from "../bytes.ts";
 import { PlasmError } from "../errors.ts";
 import { printable } from "../printable.ts";
 
@@ -43,7 +44,7 @@ export async function readCappedFile(
       if (bytes > maxBytes) fail(`it has more than ${maxBytes} bytes`);
       parts.push(buffer.slice(0, count));
     }
-    return await new Blob(parts as Uint8Array<ArrayBuffer>[]).bytes();
+    return joinBytes(parts);
   } catch (error) {
     if (error instanceof PlasmError) throw error;
     return fail(reasonOf(error)) as never;

@@ -2,7 +2,6 @@
  * From a module's bytes to what a worker can run, inside the executor.
  * @module
  */
-import { arrangeFunctions } from "./arrange/arrange.ts";
 import type { FrameMap } from "./arrange/frame_map.ts";
 import type { RefusedReport } from "./executor_protocol.ts";
 
@@ -10,22 +9,40 @@ import type { RefusedReport } from "./executor_protocol.ts";
 export interface CompiledModule {
   /** What the worker instantiates. */
   module: WebAssembly.Module;
-  /** Where its code was before it was arranged. */
-  frames: FrameMap | undefined;
+  /** Tells where its code was before it was arranged. */
+  frames: () => Promise<FrameMap | undefined>;
 }
 
-/** Arranges and compiles a module; what V8 has against it is the answer where it refuses. */
+/** A module of so many bytes is compiled without a turn of the event loop: functions are when they are called. */
+const SMALL_BYTES = 64 * 1024;
+
+/** Loads what arranges modules: a process that is given one arranged does not need it. */
+export async function loadArranging(): Promise<typeof import("./arrange/arrange.ts")> {
+  return await import("./arrange/arrange.ts");
+}
+
+/**
+ * Arranges and compiles a module; what V8 has against it is the answer where it refuses.
+ *
+ * @param given The module as `arrangeFunctions()` makes it of the bytes, by who has done that.
+ */
 export async function compileModule(
   bytes: Uint8Array<ArrayBuffer>,
+  given?: Uint8Array<ArrayBuffer>,
 ): Promise<CompiledModule | Omit<RefusedReport, "reusable">> {
-  const arranged = arrangeFunctions(bytes);
+  const arrange = async () => (await loadArranging()).arrangeFunctions(bytes);
+  const arranged = given ? undefined : await arrange();
   try {
-    return { module: await WebAssembly.compile(arranged.bytes), frames: arranged.frames };
+    const source = given ?? arranged!.bytes;
+    const module = source.length <= SMALL_BYTES
+      ? new WebAssembly.Module(source)
+      : await WebAssembly.compile(source);
+    return { module, frames: async () => (arranged ?? await arrange()).frames };
   } catch {
     // What V8 refuses it shall refuse as it was given, and by the numbers that it had there.
   }
   try {
-    return { module: await WebAssembly.compile(bytes), frames: undefined };
+    return { module: await WebAssembly.compile(bytes), frames: () => Promise.resolve(undefined) };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     return {

@@ -10,8 +10,9 @@ import { ExecutorDoor } from "./executor_door.ts";
 import { MAX_REPORT_BYTES, MAX_STREAM_BYTES } from "./executor_protocol.ts";
 import { describeDeath, StderrTail } from "./executor_death.ts";
 import { type Frame, FrameKind, readFrames } from "./frames.ts";
+import { ExecutorStart } from "./executor_start.ts";
 import { startExecutorProcess } from "./executor_process.ts";
-import { sendJob } from "./executor_sender.ts";
+import { sendAhead, sendJob, sendStdin } from "./executor_sender.ts";
 import { ModuleCache } from "./module_cache.ts";
 import { untilAborted } from "./until_aborted.ts";
 import { RunState } from "./run_state.ts";
@@ -26,12 +27,10 @@ const LATE_MS = 35;
 /** How long a process that stops its job by itself may take to say its last, in ms. */
 const STOPPING_MS = 1000;
 
-/** How long a process may take to become ready, in ms: about 0.1 s natively, 2 s emulated. */
-const START_TIMEOUT_MS = 60_000;
-
 const CANCELLED = "Job stopped: it was cancelled";
 
 const MAX_BYTES: Record<number, number> = {
+  [FrameKind.Alive]: 0,
   [FrameKind.Ready]: 0,
   [FrameKind.Stdout]: MAX_STREAM_BYTES,
   [FrameKind.Stderr]: MAX_STREAM_BYTES,
@@ -64,6 +63,11 @@ export interface ExecutorOptions {
    * @default {a new one}
    */
   process?: Deno.ChildProcess | undefined;
+  /**
+   * Whether it is for one job alone: it is killed as soon as that has ended.
+   * @default {false}
+   */
+  once?: boolean | undefined;
 }
 
 /** Options of {@linkcode Executor.ready}. */
@@ -91,8 +95,11 @@ export class Executor implements AsyncDisposable {
   readonly #stderr: StderrTail;
   readonly #modules = new ModuleCache();
   readonly #maxMemoryBytes: number;
-  #ready: Promise<void> | undefined;
+  readonly #once: boolean;
+  readonly #start: ExecutorStart;
   #usable = true;
+  /** Of a job that was sent before the process was ready. */
+  #ahead: Promise<void> | undefined;
   #hasEnded = false;
 
   /**
@@ -102,6 +109,7 @@ export class Executor implements AsyncDisposable {
    */
   constructor(options: ExecutorOptions = {}) {
     this.#maxMemoryBytes = options.maxMemoryBytes ?? 4 * 2 ** 30;
+    this.#once = options.once ?? false;
     const { socketDir } = options;
     const door = socketDir === undefined ? undefined : ExecutorDoor.open(socketDir);
     try {
@@ -124,6 +132,11 @@ export class Executor implements AsyncDisposable {
       inParts: [FrameKind.Stdout, FrameKind.Stderr],
     });
     this.#stderr = new StderrTail(this.#child.stderr);
+    this.#start = new ExecutorStart({
+      frames: this.#frames,
+      end: () => this.#signal("SIGKILL"),
+      reason: () => this.kill().then(() => this.#stderr.summary()),
+    });
   }
 
   /** Process id. */
@@ -147,13 +160,26 @@ export class Executor implements AsyncDisposable {
   }
 
   /**
+   * Sends all but standard input of the job that will be run first, so that a process which still starts is
+   * not waited for with it. It uses pipes.
+   */
+  sendAhead(job: SandboxJob): void {
+    const options = { module: this.#moduleHeader(job), write: this.#write };
+    this.#ahead = sendAhead(job, options).catch(() => {}); // it has died: reading tells how
+  }
+
+  /** Resolves once the process has begun, confined as it was to be; rejects as {@linkcode Executor.ready}. */
+  async alive({ signal }: ExecutorReadyOptions = {}): Promise<void> {
+    await untilAborted(this.#start.alive(), signal);
+  }
+
+  /**
    * Resolves once the process waits for a job.
    *
    * @throws {PlasmError} `executor` when it does not start, `interrupted` on abort.
    */
   async ready({ signal }: ExecutorReadyOptions = {}): Promise<void> {
-    this.#ready ??= this.#awaitReady();
-    await untilAborted(this.#ready, signal);
+    await untilAborted(this.#start.ready(), signal);
   }
 
   /**
@@ -170,9 +196,13 @@ export class Executor implements AsyncDisposable {
     if (!this.#usable) throw new PlasmError("executor", "Cannot run job: the executor is used up");
     this.#usable = false;
     const { signal } = options;
+    const stdin = new AbortController();
+    let sending = this.#ahead && this.#send(job, stdin.signal);
     try {
       await this.ready({ signal });
     } catch (error) {
+      stdin.abort("over");
+      await sending;
       if (!signal?.aborted) throw error;
       return yield* this.#cancelled();
     }
@@ -210,8 +240,7 @@ export class Executor implements AsyncDisposable {
       run.queue.open();
       hardKill ??= setTimeout(() => this.#signal("SIGKILL"), STOPPING_MS);
     };
-    const stdin = new AbortController();
-    const sending = this.#send(job, stdin.signal);
+    sending ??= this.#send(job, stdin.signal);
     const receiving = this.#receive(run, { startedAt, start });
     try {
       yield { type: "started", at: startedAt };
@@ -227,7 +256,7 @@ export class Executor implements AsyncDisposable {
       await sending;
       lent.forget();
       if (run.refused && job.moduleKey !== undefined) this.#modules.forget(job.moduleKey);
-      this.#usable = run.reusable && !this.#hasEnded;
+      this.#usable = run.reusable && !this.#hasEnded && !this.#once;
       if (!this.#usable) await this.kill();
     }
   }
@@ -256,25 +285,23 @@ export class Executor implements AsyncDisposable {
     await this.kill();
   }
 
-  async #awaitReady(): Promise<void> {
-    const timeout = setTimeout(() => this.#signal("SIGKILL"), START_TIMEOUT_MS);
-    try {
-      const first = await this.#frames.next();
-      if (!first.done && first.value.kind === FrameKind.Ready) return;
-      await this.kill();
-      throw new PlasmError("executor", `Cannot start executor: ${this.#stderr.summary()}`, {
-        hint: "Run plasm doctor",
-      });
-    } finally {
-      clearTimeout(timeout);
-    }
+  #write = (bytes: Uint8Array): Promise<void> => this.#channel.write(bytes);
+
+  #moduleHeader({ moduleKey, module }: SandboxJob): ReturnType<ModuleCache["use"]> {
+    return this.#modules.use(moduleKey, module.length);
   }
 
   /** Sends all of a job; its end is the guest's, whichever comes first. */
   async #send(job: SandboxJob, signal: AbortSignal): Promise<void> {
     try {
-      const module = this.#modules.use(job.moduleKey, job.module.length);
-      await sendJob(job, { module, write: (bytes) => this.#channel.write(bytes), signal });
+      const write = this.#write;
+      if (this.#ahead === undefined) {
+        await sendJob(job, { module: this.#moduleHeader(job), write, signal });
+      } else {
+        await this.#ahead;
+        this.#ahead = undefined;
+        await sendStdin(job, { write, signal });
+      }
     } catch {
       // The process has died: reading its output tells how.
     }
@@ -290,6 +317,8 @@ export class Executor implements AsyncDisposable {
           run.died(describeDeath(status, this.#stderr.text()));
         } else await run.take(next.value);
       }
+      // Its end takes longer than all that is still to be done here.
+      if (this.#once) this.#signal("SIGKILL");
       await run.end(times);
     } catch (error) {
       this.#signal("SIGKILL");

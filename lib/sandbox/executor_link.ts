@@ -3,6 +3,7 @@
  * @module
  */
 import { PlasmError } from "../errors.ts";
+import type { FirstRead } from "./executor_begin.ts";
 import { type Frame, FRAME_HEADER_BYTES, parseFrameHeader } from "./frames.ts";
 
 /** Bytes that are read ahead of what is asked for: a small job comes as one piece. */
@@ -12,6 +13,8 @@ const AHEAD_BYTES = 64 * 1024;
 export interface LinkOptions {
   /** Path of the parent's socket. @default {standard input and output} */
   socket?: string | undefined;
+  /** A read of standard input that is under way. @default {none} */
+  first?: FirstRead | undefined;
   /** Largest payload that is taken of a kind, in bytes; a kind that is not named is refused. */
   maxBytes: (kind: number) => number | undefined;
   /** The kind whose payload is not in its frame, but read by itself. */
@@ -29,19 +32,27 @@ export class ExecutorLink {
   readonly #source: { read(into: Uint8Array): Promise<number | null> };
   readonly #sink: { write(bytes: Uint8Array): Promise<number> };
   readonly #options: LinkOptions;
-  readonly #ahead = new Uint8Array(AHEAD_BYTES);
+  readonly #ahead: Uint8Array;
   #start = 0;
   #end = 0;
   /** From a socket a streamed payload is read to where it belongs, of a frame after one only the header. */
   readonly #isDirect: boolean;
   #streaming = false;
   #lastWrite: Promise<void> = Promise.resolve();
+  #first: Promise<number | null> | undefined;
 
   /** @param conn The parent's socket; without it standard input and output are taken. */
   constructor(conn: Deno.Conn | undefined, options: LinkOptions) {
     this.#source = conn ?? Deno.stdin;
     this.#sink = conn ?? Deno.stdout;
     this.#options = options;
+    const { bytes = new Uint8Array(AHEAD_BYTES), count } = options.first ?? {};
+    this.#ahead = bytes;
+    this.#first = count?.then((count) => {
+      this.#first = undefined;
+      this.#end = count ?? 0;
+      return count;
+    });
     this.#isDirect = conn !== undefined;
   }
 
@@ -88,6 +99,28 @@ export class ExecutorLink {
     return count;
   }
 
+  /** Resolves once the first read is over, or after so many milliseconds. */
+  async awaitFirst(ms: number): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const wait = (ms: number) => new Promise((resolve) => timer = setTimeout(resolve, ms));
+    await Promise.race([this.#first, wait(ms)]);
+    clearTimeout(timer);
+    // A thread that had no turn meanwhile hears of the time before it hears of the read.
+    if (this.#first !== undefined) await wait(0);
+  }
+
+  /** A copy of the first payload of a kind among the whole frames that have been read ahead; they stay. */
+  peek(kind: number): Uint8Array<ArrayBuffer> | undefined {
+    for (let at = this.#start; at + FRAME_HEADER_BYTES <= this.#end;) {
+      const header = parseFrameHeader(this.#ahead.subarray(at, at += FRAME_HEADER_BYTES));
+      const end = at + header.length;
+      if (end > this.#end) return undefined;
+      if (header.kind === kind) return this.#ahead.slice(at, end);
+      at = end;
+    }
+    return undefined;
+  }
+
   /** Bytes that have been read ahead: so many can be had without waiting. */
   get aheadBytes(): number {
     return this.#end - this.#start;
@@ -101,6 +134,7 @@ export class ExecutorLink {
   }
 
   async #readAhead(): Promise<boolean> {
+    if (this.#first !== undefined) return await this.#first !== null;
     if (this.#start > 0) {
       this.#ahead.copyWithin(0, this.#start, this.#end);
       this.#end -= this.#start;

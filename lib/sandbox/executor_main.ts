@@ -6,6 +6,7 @@
  */
 import { PlasmError } from "../errors.ts";
 import { type ExecutorLink, type LinkFrame, openLink } from "./executor_link.ts";
+import { beginExecutor, type FirstRead } from "./executor_begin.ts";
 import { encodeFrame, encodeJsonFrame, type Frame, FrameKind } from "./frames.ts";
 import {
   type FinishedReport,
@@ -15,11 +16,16 @@ import {
   type RefusedReport,
   STOPPING_MARK,
 } from "./executor_protocol.ts";
-import { type CompiledModule, compileModule, originalReason } from "./compile_module.ts";
+import {
+  type CompiledModule,
+  compileModule,
+  loadArranging,
+  originalReason,
+} from "./compile_module.ts";
 import { joinBytes } from "../bytes.ts";
 import { ExecutorStdin } from "./executor_stdin.ts";
 import { ExecutorWorker } from "./executor_worker.ts";
-import { type GuestWorker, startGuestWorker } from "./guest_worker.ts";
+import { startGuestWorker } from "./guest_worker.ts";
 import { JobMonitor, residentBytes } from "./job_monitor.ts";
 import type { SandboxInput } from "./types.ts";
 import type { WorkerEnd } from "./worker.ts";
@@ -30,6 +36,7 @@ const MAX_BLOB_BYTES = 2 ** 31 - 1;
 const MAX_BYTES: Record<number, number> = {
   [FrameKind.Job]: MAX_JOB_HEADER_BYTES,
   [FrameKind.Module]: MAX_BLOB_BYTES,
+  [FrameKind.Arranged]: MAX_BLOB_BYTES,
   [FrameKind.Input]: MAX_BLOB_BYTES,
   [FrameKind.Stdin]: MAX_STDIN_BYTES,
   [FrameKind.StdinEnd]: 0,
@@ -40,6 +47,15 @@ const MAX_BYTES: Record<number, number> = {
  * loop. Until then it hears nobody, far shorter than anything is looked at anyway.
  */
 const BRIEFLY_MS = 2;
+
+/** The same where the worker has still to load itself: nothing is looked at before that either. */
+const BRIEFLY_AT_FIRST_MS = 20;
+
+/**
+ * How long the start of the worker, which blocks this thread, is put off for a job that may be there: it can be
+ * compiled then, and run as soon as the worker is there. One that was sent before takes 1 ms to be read.
+ */
+const AHEAD_MS = 5;
 
 const decoder = new TextDecoder();
 
@@ -55,31 +71,53 @@ const EXIT_TERMINATED = 143;
 /** What joins this process to its parent. */
 let link: ExecutorLink;
 
+/** The module of the first job, where that was there before the worker. */
+let ahead: Awaited<ReturnType<typeof compileModule>> | undefined;
+
+/** Options of {@linkcode runExecutor}. */
+export interface RunExecutorOptions {
+  /** Path of the parent's socket. @default {standard input and output} */
+  socket?: string | undefined;
+  /** Standard input, which is read already. @default {it is not} */
+  first?: FirstRead | undefined;
+}
+
 /** Runs the executor until its parent is gone; never returns normally. */
-export async function runExecutor(guest: GuestWorker = startGuestWorker()): Promise<never> {
-  const worker = new ExecutorWorker(guest);
+export async function runExecutor({ socket, first }: RunExecutorOptions): Promise<never> {
   Deno.addSignalListener("SIGTERM", () => onTerm());
-  // Compiled, the first argument is the subcommand.
   link = await openLink({
-    socket: Deno.args[Deno.build.standalone ? 1 : 0],
+    socket,
+    first,
     maxBytes: (kind) => MAX_BYTES[kind],
     streamed: FrameKind.Stdin,
   });
-  await worker.ready;
-  await dropPermissions();
+  if (first !== undefined) ahead = await compileAhead();
+  const worker = new ExecutorWorker(startGuestWorker());
+  // From source modules are read with the permissions of this thread.
+  if (ahead === undefined || !Deno.build.standalone) await worker.ready;
+  if (!Deno.build.standalone) await loadArranging();
+  dropPermissions();
   rssAtReady = rssAtRest = residentBytes();
-  await writeAll(encodeFrame(FrameKind.Ready));
+  const told = writeAll(encodeFrame(FrameKind.Ready));
+  if (ahead === undefined) await told;
   while (true) {
     await runOne(await nextFrame(), worker);
   }
 }
 
+/** Compiles the module of a job that has come before anybody could wait for it. */
+async function compileAhead(): Promise<typeof ahead> {
+  await link.awaitFirst(AHEAD_MS);
+  const module = link.peek(FrameKind.Module);
+  return module && await compileModule(module, link.peek(FrameKind.Arranged));
+}
+
 /** Gives up every permission: once the worker has been loaded nothing needs the host any more. */
-export async function dropPermissions(): Promise<void> {
+export function dropPermissions(): void {
   const names = ["read", "write", "net", "env", "sys", "run", "ffi", "import"] as const;
   for (const name of names) {
     // `import` is not in the type of every version's descriptor, but known to each.
-    await Deno.permissions.revoke({ name } as Deno.PermissionDescriptor);
+    Deno.permissions.revokeSync({ name } as Deno.PermissionDescriptor);
   }
 }
 
@@ -94,7 +132,7 @@ async function runOne(
   worker: ExecutorWorker,
 ): Promise<void> {
   const header = parseJob(first);
-  const { module: { key, forget, bytes }, limits } = header;
+  const { module: { key, forget, bytes }, isArranged, limits } = header;
   for (const forgotten of forget) kept.delete(forgotten);
   worker.forget(forget);
   const monitor = new JobMonitor(limits, rssAtRest);
@@ -115,19 +153,24 @@ async function runOne(
     const compiled = kept.get(key ?? "");
     let stopped = compiled && header.inputs.length === 0 ? undefined : watch();
     const moduleBytes = compiled ? undefined : await expectFrame(FrameKind.Module);
+    const arrangedBytes = isArranged ? await expectFrame(FrameKind.Arranged) : undefined;
     const inputs: SandboxInput[] = [];
     for (const { path, file } of header.inputs) {
       inputs.push(file ? { path, data: await expectFrame(FrameKind.Input) } : { path });
     }
-    const module = compiled ?? await compileModule(moduleBytes as Uint8Array<ArrayBuffer>);
+    const early = ahead;
+    ahead = undefined;
+    const module = compiled ?? early ?? await compileModule(moduleBytes!, arrangedBytes);
     if ("module" in module) {
       if (key !== null) kept.set(key, module);
       worker.give({ ...header, json: first.payload, key, module: module.module, inputs });
       const stdin = new ExecutorStdin(link, worker);
-      await stdin.takeAhead();
+      if (early === undefined) await stdin.takeAhead();
+      else await stdin.takeSoon(BRIEFLY_MS);
       // A short job ends in that time, and has cost no timers.
       const { wallTimeMs, cpuTimeMs } = limits;
-      if (stdin.ended) worker.waitSync(Math.min(BRIEFLY_MS, wallTimeMs, cpuTimeMs));
+      const briefly = early === undefined ? BRIEFLY_MS : BRIEFLY_AT_FIRST_MS;
+      if (stdin.ended) worker.waitSync(Math.min(briefly, wallTimeMs, cpuTimeMs));
       stopped ??= worker.hasEnded ? undefined : watch();
       const pump = stdin.takeAll();
       const ended = worker.ended(writeAll);
@@ -135,7 +178,7 @@ async function runOne(
         await (stopped ? Promise.race([ended, stopped]) : ended);
       monitor.stop();
       if (header.isWarmUp) rssAtReady = residentBytes();
-      const report = encodeEnd(originalEnd(end, module), {
+      const report = encodeEnd(await originalEnd(end, module), {
         cpuTimeMs: monitor.cpuTimeMs(),
         memoryPeakBytes,
         outputBytes: limits.outputBytes,
@@ -224,8 +267,9 @@ function encodeEnd(
 }
 
 /** The end, with the place of a trap as it is in the module that was given. */
-function originalEnd(end: WorkerEnd, { frames }: CompiledModule): WorkerEnd {
-  return end.type === "trapped" ? { ...end, reason: originalReason(end.reason, frames) } : end;
+async function originalEnd(end: WorkerEnd, { frames }: CompiledModule): Promise<WorkerEnd> {
+  if (end.type !== "trapped") return end;
+  return { ...end, reason: originalReason(end.reason, await frames()) };
 }
 
 function describeEnd(
@@ -249,10 +293,10 @@ async function nextFrame(): Promise<LinkFrame> {
   return await link.next() ?? Deno.exit(0);
 }
 
-async function expectFrame(kind: number): Promise<Uint8Array> {
+async function expectFrame(kind: number): Promise<Uint8Array<ArrayBuffer>> {
   const frame = await nextFrame();
   if (frame.kind !== kind) throw unexpected(frame.kind);
-  return frame.payload;
+  return frame.payload as Uint8Array<ArrayBuffer>;
 }
 
 function parseJob(frame: Frame): JobHeader {
@@ -268,4 +312,7 @@ function writeAll(bytes: Uint8Array): Promise<void> {
   return link.write(bytes);
 }
 
-if (import.meta.main) await runExecutor();
+if (import.meta.main) {
+  const socket = Deno.args[0];
+  await runExecutor({ socket, first: socket === undefined ? beginExecutor() : undefined });
+}

@@ -23,6 +23,7 @@ export class ExecutorStdin {
   /** Bytes that have come and wait for the next. */
   #held = 0;
   #ended = false;
+  #taking: Promise<void> | undefined;
 
   /** @param worker Who has a guest that may read it; without one it is thrown away. */
   constructor(link: ExecutorLink, worker: ExecutorWorker | undefined) {
@@ -42,8 +43,19 @@ export class ExecutorStdin {
     }
   }
 
+  /** Takes it to its end, but waits so many milliseconds for that at most. */
+  async takeSoon(ms: number): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([this.takeAll(), new Promise((resolve) => timer = setTimeout(resolve, ms))]);
+    clearTimeout(timer);
+  }
+
   /** Takes it to its end: to the worker, while that has a guest that may read it. */
-  async takeAll(): Promise<void> {
+  takeAll(): Promise<void> {
+    return this.#taking ??= this.#takeAll();
+  }
+
+  async #takeAll(): Promise<void> {
     while (!this.#ended) await this.#takeOne();
   }
 

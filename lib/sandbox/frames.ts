@@ -6,24 +6,8 @@
 import { PlasmError } from "../errors.ts";
 import { FRAME_HEADER_BYTES, parseFrameHeader, putFrameHeader, RoomyBytes } from "../framing.ts";
 
+export { FrameKind } from "./frame_kind.ts";
 export { FRAME_HEADER_BYTES, parseFrameHeader, putFrameHeader };
-
-/** What a frame carries. */
-export const FrameKind = {
-  // To the executor, in this order for each job.
-  Job: 1,
-  Module: 2,
-  Input: 3,
-  Stdin: 4,
-  StdinEnd: 5,
-  // From the executor.
-  Ready: 16,
-  Stdout: 17,
-  Stderr: 18,
-  Usage: 19,
-  Finished: 20,
-  Refused: 21,
-} as const;
 
 /** One frame. */
 export interface Frame {

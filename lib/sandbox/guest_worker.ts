@@ -1,6 +1,5 @@
 /**
- * Starts the worker of an executor. By itself: starting it blocks its caller, and while it loads its own
- * code the rest of the executor can load too.
+ * Starts the worker of an executor.
  * @module
  */
 
@@ -11,7 +10,7 @@ export interface GuestWorker {
   ready: Promise<void>;
 }
 
-/** Starts a worker without permissions. */
+/** Starts a worker without permissions; this blocks the thread for about as long as a runtime takes to start. */
 export function startGuestWorker(): GuestWorker {
   const worker = new Worker(new URL("./worker.ts", import.meta.url), {
     type: "module",

@@ -6,6 +6,9 @@ import { Executor } from "./executor.ts";
 import { inspectModule } from "./inspect/inspect.ts";
 import type { SandboxEvent, SandboxJob } from "./types.ts";
 
+/** Gives an executor for a job that may use so many bytes; the job is as the executor is to run it. */
+export type ExecutorSource = (memoryBytes: number, job: SandboxJob) => Promise<Executor>;
+
 /** Options of {@linkcode runSandbox}. */
 export interface RunSandboxOptions {
   /** Cancels the job, which then finishes with status `cancelled`. @default {never} */
@@ -14,7 +17,7 @@ export interface RunSandboxOptions {
    * The executor to use, or who gives one for a job that may use so many bytes; its owner takes it back.
    * @default {one of its own, ended afterwards}
    */
-  executor?: Executor | ((memoryBytes: number) => Promise<Executor>) | undefined;
+  executor?: Executor | ExecutorSource | undefined;
   /**
    * Whether output is overwritten once the event after it is asked for, which saves its copy.
    * @default {false}
@@ -46,7 +49,7 @@ export async function* runSandbox(
   const { signal, lendsOutput } = options;
   const mostBytes = memoryBytes + job.limits.fsBytes;
   if (given !== undefined) {
-    const executor = typeof given === "function" ? await given(mostBytes) : given;
+    const executor = typeof given === "function" ? await given(mostBytes, checked) : given;
     return yield* executor.run(checked, { signal, lendsOutput });
   }
   const executor = new Executor({ maxMemoryBytes: mostBytes });

@@ -14,7 +14,7 @@ import type { Hash, Manifest, Receipt } from "../job/types.ts";
 import type { Executor } from "./executor.ts";
 import { checkInputs, expectHash, hashInputs, type JobInputs } from "./job_inputs.ts";
 import { type Ceilings, DEFAULT_CEILINGS, limitsOf } from "./limits.ts";
-import { runSandbox } from "./run.ts";
+import { type ExecutorSource, runSandbox } from "./run.ts";
 import { localRuntime } from "./runtime.ts";
 import { HashedStdin, type StdinSource } from "./stdin_hash.ts";
 import type { SandboxOutcome } from "./types.ts";
@@ -44,7 +44,7 @@ export interface RunJobOptions {
   /** Cancels the job. @default {never} */
   signal?: AbortSignal | undefined;
   /** An executor, or who gives one for a job that may use so many bytes. @default {one of its own} */
-  executor?: Executor | ((memoryBytes: number) => Promise<Executor>) | undefined;
+  executor?: Executor | ExecutorSource | undefined;
   /** The module's hash, by who has just computed it. @default {computed} */
   moduleHash?: Hash | undefined;
   /**

@@ -45,6 +45,11 @@ export interface SandboxJob {
    * @default {none: compiled for this job alone}
    */
   moduleKey?: string | undefined;
+  /**
+   * The module as `arrange/` makes it of these bytes, where somebody had the time.
+   * @default {its executor arranges it}
+   */
+  arranged?: Uint8Array | undefined;
   /** Arguments after argv[0]. */
   args: readonly string[];
   /** The whole environment. */

@@ -182,8 +182,7 @@ export class BlobStore {
   ): Promise<number> {
     const { hash, maxBytes, what, reserved } = options;
     const hasher = new Hasher();
-    using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
-    const writer = new FileWriter(file, path);
+    using writer = await FileWriter.create(path);
     for await (const chunk of source) {
       if (hasher.bytes + chunk.length > maxBytes) {
         throw new PlasmError(

@@ -14,17 +14,26 @@ const SYNC_BYTES = 8 * 2 ** 20;
 const MAX_WAITING_BYTES: number = 4 * SYNC_BYTES;
 
 /** Writes one file, from its beginning. */
-export class FileWriter {
+export class FileWriter implements Disposable {
   readonly #file: Deno.FsFile;
   readonly #path: string;
   #syncing: Promise<void> | undefined;
   /** What the disk was not told of yet. */
   #unsynced = 0;
 
-  /** @param path Its place, to reach the disk by */
-  constructor(file: Deno.FsFile, path: string) {
+  private constructor(file: Deno.FsFile, path: string) {
     this.#file = file;
     this.#path = path;
+  }
+
+  /**
+   * Makes a file that only its owner may read.
+   *
+   * @throws {Error} what the file system says, also where there is one
+   */
+  static async create(path: string): Promise<FileWriter> {
+    const file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
+    return new FileWriter(file, path);
   }
 
   /**
@@ -56,5 +65,10 @@ export class FileWriter {
   async end(): Promise<void> {
     await this.#syncing;
     await this.#file.syncData();
+  }
+
+  /** Closes the file, whatever is in it. */
+  [Symbol.dispose](): void {
+    this.#file.close();
   }
 }

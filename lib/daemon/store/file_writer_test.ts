@@ -13,8 +13,7 @@ Deno.test("FileWriter writes what it was given, in pieces of any length", async 
     const bytes = bytesOf(9_300_001);
     await Promise.all([70_001, 1_000_000, bytes.length].map(async (length, n) => {
       const path = `${dir}/${n}`;
-      const file = await Deno.open(path, { write: true, create: true });
-      const writer = new FileWriter(file, path);
+      using writer = await FileWriter.create(path);
       const piece = new Uint8Array(length);
       for (let at = 0; at < bytes.length; at += piece.length) {
         const part = bytes.subarray(at, at + piece.length);
@@ -23,18 +22,24 @@ Deno.test("FileWriter writes what it was given, in pieces of any length", async 
         piece.fill(0); // it may change once it was taken
       }
       await writer.end();
-      file.close();
       assertEquals(await Deno.readFile(path), bytes);
     }));
   });
 });
 
-Deno.test("FileWriter.write() fails where the file cannot be written", async () => {
+Deno.test("FileWriter.create() leaves a file alone that is there", async () => {
   await inDir(async (dir) => {
     const path = `${dir}/file`;
-    await Deno.writeFile(path, new Uint8Array());
-    const file = await Deno.open(path, { read: true });
-    await assertRejects(() => new FileWriter(file, path).write(bytesOf(10)));
-    file.close();
+    await Deno.writeTextFile(path, "before");
+    await assertRejects(() => FileWriter.create(path), Deno.errors.AlreadyExists);
+    assertEquals(await Deno.readTextFile(path), "before");
+  });
+});
+
+Deno.test("FileWriter.write() fails where the file cannot be written", async () => {
+  await inDir(async (dir) => {
+    const writer = await FileWriter.create(`${dir}/file`);
+    writer[Symbol.dispose]();
+    await assertRejects(() => writer.write(bytesOf(10)));
   });
 });

@@ -15,36 +15,16 @@ import { markClean } from "./clean_mark.ts";
 import { type Damage, openOrSalvage } from "./salvage.ts";
 import { SpillFiles } from "./spill_files.ts";
 import { newRecord } from "./new_record.ts";
-import { type WriteOptions, WriteQueue } from "./write_queue.ts";
+import type { AcceptJobOptions, JobStoreOptions, OutputChunk } from "./store_options.ts";
+import { WriteQueue } from "./write_queue.ts";
+
+export type { AcceptJobOptions, JobStoreOptions, OutputChunk };
 
 /** Output of a stream up to here is kept in the database, beyond it in a file; in bytes. */
 export const INLINE_OUTPUT_BYTES = 256 * 1024;
 
 /** Output in one event, in bytes: a line of the event stream holds it in base64. */
 const EVENT_BYTES = 64 * 1024;
-
-/** Options of {@linkcode JobStore}. */
-export interface JobStoreOptions {
-  /** Size of the cache of modules and inputs, in bytes. */
-  cacheBytes: number;
-}
-
-/** Options of {@linkcode JobStore.accept}. */
-export interface AcceptJobOptions extends WriteOptions {
-  /** Modules and inputs that it needs. */
-  blobs: Iterable<string>;
-  /** Jobs before it. */
-  position: number;
-  /** Whether its name has just been drawn, so that no other job has it. @default {false} */
-  isNew?: boolean | undefined;
-}
-
-/** Bytes of a stream, in order. */
-export interface OutputChunk {
-  stream: OutputStream;
-  offset: number;
-  data: Uint8Array;
-}
 
 /** The job store. */
 export class JobStore implements Disposable {

@@ -16,7 +16,7 @@ import { type Damage, openOrSalvage } from "./salvage.ts";
 import { SpillFiles } from "./spill_files.ts";
 import { newRecord } from "./new_record.ts";
 import type { AcceptJobOptions, JobStoreOptions, OutputChunk } from "./store_options.ts";
-import { WriteQueue } from "./write_queue.ts";
+import { type WriteOptions, WriteQueue } from "./write_queue.ts";
 
 export type { AcceptJobOptions, JobStoreOptions, OutputChunk };
 

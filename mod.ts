@@ -79,6 +79,7 @@ export {
   type RunJobOptions,
   streamJob,
 } from "./lib/sandbox/run_job.ts";
+export type { ExecutorSource } from "./lib/sandbox/run.ts";
 export type { StdinSource } from "./lib/sandbox/stdin_hash.ts";
 export type {
   SandboxEvent,

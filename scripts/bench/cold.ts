@@ -87,7 +87,7 @@ export const cold: BenchSection = async function* ({ binary, signal }) {
     "--help": whole([plasm, "--help"]),
     "exec --help": whole([plasm, "exec", "--help"]),
     "exec hello": whole([plasm, "exec", hello], new TextEncoder().encode("Hello, World")),
-    "  executor until ready": untilOutput([plasm, EXECUTOR_COMMAND]),
+    "  executor until it hears": untilOutput([plasm, EXECUTOR_COMMAND]),
     "  the same, confined": untilOutput([...chain, plasm, EXECUTOR_COMMAND]),
   };
   if (possible !== undefined) {

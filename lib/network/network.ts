@@ -31,6 +31,7 @@ import { CapabilityPublisher } from "./publisher.ts";
 import { RateLimiter } from "./rate_limit.ts";
 import { Reputation } from "./reputation.ts";
 import { StateKeeper } from "./state_keeper.ts";
+import { fitWindow } from "./stream_window.ts";
 
 export type { HandleOptions, NetworkOptions, StreamHandler };
 
@@ -291,6 +292,7 @@ export class PlasmNetwork {
       const stream = early
         ? await openEarly(connection, protocol, { signal: both })
         : await connection.newStream(protocol, { signal: both, runOnLimitedConnection: true });
+      fitWindow(stream, connection);
       const { remoteAddr } = connection;
       this.#emit({
         ...describe(),
@@ -324,6 +326,7 @@ export class PlasmNetwork {
         refuse("over-limit", `more than ${perSecond} streams a second`);
         return;
       }
+      fitWindow(stream, connection);
       try {
         await handler(stream, peerId);
       } catch (error) {

@@ -99,6 +99,7 @@ async function run(
         dial,
         keepTicket,
         attempts: args.integer("attempts"),
+        isSole: args.string("peer") !== undefined,
         candidates: findCandidates(network, {
           peer: args.string("peer"),
           resources: job.manifest.resources,

@@ -46,6 +46,7 @@ export function elsewhereIn(network: PlasmNetwork, lists: () => PeerLists): RunE
     }, {
       dial: target.as_node ? jobDialer(network) : (...to) => anonymous.dial(...to),
       candidates: findCandidates(network, { peer, arch, minMemoryMb, attempts, resources, signal }),
+      isSole: peer !== undefined,
       nonce,
       signal,
       attempts,

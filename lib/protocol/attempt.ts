@@ -6,12 +6,12 @@
 import { PlasmError } from "../errors.ts";
 import { createNonce } from "../job/job_id.ts";
 import type { Receipt } from "../job/types.ts";
-import { sleep } from "../network/wait.ts";
 import { JOB_VERSION } from "./constants.ts";
-import { deadline } from "./deadline.ts";
 import { Disconnected } from "./duplex.ts";
+import { findAgain } from "./find_again.ts";
 import type { FrameChannel } from "./frame_channel.ts";
-import type { Need } from "./messages.ts";
+import { makeOffer } from "./make_offer.ts";
+import type { MessageOf, Need } from "./messages.ts";
 import { attachToJob, dialNode, offerJob, proofOf } from "./openings.ts";
 import type { ReceivedOutput } from "./received_output.ts";
 import { receiveEvents, type RunStage } from "./receive_events.ts";
@@ -24,15 +24,12 @@ import type {
   RemoteTicket,
   RunRemoteOptions,
 } from "./request_types.ts";
+import { sayTaken } from "./say_taken.ts";
 import { sendContent } from "./send_content.ts";
 import { verifyResult } from "./verify_result.ts";
 
 /** How long a node may take to say that a job is cancelled, in milliseconds. */
 const CANCEL_MS = 3000;
-/** First and longest wait before a lost connection is tried again, in milliseconds. */
-const RETRY_MS = 100;
-const MAX_RETRY_MS = 5000;
-
 /** Connections in a row that bring nothing new before the node counts as lost. */
 const MAX_IDLE_CONNECTIONS = 20;
 
@@ -52,6 +49,8 @@ export interface RemoteAttemptOptions
   extends Pick<RunRemoteOptions, "dial" | "nonce" | "signal" | "keepTicket" | "retryMs"> {
   timeouts: PhaseTimeouts;
   output: ReceivedOutput;
+  /** Whether the job may run before we have heard that it is accepted. */
+  mayBegin: boolean;
   onProgress: (progress: RemoteProgress) => void;
   /** A job that was accepted before this process began. @default {the job is offered} */
   ticket?: RemoteTicket | undefined;
@@ -74,6 +73,8 @@ export class RemoteAttempt {
   /** Where the node last asked for each content from. */
   readonly #offsets = new Map<string, number>();
   #ticket: RemoteTicket | undefined;
+  /** What the node was offered, to be said again where the answer is lost. */
+  #offered: MessageOf<"offer"> | undefined;
   /** When we let the job run; not known where an earlier process did. */
   #begunAt: number | undefined;
   #channel: FrameChannel | undefined;
@@ -129,38 +130,89 @@ export class RemoteAttempt {
     this.#cancelled = reason;
     const channel = this.#channel;
     if (channel === undefined) return;
-    if (this.#ticket === undefined) return channel.abort(reason);
+    const ticket = this.#ticket;
+    if (ticket === undefined && this.report.ran === "no") return channel.abort(reason);
     this.#cancelTimer = setTimeout(() => channel.abort(reason), CANCEL_MS);
-    channel.write({ type: "cancel", version: JOB_VERSION, ...proofOf(this.#ticket) }).catch(
-      () => {},
-    );
+    // What may run already can be named once it is accepted.
+    if (ticket !== undefined) this.#sayCancel(channel, ticket);
+  }
+
+  #sayCancel(channel: FrameChannel, ticket: RemoteTicket): void {
+    channel.write({ type: "cancel", version: JOB_VERSION, ...proofOf(ticket) }).catch(() => {});
   }
 
   async #dial(): Promise<FrameChannel> {
     const { dial, timeouts, signal } = this.#options;
     const options = { dial, signal, timeoutMs: timeouts.connect };
-    return this.#channel = await dialNode(this.#candidate.peerId, options);
+    this.#channel = await dialNode(this.#candidate.peerId, options);
+    if (this.#cancelled !== undefined) throw this.#cancelled;
+    return this.#channel;
   }
 
-  async #offer(): Promise<Start> {
-    const { onProgress, timeouts, keepTicket } = this.#options;
+  /** Offers the job. An answer that is lost is asked for again only where the job may run without it. */
+  async #offer(): Promise<Start | Disconnected> {
+    const { onProgress, mayBegin } = this.#options;
     const { peerId } = this.#candidate;
+    const offer = await makeOffer(this.#job, {
+      nonce: this.#nonce,
+      now: this.#offeredAt,
+      mayBegin,
+    });
+    this.#offered = offer;
     onProgress({ peerId, phase: "connecting" });
     const channel = await this.#dial();
     onProgress({ peerId, phase: "offering" });
+    if (offer.begin) this.#mayRun();
+    try {
+      return await this.#ask(channel, { isFirst: true });
+    } catch (error) {
+      if (!(error instanceof Disconnected) || !offer.begin || this.#cancelled !== undefined) {
+        throw error;
+      }
+      channel.abort(error);
+      return error;
+    }
+  }
+
+  /** From here on the node may run it, whether or not we hear of it. */
+  #mayRun(): void {
+    this.report.ran = "maybe";
+    this.#begunAt ??= performance.now();
+  }
+
+  /** Nothing runs before the node is told so, or asked again. */
+  #runsNot(): void {
+    this.report.ran = "no";
+    this.#begunAt = undefined;
+  }
+
+  /** Makes the offer and hears the answer. */
+  async #ask(channel: FrameChannel, { isFirst }: { isFirst: boolean }): Promise<Start> {
+    const { onProgress, timeouts, keepTicket } = this.#options;
+    const { peerId } = this.#candidate;
+    const age = isFirst ? 0 : 1 + Math.ceil(performance.now() - this.#begunAt!);
+    const offer = { ...this.#offered!, age_ms: age };
+    const answer = await offerJob(channel, offer, { peerId, timeoutMs: timeouts.offer })
+      .catch((error) => {
+        // It does not speak the protocol, so it has not read the offer.
+        if (error instanceof PlasmError && error.code === "no-peer" && isFirst) this.#runsNot();
+        throw error;
+      });
+    if (answer.type === "reject") {
+      // An offer before this one may still be on its way, or have been taken and lost.
+      if (isFirst) this.#runsNot();
+      throw PlasmError.fromJSON(answer.error);
+    }
+    const { job_id: jobId, secret, node_nonce: nodeNonce, need, begun } = answer;
     const [nonce, offeredAt] = [this.#nonce, this.#offeredAt];
-    const options = { peerId, nonce, offeredAt, timeoutMs: timeouts.offer };
-    const { job_id: jobId, secret, node_nonce, need, sentBytes } = await offerJob(
-      channel,
-      this.#job,
-      options,
-    );
-    this.#ticket = { peerId, jobId, secret, nodeNonce: node_nonce, nonce, offeredAt };
+    this.#ticket = { peerId, jobId, secret, nodeNonce, nonce, offeredAt };
     this.report.jobId = jobId;
-    this.report.sentBytes += sentBytes;
+    this.report.sentBytes += offer.stdin_data?.length ?? 0;
+    if (!begun) this.#runsNot();
+    if (this.#cancelled !== undefined) this.#sayCancel(channel, this.#ticket);
     await keepTicket?.(this.#ticket);
     onProgress({ peerId, phase: "accepted", jobId });
-    return { channel, need };
+    return { channel, need: begun ? null : need };
   }
 
   /** Talks to the end, over as many connections as it takes. */
@@ -197,28 +249,31 @@ export class RemoteAttempt {
 
   /** Finds the node again after a lost connection. */
   async #find(lost: Disconnected): Promise<Start> {
-    const { timeouts, signal, onProgress, retryMs = RETRY_MS } = this.#options;
-    const never = new AbortController().signal;
+    const { timeouts, signal, onProgress, retryMs } = this.#options;
     onProgress({ peerId: this.#candidate.peerId, phase: "reconnecting", reason: lost.message });
-    const until = performance.now() + timeouts.reattach;
-    for (let wait = retryMs;; wait = Math.min(2 * wait, MAX_RETRY_MS)) {
-      try {
-        return await this.#attach();
-      } catch (error) {
+    return await findAgain(() => this.#return(), {
+      forMs: timeouts.reattach,
+      retryMs,
+      signal,
+      onFailure: () => {
         this.#channel?.abort(new Error("Given up"));
-        const code = error instanceof Disconnected ? "no-peer" : PlasmError.from(error).code;
-        const isLost = code === "no-peer" || code === "peer-timeout";
-        if (!isLost || this.#cancelled !== undefined || performance.now() > until) throw error;
-      }
-      await sleep(wait * (0.5 + Math.random() / 2), signal ?? never);
-      signal?.throwIfAborted();
-    }
+        return this.#cancelled !== undefined;
+      },
+    });
   }
 
-  async #attach(): Promise<Start> {
+  async #return(): Promise<Start> {
     const channel = await this.#dial();
-    const answer = await attachToJob(channel, this.#ticket!, this.#stage.lastId);
+    const start =
+      await (this.#ticket === undefined
+        ? this.#ask(channel, { isFirst: false })
+        : this.#attach(channel, this.#ticket));
     this.report.reconnects++;
+    return start;
+  }
+
+  async #attach(channel: FrameChannel, ticket: RemoteTicket): Promise<Start> {
+    const answer = await attachToJob(channel, ticket, this.#stage.lastId);
     return { channel, need: answer.state === "transfer" ? answer.need : null };
   }
 
@@ -239,9 +294,7 @@ export class RemoteAttempt {
           onProgress({ peerId, phase: "sending", sent, total });
         },
       });
-      // From here on the node may run it, whether or not we hear of it.
-      this.report.ran = "maybe";
-      this.#begunAt ??= performance.now();
+      this.#mayRun();
       const { job_id, node_nonce } = proofOf(this.#ticket!);
       await channel.write({ type: "begin", job_id, node_nonce });
     }
@@ -261,10 +314,10 @@ export class RemoteAttempt {
       if (receipt.status === "cancelled" && this.#stage.startedAt === undefined) {
         this.report.ran = "no";
       }
-      await this.#taken(channel);
+      await this.#end(channel);
       throw this.#cancelled;
     }
-    await this.#taken(channel);
+    await this.#end(channel);
     return { receipt, message: end.message };
   }
 
@@ -281,15 +334,8 @@ export class RemoteAttempt {
     });
   }
 
-  /** Lets the node forget the job. That it hears so is its own concern: results expire. */
-  async #taken(channel: FrameChannel): Promise<void> {
-    try {
-      const { jobId } = this.#ticket!;
-      await deadline(channel, CANCEL_MS, channel.write({ type: "taken", job_id: jobId }));
-      await deadline(channel, CANCEL_MS, channel.close());
-    } catch {
-      channel.abort(new Error("Not read in time"));
-    }
+  async #end(channel: FrameChannel): Promise<void> {
+    await sayTaken(channel, this.#ticket!.jobId);
     await this.#options.keepTicket?.(undefined);
   }
 }

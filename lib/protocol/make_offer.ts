@@ -18,12 +18,23 @@ async function smallStdin({ stdin, inputs }: RemoteJob): Promise<Uint8Array | nu
   return inputs.length + STDIN_ROOM <= MAX_INPUTS ? await stdin.read(0, size) : null;
 }
 
-/** Makes an offer of a job. */
+/** Options of {@linkcode makeOffer}. */
+export interface MakeOfferOptions {
+  /** The client's, for the receipt. */
+  nonce: string;
+  /** Unix milliseconds. */
+  now: number;
+  /** Whether the job may run before the client has heard that it is accepted. @default {false} */
+  mayBegin?: boolean | undefined;
+}
+
+/** Makes an offer of a job. A node is let begin only where it can lack nothing but the module. */
 export async function makeOffer(
   job: RemoteJob,
-  { nonce, now }: { nonce: string; now: number },
+  { nonce, now, mayBegin = false }: MakeOfferOptions,
 ): Promise<MessageOf<"offer">> {
   const { manifest, module, stdin, inputs } = job;
+  const stdinData = await smallStdin(job);
   const ref = ({ hash, size }: BlobRef): BlobRef => ({ hash, size });
   return {
     type: "offer",
@@ -33,8 +44,10 @@ export async function makeOffer(
     nonce,
     module: ref(module),
     stdin: ref(stdin),
-    stdin_data: await smallStdin(job),
+    stdin_data: stdinData,
     inputs: inputs.map(ref),
+    begin: mayBegin && inputs.length === 0 && (stdin.size === 0 || stdinData !== null),
+    age_ms: 0,
     expires_at: now + OFFER_VALID_MS,
   };
 }
@@ -55,6 +68,12 @@ export function checkAccept(accept: MessageOf<"accept">, offer: MessageOf<"offer
         },
       );
     }
+  }
+  if (accept.begun && !(offer.begin && accept.need.length === 0)) {
+    const why = offer.begin ? "what it still asks for" : "being let";
+    throw new PlasmError("protocol", `Cannot use answer: node has begun the job without ${why}`, {
+      details: { field: "begun" },
+    });
   }
   checkNeed(accept.need, offer);
 }

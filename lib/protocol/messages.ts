@@ -2,9 +2,11 @@
  * What two nodes say to each other about a job.
  *
  * The client opens with `offer`, which may bring small standard input along, and the node answers `accept` or
- * `reject`. The client sends `chunk`s of what the node does not have, then `begin`: before it nothing may run. The node sends `event`s until the job is
- * over; the client says `taken`, and the node forgets the job. After a lost connection the client opens
- * with `attach` and goes on where it was. `cancel` may come at any time.
+ * `reject`. The client sends `chunk`s of what the node does not have, then `begin`. Before it nothing may run, but
+ * where the offer says that it may: then a node that lacks nothing begins at once, and its `accept` says so. The
+ * node sends `event`s until the job is over; the client says `taken`, and the node forgets the job. After a lost
+ * connection the client opens with `attach` and goes on where it was; where it has not heard `accept`, and the job may
+ * have begun, it makes the same offer again, which is answered for the same job. `cancel` may come at any time.
  * @module
  */
 import { PlasmError } from "../errors.ts";
@@ -45,6 +47,10 @@ const CHECKS = {
     stdin_data: orNull(bytes({ min: 1, max: OFFERED_STDIN_BYTES })),
     /** Each content once, however many paths it has. */
     inputs: list(blob, MAX_INPUTS),
+    /** Whether the job may run without a `begin`, where nothing must be sent. */
+    begin: flag,
+    /** How long ago it was made first, in milliseconds: 0 unless it is made again. */
+    age_ms: count(),
     /** Unix milliseconds. */
     expires_at: count(),
   }),
@@ -57,6 +63,8 @@ const CHECKS = {
     manifest_hash: hash,
     /** What must be sent, and from where on. */
     need,
+    /** Whether it may run already: then there is nothing to send, and no `begin`. */
+    begun: flag,
     /** Jobs that would start before this one. */
     position: count(),
     /** How long the node waits for a transfer that stands still, in milliseconds. */

@@ -77,6 +77,20 @@ function checkBlobs({ module, stdin, inputs }: MessageOf<"offer">, manifest: Man
   }
 }
 
+/** What an offer says of its job: the same as often as it is made. */
+export type OfferedJob = Omit<MessageOf<"offer">, "stdin_data">;
+
+/** Whether two offers of one peer, both checked, are one and the same. */
+export function isSameOffer(one: OfferedJob, other: OfferedJob): boolean {
+  const text = ({ nonce, manifest_hash, module, stdin, inputs, begin }: OfferedJob): string =>
+    JSON.stringify([nonce, manifest_hash, begin, ...[module, stdin, ...inputs].map(sizeText)]);
+  return text(one) === text(other);
+}
+
+function sizeText({ hash, size }: BlobRef): string {
+  return `${hash} ${size}`;
+}
+
 /** All content of an offer that has bytes, each once; the module first. */
 export function contentOf(
   { module, stdin, inputs }: { module: BlobRef; stdin: BlobRef; inputs: readonly BlobRef[] },

@@ -6,9 +6,9 @@ import { PlasmError } from "../errors.ts";
 import { JOB_VERSION } from "./constants.ts";
 import { ANSWER_MS, deadline, orAborted, within } from "./deadline.ts";
 import { FrameChannel } from "./frame_channel.ts";
-import { checkAccept, makeOffer } from "./make_offer.ts";
+import { checkAccept } from "./make_offer.ts";
 import type { MessageOf } from "./messages.ts";
-import type { RemoteJob, RemoteTicket, RunRemoteOptions } from "./request_types.ts";
+import type { RemoteTicket, RunRemoteOptions } from "./request_types.ts";
 
 /** Options of {@linkcode dialNode}. */
 export interface DialNodeOptions extends Pick<RunRemoteOptions, "dial" | "signal"> {
@@ -41,34 +41,28 @@ export async function dialNode(peerId: string, options: DialNodeOptions): Promis
 /** Options of {@linkcode offerJob}. */
 export interface OfferJobOptions {
   peerId: string;
-  /** The client's, for the receipt. */
-  nonce: string;
-  /** Unix milliseconds. */
-  offeredAt: number;
   /** For the offer to go, and again for its answer, in milliseconds. */
   timeoutMs: number;
 }
 
 /**
- * Offers a job. Tells how many bytes of its content went along.
+ * Offers a job.
  *
- * @throws {PlasmError} what the node refuses with; `peer-timeout`, `protocol`
+ * @throws {PlasmError} `peer-timeout`, `protocol`
  */
 export async function offerJob(
   channel: FrameChannel,
-  job: RemoteJob,
-  { peerId, nonce, offeredAt, timeoutMs }: OfferJobOptions,
-): Promise<MessageOf<"accept"> & { sentBytes: number }> {
-  const offer = await makeOffer(job, { nonce, now: offeredAt });
+  offer: MessageOf<"offer">,
+  { peerId, timeoutMs }: OfferJobOptions,
+): Promise<MessageOf<"accept" | "reject">> {
   const late = (): PlasmError =>
     new PlasmError("peer-timeout", `Peer ${peerId} did not answer the offer in time`, {
       details: { phase: "offer", waited_ms: timeoutMs },
     });
   await within(timeoutMs, channel.write(offer), late);
   const answer = await within(timeoutMs, channel.read(["accept", "reject"]), late);
-  if (answer.type === "reject") throw PlasmError.fromJSON(answer.error);
-  checkAccept(answer, offer);
-  return { ...answer, sentBytes: offer.stdin_data?.length ?? 0 };
+  if (answer.type === "accept") checkAccept(answer, offer);
+  return answer;
 }
 
 /** What shows that a client may speak of a job. */

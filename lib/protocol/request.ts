@@ -70,7 +70,12 @@ export async function runRemote(job: RemoteJob, options: RunRemoteOptions): Prom
         await sleep(Math.max(told, wait * (0.5 + Math.random() / 2)), signal ?? never);
         if (signal?.aborted) throw PlasmError.from(signal.reason);
       }
-      const outcome = await attempt(job, { candidate, options, start, reports });
+      const { keepTicket, isSole = false } = options;
+      // That a job may have run is of no weight where it is tried nowhere else, or may run twice. A ticket must
+      // be kept before anything runs.
+      const isLast = isSole || reports.length + 1 === most;
+      const mayBegin = keepTicket === undefined && (isLast || job.manifest.idempotent === true);
+      const outcome = await attempt(job, { candidate, options, start, reports, mayBegin });
       if (!(outcome instanceof PlasmError)) return outcome;
       error = outcome;
       const { ran } = reports.at(-1)!;
@@ -117,12 +122,14 @@ interface AttemptContext {
   options: RunRemoteOptions;
   start: number;
   reports: AttemptReport[];
+  /** Whether the job may run before its acceptance is heard of. @default {false} */
+  mayBegin?: boolean;
   ticket?: RemoteTicket;
 }
 
 async function attempt(
   job: RemoteJob,
-  { candidate, options, start, reports, ticket }: AttemptContext,
+  { candidate, options, start, reports, mayBegin = false, ticket }: AttemptContext,
 ): Promise<RemoteResult | PlasmError> {
   // Noise has loaded node:crypto anyway: the offer's hash, output and receipt then need no other thread.
   await loadNativeHash();
@@ -141,6 +148,7 @@ async function attempt(
     keepTicket,
     retryMs,
     output,
+    mayBegin,
     onProgress,
     ticket,
     timeouts: { ...DEFAULT_TIMEOUTS, ...options.timeouts },

@@ -92,6 +92,12 @@ export interface RunRemoteOptions {
   dial: (peerId: string, options: { signal: AbortSignal }) => Promise<Duplex>;
   /** Nodes to try, the best first. */
   candidates: AsyncIterable<RemoteCandidate> | Iterable<RemoteCandidate>;
+  /**
+   * Whether the candidates are one node: it may then begin as soon as it has all, without another round trip.
+   * Where others could be tried it may not, but for the last attempt and jobs that may run twice: a node that
+   * vanished with such an offer may have run it. @default {false}
+   */
+  isSole?: boolean | undefined;
   /** Cancels the job, on the node too. @default {never} */
   signal?: AbortSignal | undefined;
   /** The client's nonce, for the receipt: 64 hex digits. @default {a random one for each attempt} */

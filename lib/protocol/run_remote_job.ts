@@ -132,6 +132,7 @@ export async function runRemoteJob(
         attempts,
         ...options.criteria,
       }),
+      isSole: peer !== undefined,
       signal,
       attempts,
       maxOutputBytes: Math.min(resources.output_bytes ?? MAX_OUTPUT_BYTES, MAX_OUTPUT_BYTES),

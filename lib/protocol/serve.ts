@@ -35,8 +35,20 @@ export interface JobServerOptions {
   policy: () => RemotePolicy;
   /** Unix milliseconds. @default {Date.now} */
   now?: (() => number) | undefined;
+  /** Milliseconds of a steady clock. @default {performance.now} */
+  steadyNow?: (() => number) | undefined;
   /** Takes what happens. Must not throw. @default {nobody} */
   log?: ((event: ServeEvent) => void) | undefined;
+}
+
+/** How a conversation about a session begins. */
+interface ConverseOptions {
+  /** The last event that the client has. */
+  after: number;
+  /** Whether the job may run as soon as nothing is needed. @default {false} */
+  mayBegin?: boolean;
+  /** What is said first. */
+  greet: () => MessageOf<"accept"> | MessageOf<"attached">;
 }
 
 /** Takes jobs of peers and runs them on a {@linkcode JobHost}. */
@@ -110,11 +122,13 @@ export class JobServer {
     channel: FrameChannel,
     peerId: string,
   ): Promise<void> {
-    const session = await this.#sessions.accept(message, peerId);
+    const { session, isRepeated } = await this.#sessions.accept(message, peerId);
     const { jobId } = session.offer;
-    this.#log({ event: "offer-accepted", peer_id: peerId, job_id: jobId });
+    const event = isRepeated ? "job-attached" : "offer-accepted";
+    this.#log({ event, peer_id: peerId, job_id: jobId });
     await this.#converse(session, channel, {
       after: 0,
+      mayBegin: message.begin,
       greet: () => ({
         type: "accept",
         version: JOB_VERSION,
@@ -124,6 +138,7 @@ export class JobServer {
         nonce: message.nonce,
         manifest_hash: message.manifest_hash,
         need: session.need,
+        begun: session.phase !== "transfer",
         position: session.terms.position,
         expires_in_ms: this.#options.policy().transferMs,
       }),
@@ -153,12 +168,17 @@ export class JobServer {
   async #converse(
     session: Session,
     channel: FrameChannel,
-    { after, greet }: { after: number; greet: () => MessageOf<"accept"> | MessageOf<"attached"> },
+    { after, mayBegin = false, greet }: ConverseOptions,
   ): Promise<void> {
     const { signal, detach } = await session.attach(channel);
     try {
       if (!this.#sessions.has(session)) throw new PlasmError("not-found", "The job was given up");
-      await deadline(channel, ANSWER_MS, channel.write(greet()));
+      const begins = mayBegin && session.phase === "transfer" && session.need.length === 0;
+      if (begins) session.phase = "begun";
+      const greeting = deadline(channel, ANSWER_MS, channel.write(greet()));
+      greeting.catch(() => {}); // awaited below, unless the job is not taken
+      if (begins) await this.#options.host.submit(session.offer);
+      await greeting;
       if (session.phase === "transfer") await this.#receive(session, channel);
       if (await this.#follow(session, channel, { after, signal })) {
         // The conversation ends as it should: nothing is left to be cut off.

@@ -10,7 +10,7 @@ import type { FrameChannel } from "./frame_channel.ts";
 import type { JobHost, OfferTerms, RemoteJobOffer } from "./host.ts";
 import { IncomingBlob } from "./incoming_blob.ts";
 import type { MessageOf, Need } from "./messages.ts";
-import { contentOf } from "./offer.ts";
+import { contentOf, type OfferedJob } from "./offer.ts";
 import { TransferPace } from "./transfer_pace.ts";
 
 /** What a client must show to speak of a job. */
@@ -34,13 +34,17 @@ interface Attachment {
 export class Session {
   readonly offer: RemoteJobOffer;
   readonly terms: OfferTerms;
+  /** What its client said. */
+  readonly said: OfferedJob;
+  /** When what came with the offer is kept; rejects where that could not be. */
+  opened: Promise<void> = Promise.resolve();
   /** Known to the client only. */
   readonly secret: string = createNonce();
   /** Names this acceptance: a `begin` for another one starts nothing. */
   readonly nonce: string = createNonce();
   /** Bytes held for it at most. */
   readonly reservedBytes: number;
-  /** `transfer` until all is there and the client has said so; `over` has a result or never will. */
+  /** `transfer` until all is there and it may run; `over` has a result or never will. */
   phase: "transfer" | "begun" | "over" = "transfer";
   /** How fast its content comes. */
   readonly pace: TransferPace = new TransferPace();
@@ -48,9 +52,10 @@ export class Session {
   #attachment: Attachment | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(offer: RemoteJobOffer, terms: OfferTerms) {
+  constructor(offer: RemoteJobOffer, { terms, said }: { terms: OfferTerms; said: OfferedJob }) {
     this.offer = offer;
     this.terms = terms;
+    this.said = said;
     const sent = this.#missing();
     this.reservedBytes = sent.reduce((sum, { size }) => sum + size, terms.outputBytes);
   }

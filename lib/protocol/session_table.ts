@@ -7,7 +7,7 @@ import { createJobId } from "../job/job_id.ts";
 import { CLOCK_SKEW_MS, OFFER_VALID_MS } from "./constants.ts";
 import type { JobHost, RemoteJobOffer, RemotePolicy } from "./host.ts";
 import type { MessageOf } from "./messages.ts";
-import { checkOffer, contentOf } from "./offer.ts";
+import { checkOffer, contentOf, isSameOffer } from "./offer.ts";
 import { Session, type Ticket } from "./session.ts";
 
 /** Offers remembered against replay; a flood of others makes room for one it has captured. */
@@ -22,6 +22,8 @@ export interface SessionTableOptions {
   policy: () => RemotePolicy;
   /** Unix milliseconds. @default {Date.now} */
   now?: (() => number) | undefined;
+  /** Milliseconds of a steady clock. @default {performance.now} */
+  steadyNow?: (() => number) | undefined;
 }
 
 /** All sessions of a node. */
@@ -31,11 +33,18 @@ export class SessionTable {
   readonly #now: () => number;
   readonly #sessions = new Map<string, Session>();
   readonly #nonces = new Map<string, number>();
+  readonly #steadyNow: () => number;
+  /** Since when every nonce is remembered, by the steady clock. */
+  #knownSince: number;
 
-  constructor({ host, policy, now = Date.now }: SessionTableOptions) {
+  constructor(
+    { host, policy, now = Date.now, steadyNow = () => performance.now() }: SessionTableOptions,
+  ) {
     this.#host = host;
     this.#policy = policy;
     this.#now = now;
+    this.#steadyNow = steadyNow;
+    this.#knownSince = steadyNow();
   }
 
   /** Sessions by phase, for metrics. */
@@ -46,15 +55,25 @@ export class SessionTable {
   }
 
   /**
-   * Takes an offer.
+   * Takes an offer. One that let the job begin, and is made again because its answer was lost, is that of the
+   * session which it has.
    *
    * @throws {PlasmError} `policy`, `protocol`, `bad-manifest`, `queue-full`, `busy`, `over-limit` and what
    * the host throws; all with figures
    */
-  async accept(message: MessageOf<"offer">, peerId: string): Promise<Session> {
+  async accept(
+    message: MessageOf<"offer">,
+    peerId: string,
+  ): Promise<{ session: Session; isRepeated: boolean }> {
     this.#checkPeer(peerId);
     const manifest = await checkOffer(message, this.#now());
+    const { stdin_data: stdinData, ...said } = message;
     const { module, stdin, inputs, nonce } = message;
+    const held = this.#of(peerId).find(({ offer }) => offer.nonce === nonce);
+    if (held !== undefined && said.begin && isSameOffer(held.said, said)) {
+      await held.opened;
+      return { session: held, isRepeated: true };
+    }
     const offer: RemoteJobOffer = {
       jobId: createJobId(),
       peerId,
@@ -66,22 +85,28 @@ export class SessionTable {
     };
     const used = `${peerId} ${nonce}`;
     this.#checkReplay(used);
+    this.#checkAge(message.age_ms);
     this.#checkCounts(peerId);
     const terms = this.#host.check(offer);
-    const session = new Session(offer, terms);
+    const session = new Session(offer, { terms, said });
     this.#checkBytes(session);
     // An offer that was refused may be made again; one that was taken may not.
     this.#nonces.set(used, this.#now() + OFFER_VALID_MS + 2 * CLOCK_SKEW_MS);
     this.#sessions.set(offer.jobId, session);
+    session.opened = this.#open(session, stdinData);
+    await session.opened;
+    return { session, isRepeated: false };
+  }
+
+  async #open(session: Session, stdinData: Uint8Array | null): Promise<void> {
     session.open(this.#host);
-    if (message.stdin_data === null) return session;
+    if (stdinData === null) return;
     try {
-      await session.takeStdin(message.stdin_data);
+      await session.takeStdin(stdinData);
     } catch (error) {
       await this.remove(session, PlasmError.from(error));
       throw error;
     }
-    return session;
   }
 
   /** @throws {PlasmError} `policy` */
@@ -98,7 +123,9 @@ export class SessionTable {
   #checkReplay(used: string): void {
     const now = this.#now();
     for (const [key, until] of this.#nonces) {
-      if (until > now && this.#nonces.size < MAX_NONCES) break;
+      const isDue = until <= now;
+      if (!isDue && this.#nonces.size < MAX_NONCES) break;
+      if (!isDue) this.#knownSince = this.#steadyNow();
       this.#nonces.delete(key);
     }
     if (this.#nonces.has(used)) {
@@ -106,6 +133,23 @@ export class SessionTable {
         details: { field: "nonce" },
       });
     }
+  }
+
+  /**
+   * Checks that an offer which is made again would be known, had it been taken: by an earlier process of this
+   * node the job may have been run.
+   *
+   * @throws {PlasmError} `not-found`
+   */
+  #checkAge(ageMs: number): void {
+    const known = Math.floor(this.#steadyNow() - this.#knownSince);
+    if (ageMs === 0 || ageMs + OFFER_VALID_MS <= known) return;
+    throw new PlasmError(
+      "not-found",
+      `Cannot tell what became of offer: it was made ${ageMs} ms ago, and may have taken ` +
+        `${OFFER_VALID_MS} ms to come; offers of the last ${known} ms are remembered`,
+      { details: { age_ms: ageMs, known_ms: known } },
+    );
   }
 
   #checkCounts(peerId: string): void {

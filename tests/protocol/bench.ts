@@ -46,17 +46,22 @@ export class TestNode implements AsyncDisposable {
   dialled = 0;
   /** Replaces what the client reads and writes. */
   wrap: (duplex: Duplex) => Duplex = (duplex) => duplex;
+  /** How long it has been up, beside the time since it was made; in milliseconds. */
+  upMs = 3_600_000;
   /** Breaks the line that was made last. */
   cut: () => void = () => {};
   readonly #serving = new Set<Promise<void>>();
 
   private constructor(host: FakeHost) {
     this.host = host;
+    let upMs = (): number => 0;
     this.server = new JobServer({
       host,
       policy: () => this.policy,
       log: (event) => this.log.push(event),
+      steadyNow: () => performance.now() + upMs(),
     });
+    upMs = () => this.upMs;
   }
 
   static async create(): Promise<TestNode> {

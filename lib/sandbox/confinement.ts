@@ -4,8 +4,9 @@
  * @module
  */
 
-/** setpriv(1), unshare(1), choom(1), prlimit(1): util-linux, which like bash is essential in Debian. */
+/** setpriv(1), unshare(1), choom(1), prlimit(1), chrt(1): util-linux, which like bash is essential in Debian. */
 const SETPRIV = "/usr/bin/setpriv";
+const CHRT = "/usr/bin/chrt";
 const CHOOM = "/usr/bin/choom";
 const PRLIMIT = "/usr/bin/prlimit";
 const UNSHARE = "/usr/bin/unshare";
@@ -31,6 +32,13 @@ const OOM_SCORE = 1000;
 
 /** Gains no privileges, dies with its parent. */
 const NO_PRIVILEGES = [SETPRIV, "--no-new-privs", "--pdeathsig=KILL", "--"];
+
+/**
+ * Waits until a core is free or its turn comes (SCHED_BATCH, see sched(7)), where a woken process would stop
+ * the one that wakes it: an executor is woken by the first half of what its parent writes, and again by the
+ * second. Left so, bytes that are piped through it cost it half as much again.
+ */
+const AS_BATCH = [CHRT, "--batch", "0"];
 
 /**
  * Closes what this program inherited without close-on-exec: its children would inherit it too. Bash
@@ -70,6 +78,16 @@ export function confinement(): Confinement | undefined {
   return found = attempts.find((attempt) => succeeds(confine(attempt, { dataBytes: 0 })));
 }
 
+let batch: boolean | undefined;
+
+/**
+ * Finds out by trying, once, whether a process can be made one that stops no other when it is woken. Costs
+ * about 3 ms.
+ */
+export function canBatch(): boolean {
+  return batch ??= succeeds([...NO_PRIVILEGES, ...AS_BATCH]);
+}
+
 /** Options of {@linkcode confine}. */
 export interface ConfineOptions {
   /** Memory that jobs may use at most, in bytes. */
@@ -80,11 +98,16 @@ export interface ConfineOptions {
    * @default {false}
    */
   keepUser?: boolean;
+  /**
+   * Whether the process stops no other when it is woken; see {@linkcode canBatch}.
+   * @default {false: one program less to start}
+   */
+  isBatch?: boolean;
 }
 
 /** The command that becomes, confined, the command that is appended to it. */
 export function confine({ closes, namespaces }: Confinement, options: ConfineOptions): string[] {
-  const { dataBytes, keepUser = false } = options;
+  const { dataBytes, keepUser = false, isBatch = false } = options;
   // Who has no id in a user namespace has no capabilities there and can make none below it, where it
   // would have all of them, and with them the parts of the kernel that only root is meant to reach.
   const identity = keepUser ? ["--map-current-user"] : [];
@@ -93,6 +116,7 @@ export function confine({ closes, namespaces }: Confinement, options: ConfineOpt
   const threads = namespaces ? MAX_THREADS : undefined;
   return [
     ...NO_PRIVILEGES,
+    ...(isBatch ? AS_BATCH : []),
     ...(namespaces ? [...UNSHARE_ALL, ...identity, "--"] : []),
     ...(closes ? limitAndClose(bytes, threads) : limit(bytes, threads)),
   ];

@@ -1,10 +1,17 @@
 import { assertEquals } from "@std/assert";
-import { confine, confinement, type ConfineOptions } from "./confinement.ts";
+import { canBatch, confine, confinement, type ConfineOptions } from "./confinement.ts";
 
 const OPTIONS: ConfineOptions = { dataBytes: 2 ** 30 };
 
 async function confined(...command: string[]): Promise<[number, string]> {
-  const [path, ...args] = confine(confinement()!, OPTIONS);
+  return await confinedWith(OPTIONS, ...command);
+}
+
+async function confinedWith(
+  options: ConfineOptions,
+  ...command: string[]
+): Promise<[number, string]> {
+  const [path, ...args] = confine(confinement()!, options);
   const { code, stdout, stderr } = await new Deno.Command(path!, {
     args: [...args, ...command],
     clearEnv: true,
@@ -31,4 +38,18 @@ Deno.test("confine() lets the kernel take the program first when memory runs out
     return;
   }
   assertEquals(await confined("/usr/bin/cat", "/proc/self/oom_score_adj"), [0, "1000\n"]);
+});
+
+Deno.test("confine() has the program stop no other when it is woken, where that is asked", async () => {
+  if (confinement() === undefined || !canBatch()) {
+    console.warn("SKIPPED: the system refuses other ways of scheduling");
+    return;
+  }
+  // The 41st field of stat, see proc_pid_stat(5); SCHED_BATCH is 3. The name before it has no blanks here.
+  const policyOf = async (isBatch: boolean): Promise<string | undefined> => {
+    const [, stat] = await confinedWith({ ...OPTIONS, isBatch }, "/usr/bin/cat", "/proc/self/stat");
+    return stat.split(" ")[40];
+  };
+  assertEquals(await policyOf(true), "3");
+  assertEquals(await policyOf(false), "0");
 });

@@ -2,7 +2,7 @@
  * How an executor process is started: the same program again, with nothing that it does not need.
  * @module
  */
-import { confine, confinement, FULL_CONFINEMENT } from "./confinement.ts";
+import { canBatch, confine, confinement, FULL_CONFINEMENT } from "./confinement.ts";
 import { DOOR_NAME } from "./executor_door.ts";
 import { EXECUTOR_COMMAND } from "./executor_name.ts";
 import { canKeep, hiddenFromExecutors, hide, KEPT_DIR } from "./hiding.ts";
@@ -33,6 +33,8 @@ export function executorCommand(options: ExecutorCommandOptions): string[] {
     ...confine({ ...possible, namespaces }, {
       dataBytes: options.maxMemoryBytes,
       keepUser: !Deno.build.standalone,
+      // One that is waited for, as without a socket, saves the millisecond that it takes.
+      isBatch: doorDir !== undefined && canBatch(),
     }),
     namespaces ? Deno.execPath() : ownProgram(),
     ...ownArguments(isHidden && doorDir !== undefined ? keptDir() : doorDir),

@@ -38,7 +38,7 @@ export async function execByPipe(
   const events = client.pipe(job.module, {
     manifest,
     ...(Object.keys(job.inputs).length === 0 ? {} : { inputs: job.inputs }),
-    stdin: io.stdinIsTerminal ? undefined : io.stdin,
+    stdin: io.stdinIsTerminal ? undefined : io.stdinReader,
     signal: io.signal,
   });
   for await (const event of events) {

@@ -2,6 +2,7 @@
  * What a command may touch of the process around it; tests give it another.
  * @module
  */
+import type { InputReader } from "../client/pipe_sender.ts";
 import { PlasmError } from "../errors.ts";
 import type { DroppablePermission } from "./command.ts";
 
@@ -9,6 +10,8 @@ import type { DroppablePermission } from "./command.ts";
 export interface CliIo {
   /** Standard input, raw. */
   readonly stdin: ReadableStream<Uint8Array>;
+  /** The same, for who has memory to read much of it into. */
+  readonly stdinReader: InputReader;
   /** Whether standard input is a terminal. */
   readonly stdinIsTerminal: boolean;
   /** Whether messages go to a terminal, so that progress makes sense. */
@@ -43,6 +46,7 @@ export function processIo(): CliIo {
     get stdin() {
       return Deno.stdin.readable;
     },
+    stdinReader: Deno.stdin,
     stdinIsTerminal: Deno.stdin.isTerminal(),
     stderrIsTerminal: Deno.stderr.isTerminal(),
     stdoutIsTerminal: Deno.stdout.isTerminal(),

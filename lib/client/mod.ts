@@ -11,6 +11,7 @@ export {
 } from "./client.ts";
 export type { DaemonEvent, FollowOptions } from "./events.ts";
 export type { PipeEvent, PipeOptions } from "./pipe.ts";
+export type { InputReader, PipeInput } from "./pipe_sender.ts";
 export type { DaemonAddress, RequestOptions } from "./transport.ts";
 export type {
   JobDetailJson,

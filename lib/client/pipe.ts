@@ -11,13 +11,13 @@ import type { Receipt } from "../job/types.ts";
 import { verifyReceipt } from "../job/verify_receipt.ts";
 import { PIPE_PROTOCOL, PipeConn, PipeFrame } from "../pipe_frames.ts";
 import type { Submission, SubmitOptions } from "./client.ts";
-import { PipeSender } from "./pipe_sender.ts";
+import { type PipeInput, PipeSender } from "./pipe_sender.ts";
 import type { Transport } from "./transport.ts";
 
 /** A job to run by way of a pipe. */
 export interface PipeOptions extends Omit<SubmitOptions, "stdin" | "target"> {
   /** Standard input; it is taken as the job reads it. @default {empty} */
-  stdin?: ReadableStream<Uint8Array> | Uint8Array | undefined;
+  stdin?: PipeInput | undefined;
 }
 
 /**

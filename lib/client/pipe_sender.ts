@@ -2,6 +2,7 @@
  * Sends standard input to a piped job.
  * @module
  */
+import { FIRST_BYTES, RoomyBytes } from "../framing.ts";
 import { Hasher } from "../job/hash.ts";
 import type { Hash } from "../job/types.ts";
 import { type PipeConn, PipeFrame } from "../pipe_frames.ts";
@@ -9,10 +10,25 @@ import { type PipeConn, PipeFrame } from "../pipe_frames.ts";
 /** Bytes of one frame at most: what is sent of a large piece before it is asked whether to stop. */
 const FRAME_BYTES = 1024 * 1024;
 
+/** Where a read begins in its buffer: before what it gives there is room for a frame's header. */
+const READ_AT = 8;
+
+/**
+ * Where standard input is read from, into memory that is used again: `Deno.stdin`, an open file, a
+ * connection. It is read ahead by one read, and never closed.
+ */
+export interface InputReader {
+  /** Reads some bytes; resolves to their number, null at the end. */
+  read(into: Uint8Array): Promise<number | null>;
+}
+
+/** What standard input can come from. */
+export type PipeInput = ReadableStream<Uint8Array> | InputReader | Uint8Array;
+
 /** One job's standard input. */
 export class PipeSender {
   readonly #pipe: PipeConn;
-  readonly #source: ReadableStream<Uint8Array> | Uint8Array | undefined;
+  readonly #source: PipeInput | undefined;
   readonly #hasher = new Hasher();
   /** Lets go of a read that waits. */
   #wake: () => void = () => {};
@@ -21,7 +37,7 @@ export class PipeSender {
   #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #fault: unknown;
 
-  constructor(pipe: PipeConn, source: ReadableStream<Uint8Array> | Uint8Array | undefined) {
+  constructor(pipe: PipeConn, source: PipeInput | undefined) {
     this.#pipe = pipe;
     this.#source = source;
   }
@@ -57,7 +73,8 @@ export class PipeSender {
 
   async #send(): Promise<void> {
     if (this.#source instanceof ReadableStream) await this.#sendStream(this.#source);
-    else if (this.#source !== undefined) await this.#sendPiece(this.#source);
+    else if (this.#source instanceof Uint8Array) await this.#sendPiece(this.#source);
+    else if (this.#source !== undefined) await this.#sendRead(this.#source);
     await this.#pipe.write(PipeFrame.StdinEnd);
   }
 
@@ -65,17 +82,33 @@ export class PipeSender {
     const reader = source.getReader();
     this.#reader = reader;
     while (!this.#isStopped) {
-      const piece = await this.#next(reader);
-      if (piece === undefined) return;
+      const { value } = await this.#await(reader.read()) ?? {};
+      if (value === undefined) return;
+      await this.#sendPiece(value);
+    }
+  }
+
+  /** What one read gives is one frame, sent from the memory that it was read into while the next is read. */
+  async #sendRead(source: InputReader): Promise<void> {
+    const create = () => new RoomyBytes(new ArrayBuffer(READ_AT + FIRST_BYTES), READ_AT);
+    let [buffer, other] = [create(), create()];
+    let reading = source.read(buffer);
+    while (!this.#isStopped) {
+      const count = await this.#await(reading);
+      if (typeof count !== "number") return;
+      const piece = new RoomyBytes(buffer.buffer, READ_AT, count);
+      [buffer, other] = [other, buffer];
+      reading = source.read(buffer);
+      reading.catch(() => {}); // told where it is awaited
       await this.#sendPiece(piece);
     }
   }
 
-  /** The next piece; undefined at the end, or once the job takes no more. */
-  async #next(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<Uint8Array | undefined> {
-    const { promise, resolve } = Promise.withResolvers<Uint8Array | undefined>();
+  /** Waits for a read; undefined once the job takes no more. */
+  async #await<T>(reading: Promise<T>): Promise<T | undefined> {
+    const { promise, resolve } = Promise.withResolvers<T | undefined>();
     this.#wake = () => resolve(undefined);
-    reader.read().then(({ value }) => resolve(value), (error) => {
+    reading.then(resolve, (error) => {
       if (!this.#isStopped) this.#fault ??= error;
       this.#pipe.close();
     });
@@ -84,7 +117,7 @@ export class PipeSender {
 
   async #sendPiece(piece: Uint8Array): Promise<void> {
     for (let at = 0; at < piece.length && !this.#isStopped; at += FRAME_BYTES) {
-      const part = piece.subarray(at, at + FRAME_BYTES);
+      const part = piece.length <= FRAME_BYTES ? piece : piece.subarray(at, at + FRAME_BYTES);
       const onPiece = (sent: Uint8Array) => this.#hasher.update(sent);
       await this.#pipe.write(PipeFrame.Stdin, part, { onPiece });
     }

@@ -17,7 +17,6 @@ import {
 } from "@libp2p/kad-dht";
 import { type Ping, ping } from "@libp2p/ping";
 import { isLoopback, isPrivate } from "@libp2p/utils";
-import { yamux } from "@libp2p/yamux";
 import type { Multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p, type Libp2p, type Libp2pInit } from "libp2p";
 import { RUNTIME_NAME, VERSION } from "../version.ts";
@@ -29,6 +28,7 @@ import { dialBackAfresh, type NodeInternals, showObserved, showQuicAsV1 } from "
 import { noiseEncryption } from "./noise_crypto.ts";
 import { SILENT_LOGGER } from "./silent_logger.ts";
 import { MAX_STREAM_WINDOW_BYTES } from "./stream_window.ts";
+import { thriftyYamux } from "./thrifty_yamux.ts";
 import { quic } from "./transports/quic.ts";
 import { tcp } from "./transports/tcp.ts";
 
@@ -171,7 +171,7 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
     transportManager: { faultTolerance: FaultTolerance.FATAL_ALL },
     connectionEncrypters: [noiseEncryption()],
     streamMuxers: [
-      yamux({
+      thriftyYamux({
         maxEarlyStreams: MAX_EARLY_STREAMS,
         maxInboundStreams: limits.streamsPerConnection ?? 64,
         streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES },

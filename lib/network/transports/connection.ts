@@ -24,11 +24,6 @@ const JOIN_BYTES = 132 * 1024;
 const REUSE_ABOVE_BYTES = 8 * 1024;
 /** What the last large join of any connection was made in, unless one uses it. */
 let spare: Uint8Array | undefined;
-/**
- * How many steps of waiting code a first small write waits for others to join: about what lies between two
- * answers to one message. To wait for a turn of the event loop takes longer than the system calls it spares.
- */
-const JOIN_STEPS = 64;
 /** How long a closing side waits for the other to have read everything. */
 const LINGER_MS = 1_000;
 
@@ -120,8 +115,8 @@ export class SocketConnection extends AbstractMultiaddrConnection {
     if (this.#writing) return;
     this.#writing = true;
     try {
-      // One message in brings several out: each write is a system call, and wakes the other side.
-      await stepsLater();
+      // A large write of the muxer is several messages of Noise. Small ones have waited for each other there.
+      await null;
       while (this.#queue.length > 0) {
         const batch = this.#nextBatch();
         await this.#pipe.write(batch);
@@ -184,11 +179,6 @@ export class SocketConnection extends AbstractMultiaddrConnection {
     if (isReset(error)) this.onRemoteReset();
     else this.abort(error instanceof Error ? error : new Error(String(error)));
   }
-}
-
-/** Resolves once what is under way has gone some steps on, without a turn of the event loop. */
-async function stepsLater(): Promise<void> {
-  for (let n = 0; n < JOIN_STEPS; n++) await null;
 }
 
 function linger(signal: AbortSignal | undefined): AbortSignal {

@@ -13,6 +13,12 @@ const SYNC_BYTES = 8 * 2 ** 20;
  */
 const MAX_WAITING_BYTES: number = 4 * SYNC_BYTES;
 
+/**
+ * Pages of the system's cache, in bytes. What begins or ends inside one is written by whole pages all the same:
+ * a page that is written in two parts costs twice, a quarter of the time where chunks are not made of pages.
+ */
+const PAGE_BYTES = 4096;
+
 /** Writes one file, from its beginning. */
 export class FileWriter implements Disposable {
   readonly #file: Deno.FsFile;
@@ -20,6 +26,9 @@ export class FileWriter implements Disposable {
   #syncing: Promise<void> | undefined;
   /** What the disk was not told of yet. */
   #unsynced = 0;
+  /** The beginning of a page whose rest has not come yet. */
+  readonly #page = new Uint8Array(PAGE_BYTES);
+  #held = 0;
 
   private constructor(file: Deno.FsFile, path: string) {
     this.#file = file;
@@ -42,11 +51,35 @@ export class FileWriter implements Disposable {
    * @throws {Error} what the file system says
    */
   async write(bytes: Uint8Array): Promise<void> {
-    // To give them to another thread takes a copy in new memory, which costs more than to write them here.
-    for (let rest = bytes; rest.length > 0;) rest = rest.subarray(this.#file.writeSync(rest));
+    let rest = bytes;
+    if (this.#held > 0) {
+      rest = rest.subarray(this.#hold(rest));
+      if (this.#held === PAGE_BYTES) this.#writeHeld();
+    }
+    const whole = rest.length - rest.length % PAGE_BYTES;
+    this.#writeNow(rest.subarray(0, whole));
+    this.#hold(rest.subarray(whole));
     this.#unsynced += bytes.length;
     if (this.#unsynced >= MAX_WAITING_BYTES) await this.#syncing;
     if (this.#unsynced >= SYNC_BYTES && this.#syncing === undefined) this.#sync();
+  }
+
+  /** Keeps what the page has room for; tells how much that was. */
+  #hold(bytes: Uint8Array): number {
+    const part = bytes.subarray(0, PAGE_BYTES - this.#held);
+    this.#page.set(part, this.#held);
+    this.#held += part.length;
+    return part.length;
+  }
+
+  #writeHeld(): void {
+    this.#writeNow(this.#page.subarray(0, this.#held));
+    this.#held = 0;
+  }
+
+  /** To give bytes to another thread takes a copy in new memory, which costs more than to write them here. */
+  #writeNow(bytes: Uint8Array): void {
+    for (let rest = bytes; rest.length > 0;) rest = rest.subarray(this.#file.writeSync(rest));
   }
 
   #sync(): void {
@@ -63,6 +96,7 @@ export class FileWriter implements Disposable {
    * @throws {Error} what the file system says
    */
   async end(): Promise<void> {
+    this.#writeHeld();
     await this.#syncing;
     await this.#file.syncData();
   }

@@ -11,7 +11,9 @@ Deno.test("FileWriter writes what it was given, in pieces of any length", async 
   await inDir(async (dir) => {
     // Long enough that the disk is told to begin before the end.
     const bytes = bytesOf(9_300_001);
-    await Promise.all([70_001, 1_000_000, bytes.length].map(async (length, n) => {
+    // Pieces of less than a page, of one, of what is no number of pages, and all at once.
+    const lengths = [1021, 4096, 70_001, 1_000_000, bytes.length];
+    await Promise.all(lengths.map(async (length, n) => {
       const path = `${dir}/${n}`;
       using writer = await FileWriter.create(path);
       const piece = new Uint8Array(length);
@@ -40,6 +42,15 @@ Deno.test("FileWriter.write() fails where the file cannot be written", async () 
   await inDir(async (dir) => {
     const writer = await FileWriter.create(`${dir}/file`);
     writer[Symbol.dispose]();
-    await assertRejects(() => writer.write(bytesOf(10)));
+    await assertRejects(() => writer.write(bytesOf(10_000)));
+  });
+});
+
+Deno.test("FileWriter.end() fails where what is left cannot be written", async () => {
+  await inDir(async (dir) => {
+    const writer = await FileWriter.create(`${dir}/file`);
+    await writer.write(bytesOf(10));
+    writer[Symbol.dispose]();
+    await assertRejects(() => writer.end());
   });
 });

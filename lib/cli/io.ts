@@ -2,7 +2,7 @@
  * What a command may touch of the process around it; tests give it another.
  * @module
  */
-import type { InputReader } from "../client/pipe_sender.ts";
+import type { InputReader } from "../client/read_ahead.ts";
 import { PlasmError } from "../errors.ts";
 import type { DroppablePermission } from "./command.ts";
 

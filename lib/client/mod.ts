@@ -11,7 +11,8 @@ export {
 } from "./client.ts";
 export type { DaemonEvent, FollowOptions } from "./events.ts";
 export type { PipeEvent, PipeOptions } from "./pipe.ts";
-export type { InputReader, PipeInput } from "./pipe_sender.ts";
+export type { PipeInput } from "./pipe_sender.ts";
+export type { InputReader } from "./read_ahead.ts";
 export type { DaemonAddress, RequestOptions } from "./transport.ts";
 export type {
   JobDetailJson,

@@ -2,25 +2,13 @@
  * Sends standard input to a piped job.
  * @module
  */
-import { FIRST_BYTES, RoomyBytes } from "../framing.ts";
 import { Hasher } from "../job/hash.ts";
 import type { Hash } from "../job/types.ts";
 import { type PipeConn, PipeFrame } from "../pipe_frames.ts";
+import { type InputReader, ReadAhead } from "./read_ahead.ts";
 
 /** Bytes of one frame at most: what is sent of a large piece before it is asked whether to stop. */
 const FRAME_BYTES = 1024 * 1024;
-
-/** Where a read begins in its buffer: before what it gives there is room for a frame's header. */
-const READ_AT = 8;
-
-/**
- * Where standard input is read from, into memory that is used again: `Deno.stdin`, an open file, a
- * connection. It is read ahead by one read, and never closed.
- */
-export interface InputReader {
-  /** Reads some bytes; resolves to their number, null at the end. */
-  read(into: Uint8Array): Promise<number | null>;
-}
 
 /** What standard input can come from. */
 export type PipeInput = ReadableStream<Uint8Array> | InputReader | Uint8Array;
@@ -88,18 +76,11 @@ export class PipeSender {
     }
   }
 
-  /** What one read gives is one frame, sent from the memory that it was read into while the next is read. */
   async #sendRead(source: InputReader): Promise<void> {
-    const create = () => new RoomyBytes(new ArrayBuffer(READ_AT + FIRST_BYTES), READ_AT);
-    let [buffer, other] = [create(), create()];
-    let reading = source.read(buffer);
+    const ahead = new ReadAhead(source);
     while (!this.#isStopped) {
-      const count = await this.#await(reading);
-      if (typeof count !== "number") return;
-      const piece = new RoomyBytes(buffer.buffer, READ_AT, count);
-      [buffer, other] = [other, buffer];
-      reading = source.read(buffer);
-      reading.catch(() => {}); // told where it is awaited
+      const piece = await this.#await(ahead.take());
+      if (piece === undefined) return;
       await this.#sendPiece(piece);
     }
   }

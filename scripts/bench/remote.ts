@@ -28,14 +28,20 @@ const JOBS = 300;
 const WARM_UP = 500;
 const IN_TURN = 20;
 
-/** Transfers of each kind, in turns, so that both meet the same load; the first two of each warm up. */
-const TRANSFERS = 7;
-const TRANSFER_WARM_UP = 2;
+/**
+ * Pairs of a module and as many plain bytes, one right after the other; the first two warm up. The speed of a
+ * machine changes within seconds: the ratio of a pair tells more than that of two medians, and few pairs little.
+ */
+const PAIRS = 15;
+const PAIR_WARM_UP = 2;
 
 /** How long both processes rest before a transfer: the job that the last one brought has just ended. */
 const REST_MS = 500;
 const TRANSFER_BYTES = 64 * 2 ** 20;
 const LARGE_BYTES = 256 * 2 ** 20;
+
+/** How often memory is looked at. */
+const WATCH_MS = 50;
 
 /** What is written at once where plain bytes are sent: as much as a chunk of a job. */
 const PIECE_BYTES = 128 * 1024;
@@ -139,29 +145,42 @@ async function* transfer({ node, hello, transport, signal }: Context): AsyncGene
       new Error("Warm"),
     );
     const [plain, module]: [number[], number[]] = [[], []];
-    for (let n = 0; n < TRANSFERS; n++) {
-      signal.throwIfAborted();
-      await rest();
-      const plainSeconds = await sendPlain(client, node.sinkPeerId, TRANSFER_BYTES);
+    for (let n = 0; n < PAIRS; n++) {
       const large = await largeModule(hello, TRANSFER_BYTES);
-      await rest();
-      const { seconds } = await sendModule({ client, node, module: large, signal });
-      if (n < TRANSFER_WARM_UP) continue;
-      plain.push(plainSeconds);
-      module.push(seconds);
+      const kinds = [
+        async () => plain.push(await sendPlain(client, node.sinkPeerId, TRANSFER_BYTES)),
+        async () => module.push(await sendModule({ client, node, module: large, signal })),
+      ];
+      // Each kind goes first as often as the other.
+      for (const send of n % 2 === 0 ? kinds : kinds.toReversed()) {
+        signal.throwIfAborted();
+        await rest();
+        await send();
+      }
     }
-    const rate = (seconds: number): number => TRANSFER_BYTES / seconds / 1e6;
-    const [moduleRate, plainRate] = [rate(median(module)), rate(median(plain))];
+    const [plainTimes, moduleTimes] = [plain, module].map((all) => all.slice(PAIR_WARM_UP)) as [
+      number[],
+      number[],
+    ];
+    const ratios = plainTimes.map((seconds, n) => seconds / moduleTimes[n]!);
+    const [low, high] = [25, 75].map((percent) => percentile(ratios, percent).toFixed(2));
+    const rate = (times: readonly number[]): string =>
+      `${(TRANSFER_BYTES / median(times) / 1e6).toFixed(0)} MB/s`;
     yield {
       what: `module of 64 MiB, ${transport}`,
-      measured: `${moduleRate.toFixed(0)} MB/s`,
-      against: `plain stream ${plainRate.toFixed(0)} MB/s`,
-      ratio: moduleRate / plainRate,
+      measured: rate(moduleTimes),
+      against: `plain stream ${rate(plainTimes)}, both on Deno ${Deno.version.deno}; ` +
+        `median ratio of ${ratios.length} pairs, half of them ${low} to ${high}`,
+      ratio: median(ratios),
       goal: "≥ 0.8",
     };
     const before = { client: rss(), node: await node.rss() };
     const large = await largeModule(hello, LARGE_BYTES);
-    const { seconds, peaks } = await sendModule({ client, node, module: large, signal });
+    const peaks = { client: 0, node: 0 };
+    const watching = watchMemory(node, peaks);
+    const onQueued = watching.stop;
+    const seconds = await sendModule({ client, node, module: large, signal, onQueued })
+      .finally(watching.stop);
     yield {
       what: `module of 256 MiB, ${transport}`,
       measured: `${(LARGE_BYTES / seconds / 1e6).toFixed(0)} MB/s`,
@@ -184,51 +203,58 @@ async function sendPlain(client: PlasmNetwork, peerId: string, bytes: number): P
   return (performance.now() - start) / 1000;
 }
 
-/** Sends a module in a job; timed from the acceptance to the queue, when all of it is kept there. */
+/** Looks at both processes' memory now and then. Each look costs them time: not where that is measured. */
+function watchMemory(
+  node: BenchNode,
+  peaks: { client: number; node: number },
+): { stop(): Promise<void> } {
+  const stopping = new AbortController();
+  const watch = (async () => {
+    while (!stopping.signal.aborted) {
+      peaks.client = Math.max(peaks.client, rss());
+      peaks.node = Math.max(peaks.node, await node.rss());
+      await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
+    }
+  })();
+  return {
+    async stop() {
+      stopping.abort();
+      await watch;
+    },
+  };
+}
+
+/** Sends a module in a job; seconds from the acceptance to the queue, when all of it is kept there. */
 async function sendModule(
-  { client, node, module, signal }: {
+  { client, node, module, signal, onQueued = () => {} }: {
     client: PlasmNetwork;
     node: BenchNode;
     module: BlobSource;
     signal: AbortSignal;
+    /** Called once the node has all of it: what follows is the job. @default {nobody} */
+    onQueued?: () => void;
   },
-): Promise<{ seconds: number; peaks: { client: number; node: number } }> {
+): Promise<number> {
   let [accepted, queued] = [0, 0];
-  const peaks = { client: 0, node: 0 };
-  const watching = new AbortController();
-  const watch = (async () => {
-    while (!watching.signal.aborted) {
-      peaks.client = Math.max(peaks.client, rss());
-      peaks.node = Math.max(peaks.node, await node.rss());
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  })();
-  try {
-    const { output } = await runRemote({
-      manifest: createManifest({ module_hash: module.hash }),
-      module,
-      stdin: await bytesSource(new Uint8Array()),
-      inputs: [],
-    }, {
-      dial: jobDialer(client),
-      candidates: [{ peerId: node.peerId }],
-      attempts: 1,
-      signal,
-      onProgress: ({ phase }) => {
-        if (phase === "accepted") accepted = performance.now();
-        if (phase !== "queued" && phase !== "running") return;
-        if (queued === 0) {
-          queued = performance.now();
-          watching.abort();
-        }
-      },
-    });
-    output[Symbol.dispose]();
-  } finally {
-    watching.abort();
-    await watch;
-  }
-  return { seconds: (queued - accepted) / 1000, peaks };
+  const { output } = await runRemote({
+    manifest: createManifest({ module_hash: module.hash }),
+    module,
+    stdin: await bytesSource(new Uint8Array()),
+    inputs: [],
+  }, {
+    dial: jobDialer(client),
+    candidates: [{ peerId: node.peerId }],
+    attempts: 1,
+    signal,
+    onProgress: ({ phase }) => {
+      if (phase === "accepted") accepted = performance.now();
+      if ((phase !== "queued" && phase !== "running") || queued !== 0) return;
+      queued = performance.now();
+      onQueued();
+    },
+  });
+  output[Symbol.dispose]();
+  return (queued - accepted) / 1000;
 }
 
 /**

@@ -32,6 +32,8 @@ export function parseFrameHeader(buffer: Uint8Array): { kind: number; length: nu
   return { kind: buffer[0]!, length: length >>> 0 };
 }
 
+const NOBODY = (): void => {};
+
 /**
  * Bytes with room for a header before them in the same memory, which is theirs: so what came in one frame
  * goes on in another without being copied.
@@ -39,6 +41,8 @@ export function parseFrameHeader(buffer: Uint8Array): { kind: number; length: nu
 export class RoomyBytes extends Uint8Array<ArrayBuffer> {
   /** Bytes that the same source gives next, or none any more. */
   more = 0;
+  /** Says that nothing of it is needed any more; without it the source never uses the memory again. */
+  release: () => void = NOBODY;
 
   /** Views of it are ordinary ones: what is before them is not free. */
   static get [Symbol.species](): Uint8ArrayConstructor {

@@ -39,8 +39,8 @@ export const MAX_PIPE_FRAME_BYTES: number = 2 ** 20;
 /** Bytes of one read: what a socket holds. */
 const READ_BYTES = 256 * 1024;
 
-/** Reads whose bytes are left alone meanwhile: of each, views have been given away. */
-const BUFFERS = 3;
+/** Buffers that wait to be used again at most: what is sent, what waits for that, and what is read. */
+const MAX_FREE = 3;
 
 /** Where a read begins in its buffer: before what is given away of it there is room for a header. */
 const READ_AT = 8;
@@ -66,12 +66,19 @@ export interface PipeWriteOptions {
   onPiece?: (piece: Uint8Array) => void | Promise<void>;
 }
 
+/** Memory that is read into, and used again only once all of it has been released. */
+interface ReadBuffer {
+  bytes: Uint8Array<ArrayBuffer>;
+  /** Parts that were given away, and one for what is unread. */
+  holders: number;
+}
+
 /** Frames over a connection; one reads at a time, any number write. */
 export class PipeConn {
   readonly #conn: Deno.Conn;
-  readonly #buffers: Uint8Array<ArrayBuffer>[] = [];
-  #turn = 0;
-  /** What has been read and not been taken. */
+  readonly #free: ReadBuffer[] = [];
+  #buffer: ReadBuffer;
+  /** What has been read and not been taken; in the buffer. */
   #unread: Uint8Array<ArrayBuffer>;
   /** Bytes of the payload that is being taken. */
   #left = 0;
@@ -81,9 +88,10 @@ export class PipeConn {
   constructor(conn: Deno.Conn, options: PipeConnOptions = {}) {
     this.#conn = conn;
     const { before = new Uint8Array() } = options;
-    const buffer = new Uint8Array(READ_AT + before.length);
-    buffer.set(before, READ_AT);
-    this.#unread = buffer.subarray(READ_AT);
+    const bytes = new Uint8Array(READ_AT + before.length);
+    bytes.set(before, READ_AT);
+    this.#buffer = { bytes, holders: 1 };
+    this.#unread = bytes.subarray(READ_AT);
     this.#lastWrite = options.head?.then((head) => this.#send(head)) ?? Promise.resolve();
     this.#lastWrite.catch(() => {}); // told by the write after it
   }
@@ -108,9 +116,9 @@ export class PipeConn {
   }
 
   /**
-   * Some bytes of the payload, in place: they are left alone until the second call of this or of
-   * {@linkcode next} after the one that gave them. None once the payload has been taken; undefined where the
-   * connection ends before it.
+   * Some bytes of the payload, in place: they are left alone until they are released. Who counts on anything
+   * else, such as the calls in between, is wrong: the other side decides how many reads a frame takes. None once
+   * the payload has been taken; undefined where the connection ends before it.
    */
   async part(): Promise<RoomyBytes | undefined> {
     if (this.#left > 0 && this.#unread.length === 0 && !await this.#read()) return undefined;
@@ -118,6 +126,12 @@ export class PipeConn {
     const part = new RoomyBytes(buffer, byteOffset, Math.min(length, this.#left));
     this.#unread = this.#unread.subarray(part.length);
     part.more = this.#left -= part.length;
+    const holder = this.#buffer;
+    holder.holders++;
+    part.release = () => {
+      part.release = () => {};
+      this.#letGo(holder);
+    };
     return part;
   }
 
@@ -129,19 +143,29 @@ export class PipeConn {
       if (part === undefined) return undefined;
       whole.set(part, at);
       at += part.length;
+      part.release();
     }
     return whole;
   }
 
   /** Reads on behind what has not been taken; false at the end. */
   async #read(): Promise<boolean> {
-    const turn = this.#turn++ % BUFFERS;
-    const buffer = this.#buffers[turn] ??= new Uint8Array(READ_AT + READ_BYTES);
+    this.#letGo(this.#buffer);
+    const buffer = this.#free.pop() ??
+      { bytes: new Uint8Array(READ_AT + READ_BYTES), holders: 0 };
+    buffer.holders = 1;
+    const { bytes } = buffer;
     const end = READ_AT + this.#unread.length;
-    buffer.set(this.#unread, READ_AT);
-    const count = await this.#conn.read(buffer.subarray(end));
-    this.#unread = buffer.subarray(READ_AT, end + (count ?? 0));
+    bytes.set(this.#unread, READ_AT);
+    this.#buffer = buffer;
+    const count = await this.#conn.read(bytes.subarray(end));
+    this.#unread = bytes.subarray(READ_AT, end + (count ?? 0));
     return count !== null;
+  }
+
+  #letGo(buffer: ReadBuffer): void {
+    const isLarge = buffer.bytes.length === READ_AT + READ_BYTES; // else it is what came with the head
+    if (--buffer.holders === 0 && isLarge && this.#free.length < MAX_FREE) this.#free.push(buffer);
   }
 
   /** Sends a payload, in as many frames as it takes; it may be changed once this resolves. */

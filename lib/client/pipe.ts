@@ -86,6 +86,7 @@ export async function* runPiped(
           left -= data.length;
           await measured[type].update(data);
           yield { type, data: data.subarray() };
+          data.release();
         }
       } else if (kind === PipeFrame.Started) {
         sender.start();

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Logger } from "@logtape/logtape";
+import { PlasmError } from "../errors.ts";
 import type { JobStore } from "./store/store.ts";
 
 /** How long a line waits at most, in ms: by then an answer has left, and nobody reads logs as fast. */
@@ -37,17 +38,23 @@ export class EndNotes {
     this.#timer = undefined;
     const { store, log } = this.#options;
     for (const { id, latencyMs } of this.#waiting.splice(0)) {
-      const job = store.get(id);
-      if (job === undefined) continue;
-      log.info("job-ended", {
-        job_id: job.id,
-        submitter: job.submitter,
-        state: job.state,
-        status: job.status ?? undefined,
-        exit_code: job.exitCode ?? undefined,
-        latency_ms: latencyMs,
-        error_code: job.error?.code,
-      });
+      log.info("job-ended", { job_id: id, ...endOf(store, id), latency_ms: latencyMs });
     }
+  }
+}
+
+/** What the store knows of a job: nothing where its client has deleted it, or the disk does not answer. */
+function endOf(store: EndNotesOptions["store"], id: string): Record<string, unknown> {
+  try {
+    const job = store.get(id);
+    return job === undefined ? { state: "deleted" } : {
+      submitter: job.submitter,
+      state: job.state,
+      status: job.status ?? undefined,
+      exit_code: job.exitCode ?? undefined,
+      error_code: job.error?.code,
+    };
+  } catch (error) {
+    return { state: "unknown", error: PlasmError.from(error) };
   }
 }

@@ -254,7 +254,7 @@ export class Executor implements AsyncDisposable {
       run.queue.close();
       await receiving;
       await sending;
-      lent.forget();
+      if (options.lendsOutput === true) lent.forget();
       if (run.refused && job.moduleKey !== undefined) this.#modules.forget(job.moduleKey);
       this.#usable = run.reusable && !this.#hasEnded && !this.#once;
       if (!this.#usable) await this.kill();

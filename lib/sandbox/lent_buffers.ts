@@ -53,11 +53,12 @@ export class LentBuffers {
     if (holders !== undefined) this.#holders.set(view.buffer, holders - 1);
   }
 
-  /** Lets go of all buffers but one, and of any that is held: its bytes then stay as they are. */
+  /**
+   * Lets go of all buffers, given back or not: who was lent one and has given up may have left a write of it
+   * under way, which nothing ends, and what is read next may be another's.
+   */
   forget(): void {
-    for (const [buffer, holders] of this.#holders) {
-      if (holders > 0 || this.#holders.size > 1) this.#holders.delete(buffer);
-    }
+    this.#holders.clear();
   }
 
   #free(): RoomyBytes {

@@ -55,15 +55,17 @@ Deno.test("LentBuffers.copy() keeps bytes as they are", async () => {
   assertEquals(lent.copy(own) === own, true);
 });
 
-Deno.test("LentBuffers.forget() never uses again what is held", async () => {
+Deno.test("LentBuffers.forget() never uses again what was lent, given back or not", async () => {
   const lent = new LentBuffers();
   const read = source();
-  const held = [lent.hold((await lent.read(read))!), lent.hold((await lent.read(read))!)];
+  const views = [lent.hold((await lent.read(read))!), lent.hold((await lent.read(read))!)];
+  // Who gives it back may have given up a write of it, which goes on.
+  lent.giveBack(views[0]!);
   lent.forget();
   for (let n = 0; n < 5; n++) await lent.read(read);
-  for (const view of held) lent.giveBack(view);
+  lent.giveBack(views[1]!);
   for (let n = 0; n < 5; n++) await lent.read(read);
-  assertEquals(held.map(([value]) => value), [1, 2]);
+  assertEquals(views.map(([value]) => value), [1, 2]);
 });
 
 Deno.test("LentBuffers.read() tells the end", async () => {

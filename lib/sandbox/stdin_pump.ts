@@ -43,6 +43,7 @@ export async function pumpStdin(
       const { done, value } = await reader.read();
       if (done) break;
       await frames.send(value);
+      if (value instanceof RoomyBytes) value.release();
     }
     // The guest must not take what fills the frame for its input: who broke the input off ends the job.
     if (!frames.isWhole) await aborted.promise;

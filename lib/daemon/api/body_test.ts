@@ -1,4 +1,5 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { PlasmError } from "../../errors.ts";
 import { readJsonBody } from "./body.ts";
 
 const VALUE = { text: "in three pieces" };
@@ -26,4 +27,25 @@ Deno.test("readJsonBody() joins what comes in pieces, whether it says how long i
   for (const said of [undefined, length, length + 100]) {
     assertEquals(await readJsonBody(request(said), { maxBytes: 1000, idleMs: 60_000 }), VALUE);
   }
+});
+
+Deno.test("readJsonBody() holds no body to a length that does not bind it", async () => {
+  let given = 0;
+  const body = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      given += 1000;
+      if (given > 1_000_000) controller.close();
+      else controller.enqueue(new Uint8Array(1000).fill(32));
+    },
+  });
+  const headers = new Headers({ "content-type": "application/json" });
+  headers.set("content-length", "10");
+  headers.set("transfer-encoding", "chunked");
+  const request = new Request("http://localhost", { method: "POST", body, headers });
+  const error = await assertRejects(
+    () => readJsonBody(request, { maxBytes: 5000, idleMs: 60_000 }),
+    PlasmError,
+  );
+  assertEquals(error.code, "too-large");
+  assert(given < 20_000, `${given} bytes were read`);
 });

@@ -27,6 +27,7 @@ import type { Gater } from "./gater.ts";
 import { dialBackAfresh, type NodeInternals, showObserved, showQuicAsV1 } from "./internals.ts";
 import { noiseEncryption } from "./noise_crypto.ts";
 import { SILENT_LOGGER } from "./silent_logger.ts";
+import { spareMerges } from "./spare_merges.ts";
 import { MAX_STREAM_WINDOW_BYTES } from "./stream_window.ts";
 import { thriftyYamux } from "./thrifty_yamux.ts";
 import { quic } from "./transports/quic.ts";
@@ -194,6 +195,7 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
     ...(options.mdns ? { peerDiscovery: [await mdnsDiscovery()] } : {}),
     services,
   } as Libp2pInit);
+  spareMerges(libp2p.peerStore);
   const parts = libp2p.services as unknown as { dht: KadDHT; ping: Ping };
   return { libp2p, dht: parts.dht, ping: parts.ping, internals: internals! };
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import { type ICryptoInterface, noise, pureJsCrypto } from "@chainsafe/libp2p-noise";
+import { asCrypto } from "@chainsafe/libp2p-noise/crypto";
 import { joinBytes } from "../bytes.ts";
 import { createCipheriv, createDecipheriv } from "node:crypto";
 
@@ -99,11 +100,25 @@ function open(
   return joinBytes([...opened, decipher.final()]);
 }
 
-/** Pure JavaScript but for the cipher, which takes each message in one piece. */
+/**
+ * Below this Noise takes its own WebAssembly where it may choose, in bytes: to call the runtime's cipher takes
+ * three times as long as that takes for a few.
+ */
+const SMALL_BYTES = 1200;
+
+/** Pure JavaScript but for the cipher: Noise's own for what is small, else the runtime's, in one piece. */
 export const wholeMessageCrypto: ICryptoInterface = {
   ...pureJsCrypto,
-  chaCha20Poly1305Encrypt: (text, nonce, aad, key) => seal([text.subarray()], { key, nonce, aad }),
-  chaCha20Poly1305Decrypt(sealed, nonce, aad, key) {
+  chaCha20Poly1305Encrypt(text, nonce, aad, key) {
+    if (text.byteLength < SMALL_BYTES) {
+      return asCrypto.chaCha20Poly1305Encrypt(text, nonce, aad, key);
+    }
+    return seal([text.subarray()], { key, nonce, aad });
+  },
+  chaCha20Poly1305Decrypt(sealed, nonce, aad, key, into) {
+    if (sealed.byteLength < SMALL_BYTES) {
+      return asCrypto.chaCha20Poly1305Decrypt(sealed, nonce, aad, key, into);
+    }
     const bytes = sealed.subarray();
     const tag = bytes.subarray(-TAG_BYTES);
     return open([bytes.subarray(0, -TAG_BYTES)], { key, nonce, aad, tag });

@@ -53,7 +53,7 @@ Deno.test("wholeMessageCrypto speaks with pure JavaScript and refuses a changed 
   const key = new Uint8Array(32).fill(1);
   const nonce = new Uint8Array(12).fill(2);
   const aad = new Uint8Array([3]);
-  for (const length of [0, 1, 63, 64, 65, 1000, 65519]) {
+  for (const length of [0, 1, 63, 64, 65, 1000, 1183, 1184, 1199, 1200, 65519]) {
     const text = new Uint8Array(length).fill(length);
     const ours = wholeMessageCrypto.chaCha20Poly1305Encrypt(text, nonce, aad, key).subarray();
     const theirs = pureJsCrypto.chaCha20Poly1305Encrypt(text, nonce, aad, key).subarray();

@@ -56,16 +56,19 @@ Deno.test("LentBuffers.copy() keeps bytes as they are", async () => {
 });
 
 Deno.test("LentBuffers.forget() never uses again what was lent, given back or not", async () => {
-  const lent = new LentBuffers();
-  const read = source();
-  const views = [lent.hold((await lent.read(read))!), lent.hold((await lent.read(read))!)];
-  // Who gives it back may have given up a write of it, which goes on.
-  lent.giveBack(views[0]!);
-  lent.forget();
-  for (let n = 0; n < 5; n++) await lent.read(read);
-  lent.giveBack(views[1]!);
-  for (let n = 0; n < 5; n++) await lent.read(read);
-  assertEquals(views.map(([value]) => value), [1, 2]);
+  for (const count of [1, 2]) {
+    const lent = new LentBuffers();
+    const read = source();
+    const views: Uint8Array[] = [];
+    for (let n = 0; n < count; n++) views.push(lent.hold((await lent.read(read))!));
+    // Who gives it back may have given up a write of it, which goes on.
+    lent.giveBack(views[0]!);
+    lent.forget();
+    for (let n = 0; n < 5; n++) await lent.read(read);
+    for (const view of views.slice(1)) lent.giveBack(view);
+    for (let n = 0; n < 5; n++) await lent.read(read);
+    assertEquals(views.map(([value]) => value), [1, 2].slice(0, count));
+  }
 });
 
 Deno.test("LentBuffers.read() tells the end", async () => {

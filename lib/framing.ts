@@ -7,6 +7,9 @@
 /** Bytes before the payload. */
 export const FRAME_HEADER_BYTES = 5;
 
+/** Where a read begins in its buffer: room for a header before what is given away, and a multiple of 8. */
+export const READ_AT = 8;
+
 /**
  * What a unix socket takes at once, in bytes: two buffers of the kernel, each of half of
  * net.core.wmem_default (212,992 since Linux 2.6) less 64. One byte more waits until the reader has taken

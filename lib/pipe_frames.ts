@@ -8,6 +8,7 @@ import {
   FRAME_HEADER_BYTES,
   FrameStart,
   parseFrameHeader,
+  READ_AT,
   RoomyBytes,
   SOCKET_BYTES,
 } from "./framing.ts";
@@ -42,9 +43,6 @@ const READ_BYTES = 256 * 1024;
 /** Buffers that wait to be used again at most: what is sent, what waits for that, and what is read. */
 const MAX_FREE = 3;
 
-/** Where a read begins in its buffer: before what is given away of it there is room for a header. */
-const READ_AT = 8;
-
 /** The start of a frame. */
 export interface PipeHeader {
   kind: number;
@@ -67,7 +65,7 @@ export interface PipeWriteOptions {
 }
 
 /** Memory that is read into, and used again only once all of it has been released. */
-interface ReadBuffer {
+interface HeldBuffer {
   bytes: Uint8Array<ArrayBuffer>;
   /** Parts that were given away, and one for what is unread. */
   holders: number;
@@ -76,8 +74,8 @@ interface ReadBuffer {
 /** Frames over a connection; one reads at a time, any number write. */
 export class PipeConn {
   readonly #conn: Deno.Conn;
-  readonly #free: ReadBuffer[] = [];
-  #buffer: ReadBuffer;
+  readonly #free: HeldBuffer[] = [];
+  #buffer: HeldBuffer;
   /** What has been read and not been taken; in the buffer. */
   #unread: Uint8Array<ArrayBuffer>;
   /** Bytes of the payload that is being taken. */
@@ -163,7 +161,7 @@ export class PipeConn {
     return count !== null;
   }
 
-  #letGo(buffer: ReadBuffer): void {
+  #letGo(buffer: HeldBuffer): void {
     const isLarge = buffer.bytes.length === READ_AT + READ_BYTES; // else it is what came with the head
     if (--buffer.holders === 0 && isLarge && this.#free.length < MAX_FREE) this.#free.push(buffer);
   }

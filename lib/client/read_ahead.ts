@@ -2,10 +2,7 @@
  * Reads a source ahead of who sends what it gives.
  * @module
  */
-import { FIRST_BYTES, RoomyBytes } from "../framing.ts";
-
-/** Where a buffer's bytes begin: before them there is room for a frame's header. */
-const READ_AT = 8;
+import { FIRST_BYTES, READ_AT, RoomyBytes } from "../framing.ts";
 
 /** Room below this is left, in bytes: a read of a pipe is to take what that holds, or half. */
 const LEAST_BYTES = 32 * 1024;

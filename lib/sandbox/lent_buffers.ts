@@ -3,13 +3,10 @@
  * read, takes a fifth of the time that passes until it is hashed and sent on.
  * @module
  */
-import { RoomyBytes } from "../framing.ts";
+import { READ_AT, RoomyBytes } from "../framing.ts";
 
 /** Bytes of one read from a socket: what it holds, and more where the system has been told so. */
 const READ_BYTES = 256 * 1024;
-
-/** Where a read begins in its buffer: there is room for a frame's header before it. */
-const READ_AT = 8;
 
 /** Buffers at most: as much as may wait for who takes it, and what is read and taken meanwhile. */
 const MOST_BUFFERS = 6;

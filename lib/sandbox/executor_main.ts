@@ -26,7 +26,7 @@ import { joinBytes } from "../bytes.ts";
 import { ExecutorStdin } from "./executor_stdin.ts";
 import { ExecutorWorker } from "./executor_worker.ts";
 import { startGuestWorker } from "./guest_worker.ts";
-import { JobMonitor, residentBytes } from "./job_monitor.ts";
+import { type Exceeded, JobMonitor, processCpuMs, residentBytes } from "./job_monitor.ts";
 import type { SandboxInput } from "./types.ts";
 import type { WorkerEnd } from "./worker.ts";
 
@@ -74,6 +74,9 @@ let link: ExecutorLink;
 /** The module of the first job, where that was there before the worker. */
 let ahead: Awaited<ReturnType<typeof compileModule>> | undefined;
 
+/** CPU time that this has cost, which is the first job's. */
+let cpuAheadMs = 0;
+
 /** Options of {@linkcode runExecutor}. */
 export interface RunExecutorOptions {
   /** Path of the parent's socket. @default {standard input and output} */
@@ -109,7 +112,11 @@ export async function runExecutor({ socket, first }: RunExecutorOptions): Promis
 async function compileAhead(): Promise<typeof ahead> {
   await link.awaitFirst(AHEAD_MS);
   const module = link.peek(FrameKind.Module);
-  return module && await compileModule(module, link.peek(FrameKind.Arranged));
+  if (module === undefined) return undefined;
+  const before = processCpuMs();
+  const compiled = await compileModule(module, link.peek(FrameKind.Arranged));
+  cpuAheadMs = processCpuMs() - before;
+  return compiled;
 }
 
 /** Gives up every permission: once the worker has been loaded nothing needs the host any more. */
@@ -135,18 +142,15 @@ async function runOne(
   const { module: { key, forget, bytes }, isArranged, limits } = header;
   for (const forgotten of forget) kept.delete(forgotten);
   worker.forget(forget);
-  const monitor = new JobMonitor(limits, rssAtRest);
-  const cancelled = Promise.withResolvers<void>();
+  const monitor = new JobMonitor(limits, rssAtRest, { cpuBeforeMs: cpuAheadMs });
+  cpuAheadMs = 0;
+  const stopping = Promise.withResolvers<Exceeded>();
   const onIdleTerm = onTerm;
-  onTerm = cancelled.resolve;
+  onTerm = () =>
+    stopping.resolve({ status: "cancelled", message: "Job stopped: it was cancelled" });
   const watch = (): Promise<never> =>
-    Promise.race([
-      monitor.watch(),
-      cancelled.promise.then(() => ({
-        status: "cancelled" as const,
-        message: "Job stopped: it was cancelled",
-      })),
-    ]).then((stop) => stopHard(stop, worker, monitor));
+    Promise.race([monitor.watch(), stopping.promise])
+      .then((stop) => stopHard(stop, worker, monitor));
   try {
     monitor.report = (usage) => writeAll(encodeJsonFrame(FrameKind.Usage, usage));
     monitor.moduleBytes = bytes;
@@ -161,6 +165,12 @@ async function runOne(
     const early = ahead;
     ahead = undefined;
     const module = compiled ?? early ?? await compileModule(moduleBytes!, arrangedBytes);
+    // The engine may have had this thread all that time.
+    const late = compiled ? undefined : monitor.overTime();
+    if (late !== undefined) {
+      stopping.resolve(late);
+      await stopped;
+    }
     if ("module" in module) {
       if (key !== null) kept.set(key, module);
       worker.give({ ...header, json: first.payload, key, module: module.module, inputs });
@@ -178,8 +188,10 @@ async function runOne(
         await (stopped ? Promise.race([ended, stopped]) : ended);
       monitor.stop();
       if (header.isWarmUp) rssAtReady = residentBytes();
+      const used = monitor.cpuTimeMs();
       const report = encodeEnd(await originalEnd(end, module), {
-        cpuTimeMs: monitor.cpuTimeMs(),
+        late: monitor.overTime(used),
+        cpuTimeMs: used,
         memoryPeakBytes,
         outputBytes: limits.outputBytes,
         reusable: isReusable(monitor, memoryPeakBytes),
@@ -214,7 +226,7 @@ function isReusable(monitor: JobMonitor, memoryPeakBytes = Infinity): boolean {
 
 /** Sends what the guest wrote so far and how it was stopped, then ends the process and so the guest. */
 async function stopHard(
-  stop: { status: FinishedReport["status"]; message: string },
+  stop: Exceeded,
   worker: ExecutorWorker,
   monitor: JobMonitor,
 ): Promise<never> {
@@ -244,6 +256,7 @@ function encodeEnd(
     memoryPeakBytes: number;
     outputBytes: number;
     reusable: boolean;
+    late: Exceeded | undefined;
   },
 ): Uint8Array {
   if (end.type === "refused") {
@@ -251,13 +264,13 @@ function encodeEnd(
     const refused = { code, message, reusable: figures.reusable } satisfies RefusedReport;
     return encodeJsonFrame(FrameKind.Refused, refused);
   }
-  const { cpuTimeMs, memoryPeakBytes, outputBytes, reusable } = figures;
-  const message = describeEnd(end, outputBytes);
+  const { cpuTimeMs, memoryPeakBytes, outputBytes, reusable, late } = figures;
+  const message = late?.message ?? describeEnd(end, outputBytes);
   return encodeJsonFrame(
     FrameKind.Finished,
     {
-      status: end.type,
-      exitCode: end.type === "exited" ? end.exitCode : null,
+      status: late?.status ?? end.type,
+      exitCode: late === undefined && end.type === "exited" ? end.exitCode : null,
       ...(message === undefined ? {} : { message }),
       cpuTimeMs,
       memoryPeakBytes,

@@ -220,6 +220,24 @@ Deno.test("Executor.run() stops a job at its CPU limit though nobody pulls its o
   assertEquals(outcome.message, "Job stopped: it used more than its 200 ms of CPU time");
 });
 
+Deno.test("Executor.run() lets no job end well that is beyond its CPU limit, in between two looks either", async () => {
+  await using executor = new Executor();
+  // About 10 ms: over before anybody has looked.
+  const module = await command(
+    `
+    (loop $more (global.set $i (i32.add (global.get $i) (i32.const 1)))
+      (br_if $more (i32.lt_u (global.get $i) (i32.const 10000000)))) ${write(1, 5)}`,
+    '(global $i (mut i32) (i32.const 0)) (data (i32.const 1024) "hello")',
+  );
+  for (const moduleKey of [undefined, "spin", "spin"]) {
+    const job = { ...sandboxJob(module, { cpuTimeMs: 1 }), ...(moduleKey && { moduleKey }) };
+    const { outcome } = await collect(executor.run(job));
+    assertEquals([outcome.status, outcome.exitCode], ["timeout", null]);
+    assertEquals(outcome.message, "Job stopped: it used more than its 1 ms of CPU time");
+    if (!executor.usable) return;
+  }
+});
+
 Deno.test("Executor.run() runs a kept module without its bytes, each time from the start", async () => {
   await using executor = new Executor();
   // Counts its own runs in memory: a kept module must not keep an instance.

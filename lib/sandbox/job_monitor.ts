@@ -36,6 +36,12 @@ export function residentBytes(): number {
   return Deno.memoryUsage().rss;
 }
 
+/** Options of {@linkcode JobMonitor}. */
+export interface JobMonitorOptions {
+  /** CPU time that was spent on the job before, in ms. @default {0} */
+  cpuBeforeMs?: number;
+}
+
 /** Watches from {@linkcode JobMonitor.watch} until {@linkcode JobMonitor.stop}; counts from its construction. */
 export class JobMonitor {
   /** Takes a figure now and then. @default {nothing} */
@@ -43,7 +49,7 @@ export class JobMonitor {
   /** Size of the module, once it is known. @default {0} */
   moduleBytes = 0;
   readonly #limits: SandboxLimits;
-  readonly #cpuAtStart = cpuTimeMs();
+  #cpuAtStart = processCpuMs();
   readonly #rssAtStart: number;
   readonly #startedAt = performance.now();
   #deadline: ReturnType<typeof setTimeout> | undefined;
@@ -51,30 +57,47 @@ export class JobMonitor {
   #looks = 0;
 
   /** @param rssAtStart Resident memory before the job, as looking at it takes some time. */
-  constructor(limits: SandboxLimits, rssAtStart: number) {
+  constructor(
+    limits: SandboxLimits,
+    rssAtStart: number,
+    { cpuBeforeMs = 0 }: JobMonitorOptions = {},
+  ) {
     this.#limits = limits;
     this.#rssAtStart = rssAtStart;
+    this.#cpuAtStart -= cpuBeforeMs;
   }
 
   /** Watches from now on. Resolves when a limit is exceeded; never otherwise. */
   watch(): Promise<Exceeded> {
-    const limits = this.#limits;
+    const { wallTimeMs } = this.#limits;
     const { promise, resolve } = Promise.withResolvers<Exceeded>();
     this.#deadline = setTimeout(
-      () =>
-        resolve({
-          status: "timeout",
-          message: `Job stopped: it ran longer than its ${limits.wallTimeMs} ms of wall time`,
-        }),
-      limits.wallTimeMs - (performance.now() - this.#startedAt),
+      () => resolve(outOfWallTime(wallTimeMs)),
+      wallTimeMs - (performance.now() - this.#startedAt),
     );
     this.#interval = setInterval(() => this.#look(resolve), INTERVAL_MS);
     return promise;
   }
 
-  /** CPU time of the process since the job began. */
+  /** CPU time of the process since the job began, and what was spent on it before. */
   cpuTimeMs(): number {
-    return cpuTimeMs() - this.#cpuAtStart;
+    return processCpuMs() - this.#cpuAtStart;
+  }
+
+  /**
+   * Which limit of time the job is beyond now, if any. Nobody looks while the engine validates a large module on
+   * this thread, nor in between two looks: whoever has waited for the job looks himself.
+   *
+   * @param cpu CPU time of the job, where that is known. @default {looked at}
+   */
+  overTime(cpu: number = this.cpuTimeMs()): Exceeded | undefined {
+    const { cpuTimeMs: cpuLimit, wallTimeMs } = this.#limits;
+    if (cpu > cpuLimit) {
+      const message = `Job stopped: it used more than its ${cpuLimit} ms of CPU time`;
+      return { status: "timeout", message };
+    }
+    if (performance.now() - this.#startedAt <= wallTimeMs) return undefined;
+    return outOfWallTime(wallTimeMs);
   }
 
   /** Growth of the process's resident memory since the job began. */
@@ -93,13 +116,10 @@ export class JobMonitor {
     if (Deno.ppid !== PARENT) Deno.exit(1);
     const cpu = this.cpuTimeMs();
     const rss = this.rssGrowthBytes();
-    const { cpuTimeMs: cpuLimit, memoryBytes, fsBytes } = this.#limits;
-    if (cpu > cpuLimit) {
-      resolve({
-        status: "timeout",
-        message: `Job stopped: it used more than its ${cpuLimit} ms of CPU time`,
-      });
-    } else if (rss > memoryBytes + fsBytes + this.overheadBytes) {
+    const { memoryBytes, fsBytes } = this.#limits;
+    const exceeded = this.overTime(cpu);
+    if (exceeded !== undefined) resolve(exceeded);
+    else if (rss > memoryBytes + fsBytes + this.overheadBytes) {
       resolve({
         status: "memory",
         message: `Job stopped: its process grew by ${toMb(rss)} MB, ` +
@@ -117,12 +137,19 @@ export class JobMonitor {
   }
 }
 
+function outOfWallTime(limitMs: number): Exceeded {
+  return {
+    status: "timeout",
+    message: `Job stopped: it ran longer than its ${limitMs} ms of wall time`,
+  };
+}
+
 function toMb(bytes: number): number {
   return Math.round(bytes / 2 ** 20);
 }
 
 /** CPU time of this process, all threads, in whole milliseconds. */
-function cpuTimeMs(): number {
+export function processCpuMs(): number {
   const { user, system } = process.cpuUsage();
   return Math.round((user + system) / 1000);
 }

@@ -322,13 +322,14 @@ export class PlasmNetwork {
         this.#emit({ event: "refused", peer_id: peerId, key: protocol, error_code: code, reason });
         stream.abort(new Error(reason));
       };
-      if (!limiter.take(peerId)) {
+      const mayAgain = (): boolean => limiter.take(peerId);
+      if (!mayAgain()) {
         refuse("over-limit", `more than ${perSecond} streams a second`);
         return;
       }
       fitWindow(stream, connection);
       try {
-        await handler(stream, peerId);
+        await handler(stream, peerId, mayAgain);
       } catch (error) {
         refuse("protocol", reasonOf(error));
       }

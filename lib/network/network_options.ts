@@ -70,8 +70,17 @@ export interface NetworkOptions {
   transports?: Libp2pInit["transports"];
 }
 
-/** Serves one stream of a protocol. What it throws resets the stream. */
-export type StreamHandler = (stream: Stream, peerId: string) => void | Promise<void>;
+/**
+ * Serves one stream of a protocol. What it throws resets the stream.
+ *
+ * @param mayAgain Counts another conversation on the same stream as a stream of its own; false where the peer is
+ * over its rate
+ */
+export type StreamHandler = (
+  stream: Stream,
+  peerId: string,
+  mayAgain: () => boolean,
+) => void | Promise<void>;
 
 /** Options of {@linkcode PlasmNetwork.dialProtocol}. */
 export interface DialOptions {

@@ -10,7 +10,7 @@ import type { Duplex } from "./duplex.ts";
  *
  * @returns a duplex whose `read` throws `no-peer` where something else comes
  */
-export function agreed(duplex: Duplex, agreement: Uint8Array): Duplex {
+export function agreed<T extends Duplex>(duplex: T, agreement: Uint8Array): T {
   let at = 0;
   return {
     ...duplex,

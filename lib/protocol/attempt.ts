@@ -78,6 +78,8 @@ export class RemoteAttempt {
   /** When we let the job run; not known where an earlier process did. */
   #begunAt: number | undefined;
   #channel: FrameChannel | undefined;
+  /** How long the node waits for another job on it, in milliseconds. */
+  #keepsMs = 0;
   /** Why the job is being cancelled. */
   #cancelled: PlasmError | undefined;
   #cancelTimer: ReturnType<typeof setTimeout> | undefined;
@@ -141,9 +143,9 @@ export class RemoteAttempt {
     channel.write({ type: "cancel", version: JOB_VERSION, ...proofOf(ticket) }).catch(() => {});
   }
 
-  async #dial(): Promise<FrameChannel> {
+  async #dial({ mayBeKept = false } = {}): Promise<FrameChannel> {
     const { dial, timeouts, signal } = this.#options;
-    const options = { dial, signal, timeoutMs: timeouts.connect };
+    const options = { dial, signal, timeoutMs: timeouts.connect, mayBeKept };
     this.#channel = await dialNode(this.#candidate.peerId, options);
     if (this.#cancelled !== undefined) throw this.#cancelled;
     return this.#channel;
@@ -160,7 +162,8 @@ export class RemoteAttempt {
     });
     this.#offered = offer;
     onProgress({ peerId, phase: "connecting" });
-    const channel = await this.#dial();
+    // Only where its answer would be asked for again: the node may give up a kept one as we speak.
+    const channel = await this.#dial({ mayBeKept: offer.begin });
     onProgress({ peerId, phase: "offering" });
     if (offer.begin) this.#mayRun();
     try {
@@ -204,6 +207,7 @@ export class RemoteAttempt {
       throw PlasmError.fromJSON(answer.error);
     }
     const { job_id: jobId, secret, node_nonce: nodeNonce, need, begun } = answer;
+    this.#keepsMs = answer.keeps_ms;
     const [nonce, offeredAt] = [this.#nonce, this.#offeredAt];
     this.#ticket = { peerId, jobId, secret, nodeNonce, nonce, offeredAt };
     this.report.jobId = jobId;
@@ -273,6 +277,7 @@ export class RemoteAttempt {
   }
 
   async #attach(channel: FrameChannel, ticket: RemoteTicket): Promise<Start> {
+    this.#keepsMs = 0;
     const answer = await attachToJob(channel, ticket, this.#stage.lastId);
     return { channel, need: answer.state === "transfer" ? answer.need : null };
   }
@@ -335,7 +340,9 @@ export class RemoteAttempt {
   }
 
   async #end(channel: FrameChannel): Promise<void> {
-    await sayTaken(channel, this.#ticket!.jobId);
+    // From here on it may be another job's.
+    this.#channel = undefined;
+    await sayTaken(channel, this.#ticket!.jobId, { keepsMs: this.#keepsMs });
     await this.#options.keepTicket?.(undefined);
   }
 }

@@ -20,6 +20,11 @@ export class ByteReader {
     this.#duplex = duplex;
   }
 
+  /** Whether all that was received has been asked for. */
+  get isEmpty(): boolean {
+    return this.#at === this.#piece.length;
+  }
+
   /**
    * The next byte; `undefined` when the other side has ended.
    *

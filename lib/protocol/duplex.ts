@@ -32,6 +32,21 @@ export interface Duplex {
   abort(reason: Error): void;
   /** Takes nothing more from the other side: `read` gives what has come, then `null`. */
   endRead(): void;
+  /**
+   * Hands it back for another conversation, where that can be; nobody may use it any more then.
+   *
+   * @param ms How long the other side waits for one
+   * @returns whether it was taken; it is to be closed otherwise
+   */
+  keep?(ms: number): boolean;
+}
+
+/** A connection that can wait for another conversation. */
+export interface LastingDuplex extends Duplex {
+  /** Resolves when the other side has ended, or the connection is lost. */
+  readonly ended: Promise<void>;
+  /** Whether both sides may still speak, and nothing has come that nobody has read. */
+  isQuiet(): boolean;
 }
 
 /** Received bytes that wait for the reader before the other side is told to pause. */
@@ -44,12 +59,13 @@ const HIGH_WATER_BYTES = 256 * 1024;
 const PAUSED_BYTES: number = MAX_STREAM_WINDOW_BYTES + 2 ** 20;
 
 /** A libp2p stream as a {@linkcode Duplex}. */
-export function duplexOf(stream: Stream): Duplex {
+export function duplexOf(stream: Stream): LastingDuplex {
   const queue: Uint8Array[] = [];
   let queued = 0;
   let ended = false;
   let fault: Error | undefined;
   let wake: (() => void) | undefined;
+  const end = Promise.withResolvers<void>();
   stream.maxReadBufferLength = PAUSED_BYTES;
 
   const news = (): void => {
@@ -84,6 +100,7 @@ export function duplexOf(stream: Stream): Duplex {
   stream.addEventListener("remoteCloseWrite", () => {
     flow(true);
     ended = true;
+    end.resolve();
     news();
   });
   stream.addEventListener("close", ({ error }) => {
@@ -91,11 +108,14 @@ export function duplexOf(stream: Stream): Duplex {
     flow(true);
     if (!ended && error !== undefined) fault ??= new Disconnected(error.message, { cause: error });
     ended = true;
+    end.resolve();
     news();
   });
   const closed = (): boolean => stream.status !== "open" && stream.status !== "closing";
 
   return {
+    ended: end.promise,
+    isQuiet: () => !ended && queue.length === 0 && stream.status === "open",
     async read() {
       while (true) {
         const bytes = queue.shift();

@@ -4,7 +4,8 @@
  * The client opens with `offer`, which may bring small standard input along, and the node answers `accept` or
  * `reject`. The client sends `chunk`s of what the node does not have, then `begin`. Before it nothing may run, but
  * where the offer says that it may: then a node that lacks nothing begins at once, and its `accept` says so. The
- * node sends `event`s until the job is over; the client says `taken`, and the node forgets the job. After a lost
+ * node sends `event`s until the job is over; the client says `taken`, and the node forgets the job. Where it has said that
+ * it `keeps_ms`, the client may then open with the next. After a lost
  * connection the client opens with `attach` and goes on where it was; where it has not heard `accept`, and the job may
  * have begun, it makes the same offer again, which is answered for the same job. `cancel` may come at any time.
  * @module
@@ -67,6 +68,8 @@ const CHECKS = {
     begun: flag,
     /** Jobs that would start before this one. */
     position: count(),
+    /** How long it waits for the client's next opening once the result is taken, in milliseconds; 0: not at all. */
+    keeps_ms: count(),
     /** How long the node waits for a transfer that stands still, in milliseconds. */
     expires_in_ms: count(),
   }),

@@ -9,7 +9,8 @@ import type { PlasmNetwork } from "../network/network.ts";
 import { JOB_PROTOCOL } from "./constants.ts";
 import { agreed } from "./agreed.ts";
 import { type Duplex, duplexOf } from "./duplex.ts";
-import type { RemoteCandidate } from "./request_types.ts";
+import { KeptDuplexes } from "./kept_duplexes.ts";
+import type { DialJobOptions, RemoteCandidate } from "./request_types.ts";
 import type { JobServer } from "./serve.ts";
 
 /** Conversations of one connection at once; each is one job of a peer, whose number is bounded apart. */
@@ -19,7 +20,7 @@ const MAX_STREAMS = 16;
  * Conversations a peer may begin in a second, in the long run and after a rest: as many small jobs as a node
  * can run one after the other. To refuse one takes it less than a millisecond.
  */
-const STREAMS_PER_SECOND = 250;
+const STREAMS_PER_SECOND = 500;
 
 /** How long nodes are looked for, in milliseconds. */
 const FIND_MS = 20_000;
@@ -31,23 +32,29 @@ const CANDIDATES_PER_ATTEMPT = 3;
 export async function serveJobs(network: PlasmNetwork, server: JobServer): Promise<void> {
   await network.handle(
     JOB_PROTOCOL,
-    (stream, peerId) => server.serve(duplexOf(stream), peerId),
+    (stream, peerId, mayAgain) => server.serve(duplexOf(stream), peerId, { mayAgain }),
     { maxStreams: MAX_STREAMS, burst: STREAMS_PER_SECOND, perSecond: STREAMS_PER_SECOND },
   );
 }
 
+/** Streams of each network that wait for another job. */
+const waiting = new WeakMap<object, KeptDuplexes>();
+
 /**
- * Opens conversations about jobs. Each begins with our offer or ticket, sent along with the protocol's name: that
- * a peer does not speak it shows when its answer is read.
+ * Opens conversations about jobs, on a stream of before where one waits. A new one begins with our offer or ticket,
+ * sent along with the protocol's name: that a peer does not speak it shows when its answer is read.
  */
 export function jobDialer(
   network: Pick<PlasmNetwork, "dialProtocol">,
-): (peerId: string, options: { signal: AbortSignal }) => Promise<Duplex> {
-  return async (peerId, { signal }) =>
-    agreed(
-      duplexOf(await network.dialProtocol(peerId, JOB_PROTOCOL, { signal, early: true })),
-      agreementOn(JOB_PROTOCOL),
-    );
+): (peerId: string, options: DialJobOptions) => Promise<Duplex> {
+  const kept = waiting.get(network) ?? new KeptDuplexes();
+  waiting.set(network, kept);
+  return async (peerId, { signal, mayBeKept = false }) => {
+    const old = mayBeKept ? kept.take(peerId) : undefined;
+    if (old !== undefined) return old;
+    const stream = await network.dialProtocol(peerId, JOB_PROTOCOL, { signal, early: true });
+    return kept.lend(peerId, agreed(duplexOf(stream), agreementOn(JOB_PROTOCOL)));
+  };
 }
 
 /** What {@linkcode findCandidates} looks for. */

@@ -12,6 +12,8 @@ import type { RemoteTicket, RunRemoteOptions } from "./request_types.ts";
 
 /** Options of {@linkcode dialNode}. */
 export interface DialNodeOptions extends Pick<RunRemoteOptions, "dial" | "signal"> {
+  /** Whether a connection will do whose node may have given it up meanwhile. @default {false} */
+  mayBeKept?: boolean;
   /** In milliseconds. */
   timeoutMs: number;
 }
@@ -22,11 +24,11 @@ export interface DialNodeOptions extends Pick<RunRemoteOptions, "dial" | "signal
  * @throws {PlasmError} `peer-timeout`, and what `dial` throws
  */
 export async function dialNode(peerId: string, options: DialNodeOptions): Promise<FrameChannel> {
-  const { dial, signal, timeoutMs } = options;
+  const { dial, signal, timeoutMs, mayBeKept = false } = options;
   const limit = AbortSignal.timeout(timeoutMs);
   try {
     const both = signal === undefined ? limit : AbortSignal.any([signal, limit]);
-    const dialling = dial(peerId, { signal: both });
+    const dialling = dial(peerId, { signal: both, mayBeKept });
     // One that does not heed the signal, or comes after it, must not stay.
     dialling.then((late) => both.aborted && late.abort(new Error("Too late")), () => {});
     return new FrameChannel(await orAborted(dialling, both));

@@ -86,10 +86,21 @@ export interface RemoteTicket {
   offeredAt: number;
 }
 
+/** Options of what opens connections for jobs. */
+export interface DialJobOptions {
+  /** Ends the wait. */
+  signal: AbortSignal;
+  /**
+   * Whether it may be one that was used before, and that the node may have given up meanwhile: what is said then
+   * is lost, and must be said again. @default {false}
+   */
+  mayBeKept?: boolean;
+}
+
 /** Options of {@linkcode runRemote}. */
 export interface RunRemoteOptions {
   /** Opens a connection to a node, as by `PlasmNetwork.dialProtocol`. */
-  dial: (peerId: string, options: { signal: AbortSignal }) => Promise<Duplex>;
+  dial: (peerId: string, options: DialJobOptions) => Promise<Duplex>;
   /** Nodes to try, the best first. */
   candidates: AsyncIterable<RemoteCandidate> | Iterable<RemoteCandidate>;
   /**

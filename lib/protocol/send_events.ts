@@ -45,8 +45,11 @@ export async function sendEvents(
       for (const event of list) {
         if (signal.aborted) return;
         const bodies = bodiesOf(event);
-        if (bodies.at(-1)?.event === "finished" || bodies.at(-1)?.event === "failed") onOver();
-        if (event.type === "interrupted" && !event.rerun) onOver();
+        if (isLast(event)) {
+          // After its end nothing more is said of a job: what comes then is of the next.
+          clearInterval(timer);
+          onOver();
+        }
         for (const [at, body] of bodies.entries()) {
           // Who has only a part of an event asks for all of it again.
           const id = at === bodies.length - 1 ? event.id : last;
@@ -57,12 +60,18 @@ export async function sendEvents(
           [writes, bytes] = [[], 0];
         }
         last = event.id;
+        if (isLast(event)) channel.flush();
       }
       await deadline(channel, stallMs, Promise.all(writes));
     }
   } finally {
     clearInterval(timer);
   }
+}
+
+function isLast(event: HostEvent): boolean {
+  const { type } = event;
+  return type === "finished" || type === "failed" || (type === "interrupted" && !event.rerun);
 }
 
 function bodiesOf(event: HostEvent): EventBody[] {

@@ -3,18 +3,25 @@
  * @module
  */
 import { PlasmError } from "../errors.ts";
-import { JOB_VERSION } from "./constants.ts";
+import { JOB_VERSION, KEEP_MS } from "./constants.ts";
 import { ANSWER_MS, deadline } from "./deadline.ts";
 import { Disconnected, type Duplex } from "./duplex.ts";
 import { FrameChannel } from "./frame_channel.ts";
 import type { JobHost, RemotePolicy } from "./host.ts";
 import type { MessageOf } from "./messages.ts";
+import { nextOpening, type Opening, OPENINGS } from "./next_opening.ts";
 import { sendEvents } from "./send_events.ts";
 import type { Session } from "./session.ts";
 import { SessionTable } from "./session_table.ts";
 
 /** How long a client that has opened a stream may think before it says what it wants. */
 const OPENING_MS = 10_000;
+
+/**
+ * How long the acceptance of a job that begins at once waits for what comes of it, in milliseconds: small jobs are over
+ * by then, and each message costs both sides as much as many bytes.
+ */
+const SMALL_JOB_MS = 3;
 
 /** Why the events of a job are told no further. One for all: an error of its own for each costs more. */
 const ENOUGH = new Error("The conversation is over");
@@ -39,6 +46,12 @@ export interface JobServerOptions {
   steadyNow?: (() => number) | undefined;
   /** Takes what happens. Must not throw. @default {nobody} */
   log?: ((event: ServeEvent) => void) | undefined;
+}
+
+/** Options of {@linkcode JobServer.serve}. */
+export interface ServeOptions {
+  /** Asked before each conversation but the first: whether the peer may begin another. @default {it may} */
+  mayAgain?: () => boolean;
 }
 
 /** How a conversation about a session begins. */
@@ -69,22 +82,38 @@ export class JobServer {
   /** Bytes received from all peers, whether or not they were of use. */
   receivedBytes = 0;
 
-  /** Holds one conversation with a peer; resolves when it is over, however it went. */
-  async serve(duplex: Duplex, peerId: string): Promise<void> {
+  /** Holds one conversation after the other with a peer; resolves when the last is over, however it went. */
+  async serve(
+    duplex: Duplex,
+    peerId: string,
+    { mayAgain = () => true }: ServeOptions = {},
+  ): Promise<void> {
     const channel = new FrameChannel(duplex);
+    let counted = 0;
     try {
       const timeoutMs = Math.min(OPENING_MS, this.#options.policy().transferMs);
-      const opening = await channel.read(["offer", "attach", "cancel"], { timeoutMs });
-      if (opening.type === "offer") await this.#onOffer(opening, channel, peerId);
-      else if (opening.type === "attach") await this.#onAttach(opening, channel, peerId);
-      else await this.#sessions.remove(this.#sessions.find(opening), cancelled());
+      let opening: Opening | undefined = await channel.read(OPENINGS, { timeoutMs });
+      while (opening !== undefined) {
+        const isKept = await this.#answer(opening, channel, peerId);
+        this.receivedBytes += channel.received - counted;
+        counted = channel.received;
+        opening = isKept ? await nextOpening(channel, mayAgain) : undefined;
+      }
       await channel.close();
       channel.endRead(); // whatever else it says is not kept
     } catch (error) {
       await this.#refuse(channel, { error, peerId });
     } finally {
-      this.receivedBytes += channel.received;
+      this.receivedBytes += channel.received - counted;
     }
+  }
+
+  /** Holds one conversation; tells whether another may follow. */
+  async #answer(opening: Opening, channel: FrameChannel, peerId: string): Promise<boolean> {
+    if (opening.type === "offer") return await this.#onOffer(opening, channel, peerId);
+    if (opening.type === "attach") await this.#onAttach(opening, channel, peerId);
+    else await this.#sessions.remove(this.#sessions.find(opening), cancelled());
+    return false;
   }
 
   async #refuse(
@@ -121,11 +150,12 @@ export class JobServer {
     message: MessageOf<"offer">,
     channel: FrameChannel,
     peerId: string,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { session, isRepeated } = await this.#sessions.accept(message, peerId);
     const { jobId } = session.offer;
     const event = isRepeated ? "job-attached" : "offer-accepted";
     this.#log({ event, peer_id: peerId, job_id: jobId });
+    let keepsMs = 0;
     await this.#converse(session, channel, {
       after: 0,
       mayBegin: message.begin,
@@ -139,10 +169,13 @@ export class JobServer {
         manifest_hash: message.manifest_hash,
         need: session.need,
         begun: session.phase !== "transfer",
+        // After a transfer the channel holds memory for its chunks.
+        keeps_ms: keepsMs = session.phase === "transfer" ? 0 : KEEP_MS,
         position: session.terms.position,
         expires_in_ms: this.#options.policy().transferMs,
       }),
     });
+    return keepsMs > 0;
   }
 
   async #onAttach(
@@ -174,7 +207,10 @@ export class JobServer {
     try {
       if (!this.#sessions.has(session)) throw new PlasmError("not-found", "The job was given up");
       const begins = mayBegin && session.phase === "transfer" && session.need.length === 0;
-      if (begins) session.phase = "begun";
+      if (begins) {
+        session.phase = "begun";
+        channel.hold(SMALL_JOB_MS);
+      }
       const greeting = deadline(channel, ANSWER_MS, channel.write(greet()));
       greeting.catch(() => {}); // awaited below, unless the job is not taken
       if (begins) await this.#options.host.submit(session.offer);

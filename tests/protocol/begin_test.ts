@@ -282,6 +282,7 @@ Deno.test("runRemote() refuses a node that says it has begun what it may not", a
               manifest_hash,
               need: [{ hash: job.module.hash, offset: 0 }],
               begun: false,
+              keeps_ms: 0,
               position: 0,
               expires_in_ms: 1000,
               ...lie,

@@ -36,6 +36,29 @@ Deno.test(
 );
 
 Deno.test(
+  "runRemote() needs one stream of libp2p for one small job after the other",
+  LIBP2P,
+  () =>
+    withRealNode(async ({ net, daemon, bootstrap, forgotten }) => {
+      const client = await net.startClient({ bootstrap });
+      const { peerId } = daemon.identity;
+      await client.ask(peerId);
+      let streams = 0;
+      const dial = jobDialer({
+        dialProtocol: (...to) => (streams++, client.dialProtocol(...to)),
+      });
+      const job = await makeJob({ module: HELLO });
+      for (const after of [1, 2, 2, 2]) {
+        const result = await runRemote(job, { dial, candidates: [{ peerId }], isSole: true });
+        assertEquals(await textOf(result.output.read("stdout")), "dlroW ,olleH");
+        // The first has brought the module: a stream of chunks is not used again.
+        assertEquals(streams, after);
+        await forgotten(result.receipt.job_id);
+      }
+    }),
+);
+
+Deno.test(
   "runRemote() is told by a peer that takes no jobs, though it speaks before it has agreed",
   LIBP2P,
   () =>

@@ -1,0 +1,181 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { createNonce } from "../../lib/job/job_id.ts";
+import { Disconnected } from "../../lib/protocol/duplex.ts";
+import { FrameChannel } from "../../lib/protocol/frame_channel.ts";
+import { KeptDuplexes } from "../../lib/protocol/kept_duplexes.ts";
+import { makeOffer } from "../../lib/protocol/make_offer.ts";
+import type { MessageOf } from "../../lib/protocol/messages.ts";
+import type { RunRemoteOptions } from "../../lib/protocol/request_types.ts";
+import { memoryPair } from "../../lib/protocol/testing.ts";
+import { makeJob, run, TestNode } from "./bench.ts";
+import { hang } from "./fake_host.ts";
+
+/** A node that has the module of `makeJob()`. */
+async function nodeWithModule(): Promise<TestNode> {
+  const node = await TestNode.create();
+  const { module } = await makeJob();
+  node.host.blobs.set(module.hash, await module.read(0, module.size));
+  return node;
+}
+
+async function offer(begin = true): Promise<MessageOf<"offer">> {
+  return await makeOffer(await makeJob(), {
+    nonce: createNonce(),
+    now: Date.now(),
+    mayBegin: begin,
+  });
+}
+
+/** Runs a job to the message that ends it; the acceptance. */
+async function converse(channel: FrameChannel): Promise<MessageOf<"accept">> {
+  await channel.write(await offer());
+  const accept = await channel.read(["accept"]);
+  while ((await channel.read(["event"])).body["event"] !== "finished");
+  await channel.write({ type: "taken", job_id: accept.job_id });
+  return accept;
+}
+
+/** A client's lines to a node, which last until they are disposed. */
+function lasting(node: TestNode): { dial: RunRemoteOptions["dial"] } & Disposable {
+  const kept = new KeptDuplexes();
+  const cuts: (() => void)[] = [];
+  const dial: RunRemoteOptions["dial"] = (peerId, { mayBeKept = false }) => {
+    const old = mayBeKept ? kept.take(peerId) : undefined;
+    if (old !== undefined) return Promise.resolve(old);
+    const duplex = node.dial();
+    cuts.push(node.cut);
+    const { promise: ended } = Promise.withResolvers<void>();
+    return Promise.resolve(kept.lend(peerId, { ...duplex, ended, isQuiet: () => true }));
+  };
+  return { dial, [Symbol.dispose]: () => cuts.forEach((cut) => cut()) };
+}
+
+Deno.test("JobServer takes one job after the other on one connection", async () => {
+  await using node = await nodeWithModule();
+  let sent = 0;
+  node.wrap = (duplex) => ({
+    ...duplex,
+    write: (bytes) => (sent += bytes.length, duplex.write(bytes)),
+  });
+  const channel = new FrameChannel(node.dial());
+  const ids = new Set<string>();
+  for (let n = 0; n < 3; n++) {
+    const { job_id, keeps_ms } = await converse(channel);
+    assert(keeps_ms > 0);
+    ids.add(job_id);
+  }
+  await channel.close();
+  await assertRejects(() => channel.read(["alive"]), Disconnected, "The other side has ended");
+  assertEquals([ids.size, node.dialled, node.host.forgotten.length], [3, 1, 3]);
+  assertEquals(node.server.counts, { transfer: 0, begun: 0, over: 0 });
+  assertEquals(node.server.receivedBytes, sent);
+});
+
+Deno.test("JobServer waits for no other job where it must ask for content", async () => {
+  await using node = await nodeWithModule();
+  const channel = new FrameChannel(node.dial());
+  await channel.write(await offer(false));
+  assertEquals((await channel.read(["accept"])).keeps_ms, 0);
+  channel.abort(new Error("Done"));
+});
+
+Deno.test("JobServer counts each job on a connection as one of its own", async () => {
+  await using node = await nodeWithModule();
+  const { client, node: inner } = memoryPair();
+  let left = 1;
+  const serving = node.server.serve(inner, "12D3KooWClient", { mayAgain: () => left-- > 0 });
+  const channel = new FrameChannel(client);
+  await converse(channel);
+  await converse(channel);
+  await channel.write(await offer());
+  const { error } = await channel.read(["reject"]);
+  assertEquals([error["code"], error["retryAfterMs"]], ["busy", 1000]);
+  await channel.close();
+  await serving;
+  assertEquals(node.host.submitted.length, 2);
+});
+
+Deno.test("JobServer lets the end of one job do nothing to the next on its connection", async () => {
+  await using node = await nodeWithModule();
+  const channel = new FrameChannel(node.dial());
+  const first = await converse(channel);
+  node.host.program = hang;
+  await channel.write(await offer());
+  const { job_id, secret, node_nonce } = await channel.read(["accept"]);
+  // Who speaks of the first is told that it is gone, and the second does not notice.
+  const other = new FrameChannel(node.dial());
+  await other.write({
+    type: "attach",
+    version: "1.0",
+    job_id: first.job_id,
+    secret: first.secret,
+    node_nonce: first.node_nonce,
+    after: 0,
+  });
+  assertEquals((await other.read(["reject"])).error["code"], "not-found");
+  await channel.write({ type: "cancel", version: "1.0", job_id, secret, node_nonce });
+  let last: MessageOf<"event">;
+  while ((last = await channel.read(["event"])).body["event"] !== "finished");
+  assertEquals((last.body["receipt"] as Record<string, unknown>)["status"], "cancelled");
+  channel.abort(new Error("Done"));
+});
+
+Deno.test("JobServer says no word of a job after its end", async () => {
+  await using node = await nodeWithModule();
+  const channel = new FrameChannel(node.dial());
+  await converse(channel);
+  await channel.close();
+  await assertRejects(
+    () => channel.read(["event", "alive", "accept", "attached", "reject"]),
+    Disconnected,
+    "The other side has ended",
+  );
+});
+
+Deno.test("runRemote() says a job's offer where the one before has ended", async () => {
+  await using node = await nodeWithModule();
+  using lines = lasting(node);
+  const { dial } = lines;
+  for (let n = 0; n < 3; n++) {
+    const { text, attempts } = await run({ nodes: [node], isSole: true, dial });
+    assertEquals([text, attempts[0]!.ran], ["dlroW ,olleH", "yes"]);
+  }
+  assertEquals([node.dialled, node.host.submitted.length], [1, 3]);
+  // It might go to a node that has given it up, and only what may begin is said again.
+  await run({ nodes: [node], dial });
+  assertEquals(node.dialled, 2);
+});
+
+Deno.test("runRemote() runs a job once where the node gives its connection up as it speaks", async () => {
+  await using node = await nodeWithModule();
+  using lines = lasting(node);
+  const { dial } = lines;
+  await run({ nodes: [node], isSole: true, dial });
+  node.cut();
+  const { text, attempts } = await run({ nodes: [node], isSole: true, dial, retryMs: 0 });
+  assertEquals([text, attempts[0]!.reconnects, node.dialled], ["dlroW ,olleH", 1, 2]);
+  assertEquals(node.host.submitted.length, 2);
+});
+
+Deno.test("runRemote() leaves a connection that it has handed back alone", async () => {
+  await using node = await nodeWithModule();
+  using lines = lasting(node);
+  const { dial } = lines;
+  const controller = new AbortController();
+  await run({ nodes: [node], isSole: true, dial, signal: controller.signal });
+  node.host.program = hang;
+  const second = run({
+    nodes: [node],
+    isSole: true,
+    dial,
+    timeouts: { run: 100 },
+    onProgress: ({ phase }) => {
+      // The first is over: what would have cancelled it does not reach the second.
+      if (phase === "running") controller.abort();
+    },
+    job: await makeJob({ resources: { timeout_seconds: 1 } }),
+  });
+  // The node ends it, by its own limit as the client sees it.
+  await assertRejects(() => second, Error, "did not end");
+  assertEquals(node.dialled, 1);
+});

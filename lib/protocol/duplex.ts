@@ -135,8 +135,11 @@ export function duplexOf(stream: Stream): LastingDuplex {
       try {
         stream.send(bytes);
         // Nothing stays behind in our own buffer: the muxer's window is the only one. Where the connection
-        // is full, the bytes are not encrypted yet, and may not change.
-        while (stream.writeBufferLength > 0 || stream.writableNeedsDrain) await drained(stream);
+        // is full, the bytes are not encrypted yet, and may not change. One that is dropped needs to be drained
+        // for ever: it tells of its end once.
+        while (!closed() && (stream.writeBufferLength > 0 || stream.writableNeedsDrain)) {
+          await drained(stream);
+        }
       } catch (error) {
         throw fault ?? new Disconnected("The connection is closed", { cause: error });
       }

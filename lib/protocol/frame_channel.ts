@@ -192,6 +192,12 @@ export class FrameChannel {
     return written;
   }
 
+  /** Resolves when all that was written has been sent, as far as it could be; sends what is held back. */
+  async sent(): Promise<void> {
+    this.flush();
+    await this.#writes;
+  }
+
   /** Hands the connection back where that can be, see {@linkcode Duplex.keep}. All must have been said. */
   keep(ms: number): boolean {
     return this.#reader.isEmpty && (this.#duplex.keep?.(ms) ?? false);
@@ -199,8 +205,7 @@ export class FrameChannel {
 
   /** Ends our side. */
   async close(): Promise<void> {
-    this.flush();
-    await this.#writes;
+    await this.sent();
     await this.#duplex.close();
   }
 

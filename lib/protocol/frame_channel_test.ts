@@ -122,3 +122,34 @@ Deno.test("FrameChannel.abort() drops what is held", async () => {
   client.flush();
   assertEquals(writes, []);
 });
+
+Deno.test("sendEvents() that is told to stop leaves no failure of a write to nobody", async () => {
+  const pair = memoryPair();
+  const gates: PromiseWithResolvers<void>[] = [];
+  const node = new FrameChannel({
+    ...pair.node,
+    write: () => {
+      gates.push(Promise.withResolvers());
+      return gates.at(-1)!.promise;
+    },
+  });
+  const stopping = new AbortController();
+  const data = new Uint8Array(70_000);
+  async function* told(): AsyncGenerator<HostEvent[]> {
+    yield [
+      { id: 1, at: 0, type: "stdout", offset: 0, data },
+      { id: 2, at: 0, type: "stdout", offset: data.length, data: new Uint8Array(1) },
+    ];
+  }
+  const { signal } = stopping;
+  const options = { events: told(), signal, stallMs: 30_000, onOver: () => {} };
+  const sending = sendEvents(node, options);
+  while (gates.length === 0) await new Promise((resolve) => setTimeout(resolve));
+  stopping.abort();
+  gates[0]!.resolve();
+  await sending;
+  // The rest of the first event is written now, and fails: that is unhandled, or it is not.
+  while (gates.length === 1) await new Promise((resolve) => setTimeout(resolve));
+  gates[1]!.reject(new Error("The line was cut"));
+  await new Promise((resolve) => setTimeout(resolve));
+});

@@ -3,6 +3,7 @@
  * what is said about a small job.
  * @module
  */
+import { KEEP_MS } from "./constants.ts";
 import { Disconnected, type Duplex, type LastingDuplex } from "./duplex.ts";
 
 /** Connections that wait for each peer: as many small jobs at once as are worth it. */
@@ -65,20 +66,18 @@ export class KeptDuplexes {
       abort: (reason) => isLent ? duplex.abort(reason) : undefined,
       endRead: () => isLent ? duplex.endRead() : undefined,
       keep: (ms) => {
-        if (!isLent || !this.#keep(peerId, { duplex, until: this.#now() + ms * SAFE_PART })) {
-          return false;
-        }
+        if (!isLent || !this.#keep(peerId, duplex, ms)) return false;
         isLent = false;
         return true;
       },
     };
   }
 
-  #keep(peerId: string, kept: Kept): boolean {
-    const { duplex } = kept;
+  #keep(peerId: string, duplex: LastingDuplex, ms: number): boolean {
     const others = this.#kept.get(peerId) ?? [];
     if (others.length >= MAX_KEPT || !duplex.isQuiet()) return false;
-    this.#kept.set(peerId, [...others, kept]);
+    const until = this.#now() + Math.min(ms, KEEP_MS) * SAFE_PART;
+    this.#kept.set(peerId, [...others, { duplex, until }]);
     return true;
   }
 

@@ -13,8 +13,11 @@ import { KeptDuplexes } from "./kept_duplexes.ts";
 import type { DialJobOptions, RemoteCandidate } from "./request_types.ts";
 import type { JobServer } from "./serve.ts";
 
-/** Conversations of one connection at once; each is one job of a peer, whose number is bounded apart. */
-const MAX_STREAMS = 16;
+/**
+ * Streams of one connection at once: sixteen for jobs, whose number is bounded apart, and a few on which a client's
+ * next may come.
+ */
+const MAX_STREAMS = 20;
 
 /**
  * Conversations a peer may begin in a second, in the long run and after a rest: as many small jobs as a node

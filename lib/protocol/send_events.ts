@@ -53,7 +53,9 @@ export async function sendEvents(
         for (const [at, body] of bodies.entries()) {
           // Who has only a part of an event asks for all of it again.
           const id = at === bodies.length - 1 ? event.id : last;
-          writes.push(channel.write({ type: "event", id, at: event.at, body }));
+          const written = channel.write({ type: "event", id, at: event.at, body });
+          written.catch(() => {}); // awaited below, unless it ends before
+          writes.push(written);
           bytes += "data" in body ? body.data.length : 0;
           if (bytes < EVENT_DATA_BYTES) continue;
           await deadline(channel, stallMs, Promise.all(writes));

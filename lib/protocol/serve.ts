@@ -7,12 +7,14 @@ import { JOB_VERSION, KEEP_MS } from "./constants.ts";
 import { ANSWER_MS, deadline } from "./deadline.ts";
 import { Disconnected, type Duplex } from "./duplex.ts";
 import { FrameChannel } from "./frame_channel.ts";
-import type { JobHost, RemotePolicy } from "./host.ts";
 import type { MessageOf } from "./messages.ts";
 import { nextOpening, type Opening, OPENINGS } from "./next_opening.ts";
 import { sendEvents } from "./send_events.ts";
 import type { Session } from "./session.ts";
+import type { JobServerOptions, ServeEvent, ServeOptions } from "./serve_types.ts";
 import { SessionTable } from "./session_table.ts";
+
+export type { JobServerOptions, ServeEvent, ServeOptions };
 
 /** How long a client that has opened a stream may think before it says what it wants. */
 const OPENING_MS = 10_000;
@@ -25,34 +27,6 @@ const SMALL_JOB_MS = 3;
 
 /** Why the events of a job are told no further. One for all: an error of its own for each costs more. */
 const ENOUGH = new Error("The conversation is over");
-
-/** What the server tells its owner; the daemon logs it. */
-export interface ServeEvent {
-  event: "offer-accepted" | "offer-refused" | "job-attached" | "job-forgotten" | "peer-misbehaved";
-  peer_id: string;
-  job_id?: string | undefined;
-  error_code?: string | undefined;
-  reason?: string | undefined;
-}
-
-/** Options of {@linkcode JobServer}. */
-export interface JobServerOptions {
-  host: JobHost;
-  /** Asked at every decision, so that it may change. */
-  policy: () => RemotePolicy;
-  /** Unix milliseconds. @default {Date.now} */
-  now?: (() => number) | undefined;
-  /** Milliseconds of a steady clock. @default {performance.now} */
-  steadyNow?: (() => number) | undefined;
-  /** Takes what happens. Must not throw. @default {nobody} */
-  log?: ((event: ServeEvent) => void) | undefined;
-}
-
-/** Options of {@linkcode JobServer.serve}. */
-export interface ServeOptions {
-  /** Asked before each conversation but the first: whether the peer may begin another. @default {it may} */
-  mayAgain?: () => boolean;
-}
 
 /** How a conversation about a session begins. */
 interface ConverseOptions {
@@ -97,9 +71,12 @@ export class JobServer {
         const isKept = await this.#answer(opening, channel, peerId);
         this.receivedBytes += channel.received - counted;
         counted = channel.received;
-        opening = isKept ? await nextOpening(channel, mayAgain) : undefined;
+        if (!isKept) break;
+        // What was held back counted as written: who reads nothing is given nothing more to hold.
+        await deadline(channel, ANSWER_MS, channel.sent());
+        opening = await nextOpening(channel, mayAgain);
       }
-      await channel.close();
+      await deadline(channel, ANSWER_MS, channel.close());
       channel.endRead(); // whatever else it says is not kept
     } catch (error) {
       await this.#refuse(channel, { error, peerId });
@@ -218,7 +195,8 @@ export class JobServer {
       if (session.phase === "transfer") await this.#receive(session, channel);
       if (await this.#follow(session, channel, { after, signal })) {
         // The conversation ends as it should: nothing is left to be cut off.
-        await this.#forget(session, "its result was taken", { detached: detach });
+        await this.#forget(session, "its result was taken", { detached: detach })
+          .catch((error) => this.#failed(session, error));
       }
     } catch (error) {
       // A broken connection may come back; what was wrong stays wrong.
@@ -293,8 +271,9 @@ export class JobServer {
     const hear = async (): Promise<boolean> => {
       while (true) {
         const heard = await channel.read(["cancel", "taken"]);
-        if (heard.type === "taken") return true;
-        await host.cancel(jobId);
+        if (heard.type === "cancel") await host.cancel(jobId);
+        else if (heard.job_id === jobId) return true;
+        else throw new PlasmError("protocol", "Cannot forget job: taken names another");
       }
     };
     const hearing = hear();
@@ -329,6 +308,14 @@ export class JobServer {
     this.#log({ event: "job-forgotten", peer_id: peerId, job_id: jobId, reason });
     detached?.();
     await this.#sessions.remove(session, new Error(reason));
+  }
+
+  /** A job was taken and could not be forgotten: what its client says next has nothing to do with it. */
+  #failed({ offer: { jobId, peerId } }: Session, error: unknown): never {
+    const { code, message } = PlasmError.from(error);
+    const event = "job-forgotten";
+    this.#log({ event, peer_id: peerId, job_id: jobId, error_code: code, reason: message });
+    throw new Disconnected("The job could not be forgotten", { cause: error });
   }
 
   /** Gives up all jobs of peers. */

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { createNonce } from "../../lib/job/job_id.ts";
+import { createJobId, createNonce } from "../../lib/job/job_id.ts";
 import { Disconnected } from "../../lib/protocol/duplex.ts";
 import { FrameChannel } from "../../lib/protocol/frame_channel.ts";
 import { KeptDuplexes } from "../../lib/protocol/kept_duplexes.ts";
@@ -118,6 +118,54 @@ Deno.test("JobServer lets the end of one job do nothing to the next on its conne
   while ((last = await channel.read(["event"])).body["event"] !== "finished");
   assertEquals((last.body["receipt"] as Record<string, unknown>)["status"], "cancelled");
   channel.abort(new Error("Done"));
+});
+
+Deno.test("JobServer takes no other job before what it has to say of the last has gone", async () => {
+  await using node = await nodeWithModule();
+  const { client, node: inner } = memoryPair();
+  const gone = Promise.withResolvers<void>();
+  const serving = node.server.serve({
+    ...inner,
+    // All comes to the client, but the node does not know.
+    write: async (bytes) => {
+      await inner.write(bytes);
+      await gone.promise;
+    },
+  }, "12D3KooWClient");
+  const channel = new FrameChannel(client);
+  await converse(channel);
+  await channel.write(await offer());
+  for (let n = 0; n < 10; n++) await new Promise((resolve) => setTimeout(resolve));
+  assertEquals(node.host.submitted.length, 1);
+  gone.resolve();
+  await channel.read(["accept"]);
+  assertEquals(node.host.submitted.length, 2);
+  channel.abort(new Error("Done"));
+  await serving;
+});
+
+Deno.test("JobServer forgets no job for a result that is another's", async () => {
+  await using node = await nodeWithModule();
+  const channel = new FrameChannel(node.dial());
+  await channel.write(await offer());
+  await channel.read(["accept"]);
+  while ((await channel.read(["event"])).body["event"] !== "finished");
+  await channel.write({ type: "taken", job_id: createJobId() });
+  assertEquals((await channel.read(["reject"])).error["code"], "protocol");
+  await channel.close();
+});
+
+Deno.test("runRemote() is not refused for a job before, which its node could not forget", async () => {
+  await using node = await nodeWithModule();
+  using lines = lasting(node);
+  const { dial } = lines;
+  const { forget } = node.host;
+  node.host.forget = () => Promise.reject(new Error("The disk is full"));
+  await run({ nodes: [node], isSole: true, dial });
+  node.host.forget = forget;
+  const { text, attempts } = await run({ nodes: [node], isSole: true, dial, retryMs: 0 });
+  assertEquals([text, attempts.length, node.dialled], ["dlroW ,olleH", 1, 2]);
+  assertEquals(node.log.find(({ error_code }) => error_code !== undefined)?.event, "job-forgotten");
 });
 
 Deno.test("JobServer says no word of a job after its end", async () => {

@@ -41,8 +41,6 @@ export class FrameChannel {
   #writes: Promise<void> = Promise.resolve();
   /** Small messages that wait for their turn, to go together. */
   #batch: Batch | undefined;
-  /** Small messages that are held back, and until when. */
-  #held: { frames: Uint8Array[]; bytes: number; timer: ReturnType<typeof setTimeout> } | undefined;
   /** Where chunks are encoded, one after the other. */
   #chunkBuffer: Uint8Array | undefined;
 
@@ -134,26 +132,8 @@ export class FrameChannel {
     await (message.type === "chunk" ? this.#writeChunk(message) : this.#join(encodeFrame(message)));
   }
 
-  /**
-   * Holds small messages back for so many milliseconds, or until {@linkcode FrameChannel.flush}: to write them counts
-   * as done, and whether they could be sent shows with what is written or read later.
-   */
-  hold(ms: number): void {
-    this.#held ??= { frames: [], bytes: 0, timer: setTimeout(() => this.flush(), ms) };
-  }
-
-  /** Sends what is held back, in one piece, and holds nothing more. */
-  flush(): void {
-    const held = this.#held;
-    if (held === undefined) return;
-    clearTimeout(held.timer);
-    this.#held = undefined;
-    if (held.bytes > 0) this.#join(joinBytes(held.frames)).catch(() => {}); // see hold()
-  }
-
   /** Encoded when its turn comes, for all use one buffer. */
   #writeChunk(chunk: MessageOf<"chunk">): Promise<void> {
-    this.flush();
     this.#batch = undefined;
     return this.#enqueue(() => {
       this.#chunkBuffer ??= new Uint8Array(MAX_LENGTH_BYTES + MAX_BYTES.chunk);
@@ -163,13 +143,6 @@ export class FrameChannel {
 
   /** What is small is encoded already, and goes along with what waits before it. */
   #join(frame: Uint8Array): Promise<void> {
-    const held = this.#held;
-    if (held !== undefined && held.bytes + frame.length <= JOIN_BYTES) {
-      held.frames.push(frame);
-      held.bytes += frame.length;
-      return Promise.resolve();
-    }
-    this.flush();
     const waiting = this.#batch;
     if (waiting !== undefined && waiting.bytes + frame.length <= JOIN_BYTES) {
       waiting.frames.push(frame);
@@ -192,9 +165,8 @@ export class FrameChannel {
     return written;
   }
 
-  /** Resolves when all that was written has been sent, as far as it could be; sends what is held back. */
+  /** Resolves when all that was written has been sent, as far as it could be. */
   async sent(): Promise<void> {
-    this.flush();
     await this.#writes;
   }
 
@@ -211,8 +183,6 @@ export class FrameChannel {
 
   /** Drops the connection. */
   abort(reason: Error): void {
-    clearTimeout(this.#held?.timer);
-    this.#held = undefined;
     this.#duplex.abort(reason);
   }
 

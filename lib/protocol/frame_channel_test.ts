@@ -72,57 +72,6 @@ Deno.test("sendEvents() writes together what is there together, but no more than
   await client.close();
 });
 
-Deno.test("FrameChannel.hold() keeps small messages for one write, in their order", async () => {
-  const pair = memoryPair();
-  const { duplex, writes } = counted(pair.client);
-  const [client, node] = [new FrameChannel(duplex), new FrameChannel(pair.node)];
-  client.hold(3_600_000);
-  await client.write({ type: "alive" });
-  await client.write({ type: "taken", job_id: createJobId() });
-  assertEquals(writes.length, 0);
-  client.flush();
-  // Nothing is held any more: what follows at once goes along.
-  await client.write({ type: "alive" });
-  const order: string[] = [];
-  for (let n = 0; n < 3; n++) order.push((await node.read(["alive", "taken"])).type);
-  assertEquals([order, writes.length], [["alive", "taken", "alive"], 1]);
-  // The end does not come before what is held.
-  client.hold(3_600_000);
-  await client.write({ type: "alive" });
-  await client.close();
-  assertEquals([(await node.read(["alive"])).type, writes.length], ["alive", 2]);
-  await node.close();
-});
-
-Deno.test("FrameChannel.hold() lets go of what is held in time, or when it is too much", async () => {
-  const pair = memoryPair();
-  const [client, node] = [new FrameChannel(pair.client), new FrameChannel(pair.node)];
-  client.hold(1);
-  await client.write({ type: "alive" });
-  assertEquals((await node.read(["alive"])).type, "alive");
-  client.hold(3_600_000);
-  const data = new Uint8Array(40 * 1024);
-  const body = { event: "stdout", offset: 0, data };
-  await client.write({ type: "event", id: 1, at: 0, body });
-  const second = client.write({ type: "event", id: 2, at: 0, body });
-  const ids = [await node.read(["event"]), await node.read(["event"])].map(({ id }) => id);
-  assertEquals(ids, [1, 2]);
-  await second;
-  await client.close();
-  await node.close();
-});
-
-Deno.test("FrameChannel.abort() drops what is held", async () => {
-  const pair = memoryPair();
-  const { duplex, writes } = counted(pair.client);
-  const client = new FrameChannel(duplex);
-  client.hold(3_600_000);
-  await client.write({ type: "alive" });
-  client.abort(new Error("Done"));
-  client.flush();
-  assertEquals(writes, []);
-});
-
 Deno.test("sendEvents() that is told to stop leaves no failure of a write to nobody", async () => {
   const pair = memoryPair();
   const gates: PromiseWithResolvers<void>[] = [];

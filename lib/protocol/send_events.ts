@@ -62,7 +62,6 @@ export async function sendEvents(
           [writes, bytes] = [[], 0];
         }
         last = event.id;
-        if (isLast(event)) channel.flush();
       }
       await deadline(channel, stallMs, Promise.all(writes));
     }

@@ -19,12 +19,6 @@ export type { JobServerOptions, ServeEvent, ServeOptions };
 /** How long a client that has opened a stream may think before it says what it wants. */
 const OPENING_MS = 10_000;
 
-/**
- * How long the acceptance of a job that begins at once waits for what comes of it, in milliseconds: small jobs are over
- * by then, and each message costs both sides as much as many bytes.
- */
-const SMALL_JOB_MS = 3;
-
 /** Why the events of a job are told no further. One for all: an error of its own for each costs more. */
 const ENOUGH = new Error("The conversation is over");
 
@@ -72,7 +66,7 @@ export class JobServer {
         this.receivedBytes += channel.received - counted;
         counted = channel.received;
         if (!isKept) break;
-        // What was held back counted as written: who reads nothing is given nothing more to hold.
+        // Who reads nothing is given nothing more to be told of.
         await deadline(channel, ANSWER_MS, channel.sent());
         opening = await nextOpening(channel, mayAgain);
       }
@@ -184,10 +178,7 @@ export class JobServer {
     try {
       if (!this.#sessions.has(session)) throw new PlasmError("not-found", "The job was given up");
       const begins = mayBegin && session.phase === "transfer" && session.need.length === 0;
-      if (begins) {
-        session.phase = "begun";
-        channel.hold(SMALL_JOB_MS);
-      }
+      if (begins) session.phase = "begun";
       const greeting = deadline(channel, ANSWER_MS, channel.write(greet()));
       greeting.catch(() => {}); // awaited below, unless the job is not taken
       if (begins) await this.#options.host.submit(session.offer);

@@ -123,17 +123,28 @@ Deno.test("JobServer lets the end of one job do nothing to the next on its conne
 Deno.test("JobServer takes no other job before what it has to say of the last has gone", async () => {
   await using node = await nodeWithModule();
   const { client, node: inner } = memoryPair();
-  const gone = Promise.withResolvers<void>();
+  const [started, gone] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let isStuck = false;
+  node.host.program = async function* () {
+    await started.promise;
+    isStuck = true;
+    yield new Uint8Array(1);
+  };
   const serving = node.server.serve({
     ...inner,
-    // All comes to the client, but the node does not know.
+    // Output comes to the client, who says that he has all, but the node does not know that it has gone.
     write: async (bytes) => {
       await inner.write(bytes);
-      await gone.promise;
+      if (isStuck) await gone.promise;
     },
   }, "12D3KooWClient");
   const channel = new FrameChannel(client);
-  await converse(channel);
+  await channel.write(await offer());
+  const { job_id } = await channel.read(["accept"]);
+  while ((await channel.read(["event"])).body["event"] !== "started");
+  started.resolve();
+  assertEquals((await channel.read(["event"])).body["event"], "stdout");
+  await channel.write({ type: "taken", job_id });
   await channel.write(await offer());
   for (let n = 0; n < 10; n++) await new Promise((resolve) => setTimeout(resolve));
   assertEquals(node.host.submitted.length, 1);

@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { KEEP_MS } from "./constants.ts";
 import { Disconnected, type LastingDuplex } from "./duplex.ts";
 import { KeptDuplexes } from "./kept_duplexes.ts";
 
@@ -61,6 +62,15 @@ Deno.test("KeptDuplexes.take() ends what waits too long, or on which something h
   loud.quiet = false;
   assertEquals([kept.take(PEER), kept.size], [undefined, 0]);
   assertEquals([old.done, loud.done], [["endRead", "close"], ["endRead", "close"]]);
+});
+
+Deno.test("KeptDuplexes.take() believes no node that says it waits for ever", () => {
+  let now = 0;
+  const kept = new KeptDuplexes(() => now);
+  const duplex = fake();
+  kept.lend(PEER, duplex).keep!(2 ** 53);
+  now = KEEP_MS / 2;
+  assertEquals([kept.take(PEER), duplex.done], [undefined, ["endRead", "close"]]);
 });
 
 Deno.test("KeptDuplexes forgets what the other side has ended", async () => {

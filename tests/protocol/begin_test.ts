@@ -8,20 +8,11 @@ import { makeOffer } from "../../lib/protocol/make_offer.ts";
 import type { MessageOf } from "../../lib/protocol/messages.ts";
 import type { AttemptReport } from "../../lib/protocol/request_types.ts";
 import { memoryPair } from "../../lib/protocol/testing.ts";
-import { makeJob, run, seededBytes, TestNode } from "./bench.ts";
+import { makeJob, nodeWithModule, run, seededBytes, TestNode } from "./bench.ts";
 import { hang } from "./fake_host.ts";
 
 type Offer = MessageOf<"offer">;
 type Accept = MessageOf<"accept">;
-
-/** A node that has the module of `makeJob()`. */
-async function nodeWithModule(): Promise<TestNode> {
-  const node = await TestNode.create();
-  await run({ nodes: [node] });
-  await node.host.until(() => node.host.forgotten.length === 1);
-  [node.host.submitted.length, node.host.forgotten.length, node.dialled] = [0, 0, 0];
-  return node;
-}
 
 /** An offer that lets the job begin. */
 async function eagerOffer(changes: Partial<Offer> = {}): Promise<Offer> {

@@ -112,6 +112,14 @@ export async function makeJob(
   };
 }
 
+/** A node that has the module of `makeJob()`. */
+export async function nodeWithModule(): Promise<TestNode> {
+  const node = await TestNode.create();
+  const { module } = await makeJob();
+  node.host.blobs.set(module.hash, await module.read(0, module.size));
+  return node;
+}
+
 /** Runs a job on some nodes. */
 export async function run(
   { nodes, job, ...options }: RunOptions,

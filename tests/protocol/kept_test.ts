@@ -7,16 +7,8 @@ import { makeOffer } from "../../lib/protocol/make_offer.ts";
 import type { MessageOf } from "../../lib/protocol/messages.ts";
 import type { RunRemoteOptions } from "../../lib/protocol/request_types.ts";
 import { memoryPair } from "../../lib/protocol/testing.ts";
-import { makeJob, run, TestNode } from "./bench.ts";
+import { makeJob, nodeWithModule, run, type TestNode } from "./bench.ts";
 import { hang } from "./fake_host.ts";
-
-/** A node that has the module of `makeJob()`. */
-async function nodeWithModule(): Promise<TestNode> {
-  const node = await TestNode.create();
-  const { module } = await makeJob();
-  node.host.blobs.set(module.hash, await module.read(0, module.size));
-  return node;
-}
 
 async function offer(begin = true): Promise<MessageOf<"offer">> {
   return await makeOffer(await makeJob(), {

@@ -165,11 +165,6 @@ export class FrameChannel {
     return written;
   }
 
-  /** Resolves when all that was written has been sent, as far as it could be. */
-  async sent(): Promise<void> {
-    await this.#writes;
-  }
-
   /** Hands the connection back where that can be, see {@linkcode Duplex.keep}. All must have been said. */
   keep(ms: number): boolean {
     return this.#reader.isEmpty && (this.#duplex.keep?.(ms) ?? false);
@@ -177,7 +172,7 @@ export class FrameChannel {
 
   /** Ends our side. */
   async close(): Promise<void> {
-    await this.sent();
+    await this.#writes;
     await this.#duplex.close();
   }
 

@@ -102,3 +102,37 @@ Deno.test("sendEvents() that is told to stop leaves no failure of a write to nob
   gates[1]!.reject(new Error("The line was cut"));
   await new Promise((resolve) => setTimeout(resolve));
 });
+
+Deno.test("sendEvents() gives no sign of life once the last event is due", async () => {
+  const { setInterval: set, clearInterval: clear } = globalThis;
+  async function* told(): AsyncGenerator<HostEvent[]> {
+    yield [{ id: 1, at: 0, type: "started", attempt: 1 }];
+    yield [{ id: 2, at: 0, type: "interrupted", rerun: false }];
+  }
+  const running = new Set<unknown>();
+  globalThis.setInterval = ((...given: Parameters<typeof set>) => {
+    const timer = set(...given);
+    running.add(timer);
+    return timer;
+  }) as typeof set;
+  globalThis.clearInterval = (timer) => {
+    running.delete(timer);
+    clear(timer);
+  };
+  try {
+    const pair = memoryPair();
+    const seen: number[] = [];
+    const node = new FrameChannel({
+      ...pair.node,
+      write: (bytes) => {
+        seen.push(running.size);
+        return pair.node.write(bytes);
+      },
+    });
+    const { signal } = new AbortController();
+    await sendEvents(node, { events: told(), signal, stallMs: 30_000, onOver: () => {} });
+    assertEquals(seen, [1, 0]);
+  } finally {
+    Object.assign(globalThis, { setInterval: set, clearInterval: clear });
+  }
+});

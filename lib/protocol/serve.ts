@@ -66,8 +66,6 @@ export class JobServer {
         this.receivedBytes += channel.received - counted;
         counted = channel.received;
         if (!isKept) break;
-        // Who reads nothing is given nothing more to be told of.
-        await deadline(channel, ANSWER_MS, channel.sent());
         opening = await nextOpening(channel, mayAgain);
       }
       await deadline(channel, ANSWER_MS, channel.close());
@@ -130,21 +128,24 @@ export class JobServer {
     await this.#converse(session, channel, {
       after: 0,
       mayBegin: message.begin,
-      greet: () => ({
-        type: "accept",
-        version: JOB_VERSION,
-        job_id: jobId,
-        secret: session.secret,
-        node_nonce: session.nonce,
-        nonce: message.nonce,
-        manifest_hash: message.manifest_hash,
-        need: session.need,
-        begun: session.phase !== "transfer",
+      greet: () => {
         // After a transfer the channel holds memory for its chunks.
-        keeps_ms: keepsMs = session.phase === "transfer" ? 0 : KEEP_MS,
-        position: session.terms.position,
-        expires_in_ms: this.#options.policy().transferMs,
-      }),
+        keepsMs = session.phase === "transfer" ? 0 : KEEP_MS;
+        return {
+          type: "accept",
+          version: JOB_VERSION,
+          job_id: jobId,
+          secret: session.secret,
+          node_nonce: session.nonce,
+          nonce: message.nonce,
+          manifest_hash: message.manifest_hash,
+          need: session.need,
+          begun: session.phase !== "transfer",
+          keeps_ms: keepsMs,
+          position: session.terms.position,
+          expires_in_ms: this.#options.policy().transferMs,
+        };
+      },
     });
     return keepsMs > 0;
   }

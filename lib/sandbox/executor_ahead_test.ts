@@ -1,4 +1,13 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  body,
+  COMMAND,
+  concat,
+  leb,
+  moduleOf,
+  SECTION,
+  section,
+} from "../../tests/hostile/binary.ts";
 import { PlasmError } from "../errors.ts";
 import { Executor } from "./executor.ts";
 import { collect, command, sandboxJob, SPIN, write } from "./testing.ts";
@@ -92,4 +101,23 @@ Deno.test("Executor.sendAhead() leaves it to run() to tell that the process has 
   executor.sendAhead(job);
   const error = await assertRejects(() => executor.run(job).next(), PlasmError);
   assertEquals(error.code, "executor");
+});
+
+Deno.test("Executor.sendAhead() has the job pay for what its module costs before it begins", async () => {
+  // 5,500 functions of 50,000 locals: small enough to come ahead, and some 0.3 s of CPU time to validate.
+  const count = 5_500;
+  const content = body([], [[50_000, 0x7f]]);
+  const module = moduleOf(
+    COMMAND.type,
+    section(SECTION.function, concat(leb(count), new Uint8Array(count))),
+    COMMAND.memory,
+    COMMAND.export,
+    section(SECTION.code, concat(leb(count), ...Array.from({ length: count }, () => content))),
+  );
+  await using executor = new Executor({ once: true });
+  const job = sandboxJob(module, { cpuTimeMs: 100 });
+  executor.sendAhead(job);
+  const { outcome } = await collect(executor.run(job));
+  assertEquals(outcome.message, "Job stopped: it used more than its 100 ms of CPU time");
+  assert(outcome.usage.cpuTimeMs > 100);
 });

@@ -1,9 +1,14 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connectDaemon, type JobTarget } from "../../lib/client/mod.ts";
 import { startDaemon } from "../../lib/daemon/daemon.ts";
 import { joinNetwork } from "../../lib/daemon/join_network.ts";
+import { elsewhereIn } from "../../lib/daemon/remote_run.ts";
 import { PlasmError } from "../../lib/errors.ts";
+import { sha256 } from "../../lib/job/hash.ts";
+import { createNonce } from "../../lib/job/job_id.ts";
+import { createManifest } from "../../lib/job/manifest.ts";
 import { verifyReceipt } from "../../lib/job/verify_receipt.ts";
+import { JOB_PROTOCOL } from "../../lib/protocol/constants.ts";
 import { testConfig, withDaemon } from "../daemon/harness.ts";
 import { command } from "../hostile/case.ts";
 import { assemble } from "../hostile/wat.ts";
@@ -52,6 +57,34 @@ Deno.test(
       await submit({ peer: peerId, as_node: true });
       const refused = await submit({ peer: peerId, as_node: true });
       assertEquals(refused.error?.code, "protocol", "its nonce was used before");
+    }),
+);
+
+Deno.test(
+  "a daemon that asks a node it is told, under its own key, offers the next small job on the same stream",
+  LIBP2P,
+  () =>
+    withRealNode(async ({ net, bootstrap, daemon, forgotten }) => {
+      const network = await net.startClient({ bootstrap });
+      const { dialProtocol } = network;
+      let streams = 0;
+      network.dialProtocol = (...to) => {
+        if (to[1] === JOB_PROTOCOL) streams++;
+        return dialProtocol.apply(network, to);
+      };
+      const runElsewhere = elsewhereIn(network, () => ({ allow: [], deny: [] }));
+      const manifest = createManifest({ module_hash: await sha256(HELLO) });
+      const target = { peer: daemon.identity.peerId, as_node: true };
+      // The first has brought the module.
+      for (const after of [1, 2, 2]) {
+        const job = { manifest, nonce: createNonce(), target };
+        const { signal } = new AbortController();
+        const events = runElsewhere(job, { module: HELLO, stdin: STDIN, inputs: {}, signal });
+        const last = (await Array.fromAsync(events)).at(-1)!;
+        assert(last.type === "finished" && last.receipt !== undefined);
+        assertEquals([last.receipt.status, streams], ["exited", after]);
+        await forgotten(last.receipt.job_id);
+      }
     }),
 );
 

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { PlasmError } from "../../lib/errors.ts";
 import { createJobId, createNonce } from "../../lib/job/job_id.ts";
 import { Disconnected } from "../../lib/protocol/duplex.ts";
 import { FrameChannel } from "../../lib/protocol/frame_channel.ts";
@@ -8,7 +9,7 @@ import type { MessageOf } from "../../lib/protocol/messages.ts";
 import type { RunRemoteOptions } from "../../lib/protocol/request_types.ts";
 import { memoryPair } from "../../lib/protocol/testing.ts";
 import { makeJob, nodeWithModule, run, type TestNode } from "./bench.ts";
-import { hang } from "./fake_host.ts";
+import { hang, reverse } from "./fake_host.ts";
 
 async function offer(begin = true): Promise<MessageOf<"offer">> {
   return await makeOffer(await makeJob(), {
@@ -171,18 +172,6 @@ Deno.test("runRemote() is not refused for a job before, which its node could not
   assertEquals(node.log.find(({ error_code }) => error_code !== undefined)?.event, "job-forgotten");
 });
 
-Deno.test("JobServer says no word of a job after its end", async () => {
-  await using node = await nodeWithModule();
-  const channel = new FrameChannel(node.dial());
-  await converse(channel);
-  await channel.close();
-  await assertRejects(
-    () => channel.read(["event", "alive", "accept", "attached", "reject"]),
-    Disconnected,
-    "The other side has ended",
-  );
-});
-
 Deno.test("runRemote() says a job's offer where the one before has ended", async () => {
   await using node = await nodeWithModule();
   using lines = lasting(node);
@@ -208,25 +197,21 @@ Deno.test("runRemote() runs a job once where the node gives its connection up as
   assertEquals(node.host.submitted.length, 2);
 });
 
-Deno.test("runRemote() leaves a connection that it has handed back alone", async () => {
+Deno.test("runRemote() leaves a connection alone that a cancelled job has handed back", async () => {
   await using node = await nodeWithModule();
   using lines = lasting(node);
   const { dial } = lines;
-  const controller = new AbortController();
-  await run({ nodes: [node], isSole: true, dial, signal: controller.signal });
   node.host.program = hang;
-  const second = run({
+  const controller = new AbortController();
+  const cancelled = run({
     nodes: [node],
     isSole: true,
     dial,
-    timeouts: { run: 100 },
-    onProgress: ({ phase }) => {
-      // The first is over: what would have cancelled it does not reach the second.
-      if (phase === "running") controller.abort();
-    },
-    job: await makeJob({ resources: { timeout_seconds: 1 } }),
+    signal: controller.signal,
+    onProgress: ({ phase }) => phase === "running" && controller.abort(),
   });
-  // The node ends it, by its own limit as the client sees it.
-  await assertRejects(() => second, Error, "did not end");
-  assertEquals(node.dialled, 1);
+  await assertRejects(() => cancelled, PlasmError);
+  node.host.program = reverse;
+  const { text, attempts } = await run({ nodes: [node], isSole: true, dial });
+  assertEquals([text, attempts[0]!.reconnects, node.dialled], ["dlroW ,olleH", 0, 1]);
 });

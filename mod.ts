@@ -17,45 +17,45 @@
  *
  * @module
  */
-export { ERROR_CODES, type ErrorCode, type ErrorCodeInfo, type Fault } from "./lib/error_codes.ts";
+export { ERROR_CODES, type ErrorCode, type ErrorCodeInfo, type Fault } from "./lib/core/errors/mod.ts";
 export {
   type JsonValue,
   PlasmError,
   type PlasmErrorJson,
   type PlasmErrorOptions,
-} from "./lib/errors.ts";
-export { ephemeralIdentity, type Identity, loadOrCreateIdentity } from "./lib/identity.ts";
-export { sha256 } from "./lib/job/hash.ts";
+} from "./lib/core/errors/mod.ts";
+export { ephemeralIdentity, type Identity, loadOrCreateIdentity } from "./lib/core/mod.ts";
+export { sha256 } from "./lib/core/mod.ts";
 export {
   createManifest,
   manifestHash,
   type ManifestOptions,
   parseManifest,
-} from "./lib/job/manifest.ts";
-export type {
-  Hash,
-  JobStatus,
-  Manifest,
-  Priority,
-  Receipt,
-  ReceiptNode,
-  Resources,
-  Runtime,
-  Usage,
-} from "./lib/job/types.ts";
-export type { Signer } from "./lib/job/signature.ts";
+} from "./lib/core/mod.ts";
+export {
+  type Hash,
+  type JobStatus,
+  type Manifest,
+  type Priority,
+  type Receipt,
+  type ReceiptNode,
+  type Resources,
+  type Runtime,
+  type Usage,
+} from "./lib/core/mod.ts";
+export { type Signer } from "./lib/core/mod.ts";
 export {
   type Measured,
   type ReceiptExpectations,
   type ReceiptWindow,
   verifyReceipt,
-} from "./lib/job/verify_receipt.ts";
+} from "./lib/core/mod.ts";
 export {
   Executor,
   type ExecutorOptions,
   type ExecutorReadyOptions,
   type ExecutorRunOptions,
-} from "./lib/sandbox/executor.ts";
+} from "./lib/sandbox/host/mod.ts";
 export {
   type RemoteCriteria,
   type RemoteJobAttempt,
@@ -63,32 +63,32 @@ export {
   type RemoteJobResult,
   runRemoteJob,
   type RunRemoteJobOptions,
-} from "./lib/protocol/run_remote_job.ts";
-export { hashInputs, type JobInputs } from "./lib/sandbox/job_inputs.ts";
-export { type Ceilings, DEFAULT_CEILINGS } from "./lib/sandbox/limits.ts";
+} from "./lib/remote/mod.ts";
+export { hashInputs, type JobInputs } from "./lib/sandbox/mod.ts";
+export { type Ceilings, DEFAULT_CEILINGS } from "./lib/sandbox/mod.ts";
 export {
   type AcquireOptions,
   ExecutorPool,
   type ExecutorPoolOptions,
   type PoolStats,
-} from "./lib/sandbox/pool.ts";
+} from "./lib/sandbox/host/mod.ts";
 export {
   type JobEvent,
   type JobResult,
   runJob,
   type RunJobOptions,
   streamJob,
-} from "./lib/sandbox/run_job.ts";
-export type { ExecutorSource } from "./lib/sandbox/run.ts";
-export type { StdinSource } from "./lib/sandbox/stdin_hash.ts";
-export type {
-  SandboxEvent,
-  SandboxInput,
-  SandboxJob,
-  SandboxLimits,
-  SandboxOutcome,
-  SandboxUsage,
-} from "./lib/sandbox/types.ts";
+} from "./lib/sandbox/mod.ts";
+export { type ExecutorSource } from "./lib/sandbox/mod.ts";
+export { type StdinSource } from "./lib/sandbox/mod.ts";
+export {
+  type SandboxEvent,
+  type SandboxInput,
+  type SandboxJob,
+  type SandboxLimits,
+  type SandboxOutcome,
+  type SandboxUsage,
+} from "./lib/sandbox/mod.ts";
 export {
   connectDaemon,
   type DaemonAddress,
@@ -112,11 +112,11 @@ export {
   type SubmitOptions,
   type VersionJson,
 } from "./lib/client/mod.ts";
-export type {
-  ApiEvent,
-  DiscoverQueryJson,
-  FoundNodeJson,
-  JobPriority,
-  OutputStream,
-  PeerJson,
-} from "./lib/api_types.ts";
+export {
+  type ApiEvent,
+  type DiscoverQueryJson,
+  type FoundNodeJson,
+  type JobPriority,
+  type OutputStream,
+  type PeerJson,
+} from "./lib/api/mod.ts";

@@ -7,11 +7,11 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { allSpecs } from "../lib/cli/completions.ts";
-import { bashCompletions } from "../lib/cli/completions_bash.ts";
-import { fishCompletions } from "../lib/cli/completions_fish.ts";
-import { zshCompletions } from "../lib/cli/completions_zsh.ts";
-import { VERSION } from "../lib/version.ts";
+import { allSpecs } from "../lib/cli/commands/completions.ts";
+import { bashCompletions } from "../lib/cli/completions/bash.ts";
+import { fishCompletions } from "../lib/cli/completions/fish.ts";
+import { zshCompletions } from "../lib/cli/completions/zsh.ts";
+import { VERSION } from "../lib/core/version.ts";
 import { writeChecksums } from "./compile/checksums.ts";
 import { run } from "./compile/process.ts";
 import {

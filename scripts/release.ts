@@ -8,7 +8,7 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { VERSION } from "../lib/version.ts";
+import { VERSION } from "../lib/core/version.ts";
 import { compile, type RuntimeSource } from "./compile.ts";
 import { writeChecksums } from "./compile/checksums.ts";
 import { run } from "./compile/process.ts";

@@ -11,7 +11,7 @@ import receipt from "../schemas/receipt.json" with { type: "json" };
 
 /** Each file of types and the schemas it is made of. */
 export const TYPE_FILES: readonly { file: string; schemas: readonly Schema[] }[] = [
-  { file: "lib/job/types.ts", schemas: [manifest, receipt] },
+  { file: "lib/core/types.gen.ts", schemas: [manifest, receipt] },
 ];
 
 /** The part of JSON Schema that is understood. */

@@ -6,20 +6,20 @@
  * Run: `deno task vectors`
  * @module
  */
-import { identityFromSecretKey } from "../lib/identity.ts";
-import { canonicalJson } from "../lib/job/canonical.ts";
-import { EMPTY_HASH, sha256 } from "../lib/job/hash.ts";
-import { toHex } from "../lib/job/hex.ts";
-import { createManifest, manifestHash } from "../lib/job/manifest.ts";
-import { type ReceiptFields, signedBytes, signReceipt } from "../lib/job/receipt.ts";
-import type { Signer } from "../lib/job/signature.ts";
-import type { Manifest, Receipt } from "../lib/job/types.ts";
+import { identityFromSecretKey } from "../lib/core/identity.ts";
+import { canonicalJson } from "../lib/core/canonical.ts";
+import { EMPTY_HASH, sha256 } from "../lib/core/hash.ts";
+import { toHex } from "../lib/util/hex.ts";
+import { createManifest, manifestHash } from "../lib/core/manifest.ts";
+import { type ReceiptFields, signedBytes, signReceipt } from "../lib/core/receipt.ts";
+import type { Signer } from "../lib/core/signature.ts";
+import type { Manifest, Receipt } from "../lib/core/types.gen.ts";
 import {
   addedFields,
   changedFields,
   droppedFields,
   retypedFields,
-} from "../tests/receipt_mutations.ts";
+} from "../tests/fixtures/receipt_mutations.ts";
 
 const README =
   "Receipts of plasm, format 0.1. `receipt` must verify against `expected` (bytes in hex); so must " +

@@ -3,9 +3,8 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { PlasmError } from "../errors.ts";
-import { nearest } from "../job/nearest.ts";
-import { printable } from "../printable.ts";
+import { PlasmError } from "../core/errors/mod.ts";
+import { nearest, printable } from "../util/mod.ts";
 import type { CommandSpec, OptionSpec } from "./command.ts";
 
 /** Options that every command has. */

@@ -2,9 +2,9 @@
  * What the commands that talk to a daemon share.
  * @module
  */
-import type { JobJson } from "../api_types.ts";
+import type { JobJson } from "../api/mod.ts";
 import { connectDaemon, type DaemonClient } from "../client/mod.ts";
-import { printable } from "../printable.ts";
+import { printable } from "../util/mod.ts";
 import type { ParsedArgs } from "./args.ts";
 import type { CliIo } from "./io.ts";
 

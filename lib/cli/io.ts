@@ -2,8 +2,8 @@
  * What a command may touch of the process around it; tests give it another.
  * @module
  */
-import type { InputReader } from "../client/read_ahead.ts";
-import { PlasmError } from "../errors.ts";
+import type { InputReader } from "../util/mod.ts";
+import { PlasmError } from "../core/errors/mod.ts";
 import type { DroppablePermission } from "./command.ts";
 
 /** The process as a command sees it. */

@@ -2,9 +2,8 @@
  * Reads what a command was given by name.
  * @module
  */
-import { joinBytes } from "../bytes.ts";
-import { PlasmError } from "../errors.ts";
-import { printable } from "../printable.ts";
+import { joinBytes, printable } from "../util/mod.ts";
+import { PlasmError } from "../core/errors/mod.ts";
 
 /** Options of {@linkcode readCappedFile}. */
 export interface ReadCappedFileOptions {

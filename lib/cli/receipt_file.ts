@@ -2,9 +2,9 @@
  * Writes receipts to files: whole or not at all.
  * @module
  */
-import { PlasmError } from "../errors.ts";
-import type { Receipt } from "../job/types.ts";
-import { printable } from "../printable.ts";
+import { type Receipt } from "../core/mod.ts";
+import { PlasmError } from "../core/errors/mod.ts";
+import { printable } from "../util/mod.ts";
 import { reasonOf } from "./read_file.ts";
 
 /**

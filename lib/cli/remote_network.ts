@@ -3,10 +3,9 @@
  * @module
  */
 import { loadConfig } from "../config/mod.ts";
-import { PlasmError } from "../errors.ts";
-import { ephemeralIdentity, loadOrCreateIdentity } from "../identity.ts";
-import { createNetwork, type PlasmNetwork } from "../network/network.ts";
-import { stateDir } from "../paths.ts";
+import { ephemeralIdentity, loadOrCreateIdentity, stateDir } from "../core/mod.ts";
+import { PlasmError } from "../core/errors/mod.ts";
+import { createNetwork, type PlasmNetwork } from "../p2p/mod.ts";
 import type { ParsedArgs } from "./args.ts";
 import type { CliIo } from "./io.ts";
 

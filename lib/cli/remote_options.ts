@@ -2,8 +2,8 @@
  * Options of commands that run a job on another node.
  * @module
  */
-import type { JobTarget } from "../api_types.ts";
-import { PlasmError } from "../errors.ts";
+import type { JobTarget } from "../api/mod.ts";
+import { PlasmError } from "../core/errors/mod.ts";
 import type { ParsedArgs } from "./args.ts";
 import type { OptionSpec } from "./command.ts";
 

@@ -2,8 +2,8 @@
  * How a remote run goes on, for people: one line that changes on a terminal, else only what went wrong.
  * @module
  */
-import { printable } from "../printable.ts";
-import type { RemoteProgress } from "../protocol/request_types.ts";
+import { printable } from "../util/mod.ts";
+import type { RemoteProgress } from "../remote/client/mod.ts";
 import type { CliIo } from "./io.ts";
 
 /** To the start of the line, and all of it gone (ECMA-48, EL). */

@@ -2,7 +2,7 @@
  * Standard input that is sent as a whole.
  * @module
  */
-import { PlasmError } from "../errors.ts";
+import { PlasmError } from "../core/errors/mod.ts";
 import type { CliIo } from "./io.ts";
 
 /** Most of standard input that is sent, in bytes: what a daemon takes by default. */

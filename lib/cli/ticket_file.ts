@@ -2,10 +2,9 @@
  * The file of `--ticket`: what a client that was killed needs to go on with its job.
  * @module
  */
-import { PlasmError } from "../errors.ts";
-import { manifestHash } from "../job/manifest.ts";
-import { readStateFile, writeStateFile } from "../network/state_file.ts";
-import type { RemoteJob, RemoteTicket } from "../protocol/request_types.ts";
+import { manifestHash, readStateFile, writeStateFile } from "../core/mod.ts";
+import { PlasmError } from "../core/errors/mod.ts";
+import type { RemoteJob, RemoteTicket } from "../remote/client/mod.ts";
 
 /** A ticket, and where its node was when it was given. */
 export interface KeptTicket {

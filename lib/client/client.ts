@@ -16,15 +16,13 @@ import type {
   PeerJson,
   ReadinessJson,
   VersionJson,
-} from "../api_types.ts";
-import { PlasmError } from "../errors.ts";
-import { EMPTY_HASH, sha256 } from "../job/hash.ts";
-import type { ManifestOptions } from "../job/manifest.ts";
-import type { Receipt } from "../job/types.ts";
-import { type DaemonEvent, followEvents, type FollowOptions } from "./events.ts";
-import { lines } from "./lines.ts";
+} from "../api/mod.ts";
+import { EMPTY_HASH, type ManifestOptions, type Receipt, sha256 } from "../core/mod.ts";
+import { PlasmError } from "../core/errors/mod.ts";
+import { type DaemonEvent, followEvents, type FollowOptions } from "./follow_events.ts";
+import { lines } from "../util/mod.ts";
 import { type PipeEvent, type PipeOptions, runPiped } from "./pipe.ts";
-import { type DaemonAddress, type RequestOptions, Transport } from "./transport.ts";
+import { type DaemonAddress, type RequestOptions, Transport } from "./daemon_transport.ts";
 
 /** stdin up to here goes with the job; more is sent on its own. In bytes. */
 const INLINE_STDIN_BYTES = 64 * 1024;

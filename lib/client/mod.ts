@@ -9,18 +9,18 @@ export {
   type ListOptions,
   type SubmitOptions,
 } from "./client.ts";
-export type { DaemonEvent, FollowOptions } from "./events.ts";
-export type { PipeEvent, PipeOptions } from "./pipe.ts";
-export type { PipeInput } from "./pipe_sender.ts";
-export type { InputReader } from "./read_ahead.ts";
-export type { DaemonAddress, RequestOptions } from "./transport.ts";
-export type {
-  JobDetailJson,
-  JobJson,
-  JobPageJson,
-  JobState,
-  JobTarget,
-  NodeJson,
-  ReadinessJson,
-  VersionJson,
-} from "../api_types.ts";
+export { type DaemonEvent, type FollowOptions } from "./follow_events.ts";
+export { type PipeEvent, type PipeOptions } from "./pipe.ts";
+export { type PipeInput } from "./pipe_sender.ts";
+export { type InputReader } from "../util/mod.ts";
+export { type DaemonAddress, type RequestOptions } from "./daemon_transport.ts";
+export {
+  type JobDetailJson,
+  type JobJson,
+  type JobPageJson,
+  type JobState,
+  type JobTarget,
+  type NodeJson,
+  type ReadinessJson,
+  type VersionJson,
+} from "../api/mod.ts";

@@ -2,17 +2,12 @@
  * A piped run: a job whose standard input and output pass through one connection; see schemas/openapi.json.
  * @module
  */
-import type { JobJson } from "../api_types.ts";
-import { PlasmError } from "../errors.ts";
-import { Hasher } from "../job/hash.ts";
-import { createNonce } from "../job/job_id.ts";
-import { createManifest } from "../job/manifest.ts";
-import type { Receipt } from "../job/types.ts";
-import { verifyReceipt } from "../job/verify_receipt.ts";
-import { PIPE_PROTOCOL, PipeConn, PipeFrame } from "../pipe_frames.ts";
+import { type JobJson, PIPE_PROTOCOL, PipeConn, PipeFrame } from "../api/mod.ts";
+import { createManifest, createNonce, Hasher, type Receipt, verifyReceipt } from "../core/mod.ts";
+import { PlasmError } from "../core/errors/mod.ts";
 import type { Submission, SubmitOptions } from "./client.ts";
 import { type PipeInput, PipeSender } from "./pipe_sender.ts";
-import type { Transport } from "./transport.ts";
+import type { Transport } from "./daemon_transport.ts";
 
 /** A job to run by way of a pipe. */
 export interface PipeOptions extends Omit<SubmitOptions, "stdin" | "target"> {

@@ -2,10 +2,9 @@
  * Sends standard input to a piped job.
  * @module
  */
-import { Hasher } from "../job/hash.ts";
-import type { Hash } from "../job/types.ts";
-import { type PipeConn, PipeFrame } from "../pipe_frames.ts";
-import { type InputReader, ReadAhead } from "./read_ahead.ts";
+import { type Hash, Hasher } from "../core/mod.ts";
+import { type PipeConn, PipeFrame } from "../api/mod.ts";
+import { type InputReader, ReadAhead } from "../util/mod.ts";
 
 /** Bytes of one frame at most: what is sent of a large piece before it is asked whether to stop. */
 const FRAME_BYTES = 1024 * 1024;

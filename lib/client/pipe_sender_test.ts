@@ -1,9 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
-import { joinBytes } from "../bytes.ts";
-import { EMPTY_HASH, sha256 } from "../job/hash.ts";
-import { PipeConn, PipeFrame } from "../pipe_frames.ts";
+import { joinBytes } from "../util/bytes.ts";
+import { EMPTY_HASH, sha256 } from "../core/hash.ts";
+import { PipeConn, PipeFrame } from "../api/pipe_frames.ts";
 import { type PipeInput, PipeSender } from "./pipe_sender.ts";
-import type { InputReader } from "./read_ahead.ts";
+import type { InputReader } from "../util/prefetch.ts";
 
 /** Bytes that are not the same anywhere. */
 function pattern(length: number): Uint8Array<ArrayBuffer> {

@@ -2,7 +2,7 @@
  * A request that asks for an upgrade: what answers it is a connection, which `fetch` would not give.
  * @module
  */
-import { PlasmError } from "../errors.ts";
+import { PlasmError } from "../core/errors/mod.ts";
 
 /** Longest head of an answer, in bytes; ours are below 1 KiB. */
 const MAX_HEAD_BYTES = 16 * 1024;

@@ -6,7 +6,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import schema from "../../schemas/config.json" with { type: "json" };
-import { PlasmError } from "../errors.ts";
+import { PlasmError } from "../core/errors/errors.ts";
 import {
   type Config,
   CONFIG_KEYS,

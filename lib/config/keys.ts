@@ -3,8 +3,8 @@
  * @module
  */
 import schema from "../../schemas/config.json" with { type: "json" };
-import { nearest } from "../job/nearest.ts";
-import type { ConfigValue } from "./types.ts";
+import { nearest } from "../util/mod.ts";
+import type { ConfigValue } from "./config.ts";
 
 /** What the schema says about one key. */
 export interface ConfigKey {

@@ -2,11 +2,11 @@
  * Where the configuration comes from: a file, then `PLASM_*`, then flags; the later wins.
  * @module
  */
-import { PlasmError } from "../errors.ts";
-import { configPaths } from "../paths.ts";
+import { configPaths } from "../core/mod.ts";
+import { PlasmError } from "../core/errors/mod.ts";
 import { CONFIG_KEYS, envName } from "./keys.ts";
 import { checkEntries, nest, parseConfig, parseValue } from "./parse.ts";
-import type { Config, ConfigEntries } from "./types.ts";
+import type { Config, ConfigEntries } from "./config.ts";
 
 /** Options of {@linkcode loadConfig}. */
 export interface LoadConfigOptions {

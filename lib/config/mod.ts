@@ -7,13 +7,13 @@ export { defaultConfig, loadConfig, type LoadConfigOptions, type LoadedConfig } 
 export { checkEntries, parseConfig, parseValue } from "./parse.ts";
 export { formatConfig } from "./print.ts";
 export { configEntries, planReload, type ReloadPlan } from "./reload.ts";
-export type {
-  ApiConfig,
-  Config,
-  ConfigEntries,
-  ConfigValue,
-  JobCeilings,
-  JobsConfig,
-  NetworkConfig,
-  NetworkPolicyConfig,
-} from "./types.ts";
+export {
+  type ApiConfig,
+  type Config,
+  type ConfigEntries,
+  type ConfigValue,
+  type JobCeilings,
+  type JobsConfig,
+  type NetworkConfig,
+  type NetworkPolicyConfig,
+} from "./config.ts";

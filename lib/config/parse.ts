@@ -4,9 +4,9 @@
  */
 import { Validator } from "@cfworker/json-schema";
 import { parse } from "@std/jsonc";
-import { PlasmError } from "../errors.ts";
+import { PlasmError } from "../core/errors/mod.ts";
 import { CONFIG_KEYS, CONFIG_SCHEMA, nearestName } from "./keys.ts";
-import type { ConfigEntries, ConfigValue } from "./types.ts";
+import type { ConfigEntries, ConfigValue } from "./config.ts";
 
 const NAMES: readonly string[] = CONFIG_KEYS.map(({ name }) => name);
 

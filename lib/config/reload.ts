@@ -3,7 +3,7 @@
  * @module
  */
 import { CONFIG_KEYS } from "./keys.ts";
-import type { Config, ConfigEntries, ConfigValue } from "./types.ts";
+import type { Config, ConfigEntries, ConfigValue } from "./config.ts";
 
 /** What a reload changed, and what waits for a restart. */
 export interface ReloadPlan {

@@ -5,29 +5,26 @@
  */
 import type { Logger } from "@logtape/logtape";
 import { type Config, planReload, type ReloadPlan } from "../config/mod.ts";
-import { PlasmError } from "../errors.ts";
-import type { Identity } from "../identity.ts";
-import { loadNativeHash } from "../job/hash.ts";
-import { configureLogging, getLog } from "../log.ts";
-import { listenPath, stateDir as defaultStateDir } from "../paths.ts";
-import { hideFromExecutors } from "../sandbox/hiding.ts";
-import { ExecutorPool } from "../sandbox/pool.ts";
-import { streamJob } from "../sandbox/run_job.ts";
-import { VERSION } from "../version.ts";
-import type { ApiContext } from "./api/context.ts";
-import type { GateLimits } from "./api/gate.ts";
-import { ApiServer } from "./api/server.ts";
-import { socketDir } from "./api/socket.ts";
-import { Jobs } from "./jobs.ts";
-import { removeLeftovers, STATE_LEFTOVERS } from "./leftovers.ts";
+import {
+  configureLogging,
+  getLog,
+  type Identity,
+  listenPath,
+  loadNativeHash,
+  stateDir as defaultStateDir,
+  VERSION,
+} from "../core/mod.ts";
+import { PlasmError } from "../core/errors/mod.ts";
+import { hideFromExecutors } from "../sandbox/host/spawn/mod.ts";
+import { ExecutorPool } from "../sandbox/host/mod.ts";
+import { streamJob } from "../sandbox/mod.ts";
+import { type ApiContext, ApiServer, type GateLimits, socketDir } from "./api/mod.ts";
+import { Jobs, type RunJob, startRetention } from "./jobs/mod.ts";
+import { removeLeftovers, STATE_LEFTOVERS } from "./stale_files.ts";
 import { metricsText } from "./metrics.ts";
-import type { DaemonNetwork } from "./network.ts";
+import type { DaemonNetwork } from "./peers/mod.ts";
 import { keepIdentity } from "./node_identity.ts";
-import { startRetention } from "./retention_loop.ts";
-import type { RunJob } from "./runner.ts";
-import { stateError } from "./store/faults.ts";
-import { lockStateDir } from "./store/state_lock.ts";
-import { JobStore } from "./store/store.ts";
+import { JobStore, lockStateDir, stateError } from "./store/mod.ts";
 
 /** What a network is given to run jobs with. */
 export interface NetworkContext {

@@ -2,8 +2,8 @@
  * What a piped job reads from and writes to while it runs: its client.
  * @module
  */
-import type { StdinSource } from "../sandbox/stdin_hash.ts";
-import type { OutputStream } from "./types.ts";
+import type { StdinSource } from "../sandbox/mod.ts";
+import type { OutputStream } from "./store/mod.ts";
 
 /** A job's client, at the other end of a connection. */
 export interface JobPipe {

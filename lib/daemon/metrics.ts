@@ -2,10 +2,10 @@
  * What `/metrics` tells, in Prometheus' text exposition format 0.0.4.
  * @module
  */
-import type { PoolStats } from "../sandbox/pool.ts";
-import { VERSION } from "../version.ts";
-import type { Jobs } from "./jobs.ts";
-import type { JobStore } from "./store/store.ts";
+import type { PoolStats } from "../sandbox/host/mod.ts";
+import { VERSION } from "../core/mod.ts";
+import type { Jobs } from "./jobs/mod.ts";
+import type { JobStore } from "./store/mod.ts";
 
 /** Options of {@linkcode metricsText}. */
 export interface MetricsOptions {

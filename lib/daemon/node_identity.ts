@@ -4,10 +4,15 @@
  * @module
  */
 import type { Logger } from "@logtape/logtape";
-import { PlasmError } from "../errors.ts";
-import { type Identity, IDENTITY_FILE, loadOrCreateIdentity } from "../identity.ts";
-import { readStateFile, writeStateFile } from "../network/state_file.ts";
-import { stateError } from "./store/faults.ts";
+import {
+  type Identity,
+  IDENTITY_FILE,
+  loadOrCreateIdentity,
+  readStateFile,
+  writeStateFile,
+} from "../core/mod.ts";
+import { PlasmError } from "../core/errors/mod.ts";
+import { stateError } from "./store/mod.ts";
 
 /** Remembers which node this is: a key of which one letter has changed is a key too. */
 const RECORD_FILE = "identity.json";

@@ -2,7 +2,7 @@
  * Tells systemd how the service is doing (sd_notify(3)).
  * @module
  */
-import { PlasmError } from "../errors.ts";
+import { PlasmError } from "../core/errors/mod.ts";
 
 async function sendDatagram(target: string, state: string, dir: string): Promise<void> {
   // A datagram socket of ours needs a name of its own to send from.

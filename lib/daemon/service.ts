@@ -3,17 +3,17 @@
  * @module
  */
 import type { LoadedConfig } from "../config/mod.ts";
-import { PlasmError } from "../errors.ts";
-import { configureLogging, getLog } from "../log.ts";
+import { configureLogging, getLog } from "../core/mod.ts";
+import { PlasmError } from "../core/errors/mod.ts";
 import {
   type Daemon,
   type NetworkContext,
   startDaemon,
   type StartDaemonOptions,
 } from "./daemon.ts";
-import type { DaemonNetwork } from "./network.ts";
+import type { DaemonNetwork } from "./peers/mod.ts";
 import { notifySystemd } from "./notify.ts";
-import { surviveRejections } from "./rejections.ts";
+import { surviveRejections } from "./unhandled_rejections.ts";
 
 /** Options of {@linkcode runService}. */
 export interface ServiceOptions extends StartDaemonOptions {
@@ -34,7 +34,7 @@ const EXIT_HURRIED = 143;
 /** Joins the network where the configuration says so; libp2p takes long to load. */
 async function network(context: NetworkContext): Promise<DaemonNetwork | undefined> {
   if (!context.config().network.enabled) return undefined;
-  return await (await import("./join_network.ts")).joinNetwork(context);
+  return await (await import("./peers/mod.ts")).joinNetwork(context);
 }
 
 async function reload(daemon: Daemon, options: ServiceOptions): Promise<void> {

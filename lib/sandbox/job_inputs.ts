@@ -2,10 +2,9 @@
  * Holds what a job is given against the hashes in its manifest, before anything runs.
  * @module
  */
-import { PlasmError } from "../errors.ts";
-import { EMPTY_HASH, sha256 } from "../job/hash.ts";
-import type { Hash, Manifest } from "../job/types.ts";
-import type { SandboxInput } from "./types.ts";
+import { EMPTY_HASH, type Hash, type Manifest, sha256 } from "../core/mod.ts";
+import { PlasmError } from "../core/errors/mod.ts";
+import type { SandboxInput } from "./job_types.ts";
 
 /** Files of a job by guest path; a path that ends in "/" is a directory and has no bytes. */
 export type JobInputs = Readonly<Record<string, Uint8Array>>;

@@ -2,10 +2,10 @@
  * From what a manifest asks and what the operator allows to what the sandbox enforces.
  * @module
  */
-import { PlasmError } from "../errors.ts";
-import type { Resources } from "../job/types.ts";
+import { type Resources } from "../core/mod.ts";
+import { PlasmError } from "../core/errors/mod.ts";
 import type { Ceilings } from "./default_ceilings.ts";
-import type { SandboxLimits } from "./types.ts";
+import type { SandboxLimits } from "./job_types.ts";
 
 export { type Ceilings, DEFAULT_CEILINGS } from "./default_ceilings.ts";
 

@@ -2,22 +2,30 @@
  * Runs a job as its documents describe it, and proves the run by a signed receipt.
  * @module
  */
-import { joinBytes } from "../bytes.ts";
-import { PlasmError } from "../errors.ts";
-import { EMPTY_HASH, Hasher, sha256 } from "../job/hash.ts";
-import { createJobId, createNonce } from "../job/job_id.ts";
-import { createManifest, manifestHash } from "../job/manifest.ts";
-import { signReceipt } from "../job/receipt.ts";
-import { receiptTimes } from "../job/receipt_times.ts";
-import type { Signer } from "../job/signature.ts";
-import type { Hash, Manifest, Receipt } from "../job/types.ts";
-import type { Executor } from "./executor.ts";
+import { joinBytes } from "../util/mod.ts";
+import {
+  createJobId,
+  createManifest,
+  createNonce,
+  EMPTY_HASH,
+  type Hash,
+  Hasher,
+  type Manifest,
+  manifestHash,
+  type Receipt,
+  receiptTimes,
+  sha256,
+  type Signer,
+  signReceipt,
+} from "../core/mod.ts";
+import { PlasmError } from "../core/errors/mod.ts";
+import type { Executor } from "./host/mod.ts";
 import { checkInputs, expectHash, hashInputs, type JobInputs } from "./job_inputs.ts";
 import { type Ceilings, DEFAULT_CEILINGS, limitsOf } from "./limits.ts";
-import { type ExecutorSource, runSandbox } from "./run.ts";
+import { type ExecutorSource, runSandbox } from "./run_module.ts";
 import { localRuntime } from "./runtime.ts";
 import { HashedStdin, type StdinSource } from "./stdin_hash.ts";
-import type { SandboxOutcome } from "./types.ts";
+import type { SandboxOutcome } from "./job_types.ts";
 
 /** Options of {@linkcode streamJob} and {@linkcode runJob}. */
 export interface RunJobOptions {

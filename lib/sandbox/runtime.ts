@@ -2,8 +2,7 @@
  * What runs jobs here, as receipts and adverts name it.
  * @module
  */
-import type { Runtime } from "../job/types.ts";
-import { RUNTIME_NAME, VERSION } from "../version.ts";
+import { type Runtime, RUNTIME_NAME, VERSION } from "../core/mod.ts";
 
 /** Program, engine and processor of this node. */
 export function localRuntime(): Runtime {

@@ -2,8 +2,7 @@
  * Standard input that is hashed as it is taken, so that the receipt can name it.
  * @module
  */
-import { Hasher } from "../job/hash.ts";
-import type { Hash } from "../job/types.ts";
+import { type Hash, Hasher } from "../core/mod.ts";
 
 /** Options of {@linkcode HashedStdin}. */
 export interface HashedStdinOptions {

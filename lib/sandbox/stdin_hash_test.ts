@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { sha256 } from "../job/hash.ts";
+import { sha256 } from "../core/hash.ts";
 import { HashedStdin } from "./stdin_hash.ts";
 
 const PIECE = Uint8Array.of(1, 2, 3);

@@ -5,8 +5,8 @@
  * what two of them take that do nothing, one of which starts the other.
  * @module
  */
-import { confine, confinement } from "../../lib/sandbox/confinement.ts";
-import { EXECUTOR_COMMAND } from "../../lib/sandbox/executor_name.ts";
+import { confine, confinement } from "../../lib/sandbox/host/spawn/confinement.ts";
+import { EXECUTOR_COMMAND } from "../../lib/sandbox/bootstrap/executor_name.ts";
 import { run } from "../compile/process.ts";
 import { binaryFile, LINUX_TARGETS } from "../compile/targets.ts";
 import { compileBarePrograms } from "./bare_program.ts";

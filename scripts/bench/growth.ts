@@ -6,15 +6,15 @@
  *
  * @module
  */
-import { JobQueue } from "../../lib/daemon/queue.ts";
+import { JobQueue } from "../../lib/daemon/jobs/queue.ts";
 import { openDatabase, transaction } from "../../lib/daemon/store/database.ts";
 import { EventTable } from "../../lib/daemon/store/event_table.ts";
 import { JobTable } from "../../lib/daemon/store/job_table.ts";
 import { newRecord } from "../../lib/daemon/store/new_record.ts";
 import { applyRetention } from "../../lib/daemon/store/retention.ts";
 import { JobStore } from "../../lib/daemon/store/store.ts";
-import { newJob } from "../../lib/daemon/store/testing.ts";
-import type { JobRecord } from "../../lib/daemon/types.ts";
+import { newJob } from "../../tests/fixtures/job_stores.ts";
+import type { JobRecord } from "../../lib/daemon/store/job_record.ts";
 import { PEER_COUNTS, peerCurves, PROVIDER_COUNTS, providerCurves } from "./peer_growth.ts";
 import { type BenchRow, type BenchSection, type BenchSectionOptions, median } from "./row.ts";
 import { CONNECTED_COUNTS, connectionCurves, OFFERED_COUNTS, tableCurves } from "./table_growth.ts";

@@ -4,15 +4,15 @@
  */
 
 import { JobStore } from "../../lib/daemon/store/store.ts";
-import { ephemeralIdentity } from "../../lib/identity.ts";
-import { EMPTY_HASH, loadNativeHash, sha256 } from "../../lib/job/hash.ts";
-import { createJobId, createNonce } from "../../lib/job/job_id.ts";
-import { createManifest, manifestHash } from "../../lib/job/manifest.ts";
-import { signReceipt } from "../../lib/job/receipt.ts";
-import { Executor } from "../../lib/sandbox/executor.ts";
+import { ephemeralIdentity } from "../../lib/core/identity.ts";
+import { EMPTY_HASH, loadNativeHash, sha256 } from "../../lib/core/hash.ts";
+import { createJobId, createNonce } from "../../lib/core/ids.ts";
+import { createManifest, manifestHash } from "../../lib/core/manifest.ts";
+import { signReceipt } from "../../lib/core/receipt.ts";
+import { Executor } from "../../lib/sandbox/host/executor.ts";
 import { receiptOutcome } from "../../lib/sandbox/run_job.ts";
 import { DEFAULT_CEILINGS, limitsOf } from "../../lib/sandbox/limits.ts";
-import { runSandbox } from "../../lib/sandbox/run.ts";
+import { runSandbox } from "../../lib/sandbox/run_module.ts";
 import { localRuntime } from "../../lib/sandbox/runtime.ts";
 import { type BenchRow, median } from "./row.ts";
 

@@ -4,11 +4,11 @@
  *
  * @module
  */
-import { joinNetwork } from "../../lib/network/bootstrap.ts";
-import { capabilityKey } from "../../lib/network/capability_key.ts";
-import { createGater } from "../../lib/network/gater.ts";
-import { createNode, type PlasmNode } from "../../lib/network/node.ts";
-import { memory } from "../../tests/network/memory_transport.ts";
+import { joinNetwork } from "../../lib/p2p/connectivity/bootstrap.ts";
+import { capabilityKey } from "../../lib/p2p/discovery/capability_key.ts";
+import { createGater } from "../../lib/p2p/access/gater.ts";
+import { createNode, type PlasmNode } from "../../lib/p2p/node.ts";
+import { memory } from "../../tests/fixtures/p2p/memory_transport.ts";
 import { type BenchRow, type BenchSection, median } from "./row.ts";
 
 const COUNTS = [10, 30, 100];

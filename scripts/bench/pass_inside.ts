@@ -5,12 +5,12 @@
  *
  * @module
  */
-import { DEFAULT_RESOURCES } from "../../lib/job/manifest.ts";
-import { compileModule } from "../../lib/sandbox/compile_module.ts";
-import { ExecutorWorker } from "../../lib/sandbox/executor_worker.ts";
-import { MAX_STREAM_BYTES } from "../../lib/sandbox/executor_protocol.ts";
-import { FRAME_HEADER_BYTES, FrameKind, parseFrameHeader } from "../../lib/sandbox/frames.ts";
-import { startGuestWorker } from "../../lib/sandbox/guest_worker.ts";
+import { DEFAULT_RESOURCES } from "../../lib/core/manifest.ts";
+import { compileModule } from "../../lib/sandbox/child/compile_module.ts";
+import { ExecutorWorker } from "../../lib/sandbox/child/worker_control.ts";
+import { MAX_STREAM_BYTES } from "../../lib/sandbox/ipc/protocol.ts";
+import { FRAME_HEADER_BYTES, FrameKind, parseFrameHeader } from "../../lib/sandbox/ipc/frames.ts";
+import { startGuestWorker } from "../../lib/sandbox/child/guest_worker.ts";
 import { DEFAULT_CEILINGS, limitsOf } from "../../lib/sandbox/limits.ts";
 
 /** Options of {@linkcode passInside}. */

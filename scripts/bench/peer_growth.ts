@@ -8,10 +8,10 @@ import { generateKeyPair } from "@libp2p/crypto/keys";
 import type { PeerId } from "@libp2p/interface";
 import { peerIdFromPrivateKey } from "@libp2p/peer-id";
 import { multiaddr } from "@multiformats/multiaddr";
-import { capabilityKey } from "../../lib/network/capability_key.ts";
-import { createGater } from "../../lib/network/gater.ts";
-import { createNode, type PlasmNode } from "../../lib/network/node.ts";
-import { Reputation } from "../../lib/network/reputation.ts";
+import { capabilityKey } from "../../lib/p2p/discovery/capability_key.ts";
+import { createGater } from "../../lib/p2p/access/gater.ts";
+import { createNode, type PlasmNode } from "../../lib/p2p/node.ts";
+import { Reputation } from "../../lib/p2p/state/reputation.ts";
 import type { BenchSectionOptions } from "./row.ts";
 
 /** Peers that a node has heard of; it keeps no more than 16,384. */

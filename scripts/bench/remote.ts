@@ -5,16 +5,16 @@
  * @module
  */
 import { connectDaemon, type DaemonClient } from "../../lib/client/mod.ts";
-import { ephemeralIdentity } from "../../lib/identity.ts";
-import { Hasher, sha256 } from "../../lib/job/hash.ts";
-import { createManifest } from "../../lib/job/manifest.ts";
-import { verifyReceipt } from "../../lib/job/verify_receipt.ts";
-import { createNetwork, type PlasmNetwork } from "../../lib/network/network.ts";
-import { type BlobSource, bytesSource } from "../../lib/protocol/blob_source.ts";
-import { duplexOf } from "../../lib/protocol/duplex.ts";
-import { jobDialer } from "../../lib/protocol/network.ts";
-import { runRemote } from "../../lib/protocol/request.ts";
-import type { RemoteJob } from "../../lib/protocol/request_types.ts";
+import { ephemeralIdentity } from "../../lib/core/identity.ts";
+import { Hasher, sha256 } from "../../lib/core/hash.ts";
+import { createManifest } from "../../lib/core/manifest.ts";
+import { verifyReceipt } from "../../lib/core/verify_receipt.ts";
+import { createNetwork, type PlasmNetwork } from "../../lib/p2p/network.ts";
+import { type BlobSource, bytesSource } from "../../lib/remote/client/blob_source.ts";
+import { duplexOf } from "../../lib/remote/wire/byte_stream.ts";
+import { jobDialer } from "../../lib/remote/libp2p/network_binding.ts";
+import { runRemote } from "../../lib/remote/client/run_on_peers.ts";
+import type { RemoteJob } from "../../lib/remote/client/run_types.ts";
 import { BenchNode, SINK_PROTOCOL, type TransportName } from "./remote_node.ts";
 import { type BenchRow, type BenchSection, median, percentile } from "./row.ts";
 

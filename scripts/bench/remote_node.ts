@@ -108,10 +108,10 @@ function pick(addresses: readonly string[], transport: TransportName): string {
 async function main(dir: string): Promise<void> {
   const { defaultConfig } = await import("../../lib/config/mod.ts");
   const { startDaemon } = await import("../../lib/daemon/daemon.ts");
-  const { joinNetwork } = await import("../../lib/daemon/join_network.ts");
-  const { ephemeralIdentity } = await import("../../lib/identity.ts");
-  const { createNetwork } = await import("../../lib/network/network.ts");
-  const { duplexOf } = await import("../../lib/protocol/duplex.ts");
+  const { joinNetwork } = await import("../../lib/daemon/peers/join_network.ts");
+  const { ephemeralIdentity } = await import("../../lib/core/identity.ts");
+  const { createNetwork } = await import("../../lib/p2p/network.ts");
+  const { duplexOf } = await import("../../lib/remote/wire/byte_stream.ts");
   const config = defaultConfig();
   config.state_dir = `${dir}/state`;
   config.socket = `${dir}/plasm.sock`;

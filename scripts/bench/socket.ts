@@ -5,9 +5,9 @@
  */
 import { createHash } from "node:crypto";
 import { connectDaemon, type DaemonClient, type PipeOptions } from "../../lib/client/mod.ts";
-import { DEFAULT_RESOURCES } from "../../lib/job/manifest.ts";
-import { loadNativeHash, sha256 } from "../../lib/job/hash.ts";
-import { command } from "../../lib/sandbox/testing.ts";
+import { DEFAULT_RESOURCES } from "../../lib/core/manifest.ts";
+import { loadNativeHash, sha256 } from "../../lib/core/hash.ts";
+import { command } from "../../tests/fixtures/sandbox_jobs.ts";
 import { figuresOf, startNodeProcess } from "./node_process.ts";
 import { type BenchSection, median } from "./row.ts";
 

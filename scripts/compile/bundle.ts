@@ -11,7 +11,7 @@ const ENTRY = "main.js";
 /** Loaded by URL rather than imported: its name and place are those that executor_worker.ts asks for. */
 const WORKER = "worker.ts";
 
-/** What the program may read of its own build; see lib/cli/version.ts. */
+/** What the program may read of its own build; see lib/cli/commands/show_version.ts. */
 const BUILD_INFO = "build.json";
 
 /** Any fixed time does: the compiler embeds the times of the files. */
@@ -65,7 +65,9 @@ export async function bundleProgram({ stage, commit }: BundleOptions): Promise<B
     files.set(name, await Deno.readTextFile(new URL(name, raw)));
   }
   const output = renameChunks(files, ENTRY);
-  await run([...bundle, "--output", `${path}${WORKER}`, "lib/sandbox/worker.ts"], { cwd: ROOT });
+  await run([...bundle, "--output", `${path}${WORKER}`, "lib/sandbox/worker/worker.ts"], {
+    cwd: ROOT,
+  });
   output.set(WORKER, await Deno.readTextFile(new URL(WORKER, raw)));
   output.set(BUILD_INFO, JSON.stringify({ commit }));
   for (const [name, text] of output) {

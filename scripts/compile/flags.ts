@@ -3,7 +3,7 @@
  * @module
  */
 import config from "../../deno.json" with { type: "json" };
-import { TIER_FLAGS } from "../../lib/sandbox/tier_flags.ts";
+import { TIER_FLAGS } from "../../lib/util/tier_flags.ts";
 
 /**
  * The flags of the task `plasm`, so that the program may do the same from source and compiled. Files

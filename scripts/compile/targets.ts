@@ -2,7 +2,7 @@
  * What binaries are made for.
  * @module
  */
-import { VERSION } from "../../lib/version.ts";
+import { VERSION } from "../../lib/core/version.ts";
 
 /** A platform that plasm is compiled for. */
 export interface Target {

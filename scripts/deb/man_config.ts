@@ -4,7 +4,7 @@
  */
 import schema from "../../schemas/config.json" with { type: "json" };
 import { CONFIG_KEYS, type ConfigKey, envName } from "../../lib/config/keys.ts";
-import { VERSION } from "../../lib/version.ts";
+import { VERSION } from "../../lib/core/version.ts";
 import { bold, example, italic, item, roff, section, title } from "./roff.ts";
 
 /** The page. */

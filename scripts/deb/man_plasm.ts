@@ -3,8 +3,8 @@
  * @module
  */
 import type { CommandSpec, OptionSpec } from "../../lib/cli/command.ts";
-import { ERROR_CODES } from "../../lib/error_codes.ts";
-import { VERSION } from "../../lib/version.ts";
+import { ERROR_CODES } from "../../lib/core/errors/error_codes.ts";
+import { VERSION } from "../../lib/core/version.ts";
 import { bold, example, italic, item, roff, section, subsection, title } from "./roff.ts";
 
 /** What a job's end makes of the exit status where the job did not exit by itself. */

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { allSpecs } from "../../lib/cli/completions.ts";
+import { allSpecs } from "../../lib/cli/commands/completions.ts";
 import { CONFIG_KEYS, parseConfig } from "../../lib/config/mod.ts";
-import { ERROR_CODES } from "../../lib/error_codes.ts";
+import { ERROR_CODES } from "../../lib/core/errors/error_codes.ts";
 import { configPage } from "./man_config.ts";
 import { plasmPage } from "./man_plasm.ts";
 import { roff } from "./roff.ts";

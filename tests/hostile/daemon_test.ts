@@ -5,15 +5,15 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { connectDaemon, type DaemonClient } from "../../lib/client/mod.ts";
-import { createNonce } from "../../lib/job/job_id.ts";
-import { verifyReceipt } from "../../lib/job/verify_receipt.ts";
-import { DaemonProcess } from "../daemon/process.ts";
-import { cpuNs, hasPs, type Observation, observe } from "../daemon/processes.ts";
-import { withTempDir } from "../plasm.ts";
-import { type HostileModule, importOf } from "./case.ts";
-import { assertEnd, type End, manifestOf, rejection } from "./ends.ts";
-import { HOSTILE_MODULES } from "./modules.ts";
-import { assemble } from "./wat.ts";
+import { createNonce } from "../../lib/core/ids.ts";
+import { verifyReceipt } from "../../lib/core/verify_receipt.ts";
+import { DaemonProcess } from "../fixtures/daemon/daemon_process.ts";
+import { cpuNs, hasPs, type Observation, observe } from "../fixtures/daemon/process_list.ts";
+import { withTempDir } from "../fixtures/plasm.ts";
+import { type HostileModule, importOf } from "../fixtures/hostile/case.ts";
+import { assertEnd, type End, manifestOf, rejection } from "../fixtures/hostile/ends.ts";
+import { HOSTILE_MODULES } from "../fixtures/hostile/modules.ts";
+import { assemble } from "../fixtures/hostile/wat.ts";
 
 /** Hostile jobs that are with the daemon at a time: more than it runs at once. */
 const AT_ONCE = 6;

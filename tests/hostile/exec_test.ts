@@ -4,13 +4,13 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
-import { ERROR_CODES, isErrorCode } from "../../lib/error_codes.ts";
-import { verifyReceipt } from "../../lib/job/verify_receipt.ts";
-import { plasm, spawnPlasm, withTempDir } from "../plasm.ts";
-import { command, type HostileModule } from "./case.ts";
-import { assertEnd, type End, manifestOf } from "./ends.ts";
-import { HOSTILE_MODULES } from "./modules.ts";
-import { assemble } from "./wat.ts";
+import { ERROR_CODES, isErrorCode } from "../../lib/core/errors/error_codes.ts";
+import { verifyReceipt } from "../../lib/core/verify_receipt.ts";
+import { plasm, spawnPlasm, withTempDir } from "../fixtures/plasm.ts";
+import { command, type HostileModule } from "../fixtures/hostile/case.ts";
+import { assertEnd, type End, manifestOf } from "../fixtures/hostile/ends.ts";
+import { HOSTILE_MODULES } from "../fixtures/hostile/modules.ts";
+import { assemble } from "../fixtures/hostile/wat.ts";
 
 /** Started at a time: each start costs most of a second from source, and most cases little more. */
 const AT_ONCE = 3;

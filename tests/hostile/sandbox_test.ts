@@ -3,12 +3,16 @@
  * @module
  */
 import { assert } from "@std/assert";
-import { Executor } from "../../lib/sandbox/executor.ts";
-import { inspectModule } from "../../lib/sandbox/inspect/inspect.ts";
-import type { SandboxJob } from "../../lib/sandbox/types.ts";
-import { cpuNs, hasPs } from "../daemon/processes.ts";
-import { assertEnd, type End, rejection } from "./ends.ts";
-import { HOSTILE_LIMITS, HOSTILE_MODULES, type HostileModule } from "./modules.ts";
+import { Executor } from "../../lib/sandbox/host/executor.ts";
+import { inspectModule } from "../../lib/wasm/inspect.ts";
+import type { SandboxJob } from "../../lib/sandbox/job_types.ts";
+import { cpuNs, hasPs } from "../fixtures/daemon/process_list.ts";
+import { assertEnd, type End, rejection } from "../fixtures/hostile/ends.ts";
+import {
+  HOSTILE_LIMITS,
+  HOSTILE_MODULES,
+  type HostileModule,
+} from "../fixtures/hostile/modules.ts";
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 

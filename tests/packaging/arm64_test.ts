@@ -2,9 +2,9 @@
  * The arm64 package in an emulated Debian: what its scripts and dpkg do there, without a systemd.
  */
 import { assertEquals, assertMatch } from "@std/assert";
-import { VERSION } from "../../lib/version.ts";
+import { VERSION } from "../../lib/core/version.ts";
 import { DIST, LINUX_TARGETS, packageName } from "../../scripts/compile/targets.ts";
-import { debianTree, host, whyNoMachine } from "./machine.ts";
+import { debianTree, host, whyNoMachine } from "../fixtures/packaging/machine.ts";
 
 const target = LINUX_TARGETS.find(({ debian }) => debian === "arm64")!;
 const file = decodeURIComponent(new URL(packageName(target), DIST).pathname);

@@ -7,8 +7,8 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import config from "../../deno.json" with { type: "json" };
 import { sha256 } from "../../scripts/compile/checksums.ts";
 import { binaryFile, DIST, LINUX_TARGETS } from "../../scripts/compile/targets.ts";
-import { assemble } from "../hostile/wat.ts";
-import { plasm, type PlasmOptions, type PlasmResult, withTempDir } from "../plasm.ts";
+import { assemble } from "../fixtures/hostile/wat.ts";
+import { plasm, type PlasmOptions, type PlasmResult, withTempDir } from "../fixtures/plasm.ts";
 
 const HELLO = decodeURIComponent(
   new URL("../../examples/hello/hello.wasm", import.meta.url).pathname,

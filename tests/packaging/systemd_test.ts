@@ -2,11 +2,11 @@
  * The life of the Debian package under a real systemd, from installation to purge.
  */
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
-import { VERSION } from "../../lib/version.ts";
+import { VERSION } from "../../lib/core/version.ts";
 import { DIST, LINUX_TARGETS, packageName } from "../../scripts/compile/targets.ts";
-import { command, SPIN, write } from "../../lib/sandbox/testing.ts";
-import { serviceProcesses, squeeze } from "./executors.ts";
-import { debianTree, host, Machine, whyNoMachine } from "./machine.ts";
+import { command, SPIN, write } from "../fixtures/sandbox_jobs.ts";
+import { serviceProcesses, squeeze } from "../fixtures/packaging/executors.ts";
+import { debianTree, host, Machine, whyNoMachine } from "../fixtures/packaging/machine.ts";
 
 /** What `systemd-analyze security` may say at most; see the unit for what is left. */
 const MAX_EXPOSURE = 2;

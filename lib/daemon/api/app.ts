@@ -4,10 +4,10 @@
  */
 import { Hono } from "hono";
 import type { Logger } from "@logtape/logtape";
-import { PlasmError } from "../../errors.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
 import { addBlobRoutes } from "./blob_routes.ts";
-import type { ApiContext } from "./context.ts";
-import { errorResponse } from "./errors.ts";
+import type { ApiContext } from "./api_context.ts";
+import { errorResponse } from "./error_response.ts";
 import { checkTcpRequest, corsHeaders, type TcpGuardOptions } from "./guards.ts";
 import { addJobRoutes } from "./job_routes.ts";
 import { addNodeRoutes } from "./node_routes.ts";

@@ -4,8 +4,8 @@
  */
 import type { Hono } from "hono";
 import { readBody, requireType } from "./body.ts";
-import type { ApiContext } from "./context.ts";
-import { hashParam } from "./request.ts";
+import type { ApiContext } from "./api_context.ts";
+import { hashParam } from "./job_request.ts";
 
 const KINDS = [
   { path: "modules", what: "module", ceiling: "module_bytes" },

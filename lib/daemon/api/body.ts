@@ -2,8 +2,8 @@
  * Request bodies from clients that may be slow, endless or gone.
  * @module
  */
-import { joinBytes } from "../../bytes.ts";
-import { PlasmError } from "../../errors.ts";
+import { joinBytes } from "../../util/mod.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
 
 /** Least average speed of a body after the first pause, in bytes a millisecond (that is KB a second). */
 const LEAST_SPEED = 1;

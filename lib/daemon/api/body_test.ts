@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { PlasmError } from "../../errors.ts";
+import { PlasmError } from "../../core/errors/errors.ts";
 import { readJsonBody } from "./body.ts";
 
 const VALUE = { text: "in three pieces" };

@@ -2,11 +2,10 @@
  * A job's events as a body that goes on until the job is over: NDJSON, or Server-Sent Events.
  * @module
  */
-import { type EventJson, isFinalEvent } from "../../api_types.ts";
-import type { Jobs } from "../jobs.ts";
-import type { JobStore } from "../store/store.ts";
-import type { JobRecord } from "../types.ts";
-import { eventJson } from "./json.ts";
+import { type EventJson, isFinalEvent } from "../../api/mod.ts";
+import type { Jobs } from "../jobs/mod.ts";
+import type { JobRecord, JobStore } from "../store/mod.ts";
+import { eventJson } from "./job_json.ts";
 
 /**
  * How often something is written when nothing happens, in milliseconds: below the usual minute after which

@@ -4,7 +4,7 @@
  * Origin those that call across sites.
  * @module
  */
-import { PlasmError } from "../../errors.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
 
 /** Options of {@linkcode checkTcpRequest}. */
 export interface TcpGuardOptions {

@@ -3,16 +3,16 @@
  * @module
  */
 import type { Hono } from "hono";
-import { PlasmError } from "../../errors.ts";
-import { FINAL_STATES, type JobRecord, type OutputStream } from "../types.ts";
-import type { Submission } from "../accept.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
+import { FINAL_STATES, type JobRecord, type OutputStream } from "../store/mod.ts";
+import type { Submission } from "../jobs/mod.ts";
 import { readJsonBody } from "./body.ts";
-import type { ApiContext } from "./context.ts";
+import type { ApiContext } from "./api_context.ts";
 import { eventStream } from "./event_stream.ts";
-import { jobJson } from "./json.ts";
-import { PIPE_PATH, refuseUpgrade } from "./pipe.ts";
+import { jobJson } from "./job_json.ts";
+import { PIPE_PATH, refuseUpgrade } from "../pipe/mod.ts";
 import { resultJson } from "./result_json.ts";
-import { integerParam, jobParam, listParams, submissionOf } from "./request.ts";
+import { integerParam, jobParam, listParams, submissionOf } from "./job_request.ts";
 
 function findJob(context: ApiContext, param: string): JobRecord {
   const job = context.store.get(jobParam(param));

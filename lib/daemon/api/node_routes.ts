@@ -3,13 +3,13 @@
  * @module
  */
 import type { Hono } from "hono";
-import { type JsonValue, PlasmError } from "../../errors.ts";
-import { localRuntime } from "../../sandbox/runtime.ts";
-import { RUNTIME_NAME, VERSION } from "../../version.ts";
-import { NODE_CAPABILITIES } from "../admission.ts";
-import type { DaemonNetwork } from "../network.ts";
+import { RUNTIME_NAME, VERSION } from "../../core/mod.ts";
+import { type JsonValue, PlasmError } from "../../core/errors/mod.ts";
+import { localRuntime } from "../../sandbox/mod.ts";
+import { NODE_CAPABILITIES } from "../jobs/mod.ts";
+import type { DaemonNetwork } from "../peers/mod.ts";
 import { readJsonBody } from "./body.ts";
-import type { ApiContext } from "./context.ts";
+import type { ApiContext } from "./api_context.ts";
 
 /** Largest query of a discovery, in bytes. */
 const MAX_QUERY_BYTES = 64 * 1024;

@@ -2,11 +2,10 @@
  * A job that is over, with what it wrote, in one answer.
  * @module
  */
-import type { JobResultJson } from "../../api_types.ts";
-import { PlasmError } from "../../errors.ts";
-import type { JobStore } from "../store/store.ts";
-import type { JobRecord, OutputStream } from "../types.ts";
-import { jobJson } from "./json.ts";
+import type { JobResultJson } from "../../api/mod.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
+import type { JobRecord, JobStore, OutputStream } from "../store/mod.ts";
+import { jobJson } from "./job_json.ts";
 
 /** Output up to here is in the answer, in bytes a stream; more is read by itself. */
 const INLINE_OUTPUT_BYTES = 64 * 1024;

@@ -4,12 +4,12 @@
  */
 import type { Logger } from "@logtape/logtape";
 import type { Config } from "../../config/mod.ts";
-import { PlasmError } from "../../errors.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
 import { createApi } from "./app.ts";
-import type { ApiContext } from "./context.ts";
-import { Gate, type GateLimits } from "./gate.ts";
+import type { ApiContext } from "./api_context.ts";
+import { Gate, type GateLimits } from "./connection_guard.ts";
 import type { TcpGuardOptions } from "./guards.ts";
-import { PIPE_START, servePipe } from "./pipe.ts";
+import { PIPE_START, servePipe } from "../pipe/mod.ts";
 import { checkSocketPath, listenOnSocket } from "./socket.ts";
 import { discardDamagedToken, loadOrCreateToken } from "./token.ts";
 

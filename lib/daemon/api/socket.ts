@@ -2,8 +2,8 @@
  * The unix socket that clients find.
  * @module
  */
-import { PlasmError } from "../../errors.ts";
-import { removeLeftovers, SOCKET_LEFTOVERS } from "../leftovers.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
+import { removeLeftovers, SOCKET_LEFTOVERS } from "../stale_files.ts";
 
 /** Bytes of a socket's path that Linux takes (sun_path, without its end). */
 const MAX_PATH_BYTES = 107;

@@ -2,10 +2,10 @@
  * The bearer token of the API on TCP.
  * @module
  */
-import { PlasmError } from "../../errors.ts";
-import { toHex } from "../../job/hex.ts";
-import { readPrivateFile, writePrivateFile } from "../../private_file.ts";
-import { stateError } from "../store/faults.ts";
+import { readPrivateFile, writePrivateFile } from "../../core/mod.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
+import { toHex } from "../../util/mod.ts";
+import { stateError } from "../store/mod.ts";
 
 /**
  * Puts a damaged token out of the way: unlike one that the operator has chosen it can be made anew.

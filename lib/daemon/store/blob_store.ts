@@ -4,13 +4,13 @@
  * @module
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { PlasmError } from "../../errors.ts";
-import { Hasher, sha256 } from "../../job/hash.ts";
-import { syncFile } from "../../sync_file.ts";
+import { Hasher, sha256 } from "../../core/mod.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
+import { syncFile } from "../../util/mod.ts";
 import { stateError } from "./faults.ts";
 import { openFileStream } from "./file_stream.ts";
 import { FileWriter } from "./file_writer.ts";
-import type { WriteQueue } from "./write_queue.ts";
+import type { WriteQueue } from "./group_commit.ts";
 
 /** How exact the time of a blob's last use is, in ms: a module used by every job is written seldom. */
 const TOUCH_MS = 1000;

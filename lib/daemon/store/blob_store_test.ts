@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { PlasmError } from "../../errors.ts";
-import { sha256 } from "../../job/hash.ts";
-import { end, HASH, inDir, newJob, withStore } from "./testing.ts";
+import { PlasmError } from "../../core/errors/errors.ts";
+import { sha256 } from "../../core/hash.ts";
+import { end, HASH, inDir, newJob, withStore } from "../../../tests/fixtures/job_stores.ts";
 import { JobStore } from "./store.ts";
 
 function stream(data: Uint8Array): ReadableStream<Uint8Array> {

@@ -3,7 +3,7 @@
  * @module
  */
 import { DatabaseSync } from "node:sqlite";
-import { PlasmError } from "../../errors.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
 import { stateError } from "./faults.ts";
 import { MIGRATIONS } from "./migrations.ts";
 

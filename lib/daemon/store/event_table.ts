@@ -4,8 +4,8 @@
  * @module
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { PlasmError } from "../../errors.ts";
-import type { JobEvent, OutputStream } from "../types.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
+import type { JobEvent, OutputStream } from "./job_record.ts";
 
 type WithoutId<E> = E extends unknown ? Omit<E, "id"> : never;
 

@@ -2,7 +2,7 @@
  * What the disk and SQLite say, as errors that tell the operator what to do.
  * @module
  */
-import { PlasmError } from "../../errors.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
 
 const HINTS: readonly [RegExp, string][] = [
   [/disk is full|no space left|os error 28\b|quota/i, "Free some space or lower retention.bytes"],

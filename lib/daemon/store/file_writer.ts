@@ -2,7 +2,7 @@
  * Writes a file as its bytes come, and brings it to the disk behind them.
  * @module
  */
-import { syncFile } from "../../sync_file.ts";
+import { syncFile } from "../../util/mod.ts";
 
 /** What waits for the disk before it is told to begin, in bytes: the less is left for the end. */
 const SYNC_BYTES = 8 * 2 ** 20;

@@ -2,9 +2,9 @@
  * What happened to a job and what it wrote, from wherever that is: memory, the database, a file.
  * @module
  */
-import type { JobEvent, JobRecord, OutputStream } from "../types.ts";
+import type { JobEvent, JobRecord, OutputStream } from "./job_record.ts";
 import type { EventTable, StoredEvent } from "./event_table.ts";
-import { type LateJobs, outputOf } from "./late_jobs.ts";
+import { type LateJobs, outputOf } from "./write_behind.ts";
 import type { SpillFiles } from "./spill_files.ts";
 
 // Rows read at once: output rows hold up to 64 KiB, so that a page stays below 1 MiB.

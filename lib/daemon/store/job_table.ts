@@ -3,10 +3,10 @@
  * @module
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { PlasmError, type PlasmErrorJson } from "../../errors.ts";
-import type { Receipt } from "../../job/types.ts";
-import type { JobStatus } from "../../sandbox/types.ts";
-import type { JobRecord, JobState } from "../types.ts";
+import { type Receipt } from "../../core/mod.ts";
+import { PlasmError, type PlasmErrorJson } from "../../core/errors/mod.ts";
+import type { JobStatus } from "../../sandbox/mod.ts";
+import type { JobRecord, JobState } from "./job_record.ts";
 import { jobBytes } from "./migrations.ts";
 
 type Row = Record<string, unknown>;

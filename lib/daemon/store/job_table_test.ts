@@ -1,11 +1,11 @@
 import { assertEquals } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
-import { createManifest } from "../../job/manifest.ts";
-import type { Receipt } from "../../job/types.ts";
+import { createManifest } from "../../core/manifest.ts";
+import type { Receipt } from "../../core/types.gen.ts";
 import { JobTable } from "./job_table.ts";
 import { jobBytes, MIGRATIONS } from "./migrations.ts";
 import { newRecord } from "./new_record.ts";
-import { HASH, newJob } from "./testing.ts";
+import { HASH, newJob } from "../../../tests/fixtures/job_stores.ts";
 
 function insert(table: JobTable, createdAt: number): number {
   const args = ["x".repeat(createdAt % 100)];

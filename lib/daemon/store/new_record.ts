@@ -2,7 +2,7 @@
  * A job as it is stored when it has just been accepted.
  * @module
  */
-import type { JobRecord, NewJob } from "../types.ts";
+import type { JobRecord, NewJob } from "./job_record.ts";
 
 /** What reading it back would give, but for its seq, which is 0 until it is stored. */
 export function newRecord(job: NewJob): JobRecord {

@@ -2,8 +2,8 @@
  * Outputs too large for the database: one file for each job and stream.
  * @module
  */
-import type { OutputStream } from "../types.ts";
-import { syncFile } from "../../sync_file.ts";
+import type { OutputStream } from "./job_record.ts";
+import { syncFile } from "../../util/mod.ts";
 import { stateError } from "./faults.ts";
 
 const STREAMS: readonly OutputStream[] = ["stdout", "stderr"];

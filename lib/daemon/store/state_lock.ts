@@ -2,7 +2,7 @@
  * One daemon for each state directory.
  * @module
  */
-import { PlasmError } from "../../errors.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
 import { stateError } from "./faults.ts";
 
 /**

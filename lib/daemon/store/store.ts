@@ -3,20 +3,20 @@
  * @module
  */
 import type { DatabaseSync } from "node:sqlite";
-import type { PlasmError } from "../../errors.ts";
-import type { JobEvent, JobRecord, NewJob, OutputStream } from "../types.ts";
+import type { PlasmError } from "../../core/errors/mod.ts";
+import type { JobEvent, JobRecord, NewJob, OutputStream } from "./job_record.ts";
 import { BlobStore } from "./blob_store.ts";
 import { EventTable, type NewEvent } from "./event_table.ts";
 import { type EndedJob, type JobEnd, JobTable, type ListJobsOptions } from "./job_table.ts";
 import { JobHistory } from "./job_history.ts";
-import { type LateJob, LateJobs } from "./late_jobs.ts";
-import { Notifier } from "./notifier.ts";
+import { type LateJob, LateJobs } from "./write_behind.ts";
+import { Notifier } from "../../util/mod.ts";
 import { markClean } from "./clean_mark.ts";
-import { type Damage, openOrSalvage } from "./salvage.ts";
+import { type Damage, openOrSalvage } from "./recovery.ts";
 import { SpillFiles } from "./spill_files.ts";
 import { newRecord } from "./new_record.ts";
 import type { AcceptJobOptions, JobStoreOptions, OutputChunk } from "./store_options.ts";
-import { type WriteOptions, WriteQueue } from "./write_queue.ts";
+import { type WriteOptions, WriteQueue } from "./group_commit.ts";
 
 export type { AcceptJobOptions, JobStoreOptions, OutputChunk };
 

@@ -2,8 +2,8 @@
  * What the job store is given and gives.
  * @module
  */
-import type { OutputStream } from "../types.ts";
-import type { WriteOptions } from "./write_queue.ts";
+import type { OutputStream } from "./job_record.ts";
+import type { WriteOptions } from "./group_commit.ts";
 
 /** Options of the job store. */
 export interface JobStoreOptions {

@@ -1,13 +1,21 @@
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { PlasmError } from "../../errors.ts";
+import { PlasmError } from "../../core/errors/errors.ts";
 import { DEFAULT_CEILINGS } from "../../sandbox/limits.ts";
-import type { JobEvent, JobRecord } from "../types.ts";
+import type { JobEvent, JobRecord } from "./job_record.ts";
 import { openDatabase } from "./database.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { applyRetention } from "./retention.ts";
 import { lockStateDir } from "./state_lock.ts";
 import { INLINE_OUTPUT_BYTES, JobStore } from "./store.ts";
-import { accepted, end, HASH, inDir, newJob, RECEIPT, withStore } from "./testing.ts";
+import {
+  accepted,
+  end,
+  HASH,
+  inDir,
+  newJob,
+  RECEIPT,
+  withStore,
+} from "../../../tests/fixtures/job_stores.ts";
 
 async function text(parts: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];

@@ -7,8 +7,8 @@
  *
  * @module
  */
-import { WasiExit } from "../../../lib/sandbox/wasi/host.ts";
-import { createWasi } from "../../../lib/sandbox/wasi/wasi.ts";
+import { WasiExit } from "../../../lib/wasi/preview1/wasi_host.ts";
+import { createWasi } from "../../../lib/wasi/preview1/preview1.ts";
 
 const [file, ...args] = Deno.args;
 const bytes = await Deno.readFile(file!);

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { sha256 } from "../../../lib/job/hash.ts";
+import { sha256 } from "../../../lib/core/hash.ts";
 
 const HERE = new URL("./", import.meta.url);
 const CACHE = new URL("../../../dist/bench/", import.meta.url);

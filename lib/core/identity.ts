@@ -1,0 +1,97 @@
+/**
+ * The node's identity: one Ed25519 key for receipts, adverts and libp2p.
+ *
+ * `identity.key` in the state directory is PEM with PKCS #8 (RFC 8410), as `openssl genpkey -algorithm
+ * ed25519` writes it.
+ * @module
+ */
+import { PlasmError } from "./errors/errors.ts";
+import { peerIdFromPublicKey } from "./peer_id.ts";
+import { PKCS8_PREFIX, publicKeyOf, signBytes, type Signer, toPkcs8 } from "./signature.ts";
+import { readPrivateFile, writePrivateFile } from "./private_file.ts";
+
+/** A key pair and what follows from it. */
+export interface Identity extends Signer {
+  /**
+   * The 32-byte secret key (RFC 8032's seed, as libp2p's `generateKeyPairFromSeed` takes it). Not
+   * enumerable, so that no log or JSON shows it by accident.
+   */
+  readonly secretKey: Uint8Array;
+}
+
+/** Name of the key's file in the state directory. */
+export const IDENTITY_FILE = "identity.key";
+
+const SEED_BYTES = 32;
+
+/** Makes the identity of a 32-byte secret key. */
+export async function identityFromSecretKey(secretKey: Uint8Array): Promise<Identity> {
+  const seed = secretKey.slice();
+  const publicKey = await publicKeyOf(seed);
+  const signer: Signer = {
+    publicKey,
+    peerId: peerIdFromPublicKey(publicKey),
+    sign: (bytes) => signBytes(bytes, seed),
+  };
+  return Object.freeze(Object.defineProperty(signer, "secretKey", { value: seed }) as Identity);
+}
+
+/** A new identity that is kept nowhere: for anonymous clients and tests. */
+export async function ephemeralIdentity(): Promise<Identity> {
+  return await identityFromSecretKey(newSecretKey());
+}
+
+/**
+ * The identity kept in a state directory; created with it where there is none. Several starters at
+ * once end with the same one.
+ *
+ * @param stateDir Created with mode 0700 where it does not exist
+ * @throws {PlasmError} `bad-identity` when the file is not private, or not a key: `details.damaged` is
+ * then true
+ * @throws {PlasmError} `state` when the directory cannot be read or written
+ */
+export async function loadOrCreateIdentity(stateDir: string): Promise<Identity> {
+  return await loadIdentity(stateDir) ?? await createIdentity(stateDir);
+}
+
+/**
+ * The identity kept in a state directory, `undefined` where there is none.
+ *
+ * @throws {PlasmError} as {@linkcode loadOrCreateIdentity}
+ */
+export async function loadIdentity(stateDir: string): Promise<Identity | undefined> {
+  const path = `${stateDir}/${IDENTITY_FILE}`;
+  const text = await readPrivateFile(path);
+  return text === undefined ? undefined : await identityFromSecretKey(decodeKey(text, path));
+}
+
+async function createIdentity(stateDir: string): Promise<Identity> {
+  await writePrivateFile(`${stateDir}/${IDENTITY_FILE}`, encodeKey(newSecretKey()));
+  // Whoever was first: what counts is what the file says.
+  const identity = await loadIdentity(stateDir);
+  if (identity !== undefined) return identity;
+  throw new PlasmError("state", `Cannot keep identity: ${IDENTITY_FILE} vanished from ${stateDir}`);
+}
+
+function newSecretKey(): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(SEED_BYTES));
+}
+
+function encodeKey(seed: Uint8Array): string {
+  return `-----BEGIN PRIVATE KEY-----\n${toPkcs8(seed).toBase64()}\n-----END PRIVATE KEY-----\n`;
+}
+
+function decodeKey(text: string, path: string): Uint8Array {
+  const base64 = /^-----BEGIN PRIVATE KEY-----\n([A-Za-z0-9+/]{64})\n-----END PRIVATE KEY-----\n?$/
+    .exec(text)?.[1];
+  const der = base64 === undefined ? new Uint8Array() : Uint8Array.fromBase64(base64);
+  const prefix = der.subarray(0, PKCS8_PREFIX.length);
+  // Base64 of 48 bytes has no padding and no spare bits: one key, one text.
+  if (der.length === 0 || prefix.toHex() !== PKCS8_PREFIX.toHex()) {
+    throw new PlasmError("bad-identity", `Cannot use identity key: no Ed25519 key in ${path}`, {
+      hint: "Restore it from a copy, or move it away to become a new node with a new peer id",
+      details: { damaged: true },
+    });
+  }
+  return der.slice(PKCS8_PREFIX.length);
+}

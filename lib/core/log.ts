@@ -1,0 +1,117 @@
+/**
+ * Log lines on standard error, by way of LogTape: one JSON object a line for programs, one readable
+ * line for people. Whatever came from outside is escaped in both, so that a job's name or a peer's
+ * error cannot move the cursor or forge a line.
+ *
+ * A line says what happened (`event`, kebab-case, constant) and carries figures as properties:
+ * `getLog("daemon").info("job-finished", { job_id, latency_ms })`.
+ * @module
+ */
+import { configureSync, getLogger, type Logger, type LogRecord } from "@logtape/logtape";
+import { PlasmError } from "./errors/errors.ts";
+import { escapeUnsafe } from "../util/mod.ts";
+
+/** Least severity that is written. */
+export type LogSeverity = "debug" | "info" | "warning" | "error";
+
+/** Options of {@linkcode configureLogging}. */
+export interface LoggingOptions {
+  /**
+   * Least severity that is written.
+   * @default {"info"}
+   */
+  level?: LogSeverity;
+  /**
+   * `json`: one object a line; `human`: for people; `auto`: human on a terminal.
+   * @default {"auto"}
+   */
+  format?: "auto" | "json" | "human";
+  /**
+   * Takes a line, its end included.
+   * @default {standard error}
+   */
+  write?: (line: string) => void;
+}
+
+// A line longer than this is cut: a log is no place for a peer's or a job's data.
+const LONGEST_VALUE = 2048;
+
+function plain(value: unknown): unknown {
+  if (value instanceof PlasmError) return { code: value.code, message: value.message };
+  if (value instanceof Error) {
+    return { code: "internal", message: `${value.name}: ${value.message}` };
+  }
+  if (typeof value === "bigint") return Number(value);
+  if (typeof value === "string" && value.length > LONGEST_VALUE) {
+    return `${value.slice(0, LONGEST_VALUE)}…`;
+  }
+  return value;
+}
+
+function eventOf(record: LogRecord): string {
+  return typeof record.rawMessage === "string" ? record.rawMessage : record.rawMessage.join("{}");
+}
+
+/** One JSON object: `ts`, `level`, `event`, `from` and the properties of the record. */
+export function formatJsonLine(record: LogRecord): string {
+  const line: Record<string, unknown> = {
+    ts: new Date(record.timestamp).toISOString(),
+    level: record.level,
+    event: eventOf(record),
+    from: record.category.slice(1).join("."),
+  };
+  for (const [key, value] of Object.entries(record.properties)) {
+    if (value !== undefined) line[key] = plain(value);
+  }
+  // JSON leaves DEL, C1 and the separators as they are; escaped they are the same JSON strings.
+  return escapeUnsafe(JSON.stringify(line, (_key, value) => plain(value))) + "\n";
+}
+
+/** One line for people: time, level, event, then `key=value`. */
+export function formatHumanLine(record: LogRecord): string {
+  const time = new Date(record.timestamp).toISOString().slice(11, 23);
+  const level = { warning: "WARN", error: "ERROR", info: "INFO" }[record.level as string] ??
+    "DEBUG";
+  const pairs = Object.entries(record.properties).filter(([, value]) => value !== undefined).map(
+    ([key, value]) => {
+      const shown = plain(value);
+      const bare = typeof shown === "string" && /^[\w.:/@+-]+$/.test(shown);
+      return `${key}=${bare ? shown : JSON.stringify(shown)}`;
+    },
+  );
+  return escapeUnsafe([time, level.padEnd(5), eventOf(record), ...pairs].join(" ")) + "\n";
+}
+
+const encoder = new TextEncoder();
+
+function writeToStderr(line: string): void {
+  let bytes = encoder.encode(line);
+  try {
+    while (bytes.length > 0) bytes = bytes.subarray(Deno.stderr.writeSync(bytes));
+  } catch {
+    // A closed standard error must not stop a daemon: there is nobody left to tell.
+  }
+}
+
+/**
+ * Sets what is logged and how, for the whole process; may be called again to change it. Before the
+ * first call nothing is written.
+ */
+export function configureLogging(options: LoggingOptions = {}): void {
+  const { level = "info", format = "auto", write = writeToStderr } = options;
+  const human = format === "human" || (format === "auto" && Deno.stderr.isTerminal());
+  const formatLine = human ? formatHumanLine : formatJsonLine;
+  configureSync({
+    reset: true,
+    sinks: { lines: (record: LogRecord) => write(formatLine(record)) },
+    loggers: [
+      { category: "plasm", sinks: ["lines"], lowestLevel: level },
+      { category: ["logtape", "meta"], sinks: [], lowestLevel: "fatal" },
+    ],
+  });
+}
+
+/** The logger of one part of plasm, such as `daemon` or `network`. */
+export function getLog(part: string): Logger {
+  return getLogger(["plasm", part]);
+}

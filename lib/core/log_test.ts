@@ -1,0 +1,69 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { resetSync } from "@logtape/logtape";
+import { PlasmError } from "./errors/errors.ts";
+import { configureLogging, getLog, type LoggingOptions } from "./log.ts";
+
+function capture(options: LoggingOptions, log: () => void): string[] {
+  const lines: string[] = [];
+  configureLogging({ ...options, write: (line) => lines.push(line) });
+  try {
+    log();
+  } finally {
+    resetSync();
+  }
+  return lines;
+}
+
+Deno.test("configureLogging() writes JSON lines with level, ts, event and properties", () => {
+  const [line, ...rest] = capture({ format: "json" }, () => {
+    const log = getLog("daemon").with({ node_id: "12D3" });
+    log.info("job-finished", { job_id: "job_1", latency_ms: 12 });
+    log.debug("not-shown");
+  });
+  assertEquals(rest, []);
+  const { ts, ...fields } = JSON.parse(line!);
+  assertMatch(ts, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  assertEquals(fields, {
+    level: "info",
+    event: "job-finished",
+    from: "daemon",
+    node_id: "12D3",
+    job_id: "job_1",
+    latency_ms: 12,
+  });
+});
+
+Deno.test("configureLogging() writes an error as its code and message", () => {
+  const [line] = capture({ format: "json" }, () => {
+    getLog("daemon").error("job-failed", { error: new PlasmError("policy", "Cannot accept job") });
+  });
+  assertEquals(JSON.parse(line!).error, { code: "policy", message: "Cannot accept job" });
+});
+
+const HOSTILE = 'a\u001b[2J\r\n{"level":"forged"}\u009b31m\u007f\u2028\u0000';
+
+for (const format of ["json", "human"] as const) {
+  Deno.test(`configureLogging() escapes control characters in ${format} lines`, () => {
+    const lines = capture({ format }, () => {
+      getLog("x").warning("peer-error", { text: HOSTILE, nested: { text: HOSTILE } });
+    });
+    assertEquals(lines.length, 1);
+    // deno-lint-ignore no-control-regex -- control characters are what is looked for
+    assert(!/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u2029]/.test(lines[0]!));
+    assertEquals(lines[0]!.split("\n").length, 2);
+    if (format === "json") assertEquals(JSON.parse(lines[0]!).text, HOSTILE);
+    else assertStringIncludes(lines[0]!, "WARN  peer-error text=");
+  });
+}
+
+Deno.test("configureLogging() may be called again to change the level", () => {
+  const lines: string[] = [];
+  const write = (line: string): void => void lines.push(line);
+  const log = getLog("x");
+  configureLogging({ level: "error", format: "json", write });
+  log.info("first");
+  configureLogging({ level: "debug", format: "json", write });
+  log.debug("second");
+  resetSync();
+  assertEquals(lines.map((line) => JSON.parse(line).event), ["second"]);
+});

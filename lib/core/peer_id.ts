@@ -1,0 +1,36 @@
+/**
+ * The libp2p peer id of an Ed25519 key, without libp2p: loading that takes longer than a job.
+ * @module
+ */
+import { fromHex } from "../util/mod.ts";
+
+// libp2p's peer-ids spec: the identity multihash (0x00, length 0x24) of the protobuf PublicKey
+// { Type: Ed25519 (08 01), Data: 32 bytes (12 20) }.
+const PREFIX = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
+
+const BASE58BTC = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+
+/**
+ * The peer id, `12D3KooW…`, that follows from a public key.
+ *
+ * @param publicKey Ed25519 public key in 64 lowercase hex digits
+ * @throws {SyntaxError} when the text is not that
+ */
+export function peerIdFromPublicKey(publicKey: string): string {
+  const key = fromHex(publicKey);
+  if (key.length !== 32) throw new SyntaxError("Public key is not 32 bytes");
+  return base58([...PREFIX, ...key]);
+}
+
+function base58(bytes: number[]): string {
+  let number = 0n;
+  let text = "";
+  for (const byte of bytes) number = number << 8n | BigInt(byte);
+  for (; number > 0n; number /= 58n) text = BASE58BTC[Number(number % 58n)] + text;
+  // A leading zero byte has no place in the number: base58 writes it as its zero digit.
+  for (const byte of bytes) {
+    if (byte !== 0) break;
+    text = BASE58BTC[0] + text;
+  }
+  return text;
+}

@@ -1,0 +1,85 @@
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { PlasmError } from "./errors/errors.ts";
+import { readPrivateFile, writePrivateFile } from "./private_file.ts";
+
+async function withDir(test: (dir: string) => Promise<void>): Promise<void> {
+  const dir = await Deno.makeTempDir({ prefix: "plasm-private-" });
+  try {
+    await test(dir);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+async function refusal(path: string): Promise<PlasmError> {
+  return await assertRejects(() => readPrivateFile(path), PlasmError);
+}
+
+Deno.test("writePrivateFile() writes what readPrivateFile() reads", async () => {
+  await withDir(async (dir) => {
+    assertEquals(await readPrivateFile(`${dir}/x/secret`), undefined);
+    await writePrivateFile(`${dir}/x/secret`, "größer");
+    assertEquals(await readPrivateFile(`${dir}/x/secret`), "größer");
+  });
+});
+
+Deno.test("writePrivateFile() leaves an existing file alone and nothing behind", async () => {
+  await withDir(async (dir) => {
+    await writePrivateFile(`${dir}/secret`, "first");
+    await writePrivateFile(`${dir}/secret`, "second");
+    assertEquals(await readPrivateFile(`${dir}/secret`), "first");
+    assertEquals([...Deno.readDirSync(dir)].length, 1);
+  });
+});
+
+Deno.test("writePrivateFile() says where it cannot write, and leaves nothing behind", async () => {
+  await withDir(async (dir) => {
+    await Deno.writeTextFile(`${dir}/file`, "");
+    const path = `${dir}/file/secret`;
+    const error = await assertRejects(() => writePrivateFile(path, "x"), PlasmError);
+    assertEquals([error.code, error.exitCode], ["state", 73]);
+    assertStringIncludes(error.message, `Cannot write ${path}: `);
+  });
+});
+
+Deno.test("readPrivateFile() refuses links, even to a private file", async () => {
+  await withDir(async (dir) => {
+    await writePrivateFile(`${dir}/target`, "x");
+    await Deno.symlink(`${dir}/target`, `${dir}/link`);
+    assertStringIncludes((await refusal(`${dir}/link`)).message, "it is a symbolic link");
+    await Deno.symlink(`${dir}/nowhere`, `${dir}/dangling`);
+    assertStringIncludes((await refusal(`${dir}/dangling`)).message, "it is a symbolic link");
+  });
+});
+
+Deno.test("readPrivateFile() refuses what is no file, too large or no text", async () => {
+  await withDir(async (dir) => {
+    await Deno.mkdir(`${dir}/folder`);
+    assertStringIncludes((await refusal(`${dir}/folder`)).message, "it is no regular file");
+    await Deno.writeFile(`${dir}/large`, new Uint8Array(4097), { mode: 0o600 });
+    assertStringIncludes((await refusal(`${dir}/large`)).message, "it has 4097 bytes");
+    await Deno.writeFile(`${dir}/binary`, Uint8Array.of(0xff), { mode: 0o600 });
+    assertStringIncludes((await refusal(`${dir}/binary`)).message, "it is not text");
+    await Deno.writeTextFile(`${dir}/full`, "x".repeat(4096), { mode: 0o600 });
+    assertEquals((await readPrivateFile(`${dir}/full`))?.length, 4096);
+  });
+});
+
+Deno.test("readPrivateFile() refuses a directory where anyone may replace the file", async () => {
+  await withDir(async (dir) => {
+    await writePrivateFile(`${dir}/secret`, "x");
+    await Deno.chmod(dir, 0o777);
+    const { code, hint } = await refusal(`${dir}/secret`);
+    assertEquals(code, "bad-identity");
+    assertStringIncludes(hint!, "chmod 700");
+    await Deno.chmod(dir, 0o1777);
+    assertEquals(await readPrivateFile(`${dir}/secret`), "x");
+  });
+});
+
+Deno.test("readPrivateFile() says when it cannot read", async () => {
+  await withDir(async (dir) => {
+    await Deno.writeTextFile(`${dir}/file`, "");
+    assertEquals((await refusal(`${dir}/file/secret`)).code, "state");
+  });
+});

@@ -1,0 +1,222 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import {
+  addedFields,
+  changedFields,
+  droppedFields,
+  type ReceiptMutation,
+  retypedFields,
+} from "../../tests/fixtures/receipt_mutations.ts";
+import vectors from "../../tests/vectors/receipt.json" with { type: "json" };
+import { PlasmError } from "./errors/errors.ts";
+import { identityFromSecretKey } from "./identity.ts";
+import { sha256 } from "./hash.ts";
+import { fromHex } from "../util/hex.ts";
+import { checkManifest } from "./manifest.ts";
+import { parseReceipt, signReceipt } from "./receipt.ts";
+import { type ReceiptExpectations, verifyReceipt } from "./verify_receipt.ts";
+
+interface VectorExpectations {
+  key?: string;
+  peer_id?: string;
+  job_id?: string;
+  nonce?: string;
+  manifest?: unknown;
+  module?: string;
+  stdin?: string;
+  stdout?: string;
+  stderr?: string;
+}
+
+function expectations(vector: VectorExpectations): ReceiptExpectations {
+  const { key, peer_id, job_id, nonce, manifest, module, stdin, stdout, stderr } = vector;
+  return {
+    ...key === undefined ? {} : { key },
+    ...peer_id === undefined ? {} : { peerId: peer_id },
+    ...job_id === undefined ? {} : { jobId: job_id },
+    ...nonce === undefined ? {} : { nonce },
+    ...manifest === undefined ? {} : { manifest: checkManifest(manifest) },
+    ...module === undefined ? {} : { module: fromHex(module) },
+    ...stdin === undefined ? {} : { stdin: fromHex(stdin) },
+    ...stdout === undefined ? {} : { stdout: fromHex(stdout) },
+    ...stderr === undefined ? {} : { stderr: fromHex(stderr) },
+  };
+}
+
+const RECEIPT = parseReceipt(JSON.stringify(vectors.receipt));
+const EXPECTED = expectations(vectors.expected);
+const OTHER = `sha256:${"0".repeat(64)}`;
+
+async function fieldRefused(receipt: unknown, expected: ReceiptExpectations): Promise<unknown> {
+  const error = await assertRejects(() => verifyReceipt(receipt, expected), PlasmError);
+  assertEquals(error.code, "bad-receipt");
+  assertEquals(error.message.startsWith("Cannot trust receipt: "), true, error.message);
+  return error.details.field;
+}
+
+async function assertAllRefused(mutations: ReceiptMutation[]): Promise<void> {
+  for (const { name, field, receipt } of mutations) {
+    assertEquals(await fieldRefused(receipt, EXPECTED), field, name);
+    // No knowledge of the job is needed to see that a receipt was changed.
+    assertEquals(await fieldRefused(receipt, {}), field, name);
+  }
+}
+
+Deno.test("verifyReceipt() accepts the published receipt and returns it", async () => {
+  assertEquals(await verifyReceipt(RECEIPT, EXPECTED), RECEIPT);
+  assertEquals(await verifyReceipt(RECEIPT), RECEIPT);
+});
+
+Deno.test("verifyReceipt() accepts the published receipts that are in order", async () => {
+  for (const { name, json, expected } of vectors.accepted) {
+    const receipt = await verifyReceipt(JSON.parse(json), expectations(expected));
+    assertEquals(receipt as unknown, JSON.parse(json), name);
+  }
+});
+
+Deno.test("verifyReceipt() refuses each published mutation and names its field", async () => {
+  for (const vector of vectors.refused) {
+    const expected: VectorExpectations = { ...vectors.expected, ...vector.expected };
+    const error = await assertRejects(
+      async () => await verifyReceipt(parseReceipt(vector.json), expectations(expected)),
+      PlasmError,
+      undefined,
+      vector.name,
+    );
+    assertEquals(error.code, "bad-receipt", vector.name);
+    if (vector.field !== "") assertEquals(error.details.field, vector.field, vector.name);
+  }
+});
+
+Deno.test("verifyReceipt() refuses a change of any field", async () => {
+  await assertAllRefused(changedFields(RECEIPT));
+});
+
+Deno.test("verifyReceipt() refuses a receipt without any one field", async () => {
+  await assertAllRefused(droppedFields(RECEIPT));
+});
+
+Deno.test("verifyReceipt() refuses a field of any other type", async () => {
+  const values = [true, [], {}, 0.5, -1, 1e300, "", "\ud800", undefined, 1n, NaN];
+  for (const { name, receipt } of retypedFields(RECEIPT, values)) {
+    const error = await assertRejects(() => verifyReceipt(receipt, EXPECTED), PlasmError);
+    assertEquals(error.code, "bad-receipt", name);
+  }
+  await assertAllRefused(retypedFields(RECEIPT, [true, [], 0.5]));
+});
+
+Deno.test("verifyReceipt() refuses a field too many in any object", async () => {
+  await assertAllRefused(addedFields(RECEIPT));
+});
+
+Deno.test("verifyReceipt() refuses a flip of any byte of the canonical form", async () => {
+  const bytes = new TextEncoder().encode(vectors.canonical);
+  let parsed = 0;
+  for (let i = 0; i < bytes.length; i++) {
+    for (const bit of [0, 1 + i % 7]) {
+      const flipped = bytes.slice();
+      flipped[i]! ^= 1 << bit;
+      const json = new TextDecoder().decode(flipped);
+      // The signature is over the canonical form; a document carries it beside.
+      const signed = json.replace(/}$/, `,"signature":"${RECEIPT.signature}"}`);
+      const error = await assertRejects(
+        async () => await verifyReceipt(parseReceipt(signed)),
+        PlasmError,
+        undefined,
+        `byte ${i} bit ${bit}: ${json}`,
+      );
+      assertEquals(error.code, "bad-receipt");
+      if (error.details.field === "signature") parsed++;
+    }
+  }
+  // Not all are caught by their form alone: many get as far as the signature.
+  assertEquals(parsed > 300, true);
+});
+
+Deno.test("verifyReceipt() refuses what differs from each expectation", async () => {
+  const text = new TextEncoder().encode("other");
+  const manifest = EXPECTED.manifest!;
+  const cases: [ReceiptExpectations, string][] = [
+    [{ key: "0".repeat(64) }, "node.public_key"],
+    [{ key: "" }, "node.public_key"],
+    [{ peerId: "12D3KooW" }, "node.peer_id"],
+    [{ peerId: "" }, "node.peer_id"],
+    [{ jobId: "job_x" }, "job_id"],
+    [{ nonce: "" }, "nonce"],
+    [{ nonce: RECEIPT.nonce.toUpperCase() }, "nonce"],
+    [{ manifest: { ...manifest, idempotent: true } }, "manifest_hash"],
+    [{ module: text }, "module_hash"],
+    [{ module: OTHER }, "module_hash"],
+    [{ stdin: text }, "stdin_hash"],
+    [{ stdin: OTHER }, "stdin_hash"],
+    [{ stdout: text }, "stdout_hash"],
+    [{ stdout: { hash: OTHER, bytes: 12 } }, "stdout_hash"],
+    [{ stdout: { hash: RECEIPT.stdout_hash, bytes: 13 } }, "stdout_bytes"],
+    [{ stderr: text }, "stderr_hash"],
+    [{ stderr: { hash: RECEIPT.stderr_hash, bytes: NaN } }, "stderr_bytes"],
+  ];
+  for (const [expected, field] of cases) {
+    assertEquals(await fieldRefused(RECEIPT, expected), field);
+    assertEquals(await fieldRefused(RECEIPT, { ...EXPECTED, ...expected }), field);
+  }
+});
+
+Deno.test("verifyReceipt() derives the peer id from the key by itself", async () => {
+  const lies = vectors.refused.filter(({ name }) => name.endsWith("the peer id of another key"));
+  assertEquals(lies.length, 1);
+  for (const { json } of lies) {
+    assertEquals(await fieldRefused(JSON.parse(json), {}), "node.peer_id");
+    assertEquals(await fieldRefused(JSON.parse(json), { key: vectors.public_key }), "node.peer_id");
+  }
+});
+
+Deno.test("verifyReceipt() binds module and stdin by the manifest alone", async () => {
+  const node = await identityFromSecretKey(fromHex(vectors.secret_key));
+  const manifest = EXPECTED.manifest!;
+  for (const field of ["module_hash", "stdin_hash"] as const) {
+    const receipt = await signReceipt({ ...RECEIPT, [field]: OTHER }, node);
+    await verifyReceipt(receipt);
+    assertEquals(await fieldRefused(receipt, { manifest }), field);
+  }
+});
+
+Deno.test("verifyReceipt() says what the receipt says and what was received", async () => {
+  const stdout = new TextEncoder().encode("other");
+  const error = await assertRejects(() => verifyReceipt(RECEIPT, { stdout }), PlasmError);
+  assertEquals(
+    error.message,
+    `Cannot trust receipt: stdout_hash is ${RECEIPT.stdout_hash}, received bytes hash to ` +
+      await sha256(stdout),
+  );
+});
+
+Deno.test("verifyReceipt() refuses times outside the verifier's window", async () => {
+  const from = Date.parse(RECEIPT.started_at);
+  const to = Date.parse(RECEIPT.finished_at);
+  const hour = 3_600_000;
+  await verifyReceipt(RECEIPT, { window: { from, to, toleranceMs: 0 } });
+  await verifyReceipt(RECEIPT, { window: { from: from + 60_000, to: to - 60_000 } });
+  const refused = async (window: ReceiptExpectations["window"]): Promise<unknown> =>
+    await fieldRefused(RECEIPT, { window: window! });
+  assertEquals(await refused({ from: from + 1, to, toleranceMs: 0 }), "started_at");
+  assertEquals(await refused({ from, to: to - 1, toleranceMs: 0 }), "finished_at");
+  assertEquals(await refused({ from: from + hour, to: to + hour }), "started_at");
+  assertEquals(await refused({ from: from - hour, to: to - hour }), "started_at");
+  assertEquals(await refused({ from: NaN, to }), "started_at");
+});
+
+Deno.test("verifyReceipt() refuses expectations that would check nothing", async () => {
+  for (const expected of [{ nonce: undefined }, { peerid: "12D3KooW" }, { "module_hash": OTHER }]) {
+    const error = await assertRejects(
+      () => verifyReceipt(RECEIPT, expected as ReceiptExpectations),
+      PlasmError,
+    );
+    assertEquals(error.code, "usage");
+  }
+});
+
+Deno.test("verifyReceipt() returns what it checked, not what the caller holds", async () => {
+  const receipt = structuredClone(RECEIPT);
+  const pending = verifyReceipt(receipt);
+  receipt.exit_code = 7;
+  assertEquals((await pending).exit_code, 0);
+});

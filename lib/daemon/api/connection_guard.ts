@@ -1,0 +1,187 @@
+/**
+ * The door before the HTTP server. `Deno.serve` waits for ever for a request's head and for a reader
+ * that has stopped reading, and takes any number of connections; here they are counted, and those that
+ * neither ask nor read are closed.
+ * @module
+ */
+import { PlasmError } from "../../core/errors/mod.ts";
+import { GateConnection } from "./guarded_connection.ts";
+
+/** Bounds of a {@linkcode Gate}. */
+export interface GateLimits {
+  /** Connections at once; one more is told so and closed. @default {1024} */
+  connections?: number;
+  /**
+   * Within each such time a connection must have been sent a byte, or have sent `leastBytes`, in
+   * milliseconds. Event streams send a heartbeat more often.
+   * @default {60000}
+   */
+  windowMs?: number;
+  /** What a client must send within the window while it is sent nothing. @default {16384} */
+  leastBytes?: number;
+}
+
+/** Connections that are not for the HTTP server. */
+export interface GateUpgrade {
+  /** How they begin. */
+  start: Uint8Array;
+  /** Serves one to its end and closes it; `first` is what has been read of it. Never throws. */
+  serve: (conn: Deno.Conn, first: Uint8Array) => Promise<void>;
+}
+
+/** Options of a {@linkcode Gate}. */
+export interface GateOptions extends GateLimits {
+  /** @default {none} */
+  upgrade?: GateUpgrade | undefined;
+}
+
+/** Bytes of a connection's first read. */
+const FIRST_BYTES = 16 * 1024;
+
+/** How long to wait after the system has refused a connection, in milliseconds. */
+const ACCEPT_REST_MS = 100;
+
+async function writeAll(conn: Deno.Conn, data: Uint8Array): Promise<void> {
+  let rest = data;
+  while (rest.length > 0) rest = rest.subarray(await conn.write(rest));
+}
+
+function close(conn: Deno.Conn): void {
+  try {
+    conn.close();
+  } catch {
+    // It was closed before.
+  }
+}
+
+function refusal(limit: number): Uint8Array {
+  const error = new PlasmError("busy", `Cannot serve request: ${limit} connections are open`, {
+    retryAfterMs: 1000,
+  });
+  const body = JSON.stringify({ error: error.toJSON() });
+  return new TextEncoder().encode(
+    `HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n` +
+      `content-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+  );
+}
+
+/** Passes connections on to a unix socket that only this process can reach. */
+export class Gate {
+  readonly #listener: Deno.Listener;
+  readonly #target: string;
+  readonly #limits: Required<GateLimits>;
+  readonly #upgrade: GateUpgrade | undefined;
+  readonly #upgraded = new Set<Promise<void>>();
+  readonly #open = new Set<{ close: () => void }>();
+  readonly #serving: Promise<void>;
+  #handling = new Set<Promise<void>>();
+  #stopped = false;
+
+  constructor(listener: Deno.Listener, target: string, options: GateOptions = {}) {
+    const { upgrade, ...limits } = options;
+    this.#upgrade = upgrade;
+    this.#listener = listener;
+    this.#target = target;
+    this.#limits = { connections: 1024, windowMs: 60_000, leastBytes: 16_384, ...limits };
+    this.#serving = this.#serve();
+  }
+
+  /** Connections that are open. */
+  get connections(): number {
+    return this.#open.size;
+  }
+
+  async #serve(): Promise<void> {
+    while (!this.#stopped) {
+      let conn: Deno.Conn;
+      try {
+        conn = await this.#listener.accept();
+      } catch {
+        // No descriptors or no memory: that passes. Without a rest this would spin until it does.
+        if (!this.#stopped) await new Promise((resolve) => setTimeout(resolve, ACCEPT_REST_MS));
+        continue;
+      }
+      const handling = this.#handle(conn).finally(() => this.#handling.delete(handling));
+      this.#handling.add(handling);
+    }
+  }
+
+  async #handle(client: Deno.Conn): Promise<void> {
+    if (this.#open.size >= this.#limits.connections) {
+      await writeAll(client, refusal(this.#limits.connections)).catch(() => {});
+      return client.close();
+    }
+    // It counts from here on, and until there is a server it can be closed by itself.
+    const opening = { close: () => close(client) };
+    this.#open.add(opening);
+    try {
+      const connecting = Deno.connect({ transport: "unix", path: this.#target });
+      connecting.catch(() => {}); // told where it is awaited
+      const first = await this.#readFirst(client).catch(() => new Uint8Array());
+      const upgrade = this.#isUpgrade(first) ? this.#upgrade : undefined;
+      if (first.length === 0 || upgrade !== undefined) {
+        connecting.then(close, () => {});
+        if (upgrade === undefined) return close(client);
+        const serving = upgrade.serve(client, first);
+        this.#upgraded.add(serving);
+        await serving.finally(() => this.#upgraded.delete(serving));
+        return;
+      }
+      const connection = new GateConnection(client, await connecting, { ...this.#limits, first });
+      opening.close = () => connection.close();
+      await connection.run();
+    } catch {
+      close(client); // the server has stopped
+    } finally {
+      this.#open.delete(opening);
+    }
+  }
+
+  /** What a connection begins with, until it is plain whether that is an upgrade; empty at its end. */
+  async #readFirst(client: Deno.Conn): Promise<Uint8Array> {
+    const { start } = this.#upgrade ?? { start: new Uint8Array() };
+    const buffer = new Uint8Array(FIRST_BYTES);
+    const timer = setTimeout(() => close(client), this.#limits.windowMs);
+    try {
+      let size = 0;
+      do {
+        const count = await client.read(buffer.subarray(size));
+        if (count === null) break;
+        size += count;
+      } while (
+        size < start.length && start.subarray(0, size).every((byte, at) => byte === buffer[at])
+      );
+      return buffer.subarray(0, size);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #isUpgrade(first: Uint8Array): boolean {
+    return this.#upgrade?.start.every((byte, at) => byte === first[at]) ?? false;
+  }
+
+  /** Waits for upgraded connections to end by themselves, for some time. */
+  async drain(ms: number): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, ms);
+    await Promise.race([Promise.all(this.#upgraded), late.promise]);
+    clearTimeout(timer);
+  }
+
+  /** Takes no more connections. */
+  stopListening(): void {
+    this.#stopped = true;
+    try {
+      this.#listener.close();
+    } catch { /* closed already */ }
+  }
+
+  /** Closes every connection and waits until they are. */
+  async close(): Promise<void> {
+    this.stopListening();
+    for (const connection of [...this.#open]) connection.close();
+    await this.#serving;
+    await Promise.allSettled(this.#handling);
+  }
+}

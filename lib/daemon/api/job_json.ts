@@ -1,0 +1,55 @@
+/**
+ * Jobs and events as the API tells them; schemas/openapi.json describes them.
+ * @module
+ */
+import type { EventJson, JobJson } from "../../api/mod.ts";
+import type { JobEvent, JobRecord } from "../store/mod.ts";
+
+function time(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** A job as the API tells it. */
+export function jobJson(job: JobRecord, position?: number | undefined): JobJson {
+  return {
+    id: job.id,
+    submitter: job.submitter,
+    state: job.state,
+    status: job.status,
+    exit_code: job.exitCode,
+    message: job.message,
+    error: job.error,
+    position: position ?? null,
+    priority: job.priority,
+    manifest_hash: job.manifestHash,
+    module_hash: job.moduleHash,
+    stdin_hash: job.stdinHash,
+    nonce: job.nonce,
+    target: job.target,
+    peer: job.peer,
+    attempts: job.attempts,
+    created_at: time(job.createdAt),
+    started_at: job.startedAt === null ? null : time(job.startedAt),
+    finished_at: job.finishedAt === null ? null : time(job.finishedAt),
+    piped: job.piped,
+    // Of output that is not kept, the receipt alone tells.
+    stdout_bytes: job.piped ? job.receipt?.stdout_bytes ?? 0 : job.stdoutBytes,
+    stderr_bytes: job.piped ? job.receipt?.stderr_bytes ?? 0 : job.stderrBytes,
+  };
+}
+
+/** An event as the API tells it. */
+export function eventJson(event: JobEvent): EventJson {
+  const at = time(event.at);
+  switch (event.type) {
+    case "stdout":
+    case "stderr":
+      return { ...event, at, data: event.data.toBase64() };
+    case "finished": {
+      const { id, type, status, exitCode, message } = event;
+      return { id, at, type, status, exit_code: exitCode, message };
+    }
+    default:
+      return { ...event, at };
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * Whether the node takes a job: what it asks for, what it needs, and whether there is room. The same for
+ * local and remote jobs; who they come from decides only the ceilings.
+ * @module
+ */
+import type { JobsConfig } from "../../config/mod.ts";
+import { EMPTY_HASH, type Manifest } from "../../core/mod.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
+import { type Ceilings, limitsOf } from "../../sandbox/mod.ts";
+import type { BlobInfo } from "../store/mod.ts";
+
+/** What a manifest may require of this node. */
+export const NODE_CAPABILITIES: readonly string[] = ["wasi-preview1"];
+
+/** A job that asks to be taken. */
+export interface AdmissionRequest {
+  manifest: Manifest;
+  /** The most it may ask for. */
+  ceilings: Ceilings & { input_bytes: number };
+  /** What stdin is, if it is already here. @default {empty} */
+  stdinHash?: string | undefined;
+  /** Tells what is known of a module or input. */
+  blob: (hash: string) => BlobInfo | undefined;
+  /** Whether another node runs it, whose limits that node knows. @default {false} */
+  isElsewhere?: boolean | undefined;
+}
+
+/** What there is room for. */
+export interface Capacity {
+  config: JobsConfig;
+  /** Jobs that wait. */
+  waiting: number;
+  /** Memory of running jobs, in MiB. */
+  runningMemoryMb: number;
+  /** When a place in the queue is likely to be free, in milliseconds. */
+  retryAfterMs: number;
+}
+
+function overLimit(message: string, asked: number, allowed: number): PlasmError {
+  return new PlasmError("over-limit", message, { details: { asked, allowed } });
+}
+
+function find(request: AdmissionRequest, hash: string, what: string): BlobInfo {
+  const found = request.blob(hash);
+  if (found !== undefined) return found;
+  throw new PlasmError("not-found", `Cannot accept job: its ${what} ${hash} is not here`, {
+    hint: `Send the ${what} first`,
+    details: { hash },
+  });
+}
+
+/** What only the node that runs the job must have. */
+function checkAsked({ manifest, ceilings }: AdmissionRequest, capacity: Capacity): void {
+  limitsOf(manifest.resources, ceilings);
+  const asked = manifest.resources.memory_mb;
+  const budget = capacity.config.memory_budget_mb;
+  if (asked > budget) {
+    const message = `Cannot accept job: asked ${asked} MB, all jobs together may use ${budget} MB`;
+    throw overLimit(message, asked, budget);
+  }
+  const lacking = manifest.capabilities.filter((name) => !NODE_CAPABILITIES.includes(name));
+  if (lacking.length > 0) {
+    throw new PlasmError(
+      "policy",
+      `Cannot accept job: needs ${lacking.join(", ")}, node has ${NODE_CAPABILITIES.join(", ")}`,
+      { details: { lacking, has: [...NODE_CAPABILITIES] } },
+    );
+  }
+}
+
+/**
+ * Checks a job against what the node ever gives.
+ *
+ * @returns the hashes of all that it needs to run
+ * @throws {PlasmError} `over-limit`, `policy`, `not-found`
+ */
+export function checkJob(request: AdmissionRequest, capacity: Capacity): Set<string> {
+  const { manifest, ceilings } = request;
+  if (request.isElsewhere !== true) checkAsked(request, capacity);
+  const module = find(request, manifest.module_hash, "module");
+  if (module.size > ceilings.module_bytes) {
+    const message = `Cannot accept job: module has ${module.size} bytes, ` +
+      `node allows ${ceilings.module_bytes}`;
+    throw overLimit(message, module.size, ceilings.module_bytes);
+  }
+  const needed = new Set([manifest.module_hash]);
+  const inputs = new Set([
+    ...Object.values(manifest.inputs ?? {}),
+    ...(request.stdinHash === undefined ? [] : [request.stdinHash]),
+  ]);
+  inputs.delete(EMPTY_HASH);
+  for (const hash of inputs) {
+    const { size } = find(request, hash, "input");
+    if (size > ceilings.input_bytes) {
+      const message = `Cannot accept job: an input has ${size} bytes, ` +
+        `node allows ${ceilings.input_bytes}`;
+      throw overLimit(message, size, ceilings.input_bytes);
+    }
+    needed.add(hash);
+  }
+  return needed;
+}
+
+/**
+ * Checks that there is room in the queue now.
+ *
+ * @throws {PlasmError} `queue-full` with figures and a time to try again
+ */
+export function checkRoom(manifest: Manifest, capacity: Capacity): void {
+  const { config, waiting, runningMemoryMb, retryAfterMs } = capacity;
+  if (waiting < config.queue_max) return;
+  const free = Math.max(0, config.memory_budget_mb - runningMemoryMb);
+  throw new PlasmError(
+    "queue-full",
+    `Cannot accept job: ${waiting} jobs wait, node allows ${config.queue_max}; ` +
+      `asked ${manifest.resources.memory_mb} MB, ${free} MB free`,
+    {
+      hint: `Try again in ${Math.ceil(retryAfterMs / 1000)} s`,
+      retryAfterMs,
+      details: {
+        waiting,
+        queue_max: config.queue_max,
+        asked_memory_mb: manifest.resources.memory_mb,
+        free_memory_mb: free,
+      },
+    },
+  );
+}

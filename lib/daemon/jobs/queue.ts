@@ -1,0 +1,238 @@
+/**
+ * The queue: bounded, fair between submitters, ordered by priority within one, and within a budget
+ * of memory. It holds no clock and no job, only tickets, so that what it does can be tested to the
+ * last ticket.
+ *
+ * Between submitters it is start-time fair queueing with every job at the same cost: each submitter has
+ * a virtual time that rises by one for each of its jobs that starts, and the lowest goes next. So nobody
+ * waits behind another's flood, and calling all one's jobs "high" moves them past nobody else's.
+ *
+ * Within a submitter priority decides (see lane.ts). Each step costs at most the logarithm of how many
+ * wait, so that a long queue is no slower than a short one.
+ * @module
+ */
+import { Heap } from "../../util/mod.ts";
+import { type Entry, isBefore, Lane, type Ticket } from "./submitter_queue.ts";
+
+export { type Ticket } from "./submitter_queue.ts";
+
+/** Bounds of the queue; may change while it is used. */
+export interface QueueLimits {
+  /** Jobs that run at once. */
+  concurrency: number;
+  /** Memory of running jobs together, in MiB. */
+  memoryMb: number;
+}
+
+/**
+ * How often the next job may be passed by others while too little memory is free for it; then
+ * everybody waits until it fits. Without it small jobs would hold off a large one for ever.
+ */
+export const MAX_PASSES = 16;
+
+/**
+ * How many jobs that do not fit are looked past for one that does. Each look costs time, and there may be
+ * as many submitters as jobs; with so many large jobs ahead it is their turn anyway.
+ */
+export const MAX_LOOKS = 64;
+
+/** Other submitters that a position is computed from; with more it is an estimate (see position()). */
+export const POSITION_SAMPLE = 1000;
+
+/** Beyond this most of the order is out of date (who submits and cancels, and nothing starts): made anew. */
+const MAX_PLACES_PER_LANE = 4;
+
+/** A submitter who may not start before a virtual time. */
+interface Turn {
+  submitter: string;
+  time: number;
+}
+
+/** Decides which job runs next. */
+export class JobQueue {
+  #limits: QueueLimits;
+  readonly #lanes = new Map<string, Lane>();
+  /** Lanes in the order in which their first jobs start, with what that order was made from. */
+  #order = new Heap<Place>(startsBefore);
+  readonly #running = new Map<string, Ticket>();
+  #waiting = 0;
+  #runningMemory = 0;
+  /** Virtual time of the last start: who comes back after a pause has no credit from it. */
+  #now = 0;
+  /** Times of submitters of whom nothing waits, while they lie ahead: coming back must not skip them. */
+  readonly #turns = new Map<string, number>();
+  /** The same by time, to forget those that are over; some are out of date. */
+  readonly #turnsByTime = new Heap<Turn>((a, b) => a.time < b.time);
+  readonly #runningOf = new Map<string, number>();
+
+  constructor(limits: QueueLimits) {
+    this.#limits = { ...limits };
+  }
+
+  /** Jobs that wait. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /** Jobs that run. */
+  get running(): number {
+    return this.#running.size;
+  }
+
+  /** Memory of running jobs, in MiB. */
+  get runningMemoryMb(): number {
+    return this.#runningMemory;
+  }
+
+  /** Jobs of one submitter that wait or run. */
+  countOf(submitter: string): number {
+    return (this.#lanes.get(submitter)?.length ?? 0) + (this.#runningOf.get(submitter) ?? 0);
+  }
+
+  /** Changes the bounds; running jobs run on. */
+  setLimits(limits: QueueLimits): void {
+    this.#limits = { ...limits };
+  }
+
+  /** Adds a job. */
+  push(ticket: Ticket): void {
+    const { submitter } = ticket;
+    let lane = this.#lanes.get(submitter);
+    if (lane === undefined) {
+      lane = new Lane(submitter, this.#turns.get(submitter) ?? this.#now);
+      this.#lanes.set(submitter, lane);
+    }
+    lane.push(ticket);
+    this.#waiting++;
+    if (lane.first?.ticket === ticket) this.#place(lane);
+  }
+
+  /** Takes a waiting job out; tells whether it was there. */
+  remove(ticket: Ticket): boolean {
+    const lane = this.#lanes.get(ticket.submitter);
+    return lane !== undefined && this.#take(lane, ticket);
+  }
+
+  #take(lane: Lane, ticket: Ticket): boolean {
+    const { first } = lane;
+    if (!lane.remove(ticket)) return false;
+    this.#waiting--;
+    if (lane.length === 0) this.#lanes.delete(lane.submitter);
+    else if (first?.ticket === ticket) this.#place(lane);
+    return true;
+  }
+
+  /** Notes where a lane now stands; where it stood before is found out of date when it is met. */
+  #place(lane: Lane): void {
+    this.#order.push({ lane, time: lane.time, first: lane.first! });
+    if (this.#order.size <= MAX_PLACES_PER_LANE * this.#lanes.size) return;
+    this.#order = new Heap(startsBefore);
+    for (const each of this.#lanes.values()) {
+      this.#order.push({ lane: each, time: each.time, first: each.first! });
+    }
+  }
+
+  /** The lane that starts next, taken out of the order. */
+  #popLane(): Place | undefined {
+    while (true) {
+      const place = this.#order.pop();
+      if (place === undefined) return undefined;
+      const { lane, time, first } = place;
+      if (this.#lanes.get(lane.submitter) !== lane) continue;
+      if (lane.time === time && lane.first === first) return place;
+    }
+  }
+
+  /**
+   * How many jobs start before a waiting one, if no more come and memory is no matter; `undefined`
+   * when it does not wait. While more than {@linkcode POSITION_SAMPLE} others have jobs waiting it is
+   * estimated from so many of them, for it is asked for each job that comes.
+   */
+  position(ticket: Ticket): number | undefined {
+    const own = this.#lanes.get(ticket.submitter);
+    const found = own?.find(ticket);
+    if (own === undefined || found === undefined) return undefined;
+    const time = own.time + found.index;
+    let [before, looked] = [0, 0];
+    for (const lane of this.#lanes.values()) {
+      if (lane === own) continue;
+      // Entry j of a lane has the time lane.time + j, so that these many are certainly before.
+      const earlier = Math.min(Math.max(time - lane.time, 0), lane.length);
+      before += earlier;
+      const rival = lane.time + earlier === time ? lane.at(earlier) : undefined;
+      if (rival !== undefined && isBefore(rival, found.entry)) before++;
+      if (++looked === POSITION_SAMPLE) break;
+    }
+    const others = this.#lanes.size - 1;
+    return found.index + (looked < others ? Math.round(before * others / looked) : before);
+  }
+
+  /**
+   * The job to start now, which then counts as running until {@linkcode release}; `undefined` when
+   * nothing waits or nothing fits.
+   */
+  next(): Ticket | undefined {
+    if (this.#waiting === 0 || this.#running.size >= this.#limits.concurrency) return undefined;
+    const free = this.#limits.memoryMb - this.#runningMemory;
+    const passed: Place[] = [];
+    let started: Ticket | undefined;
+    while (started === undefined && passed.length < MAX_LOOKS) {
+      const place = this.#popLane();
+      if (place === undefined) break;
+      const { lane, first } = place;
+      // A job over the whole budget (which was larger once) runs alone rather than never.
+      if (first.ticket.memoryMb <= free || this.#running.size === 0) {
+        for (const { first } of passed) first.passes++;
+        started = this.#start(lane, first);
+      } else {
+        passed.push(place);
+        if (first.passes >= MAX_PASSES) break;
+      }
+    }
+    for (const place of passed) this.#order.push(place);
+    return started;
+  }
+
+  #start(lane: Lane, { ticket }: Entry): Ticket {
+    const { submitter } = lane;
+    this.#now = Math.max(this.#now, lane.time);
+    lane.time = this.#now + 1;
+    this.#turns.set(submitter, lane.time);
+    this.#turnsByTime.push({ submitter, time: lane.time });
+    this.#forgetTurns();
+    this.#take(lane, ticket);
+    this.#running.set(ticket.id, ticket);
+    this.#runningOf.set(submitter, (this.#runningOf.get(submitter) ?? 0) + 1);
+    this.#runningMemory += ticket.memoryMb;
+    return ticket;
+  }
+
+  #forgetTurns(): void {
+    for (let turn = this.#turnsByTime.peek(); turn !== undefined && turn.time <= this.#now;) {
+      if (this.#turns.get(turn.submitter) === turn.time) this.#turns.delete(turn.submitter);
+      this.#turnsByTime.pop();
+      turn = this.#turnsByTime.peek();
+    }
+  }
+
+  /** Notes that a running job is over. */
+  release(ticket: Ticket): void {
+    if (!this.#running.delete(ticket.id)) return;
+    const { submitter, memoryMb } = ticket;
+    const left = (this.#runningOf.get(submitter) ?? 0) - 1;
+    if (left > 0) this.#runningOf.set(submitter, left);
+    else this.#runningOf.delete(submitter);
+    this.#runningMemory -= memoryMb;
+  }
+}
+
+/** A lane in the order of starts, as it was when it was put there. */
+interface Place {
+  lane: Lane;
+  time: number;
+  first: Entry;
+}
+
+function startsBefore(a: Place, b: Place): boolean {
+  return a.time < b.time || (a.time === b.time && isBefore(a.first, b.first));
+}

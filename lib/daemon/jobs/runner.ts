@@ -1,0 +1,314 @@
+/**
+ * Runs one job that has its turn: from the stored documents to a stored result. Whatever happens
+ * in between, the job ends in a final state, or in the queue again.
+ * @module
+ */
+import type { Logger } from "@logtape/logtape";
+import { EMPTY_HASH, type Receipt, type Signer, signReceipt } from "../../core/mod.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
+import type { Executor } from "../../sandbox/host/mod.ts";
+import {
+  type JobEvent,
+  localRuntime,
+  receiptOutcome,
+  type SandboxOutcome,
+  type streamJob,
+} from "../../sandbox/mod.ts";
+import { readInputs, readStdin } from "./job_content.ts";
+import type { JobPipe } from "../job_pipe.ts";
+import { OutputWriter } from "./output_writer.ts";
+import { type SaveEnd, saveEnd, UnsavedEnd } from "./persist_result.ts";
+import type { JobEnd, JobRecord, JobStore, JobTarget, OutputChunk } from "../store/mod.ts";
+
+/** Runs a job in the sandbox; a test may put another in its place. */
+export type RunJob = typeof streamJob;
+
+/** Runs a job on another node. What it yields has been verified. */
+export type RunElsewhere = (
+  job: Pick<JobRecord, "manifest" | "nonce"> & { target: JobTarget },
+  content: {
+    module: Uint8Array;
+    stdin: Uint8Array;
+    inputs: Record<string, Uint8Array>;
+    signal: AbortSignal;
+  },
+) => AsyncIterable<JobEvent>;
+
+/** Where executors come from. */
+export interface ExecutorSource {
+  acquire(options: { signal: AbortSignal; tenant?: string | undefined }): Promise<Executor>;
+  release(executor: Executor): void;
+}
+
+/** What running needs. */
+export interface RunnerOptions {
+  store: JobStore;
+  run: RunJob;
+  /** @default {none: the run starts its own} */
+  executors?: ExecutorSource | undefined;
+  /** Runs jobs that have a target. @default {they fail: the network is off} */
+  elsewhere?: RunElsewhere | undefined;
+  signer: Signer;
+  log: Logger;
+  /** Resolves once the job is stored. @default {it is} */
+  saved?: Promise<void> | undefined;
+  /** Gives the job its input and takes its output, which then is not kept. @default {the store} */
+  pipe?: JobPipe | undefined;
+  /** Whether an executor may serve further jobs of the same submitter. */
+  sharing: () => boolean;
+}
+
+/** Why a running job is stopped. */
+export type StopReason = "cancel" | "shutdown";
+
+/**
+ * How often a job is started that may run again. One that brings the node down each time must not do
+ * so for ever.
+ */
+export const MAX_ATTEMPTS = 3;
+
+/** The error of a job whose node stopped while it ran. */
+export function interruptedError(job: JobRecord): PlasmError {
+  if (job.piped) {
+    return new PlasmError("interrupted", "The node stopped before the piped job was over", {
+      hint: "Run it again: neither its input nor its output is kept",
+    });
+  }
+  return new PlasmError(
+    "interrupted",
+    job.idempotent
+      ? `The node stopped ${MAX_ATTEMPTS} times while the job ran`
+      : "The node stopped while the job ran; it may have run in part",
+    { hint: "Submit it again; a manifest with idempotent: true lets the node do so by itself" },
+  );
+}
+
+/** Marks a job that was running when the node stopped: back to the queue, or over. */
+export async function interruptJob(store: JobStore, job: JobRecord): Promise<"queued" | "over"> {
+  const at = Date.now();
+  if (job.idempotent && job.attempts < MAX_ATTEMPTS && !job.piped) {
+    await store.requeue(job, at);
+    return "queued";
+  }
+  const end: JobEnd = {
+    state: "interrupted",
+    error: interruptedError(job).toJSON(),
+    finishedAt: at,
+  };
+  await store.finish(job, end, { type: "interrupted", at, rerun: false });
+  return "over";
+}
+
+/** Ends a job that was cancelled before anything ran; its receipt says so. */
+export async function finishCancelled(
+  job: JobRecord,
+  options: Pick<RunnerOptions, "store" | "signer">,
+): Promise<void> {
+  const at = Date.now();
+  const outcome: SandboxOutcome = {
+    status: "cancelled",
+    exitCode: null,
+    message: "Cancelled before it started",
+    usage: { wallTimeMs: 0, cpuTimeMs: 0, memoryPeakBytes: 0 },
+    startedAt: at,
+    finishedAt: at,
+  };
+  const receipt = await signReceipt({
+    job_id: job.id,
+    nonce: job.nonce,
+    manifest_hash: job.manifestHash,
+    module_hash: job.moduleHash,
+    stdin_hash: job.stdinHash ?? EMPTY_HASH,
+    stdout_bytes: 0,
+    stdout_hash: EMPTY_HASH,
+    stderr_bytes: 0,
+    stderr_hash: EMPTY_HASH,
+    ...receiptOutcome(outcome),
+    runtime: localRuntime(),
+  }, options.signer);
+  await finish(job, { outcome, receipt }, (...end) => options.store.finish(...end));
+}
+
+/** How a job ended, with the output that is not saved yet. */
+interface Result {
+  outcome: SandboxOutcome;
+  receipt: Receipt;
+  rest?: readonly OutputChunk[];
+  /** The other node that ran it. */
+  peer?: string | null;
+}
+
+async function finish(
+  job: JobRecord,
+  result: Result,
+  save: SaveEnd,
+): Promise<void> {
+  const { status, exitCode, message = null, startedAt, finishedAt } = result.outcome;
+  await save(
+    job,
+    {
+      state: "finished",
+      status,
+      exitCode,
+      message,
+      receipt: result.receipt,
+      peer: result.peer ?? null,
+      startedAt,
+      ...(job.piped ? { stdinHash: result.receipt.stdin_hash } : {}),
+      finishedAt,
+    },
+    { type: "finished", at: finishedAt, status, exitCode, message },
+    result.rest,
+  );
+}
+
+async function fail(job: JobRecord, error: PlasmError, save: SaveEnd): Promise<void> {
+  const at = Date.now();
+  const json = error.toJSON();
+  await save(job, { state: "failed", error: json, finishedAt: at }, {
+    type: "failed",
+    at,
+    error: json,
+  });
+}
+
+function runElsewhere({ elsewhere }: RunnerOptions): RunElsewhere {
+  if (elsewhere !== undefined) return elsewhere;
+  throw new PlasmError("no-peer", "Cannot run job on another node: the network is off", {
+    hint: "Set network.enabled and restart",
+    retryable: false,
+  });
+}
+
+/** Runs the job and tells how it ended; its output is in the store by then, but for the rest. */
+async function execute(
+  job: JobRecord,
+  options: RunnerOptions & { signal: AbortSignal },
+): Promise<Result> {
+  const { store, executors, signal, signer, pipe } = options;
+  const module = await store.blobs.read(job.moduleHash, "module");
+  const over = new AbortController();
+  const stdin = pipe?.stdin ?? await readStdin(job, store, over.signal);
+  const inputs = await readInputs(job, store);
+  const { target } = job;
+  const executor = target !== null ? undefined : await executors?.acquire({
+    signal,
+    tenant: options.sharing() ? job.submitter : undefined,
+  });
+  const output = new OutputWriter((chunks) => store.output(job, Date.now(), chunks));
+  const onAbort = (): void => pipe?.hurry();
+  signal.addEventListener("abort", onAbort);
+  if (signal.aborted) onAbort();
+  try {
+    // Written while the job runs. Nothing that it does is told before: its output comes after.
+    const starting = store.start(job, Date.now(), { durable: options.saved === undefined });
+    starting.catch(() => {}); // then the end cannot be saved either
+    const events = target !== null
+      ? runElsewhere(options)(
+        { manifest: job.manifest, nonce: job.nonce, target },
+        { module, stdin: stdin as Uint8Array, inputs, signal },
+      )
+      : options.run(module, {
+        manifest: job.manifest,
+        stdin,
+        inputs,
+        ceilings: job.ceilings,
+        signer,
+        nonce: job.nonce,
+        jobId: job.id,
+        moduleHash: job.moduleHash,
+        manifestHash: job.manifestHash,
+        ...(job.stdinHash === null ? {} : { stdinHash: job.stdinHash }),
+        signal,
+        executor,
+        lendsOutput: pipe !== undefined,
+      });
+    for await (const event of events) {
+      if (event.type === "started") pipe?.started();
+      else if (event.type === "stdout" || event.type === "stderr") {
+        await (pipe?.write(event.type, event.data) ?? output.push(event.type, event.data));
+      } else if (event.type === "finished") {
+        const rest = await output.rest();
+        if (event.receipt === undefined) break;
+        const peer = target === null ? null : event.receipt.node.peer_id;
+        return { outcome: event.outcome, receipt: event.receipt, rest, peer };
+      }
+    }
+    throw new PlasmError("internal", "Unexpected fault: a job ended without a receipt");
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    output.discard();
+    over.abort("over");
+    if (executor !== undefined) executors?.release(executor);
+  }
+}
+
+async function wasSaved({ saved }: RunnerOptions): Promise<boolean> {
+  try {
+    await saved;
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Runs a job to its end, which is in the store when this resolves, or puts it back into the queue.
+ *
+ * @returns whether the job is over or waits again
+ * @throws {PlasmError} `state` when its end could not be saved
+ */
+export async function runJob(
+  job: JobRecord,
+  options: RunnerOptions & { signal: AbortSignal },
+): Promise<"queued" | "over"> {
+  const { store, signal } = options;
+  const reason = (): StopReason | undefined => signal.aborted ? signal.reason : undefined;
+  const save: SaveEnd = async (...end) => {
+    if (job.seq === 0) {
+      // The job and its end go to the disk together. Who submitted it is told when it could not be stored.
+      try {
+        return await store.finish(...end);
+      } catch {
+        if (!await wasSaved(options)) return;
+      }
+    }
+    await saveEnd(store, end, options);
+  };
+  const current = (): JobRecord => store.get(job.id) ?? job;
+  try {
+    const result = await execute(job, options);
+    // A job that ended by itself has ended, also while the node stops.
+    if (result.outcome.status === "cancelled" && reason() === "shutdown") {
+      if (result.rest !== undefined) await store.output(job, Date.now(), result.rest);
+      return await interruptJob(store, current());
+    }
+    await finish(job, result, save);
+    return "over";
+  } catch (thrown) {
+    if (thrown instanceof UnsavedEnd) throw thrown.cause;
+    const error = PlasmError.from(thrown);
+    // What was written is in the store after this, and so is whether the job has started.
+    await store.sync().catch(() => {});
+    if (job.seq === 0) return "over";
+    const { state, attempts, stdoutBytes, stderrBytes } = current();
+    const started = state === "running";
+    const silent = stdoutBytes + stderrBytes === 0;
+    if (reason() === "shutdown") {
+      return started || job.piped ? await interruptJob(store, current()) : "queued";
+    }
+    if (reason() === "cancel" && (!started || (error.code === "interrupted" && silent))) {
+      await finishCancelled(job, options);
+      return "over";
+    }
+    const again = error.code === "executor" && job.idempotent && attempts < MAX_ATTEMPTS &&
+      !job.piped;
+    if (again && started) {
+      options.log.warning("job-retried", { job_id: job.id, error });
+      await store.requeue(job, Date.now());
+      return "queued";
+    }
+    await fail(job, error, save);
+    return "over";
+  }
+}

@@ -1,0 +1,5 @@
+/**
+ * Public entry point of the daemon/pipe component.
+ * @module
+ */
+export { PIPE_PATH, PIPE_START, refuseUpgrade, servePipe } from "./pipe_route.ts";

@@ -1,0 +1,39 @@
+import { assertEquals } from "@std/assert";
+import { writePrivateFile } from "../core/private_file.ts";
+import { removeLeftovers, SOCKET_LEFTOVERS, STATE_LEFTOVERS } from "./stale_files.ts";
+
+const HOUR_MS = 3_600_000;
+
+Deno.test("removeLeftovers() deletes what is old, and nothing that has another name", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const old = new Date(Date.now() - HOUR_MS);
+    const ahead = new Date(Date.now() + HOUR_MS);
+    const uuid = crypto.randomUUID();
+    const files: [name: string, changed: Date][] = [
+      ["identity.key.0123456789abcdef.tmp", old],
+      [`peers.json.${uuid}.tmp`, ahead],
+      ["api.token.0123456789abcdef.tmp", new Date()],
+      ["notes.tmp", old],
+      ["jobs.db", old],
+    ];
+    await writePrivateFile(`${dir}/identity.key`, "");
+    for (const [name, changed] of files) {
+      await Deno.writeTextFile(`${dir}/${name}`, "");
+      await Deno.utime(`${dir}/${name}`, changed, changed);
+    }
+    await Deno.mkdir(`${dir}/.plasm-0a1b2c`);
+    await Deno.writeTextFile(`${dir}/.plasm-0a1b2c/s`, "");
+    await Deno.utime(`${dir}/.plasm-0a1b2c`, old, old);
+    assertEquals(removeLeftovers(dir, STATE_LEFTOVERS), 2);
+    assertEquals(removeLeftovers(dir, SOCKET_LEFTOVERS), 1);
+    assertEquals([...Deno.readDirSync(dir)].map(({ name }) => name).sort(), [
+      "api.token.0123456789abcdef.tmp",
+      "identity.key",
+      "jobs.db",
+      "notes.tmp",
+    ]);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});

@@ -1,0 +1,12 @@
+import { assertEquals } from "@std/assert";
+import { configureLogging } from "../core/log.ts";
+import { surviveRejections } from "./unhandled_rejections.ts";
+
+Deno.test("surviveRejections() logs a rejection that nobody waits for", async () => {
+  const written = Promise.withResolvers<string>();
+  configureLogging({ level: "info", format: "json", write: written.resolve });
+  using _ = surviveRejections();
+  Promise.reject(new Error("a peer did that"));
+  const line = JSON.parse(await written.promise);
+  assertEquals([line.level, line.event], ["error", "promise-unhandled"]);
+});

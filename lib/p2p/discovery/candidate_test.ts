@@ -1,0 +1,56 @@
+import { assert, assertEquals, assertFalse, assertGreater } from "@std/assert";
+import { FIELDS } from "../../../tests/fixtures/p2p/identities.ts";
+import { isMatch, scoreOf, topicFor } from "./candidate.ts";
+import type { Capability } from "./capability.ts";
+
+const CAPABILITY = FIELDS as Capability;
+
+Deno.test("topicFor() picks the topic with the fewest nodes", () => {
+  assertEquals(topicFor({ arch: "aarch64", features: ["simd", "gc"] }), "feature:simd");
+  assertEquals(topicFor({ arch: "aarch64", runtime: "plasm" }), "arch:aarch64");
+  assertEquals(topicFor({ wasi: "preview1", runtime: "plasm" }), "wasi:preview1");
+  assertEquals(topicFor({ runtime: "plasm" }), "runtime:plasm");
+  assertEquals(topicFor({ minMemoryMb: 1 }), "node");
+});
+
+Deno.test("isMatch() wants every criterion met", () => {
+  assert(isMatch(CAPABILITY, {}));
+  assert(isMatch(CAPABILITY, {
+    arch: "x86_64",
+    runtime: "plasm",
+    wasi: "preview1",
+    features: ["simd"],
+    minMemoryMb: 512,
+    minTimeoutSeconds: 60,
+    minCores: 2,
+  }));
+  for (
+    const criteria of [
+      { arch: "aarch64" },
+      { runtime: "other" },
+      { wasi: "preview2" },
+      { features: ["simd", "threads"] },
+      { minMemoryMb: 513 },
+      { minTimeoutSeconds: 61 },
+      { minCores: 3 },
+    ]
+  ) assertFalse(isMatch(CAPABILITY, criteria), JSON.stringify(criteria));
+});
+
+Deno.test("scoreOf() prefers the free, the near, the direct and the proven", () => {
+  const known = { latencyMs: 10, path: "direct", record: record(1, 0) } as const;
+  const score = scoreOf(CAPABILITY, known);
+  const busy = { ...CAPABILITY, load: { running: 2, queued: 4, slots: 2 } };
+  assertGreater(score, scoreOf(busy, known));
+  assertGreater(score, scoreOf(CAPABILITY, { ...known, latencyMs: 11 }));
+  assertGreater(score, scoreOf(CAPABILITY, { ...known, path: "relayed" }));
+  assertGreater(score, scoreOf(CAPABILITY, { ...known, record: record(0, 0) }));
+  assertGreater(score, scoreOf(CAPABILITY, { ...known, record: record(1, 1) }));
+  assert(score <= 1);
+  const none = { ...CAPABILITY, load: { running: 0, queued: 0, slots: 0 } };
+  assertEquals(scoreOf(none, known), 0);
+});
+
+function record(succeeded: number, failed: number) {
+  return { succeeded, failed, latencyMs: null };
+}

@@ -1,0 +1,113 @@
+/**
+ * Yamux that says less. Each frame of it is a message of Noise, which is encrypted, decrypted and looked at
+ * alone; most of those around a small exchange bring nothing. What is said stays Yamux, word by word.
+ * @module
+ */
+import type { StreamMuxerFactory } from "@libp2p/interface";
+import { yamux, type YamuxMuxerInit } from "@libp2p/yamux";
+import { joinBytes } from "../../util/mod.ts";
+
+/**
+ * Room that is told of only with more, in bytes: an eighth of the window that a stream begins with, so that a
+ * sender never waits for it. libp2p tells of each byte.
+ */
+const QUIET_BYTES = 32 * 1024;
+
+/** Frames up to here wait for others to be sent with, in bytes: to copy them costs nothing beside a message. */
+const SMALL_BYTES = 8 * 1024;
+
+/** Small frames that are sent at once, in bytes; one message of Noise holds 64 KiB. */
+const JOIN_BYTES = 32 * 1024;
+
+/**
+ * How many steps of waiting code a small frame waits for others: about what lies between two answers to one
+ * message. To wait for a turn of the event loop takes longer than is spared.
+ */
+const JOIN_STEPS = 64;
+
+/** Types of frames that are of a stream, in the second byte: data and window updates. */
+const LAST_STREAM_TYPE = 1;
+
+/** What Yamux's stream has besides its interface. */
+interface YamuxStream {
+  recvWindow: number;
+  recvWindowCapacity: number;
+  sendWindowUpdate(): void;
+}
+
+/** Bytes in one piece, or several. */
+type Bytes = Uint8Array | (Iterable<Uint8Array> & { byteLength: number });
+
+/** What Yamux's muxer has besides its interface. */
+interface YamuxMuxer {
+  _newStream(...init: unknown[]): YamuxStream;
+  send(frame: Bytes): boolean;
+}
+
+/** Yamux, for libp2p's configuration. */
+export function thriftyYamux(init: YamuxMuxerInit): () => StreamMuxerFactory {
+  return () => {
+    const factory: StreamMuxerFactory = yamux(init)();
+    const make = factory.createStreamMuxer.bind(factory);
+    factory.createStreamMuxer = (connection) => {
+      const muxer = make(connection);
+      tellLess(muxer as unknown as YamuxMuxer);
+      joinSmall(muxer as unknown as YamuxMuxer);
+      return muxer;
+    };
+    return factory;
+  };
+}
+
+/** Keeps streams from telling of a little room. */
+function tellLess(muxer: YamuxMuxer): void {
+  const make = muxer._newStream.bind(muxer);
+  muxer._newStream = (...init) => {
+    const stream = make(...init);
+    const tell = stream.sendWindowUpdate.bind(stream);
+    // What it would say besides, that a stream is new or taken, the first data says as well.
+    stream.sendWindowUpdate = () => {
+      if (stream.recvWindow - stream.recvWindowCapacity >= QUIET_BYTES) tell();
+    };
+    return stream;
+  };
+}
+
+/** Sends small frames that follow each other closely together. */
+function joinSmall(muxer: YamuxMuxer): void {
+  const send = muxer.send.bind(muxer);
+  let waiting: Uint8Array[] = [];
+  let bytes = 0;
+  const flush = (): boolean => {
+    if (bytes === 0) return true;
+    const frames = waiting.length === 1 ? waiting[0]! : joinBytes(waiting);
+    [waiting, bytes] = [[], 0];
+    return send(frames);
+  };
+  const flushSoon = async (): Promise<void> => {
+    for (let n = 0; n < JOIN_STEPS; n++) await null;
+    try {
+      flush();
+    } catch {
+      // The connection has closed meanwhile: whoever reads or writes is told.
+    }
+  };
+  muxer.send = (frame) => {
+    // Pings measure time, and a farewell is followed by the end of the connection.
+    const isOfStream = typeOf(frame) <= LAST_STREAM_TYPE;
+    if (isOfStream && frame.byteLength <= SMALL_BYTES && bytes + frame.byteLength <= JOIN_BYTES) {
+      if (bytes === 0) void flushSoon();
+      // Whoever writes may change its memory afterwards.
+      waiting.push(frame instanceof Uint8Array ? frame : joinBytes([...frame]));
+      bytes += frame.byteLength;
+      return true;
+    }
+    flush();
+    return send(frame);
+  };
+}
+
+function typeOf(frame: Bytes): number {
+  const [header] = frame instanceof Uint8Array ? [frame] : frame;
+  return header?.[1] ?? LAST_STREAM_TYPE + 1;
+}

@@ -1,0 +1,51 @@
+import { assertEquals } from "@std/assert";
+import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
+import {
+  type NodeInternals,
+  type OwnAddress,
+  showObserved,
+  showQuicAsV1,
+} from "./libp2p_components.ts";
+
+const KNOWN = "/ip4/192.0.2.1/tcp/4001";
+const OBSERVED = "/ip4/198.51.100.7/udp/4001/quic";
+
+class AddressManager {
+  #known = [multiaddr(KNOWN)];
+
+  getAddresses(): Multiaddr[] {
+    return this.#known;
+  }
+
+  getObservedAddrs(): Multiaddr[] {
+    return [multiaddr(OBSERVED)];
+  }
+
+  getAddressesWithMetadata(): OwnAddress[] {
+    return [KNOWN, OBSERVED].map((text) => ({
+      multiaddr: multiaddr(text),
+      type: "transport",
+      verified: true,
+    }));
+  }
+}
+
+function components(): NodeInternals {
+  return { addressManager: new AddressManager(), logger: "untouched" } as unknown as NodeInternals;
+}
+
+Deno.test("showObserved() adds observed addresses and leaves the original alone", () => {
+  const original = components();
+  const { addressManager } = showObserved(original);
+  assertEquals(addressManager.getAddresses().map(String), [KNOWN, OBSERVED]);
+  assertEquals(addressManager.getObservedAddrs().map(String), [OBSERVED]);
+  assertEquals(original.addressManager.getAddresses().map(String), [KNOWN]);
+});
+
+Deno.test("showQuicAsV1() renames QUIC only", () => {
+  const view = showQuicAsV1(components());
+  const shown = view.addressManager.getAddressesWithMetadata();
+  assertEquals(shown.map(({ multiaddr }) => multiaddr.toString()), [KNOWN, `${OBSERVED}-v1`]);
+  assertEquals(shown.map(({ verified }) => verified), [true, true]);
+  assertEquals(view.logger as unknown, "untouched");
+});

@@ -1,0 +1,92 @@
+/**
+ * Content on its way to a node: outlives the connections it comes over.
+ * @module
+ */
+import { PlasmError } from "../../core/errors/mod.ts";
+import type { BlobRef } from "../wire/mod.ts";
+
+/** Takes chunks in order and hands them on, one at a time: who sends waits for who stores. */
+export class IncomingBlob {
+  readonly ref: BlobRef;
+  readonly #stored: Promise<void>;
+  #offset = 0;
+  #chunk: Uint8Array | null | undefined;
+  #wakeReader = Promise.withResolvers<void>();
+  #wakeWriter = Promise.withResolvers<void>();
+  #fault: Error | undefined;
+
+  /** @param store Reads all of the source and keeps it, or throws */
+  constructor(ref: BlobRef, store: (source: AsyncIterable<Uint8Array>) => Promise<void>) {
+    this.ref = ref;
+    this.#stored = store(this.#source()).catch((error) => {
+      this.#fault ??= error;
+      this.#wakeWriter.resolve();
+      throw error;
+    });
+    this.#stored.catch(() => {}); // told by push()
+  }
+
+  /** Bytes taken so far: where a transfer goes on. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /** Whether all of it has come and is kept. */
+  get isWhole(): boolean {
+    return this.#offset === this.ref.size;
+  }
+
+  async *#source(): AsyncGenerator<Uint8Array, void, void> {
+    while (true) {
+      while (this.#chunk === undefined && this.#fault === undefined) {
+        await this.#wakeReader.promise;
+        this.#wakeReader = Promise.withResolvers();
+      }
+      if (this.#fault !== undefined) throw this.#fault;
+      if (this.#chunk === null) return;
+      yield this.#chunk!;
+      this.#chunk = undefined;
+      this.#wakeWriter.resolve();
+    }
+  }
+
+  /**
+   * Takes the next chunk; resolves when another may come. After the last one, when all of it is kept.
+   *
+   * @throws {PlasmError} `protocol` when it is not the next one; what the store throws
+   */
+  async push(offset: number, data: Uint8Array): Promise<void> {
+    const { hash, size } = this.ref;
+    if (this.#fault !== undefined) throw this.#fault;
+    if (offset !== this.#offset || offset + data.length > size) {
+      throw new PlasmError(
+        "protocol",
+        `Cannot take chunk: bytes ${offset} to ${offset + data.length} of ${hash} came, ` +
+          `${this.#offset} of ${size} are here`,
+        { details: { offset, expected: this.#offset, size } },
+      );
+    }
+    await this.#hand(data);
+    this.#offset += data.length;
+    if (!this.isWhole) return;
+    this.#chunk = null;
+    this.#wakeReader.resolve();
+    await this.#stored;
+  }
+
+  async #hand(data: Uint8Array): Promise<void> {
+    this.#wakeWriter = Promise.withResolvers();
+    this.#chunk = data;
+    this.#wakeReader.resolve();
+    await this.#wakeWriter.promise;
+    if (this.#fault !== undefined) throw this.#fault;
+  }
+
+  /** Gives up: what has come is thrown away. Resolves when the store has let go of it. */
+  async discard(reason: Error): Promise<void> {
+    this.#fault ??= reason;
+    this.#wakeReader.resolve();
+    this.#wakeWriter.resolve();
+    await this.#stored.catch(() => {}); // the reason, again
+  }
+}

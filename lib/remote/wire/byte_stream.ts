@@ -1,0 +1,176 @@
+/**
+ * Bytes both ways: all that the job protocol asks of a connection. libp2p's streams become one here; tests
+ * use a pair in memory.
+ * @module
+ */
+import type { Stream } from "@libp2p/interface";
+import { MAX_STREAM_WINDOW_BYTES } from "../../p2p/mod.ts";
+
+/** The other side is gone: what was being said may go on over another connection. */
+export class Disconnected extends Error {
+  override readonly name = "Disconnected";
+}
+
+/** A connection of two sides. One reader and one writer at a time. */
+export interface Duplex {
+  /**
+   * The next bytes; `null` when the other side has ended.
+   *
+   * @throws {Disconnected} when the connection is lost
+   */
+  read(): Promise<Uint8Array | null>;
+  /**
+   * Sends bytes; resolves when more may follow, so that a slow reader holds the writer back. They must not
+   * change before that, and may afterwards.
+   *
+   * @throws {Disconnected} when the connection is lost
+   */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Ends our side, after all that was written. */
+  close(): Promise<void>;
+  /** Drops the connection; what waits in `read` or `write` rejects. May be called at any time. */
+  abort(reason: Error): void;
+  /** Takes nothing more from the other side: `read` gives what has come, then `null`. */
+  endRead(): void;
+  /**
+   * Hands it back for another conversation, where that can be; nobody may use it any more then.
+   *
+   * @param ms How long the other side waits for one
+   * @returns whether it was taken; it is to be closed otherwise
+   */
+  keep?(ms: number): boolean;
+}
+
+/** A connection that can wait for another conversation. */
+export interface LastingDuplex extends Duplex {
+  /** Resolves when the other side has ended, or the connection is lost. */
+  readonly ended: Promise<void>;
+  /** Whether both sides may still speak, and nothing has come that nobody has read. */
+  isQuiet(): boolean;
+}
+
+/** Received bytes that wait for the reader before the other side is told to pause. */
+const HIGH_WATER_BYTES = 256 * 1024;
+
+/**
+ * What libp2p may hold of a paused stream: a pause takes effect only after the muxer's window, and more
+ * than this resets the stream. The rest is for what one frame may bring beyond it.
+ */
+const PAUSED_BYTES: number = MAX_STREAM_WINDOW_BYTES + 2 ** 20;
+
+/** A libp2p stream as a {@linkcode Duplex}. */
+export function duplexOf(stream: Stream): LastingDuplex {
+  const queue: Uint8Array[] = [];
+  let queued = 0;
+  let ended = false;
+  let fault: Error | undefined;
+  let wake: (() => void) | undefined;
+  const end = Promise.withResolvers<void>();
+  stream.maxReadBufferLength = PAUSED_BYTES;
+
+  const news = (): void => {
+    wake?.();
+    wake = undefined;
+  };
+  let resuming = false;
+  const flow = (go: boolean): void => {
+    // It would throw, and errors cost time: this is called at the end of each stream.
+    if (stream.readStatus === "closed" || stream.readStatus === "closing") return;
+    try {
+      if (!go) return stream.pause();
+      resuming = true;
+      stream.resume();
+    } catch {
+      // The stream has closed: there is nothing left to hold back.
+    } finally {
+      resuming = false;
+    }
+    // Resuming hands over all that had come, which may be too much again.
+    if (go && !ended && queued > HIGH_WATER_BYTES) flow(false);
+  };
+  stream.addEventListener("message", ({ data }) => {
+    if (ended) return;
+    // Piece by piece: to join them would cost memory and time, and who reads may not need them joined.
+    for (const piece of data instanceof Uint8Array ? [data] : data) queue.push(piece);
+    queued += data.byteLength;
+    // A pause in the middle of resuming would stop us, but not the muxer, which then fills its buffer.
+    if (queued > HIGH_WATER_BYTES && !resuming) flow(false);
+    news();
+  });
+  stream.addEventListener("remoteCloseWrite", () => {
+    flow(true);
+    ended = true;
+    end.resolve();
+    news();
+  });
+  stream.addEventListener("close", ({ error }) => {
+    // What came before the end still counts.
+    flow(true);
+    if (!ended && error !== undefined) fault ??= new Disconnected(error.message, { cause: error });
+    ended = true;
+    end.resolve();
+    news();
+  });
+  const closed = (): boolean => stream.status !== "open" && stream.status !== "closing";
+
+  return {
+    ended: end.promise,
+    isQuiet: () => !ended && queue.length === 0 && stream.status === "open",
+    async read() {
+      while (true) {
+        const bytes = queue.shift();
+        if (bytes !== undefined) {
+          queued -= bytes.length;
+          if (queued <= HIGH_WATER_BYTES / 2) flow(true);
+          return bytes;
+        }
+        if (ended || closed()) {
+          if (fault !== undefined) throw fault;
+          return null;
+        }
+        await new Promise<void>((resolve) => wake = resolve);
+      }
+    },
+    async write(bytes) {
+      try {
+        stream.send(bytes);
+        // Nothing stays behind in our own buffer: the muxer's window is the only one. Where the connection
+        // is full, the bytes are not encrypted yet, and may not change. One that is dropped needs to be drained
+        // for ever: it tells of its end once.
+        while (!closed() && (stream.writeBufferLength > 0 || stream.writableNeedsDrain)) {
+          await drained(stream);
+        }
+      } catch (error) {
+        throw fault ?? new Disconnected("The connection is closed", { cause: error });
+      }
+      if (closed()) throw fault ?? new Disconnected("The connection is closed");
+    },
+    async close() {
+      await stream.close().catch(() => {}); // a lost connection is closed as well
+    },
+    abort(reason) {
+      fault ??= new Disconnected(reason.message, { cause: reason });
+      ended = true;
+      queue.length = 0;
+      stream.abort(reason);
+      news();
+    },
+    endRead() {
+      ended = true;
+      news();
+    },
+  };
+}
+
+function drained(stream: Stream): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (event: Event): void => {
+      for (const name of ["drain", "idle", "close"] as const) {
+        stream.removeEventListener(name, settle);
+      }
+      if (event.type === "close") reject(new Error("The stream closed"));
+      else resolve();
+    };
+    for (const name of ["drain", "idle", "close"] as const) stream.addEventListener(name, settle);
+  });
+}

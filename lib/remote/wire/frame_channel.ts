@@ -1,0 +1,188 @@
+/**
+ * Messages over a {@linkcode Duplex}: each is canonical CBOR behind its length as an unsigned varint, the
+ * framing of our other protocols.
+ * @module
+ */
+import { joinBytes } from "../../util/mod.ts";
+import { within } from "../../util/async/mod.ts";
+import { decodeMessage, encodeFrame, encodeFrameInto, MAX_LENGTH_BYTES } from "../../core/mod.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
+import { ByteReader } from "./byte_stream_reader.ts";
+import { decodeChunk } from "./chunk_frame.ts";
+import { Disconnected, type Duplex } from "./byte_stream.ts";
+import {
+  checkMessage,
+  MAX_BYTES,
+  type Message,
+  type MessageOf,
+  type MessageType,
+} from "./messages.ts";
+
+/** Options of {@linkcode FrameChannel.read}. */
+export interface ReadOptions {
+  /** Longest wait, in milliseconds. @default {none} */
+  timeoutMs?: number | undefined;
+}
+
+/** Small messages are joined up to this, in bytes: each write of its own is encrypted and answered alone. */
+const JOIN_BYTES = 64 * 1024;
+
+/** Messages that are written at once. */
+interface Batch {
+  frames: Uint8Array[];
+  bytes: number;
+  written: Promise<void>;
+}
+
+/** One side of a conversation. */
+export class FrameChannel {
+  readonly #duplex: Duplex;
+  readonly #reader: ByteReader;
+  #writes: Promise<void> = Promise.resolve();
+  /** Small messages that wait for their turn, to go together. */
+  #batch: Batch | undefined;
+  /** Where chunks are encoded, one after the other. */
+  #chunkBuffer: Uint8Array | undefined;
+
+  constructor(duplex: Duplex) {
+    this.#duplex = duplex;
+    this.#reader = new ByteReader(duplex);
+  }
+
+  /** Bytes received, framing included, whether or not they were of use. */
+  get received(): number {
+    return this.#reader.received;
+  }
+
+  /**
+   * Reads the next message, which must be of one of these types. A chunk's data is good until the next
+   * read. A wait that is given up leaves the channel unusable: abort it.
+   *
+   * @throws {Disconnected} when the other side is gone
+   * @throws {PlasmError} `protocol`; `peer-timeout` when nothing came in time
+   */
+  async read<T extends MessageType>(
+    types: readonly T[],
+    { timeoutMs }: ReadOptions = {},
+  ): Promise<MessageOf<T>> {
+    const next = this.#next(types);
+    if (timeoutMs === undefined) return await next;
+    return await within(timeoutMs, next, () => {
+      const text = `Nothing came in ${timeoutMs} ms, waited for ${types.join(" or ")}`;
+      return new PlasmError("peer-timeout", text);
+    });
+  }
+
+  async #next<T extends MessageType>(types: readonly T[]): Promise<MessageOf<T>> {
+    const maxBytes = Math.max(...types.map((type) => MAX_BYTES[type]));
+    const length = await this.#length();
+    if (length > maxBytes) {
+      throw new PlasmError(
+        "protocol",
+        `Cannot read message: it has ${length} bytes, allowed are ${maxBytes}`,
+        { details: { bytes: length, max_bytes: maxBytes } },
+      );
+    }
+    const frame = await this.#reader.take(length);
+    const isChunkDue = (types as readonly string[]).includes("chunk");
+    const message = checkMessage(isChunkDue ? decodeChunk(frame) : decodeMessage(frame));
+    if (!(types as readonly string[]).includes(message.type)) {
+      throw new PlasmError(
+        "protocol",
+        `Cannot use message: got ${message.type}, expected ${types.join(" or ")}`,
+      );
+    }
+    if (length > MAX_BYTES[message.type]) {
+      throw new PlasmError(
+        "protocol",
+        `Cannot read ${message.type}: it has ${length} bytes, allowed are ${
+          MAX_BYTES[message.type]
+        }`,
+      );
+    }
+    return message as MessageOf<T>;
+  }
+
+  async #length(): Promise<number> {
+    let length = 0;
+    for (let at = 0; at < MAX_LENGTH_BYTES; at++) {
+      const byte = await this.#reader.byte();
+      if (byte === undefined) {
+        throw new Disconnected(
+          at === 0 ? "The other side has ended" : "The connection ended inside a message",
+        );
+      }
+      length |= (byte & 0x7f) << (7 * at);
+      if (byte < 0x80) {
+        // One length, one form: a last byte of zero says nothing.
+        if (length === 0 || (byte === 0 && at > 0)) break;
+        return length;
+      }
+    }
+    throw new PlasmError("protocol", "Cannot read message: its length is not a short varint");
+  }
+
+  /**
+   * Writes a message after those before it; resolves when more may follow. A chunk's data may not change
+   * before that.
+   *
+   * @throws {Disconnected} when the other side is gone
+   */
+  async write(message: Message): Promise<void> {
+    await (message.type === "chunk" ? this.#writeChunk(message) : this.#join(encodeFrame(message)));
+  }
+
+  /** Encoded when its turn comes, for all use one buffer. */
+  #writeChunk(chunk: MessageOf<"chunk">): Promise<void> {
+    this.#batch = undefined;
+    return this.#enqueue(() => {
+      this.#chunkBuffer ??= new Uint8Array(MAX_LENGTH_BYTES + MAX_BYTES.chunk);
+      return encodeFrameInto(chunk, this.#chunkBuffer);
+    });
+  }
+
+  /** What is small is encoded already, and goes along with what waits before it. */
+  #join(frame: Uint8Array): Promise<void> {
+    const waiting = this.#batch;
+    if (waiting !== undefined && waiting.bytes + frame.length <= JOIN_BYTES) {
+      waiting.frames.push(frame);
+      waiting.bytes += frame.length;
+      return waiting.written;
+    }
+    const frames = [frame];
+    const written = this.#enqueue(() => {
+      if (this.#batch === batch) this.#batch = undefined;
+      return frames.length === 1 ? frame : joinBytes(frames);
+    });
+    const batch: Batch = this.#batch = { frames, bytes: frame.length, written };
+    return written;
+  }
+
+  /** Writes bytes after those before them. */
+  #enqueue(bytes: () => Uint8Array): Promise<void> {
+    const written = this.#writes.then(() => this.#duplex.write(bytes()));
+    this.#writes = written.catch(() => {}); // told to whoever wrote it
+    return written;
+  }
+
+  /** Hands the connection back where that can be, see {@linkcode Duplex.keep}. All must have been said. */
+  keep(ms: number): boolean {
+    return this.#reader.isEmpty && (this.#duplex.keep?.(ms) ?? false);
+  }
+
+  /** Ends our side. */
+  async close(): Promise<void> {
+    await this.#writes;
+    await this.#duplex.close();
+  }
+
+  /** Drops the connection. */
+  abort(reason: Error): void {
+    this.#duplex.abort(reason);
+  }
+
+  /** Reads no more than has come. */
+  endRead(): void {
+    this.#duplex.endRead();
+  }
+}

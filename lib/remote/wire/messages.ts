@@ -1,0 +1,187 @@
+/**
+ * What two nodes say to each other about a job.
+ *
+ * The client opens with `offer`, which may bring small standard input along, and the node answers `accept` or
+ * `reject`. The client sends `chunk`s of what the node does not have, then `begin`. Before it nothing may run, but
+ * where the offer says that it may: then a node that lacks nothing begins at once, and its `accept` says so. The
+ * node sends `event`s until the job is over; the client says `taken`, and the node forgets the job. Where it has said that
+ * it `keeps_ms`, the client may then open with the next. After a lost
+ * connection the client opens with `attach` and goes on where it was; where it has not heard `accept`, and the job may
+ * have begun, it makes the same offer again, which is answered for the same job. `cancel` may come at any time.
+ * @module
+ */
+import { MAX_MANIFEST_BYTES, MAX_RECEIPT_BYTES } from "../../core/mod.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
+import {
+  CHUNK_BYTES,
+  EVENT_DATA_BYTES,
+  JOB_VERSION,
+  MAX_INPUTS,
+  OFFERED_STDIN_BYTES,
+} from "./constants.ts";
+import * as field from "./fields.ts";
+
+const { bytes, count, document, flag, hash, jobId, list, map, oneOf, orNull, text, token } = field;
+
+const blob = map({ hash, size: count() });
+const need = list(map({ hash, offset: count() }), MAX_INPUTS + 1);
+const version = oneOf(JOB_VERSION);
+const type = <T extends string>(name: T): field.Check<T> => oneOf(name);
+
+/** What proves that a client may speak of a job: it was told these when the job was accepted. */
+const ticket = { job_id: jobId, secret: token, node_nonce: token };
+
+/** How each message is checked. */
+const CHECKS = {
+  offer: map({
+    type: type("offer"),
+    version,
+    manifest: document,
+    manifest_hash: hash,
+    /** The client's nonce, for the receipt. */
+    nonce: token,
+    module: blob,
+    /** Of no bytes where there is none. */
+    stdin: blob,
+    /** All of it, where it is small and there is room for it beside the inputs; null otherwise. */
+    stdin_data: orNull(bytes({ min: 1, max: OFFERED_STDIN_BYTES })),
+    /** Each content once, however many paths it has. */
+    inputs: list(blob, MAX_INPUTS),
+    /** Whether the job may run without a `begin`, where nothing must be sent. */
+    begin: flag,
+    /** How long ago it was made first, in milliseconds: 0 unless it is made again. */
+    age_ms: count(),
+    /** Unix milliseconds. */
+    expires_at: count(),
+  }),
+  accept: map({
+    type: type("accept"),
+    version,
+    ...ticket,
+    /** As offered: an answer to another offer is none to this. */
+    nonce: token,
+    manifest_hash: hash,
+    /** What must be sent, and from where on. */
+    need,
+    /** Whether it may run already: then there is nothing to send, and no `begin`. */
+    begun: flag,
+    /** Jobs that would start before this one. */
+    position: count(),
+    /** How long it waits for the client's next opening once the result is taken, in milliseconds; 0: not at all. */
+    keeps_ms: count(),
+    /** How long the node waits for a transfer that stands still, in milliseconds. */
+    expires_in_ms: count(),
+  }),
+  reject: map({ type: type("reject"), error: document }),
+  chunk: map({
+    type: type("chunk"),
+    hash,
+    offset: count(),
+    data: bytes({ min: 1, max: CHUNK_BYTES }),
+    /** CRC-32 of the data. */
+    checksum: count(2 ** 32 - 1),
+  }),
+  begin: map({ type: type("begin"), job_id: jobId, node_nonce: token }),
+  attach: map({ type: type("attach"), version, ...ticket, after: count() }),
+  attached: map({
+    type: type("attached"),
+    job_id: jobId,
+    nonce: token,
+    state: oneOf("transfer", "begun"),
+    need,
+  }),
+  event: map({
+    type: type("event"),
+    /** Rises within a job, with gaps; a piece of an event has the id of the one before. */
+    id: count(),
+    /** Unix milliseconds, by the node's clock. */
+    at: count(),
+    body: document,
+  }),
+  alive: map({ type: type("alive") }),
+  cancel: map({ type: type("cancel"), version, ...ticket }),
+  taken: map({ type: type("taken"), job_id: jobId }),
+};
+
+/** What may happen to a job, by its `event` field. */
+const BODIES = {
+  queued: map({ event: type("queued"), position: count() }),
+  started: map({ event: type("started"), attempt: count() }),
+  stdout: map({ event: type("stdout"), offset: count(), data: bytes({ max: EVENT_DATA_BYTES }) }),
+  stderr: map({ event: type("stderr"), offset: count(), data: bytes({ max: EVENT_DATA_BYTES }) }),
+  interrupted: map({ event: type("interrupted"), rerun: flag }),
+  finished: map({ event: type("finished"), receipt: document, message: orNull(text(1000)) }),
+  failed: map({ event: type("failed"), error: document }),
+};
+
+/** The types of messages. */
+export type MessageType = keyof typeof CHECKS;
+
+/** A message of a type. */
+export type MessageOf<T extends MessageType> = { [K in T]: ReturnType<(typeof CHECKS)[K]> }[T];
+
+/** Any message. */
+export type Message = MessageOf<MessageType>;
+
+/** What happened to a job. */
+export type EventBody = { [K in keyof typeof BODIES]: ReturnType<(typeof BODIES)[K]> }[
+  keyof typeof BODIES
+];
+
+/** Content that a job needs. */
+export type BlobRef = ReturnType<typeof blob>;
+
+/** What is still to be sent, and from where on. */
+export type Need = ReturnType<typeof need>;
+
+/** A hash and a number, in CBOR, with their names. */
+export const BLOB_BYTES = 128;
+const SMALL_BYTES = 1024;
+/** Twice the JSON: CBOR of the same content is smaller. */
+const ERROR_BYTES = 16 * 1024;
+
+/** Largest frame of each type, in bytes. */
+export const MAX_BYTES: Readonly<Record<MessageType, number>> = {
+  // Small standard input takes the room of inputs that are not there.
+  offer: MAX_MANIFEST_BYTES + MAX_INPUTS * BLOB_BYTES + SMALL_BYTES,
+  accept: (MAX_INPUTS + 1) * BLOB_BYTES + SMALL_BYTES,
+  reject: ERROR_BYTES,
+  chunk: CHUNK_BYTES + SMALL_BYTES,
+  begin: SMALL_BYTES,
+  attach: SMALL_BYTES,
+  attached: (MAX_INPUTS + 1) * BLOB_BYTES + SMALL_BYTES,
+  event: Math.max(MAX_RECEIPT_BYTES, EVENT_DATA_BYTES) + SMALL_BYTES,
+  alive: SMALL_BYTES,
+  cancel: SMALL_BYTES,
+  taken: SMALL_BYTES,
+};
+
+/**
+ * Checks the form of a decoded message: every field, and no other.
+ *
+ * @throws {PlasmError} `protocol`, its `details.field` naming what is wrong
+ */
+export function checkMessage(value: unknown): Message {
+  const name = document(value, "message")["type"];
+  if (typeof name !== "string" || !Object.hasOwn(CHECKS, name)) {
+    throw new PlasmError("protocol", "Cannot read message: its type is not known", {
+      details: { field: "type" },
+    });
+  }
+  return CHECKS[name as MessageType](value, "") as Message;
+}
+
+/**
+ * Checks the body of an event.
+ *
+ * @throws {PlasmError} `protocol`
+ */
+export function checkEventBody(value: Record<string, unknown>): EventBody {
+  const name = value["event"];
+  if (typeof name !== "string" || !Object.hasOwn(BODIES, name)) {
+    throw new PlasmError("protocol", "Cannot read event: it is not known", {
+      details: { field: "body.event" },
+    });
+  }
+  return BODIES[name as keyof typeof BODIES](value, "body") as EventBody;
+}

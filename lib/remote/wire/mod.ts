@@ -1,0 +1,30 @@
+/**
+ * Public entry point of the remote/wire component.
+ * @module
+ */
+export { Disconnected, type Duplex, duplexOf, type LastingDuplex } from "./byte_stream.ts";
+export { checksumOf } from "./checksum.ts";
+export {
+  ALIVE_MS,
+  CHUNK_BYTES,
+  CLOCK_SKEW_MS,
+  EVENT_DATA_BYTES,
+  JOB_PROTOCOL,
+  JOB_VERSION,
+  KEEP_MS,
+  MAX_INPUTS,
+  OFFER_VALID_MS,
+  OFFERED_STDIN_BYTES,
+  SILENCE_MS,
+} from "./constants.ts";
+export { FrameChannel } from "./frame_channel.ts";
+export {
+  BLOB_BYTES,
+  type BlobRef,
+  checkEventBody,
+  type EventBody,
+  type MessageOf,
+  type Need,
+} from "./messages.ts";
+export { nextOpening, type Opening, OPENINGS } from "./next_request.ts";
+export { checkOffer, contentOf, isSameOffer, type OfferedJob } from "./offer.ts";

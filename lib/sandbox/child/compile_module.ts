@@ -1,0 +1,64 @@
+/**
+ * From a module's bytes to what a worker can run, inside the executor.
+ * @module
+ */
+import type { FrameMap } from "../../wasm/reorder/mod.ts";
+import type { RefusedReport } from "../ipc/mod.ts";
+
+/** A module that can be run. */
+export interface CompiledModule {
+  /** What the worker instantiates. */
+  module: WebAssembly.Module;
+  /** Tells where its code was before it was arranged. */
+  frames: () => Promise<FrameMap | undefined>;
+}
+
+/** A module of so many bytes is compiled without a turn of the event loop: functions are when they are called. */
+const SMALL_BYTES = 64 * 1024;
+
+/** Loads what arranges modules: a process that is given one arranged does not need it. */
+export async function loadArranging(): Promise<typeof import("../../wasm/reorder/mod.ts")> {
+  return await import("../../wasm/reorder/mod.ts");
+}
+
+/**
+ * Arranges and compiles a module; what V8 has against it is the answer where it refuses.
+ *
+ * @param given The module as `arrangeFunctions()` makes it of the bytes, by who has done that.
+ */
+export async function compileModule(
+  bytes: Uint8Array<ArrayBuffer>,
+  given?: Uint8Array<ArrayBuffer>,
+): Promise<CompiledModule | Omit<RefusedReport, "reusable">> {
+  const arrange = async () => (await loadArranging()).arrangeFunctions(bytes);
+  const arranged = given ? undefined : await arrange();
+  try {
+    const source = given ?? arranged!.bytes;
+    const module = source.length <= SMALL_BYTES
+      ? new WebAssembly.Module(source)
+      : await WebAssembly.compile(source);
+    return { module, frames: async () => (arranged ?? await arrange()).frames };
+  } catch {
+    // What V8 refuses it shall refuse as it was given, and by the numbers that it had there.
+  }
+  try {
+    return { module: await WebAssembly.compile(bytes), frames: () => Promise.resolve(undefined) };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return {
+      code: "bad-module",
+      message: `Cannot compile module: ${reason.replace(/^WebAssembly\.compile\(\): /, "")}`,
+    };
+  }
+}
+
+/**
+ * The words of a trap with the place at their end as it is in the module that was given. Of what
+ * stands there only the offset is used: the runtime says 0 for the index of every function.
+ */
+export function originalReason(reason: string, frames: FrameMap | undefined): string {
+  return reason.replace(/wasm-function\[\d+\]:0x([0-9a-f]+)$/, (named, offset) => {
+    const place = frames?.original(parseInt(offset, 16));
+    return place ? `wasm-function[${place.index}]:0x${place.offset.toString(16)}` : named;
+  });
+}

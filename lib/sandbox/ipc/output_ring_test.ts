@@ -1,0 +1,98 @@
+import { assertEquals } from "@std/assert";
+import { FrameKind } from "./frames.ts";
+import { FRAME_AT, OutputReader, OutputWriter } from "./output_ring.ts";
+import { createRing, RingReader, RingWriter } from "./ring.ts";
+import { random } from "../../../tests/fixtures/random_source.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+function frames(reader: OutputReader, size: number): [number, string][] {
+  const into = new Uint8Array(size);
+  const found: [number, string][] = [];
+  for (let length; (length = reader.readFrame(into)) > 0;) {
+    found.push([into[FRAME_AT]!, new TextDecoder().decode(into.subarray(8, length))]);
+  }
+  return found;
+}
+
+Deno.test("OutputReader.readFrame() joins writes of one stream and keeps the streams' order", () => {
+  const ring = createRing(256);
+  const writer = new OutputWriter(ring, 1000);
+  const reader = new OutputReader(ring);
+  writer.write("stdout", bytes("a"));
+  writer.write("stdout", bytes("b"));
+  writer.write("stderr", bytes("c"));
+  writer.write("stdout", bytes("d"));
+  assertEquals(frames(reader, 100), [
+    [FrameKind.Stdout, "ab"],
+    [FrameKind.Stderr, "c"],
+    [FrameKind.Stdout, "d"],
+  ]);
+});
+
+Deno.test("OutputReader.readFrame() cuts a write that is larger than the frame", () => {
+  const ring = createRing(256);
+  new OutputWriter(ring, 1000).write("stderr", bytes("abcdefg"));
+  assertEquals(frames(new OutputReader(ring), 8 + 3), [
+    [FrameKind.Stderr, "abc"],
+    [FrameKind.Stderr, "def"],
+    [FrameKind.Stderr, "g"],
+  ]);
+});
+
+Deno.test("OutputWriter.write() takes what fits the limit and says that it is reached", () => {
+  const ring = createRing(256);
+  const writer = new OutputWriter(ring, 5);
+  let reached = 0;
+  writer.onLimit = () => reached++;
+  writer.write("stdout", bytes("abc"));
+  writer.write("stderr", bytes("de"));
+  assertEquals(reached, 0);
+  writer.write("stdout", bytes("f"));
+  assertEquals(reached, 1);
+  assertEquals(frames(new OutputReader(ring), 100), [
+    [FrameKind.Stdout, "abc"],
+    [FrameKind.Stderr, "de"],
+  ]);
+});
+
+Deno.test("OutputReader.readFrame() gives all bytes in order, whatever their sizes", () => {
+  const below = random(5);
+  const ring = createRing(256);
+  const writer = new OutputWriter(ring, Infinity);
+  const reader = new OutputReader(ring);
+  const into = new Uint8Array(8 + 90);
+  let next = 0;
+  let expected = 0;
+  for (let round = 0; round < 5000; round++) {
+    // What fits the empty ring never blocks.
+    let room = 256;
+    for (let size = below(120); room >= size + 15; size = below(120)) {
+      writer.write("stdout", Uint8Array.from({ length: size }, () => next++));
+      room -= size + 15;
+    }
+    for (let length; (length = reader.readFrame(into)) > 0;) {
+      for (const byte of into.subarray(8, length)) assertEquals(byte, expected++ & 0xff);
+    }
+    assertEquals(expected, next);
+  }
+});
+
+Deno.test("OutputReader.readFrame() waits for the rest of a record that was larger than the room", () => {
+  const ring = createRing(32);
+  const writer = new RingWriter(ring);
+  const reader = new OutputReader(ring);
+  const into = new Uint8Array(100);
+  assertEquals(writer.writeRecord(36, new Uint8Array(36)), false);
+  assertEquals(writer.writeRecord(36, new Uint8Array(0)), true);
+  assertEquals(reader.readFrame(into), 0);
+  assertEquals(writer.writeSome(new Uint8Array(36).fill(7)), 32);
+  assertEquals(reader.readFrame(into), 8 + 32);
+  assertEquals(writer.writeSome(new Uint8Array(4).fill(8)), 4);
+  assertEquals(reader.readFrame(into), 8 + 4);
+  assertEquals(into[8], 8);
+  // The padding is no output.
+  assertEquals(writer.writeSome(new Uint8Array(4).fill(9)), 4);
+  assertEquals(reader.readFrame(into), 0);
+  assertEquals(new RingReader(ring).fill, 0);
+});

@@ -1,0 +1,8 @@
+/**
+ * Waiting that can be aborted, limited in time and repeated.
+ *
+ * @module
+ */
+export { untilAborted } from "./abortable.ts";
+export { ANSWER_MS, deadline, orAborted, within } from "./deadline.ts";
+export { forEachLimited, sleep } from "./delay.ts";

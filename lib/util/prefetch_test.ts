@@ -1,0 +1,80 @@
+import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { FIRST_BYTES } from "./framing.ts";
+import { ReadAhead } from "./prefetch.ts";
+
+/** Gives so many reads of a few bytes, which count on, then null; tells when. */
+function counting(
+  reads: number,
+): { read: (into: Uint8Array) => Promise<number | null>; over: Promise<void> } {
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  let next = 0;
+  const read = (into: Uint8Array): Promise<number | null> => {
+    if (next === reads * 10) {
+      resolve();
+      return Promise.resolve(null);
+    }
+    for (let n = 0; n < 10; n++) into[n] = next++;
+    return Promise.resolve(10);
+  };
+  return { read, over };
+}
+
+Deno.test("ReadAhead.take() gives what came meanwhile as one, then the end", async () => {
+  const source = counting(12);
+  const ahead = new ReadAhead(source);
+  await source.over;
+  assertEquals([...await ahead.take() ?? []], Array.from({ length: 120 }, (_, n) => n));
+  assertEquals(await ahead.take(), undefined);
+});
+
+Deno.test("ReadAhead reads no more than its two buffers hold, and on once one has been sent", async () => {
+  let bytes = 0;
+  const size = 40_000;
+  let value = 0;
+  const ahead = new ReadAhead({
+    read: (into) => {
+      const count = Math.min(size, into.length);
+      into.fill(++value, 0, count);
+      bytes += count;
+      return Promise.resolve(count);
+    },
+  });
+  const settle = async (): Promise<void> => {
+    for (let n = 0; n < 1000; n++) await undefined;
+  };
+  await settle();
+  const held = bytes;
+  assert(held <= 2 * FIRST_BYTES, `${held}`);
+  const first = await ahead.take();
+  await settle();
+  assertEquals(bytes, held);
+  // It is left alone until the next call, and room for a header is before it.
+  assertEquals([first?.[0], first?.at(-1)], [1, Math.ceil(first!.length / size)]);
+  assert(first!.byteOffset >= 5);
+  let taken = first!.length;
+  for (let n = 0; n < 20; n++) taken += (await ahead.take())!.length;
+  await settle();
+  assert(taken > held);
+  assert(bytes - taken <= 2 * FIRST_BYTES);
+});
+
+Deno.test("ReadAhead.take() gives what came before the fault of its source, then throws that", async () => {
+  const fault = new Error("the disk is broken");
+  const { read } = counting(1);
+  const ahead = new ReadAhead({
+    read: async (into) => await read(into) ?? await Promise.reject(fault),
+  });
+  assertEquals((await ahead.take())?.length, 10);
+  assertStrictEquals(await assertRejects(() => ahead.take()), fault);
+});
+
+Deno.test("ReadAhead.take() refuses a count that cannot be", async () => {
+  for (const count of [-1, NaN, Infinity, FIRST_BYTES + 1]) {
+    const ahead = new ReadAhead({ read: () => Promise.resolve(count) });
+    await assertRejects(
+      () => ahead.take(),
+      RangeError,
+      `${count} bytes were read into ${FIRST_BYTES}`,
+    );
+  }
+});

@@ -1,0 +1,56 @@
+/**
+ * A token bucket for each peer.
+ * @module
+ */
+
+import { LruMap } from "./bounded_map.ts";
+
+/** Options of {@linkcode RateLimiter}. */
+export interface RateLimiterOptions {
+  /** Requests a peer may make at once after a rest. */
+  burst: number;
+  /** Requests a second in the long run. */
+  perSecond: number;
+  /**
+   * Peers remembered; beyond it the one seen longest ago is forgotten.
+   * @default {4096}
+   */
+  maxPeers?: number;
+  /**
+   * The clock, in milliseconds.
+   * @default {performance.now}
+   */
+  now?: () => number;
+}
+
+interface Bucket {
+  tokens: number;
+  at: number;
+}
+
+/** Counts what each peer asks for. */
+export class RateLimiter {
+  #options: Required<RateLimiterOptions>;
+  #buckets: LruMap<string, Bucket>;
+
+  constructor(options: RateLimiterOptions) {
+    this.#options = { maxPeers: 4096, now: () => performance.now(), ...options };
+    this.#buckets = new LruMap(this.#options.maxPeers);
+  }
+
+  /** Counts requests, one unless told; false where the peer is over its limit, and then none. */
+  take(peer: string, count = 1): boolean {
+    const { burst, perSecond, now } = this.#options;
+    const at = now();
+    const last = this.#buckets.get(peer) ?? { tokens: burst, at };
+    const tokens = Math.min(burst, last.tokens + (at - last.at) / 1000 * perSecond);
+    const isAllowed = tokens >= count;
+    this.#buckets.set(peer, { tokens: isAllowed ? tokens - count : tokens, at });
+    return isAllowed;
+  }
+
+  /** Peers remembered now. */
+  get size(): number {
+    return this.#buckets.size;
+  }
+}

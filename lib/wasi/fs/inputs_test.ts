@@ -1,0 +1,86 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { PlasmError } from "../../core/errors/errors.ts";
+import { FakeGuest, ROOT_FD } from "../../../tests/fixtures/fake_guest.ts";
+import type { SandboxInput } from "../../sandbox/job_types.ts";
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+function refused(inputs: SandboxInput[], limits = {}): PlasmError {
+  const all = { fsBytes: 1e6, fsInodes: 100, openFds: 10, ...limits };
+  return assertThrows(() => new FakeGuest({ inputs, limits: all }), PlasmError);
+}
+
+Deno.test("createWasi() places files with the directories above them", () => {
+  const guest = new FakeGuest({
+    inputs: [
+      { path: "/a/b/c.txt", data: bytes("C") },
+      { path: "a/d", data: bytes("D") },
+      { path: "empty" },
+      { path: "a/" },
+    ],
+  });
+  assertEquals(guest.readFile("a/b/c.txt"), "C");
+  assertEquals(guest.readFile("a/d"), "D");
+  assertEquals(guest.readFile("empty"), "");
+  assertEquals(guest.readFile("d", ROOT_FD + 1), "D");
+});
+
+Deno.test("createWasi() copies what it is given", () => {
+  const data = bytes("before");
+  const guest = new FakeGuest({ inputs: [{ path: "file", data }] });
+  data.fill(0);
+  assertEquals(guest.readFile("file"), "before");
+});
+
+Deno.test("createWasi() takes the root as a directory and preopens it once", () => {
+  const guest = new FakeGuest({ inputs: [{ path: "/" }] });
+  assertEquals(guest.call("fd_prestat_get", ROOT_FD, 0), 0);
+  assertEquals(guest.call("fd_prestat_get", ROOT_FD + 1, 0), 8);
+});
+
+Deno.test("createWasi() without the root preopens only input directories", () => {
+  const guest = new FakeGuest({ inputs: [{ path: "dir/" }], preopenRoot: false });
+  assertEquals(guest.call("fd_prestat_get", 3, 0), 0);
+  assertEquals(guest.view.getUint32(4, true), 3);
+  assertEquals(new FakeGuest({ preopenRoot: false }).call("fd_prestat_get", 3, 0), 8);
+});
+
+Deno.test("createWasi() refuses paths that cannot be", () => {
+  const paths = [
+    "",
+    "//",
+    "a//b",
+    "../a",
+    "a/../b",
+    "a/..",
+    "./a",
+    "a/.",
+    "a\0b",
+    "\ud800",
+    "n".repeat(256),
+    "é".repeat(128),
+    "a/".repeat(2048) + "b",
+    "//a",
+  ];
+  for (const path of paths) assertEquals(refused([{ path }]).code, "bad-input", path);
+  assertEquals(
+    refused([{ path: "a/../b" }]).message,
+    'Cannot place input "a/../b": ".." in it is not a name',
+  );
+});
+
+Deno.test("createWasi() refuses inputs that contradict each other", () => {
+  const file = { path: "a", data: bytes("x") };
+  assertEquals(refused([file, file]).code, "bad-input");
+  assertEquals(refused([file, { path: "a/b", data: bytes("x") }]).code, "bad-input");
+  assertEquals(refused([file, { path: "a/" }]).code, "bad-input");
+  assertEquals(refused([{ path: "a/" }, file]).code, "bad-input");
+  assertEquals(refused([{ path: "a/", data: bytes("x") }]).code, "bad-input");
+});
+
+Deno.test("createWasi() refuses inputs over the caps, with the figures", () => {
+  const data = new Uint8Array(2000);
+  const error = refused([{ path: "a", data }], { fsBytes: 2500 });
+  assertEquals([error.code, error.details], ["over-limit", { fs_bytes: 2500, fs_inodes: 100 }]);
+  assertEquals(refused([{ path: "a/b/c" }], { fsInodes: 3 }).code, "over-limit");
+});

@@ -1,0 +1,6 @@
+/**
+ * Public entry point of the wasi component.
+ * @module
+ */
+export { createWasi, type Wasi } from "./preview1/preview1.ts";
+export { type WasiHost } from "./preview1/wasi_host.ts";

@@ -1,0 +1,165 @@
+/**
+ * `fd_read`, `fd_write` and their kin: everything that moves content.
+ * @module
+ */
+import { ERRNO, FDFLAG, IOVEC_SIZE, RIGHT } from "./abi.ts";
+import type { WasiContext, WasiFunctions } from "./call_context.ts";
+import type { FileDescriptor, StreamDescriptor } from "./fd_table.ts";
+import { checkIovecs } from "./iovecs.ts";
+import { StreamWriter } from "./stream_writer.ts";
+
+/** The functions that read and write descriptors. */
+export function fdIo(context: WasiContext): WasiFunctions {
+  const { memory, fds } = context;
+  const writer = new StreamWriter(context);
+
+  return {
+    fd_read(fd: number, iovs: number, count: number, result: number): number {
+      const descriptor = fds.get(fd >>> 0);
+      if (descriptor === undefined) return ERRNO.BADF;
+      // read(2) calls a descriptor that is not open for reading a bad one; wasmtime does too.
+      if ((descriptor.rights & RIGHT.FD_READ) === 0) return ERRNO.BADF;
+      const errno = check(context, iovs, count, result);
+      if (errno !== 0) return errno;
+      if (descriptor.kind === "stdin") {
+        return readStdin(context, descriptor, { iovs: iovs >>> 0, count, result: result >>> 0 });
+      }
+      if (descriptor.kind !== "file") return ERRNO.BADF;
+      const done = readFile(context, descriptor, {
+        iovs: iovs >>> 0,
+        count,
+        at: descriptor.offset,
+      });
+      descriptor.offset += done;
+      memory.view.setUint32(result >>> 0, done, true);
+      return 0;
+    },
+
+    fd_pread(fd: number, iovs: number, count: number, offset: bigint, result: number): number {
+      const descriptor = fds.get(fd >>> 0);
+      if (descriptor === undefined) return ERRNO.BADF;
+      if ((descriptor.rights & RIGHT.FD_READ) === 0) return ERRNO.BADF;
+      if (descriptor.kind !== "file") return ERRNO.SPIPE;
+      const errno = check(context, iovs, count, result);
+      if (errno !== 0) return errno;
+      const at = Number(offset);
+      if (!Number.isSafeInteger(at) || at < 0) return ERRNO.INVAL;
+      const done = readFile(context, descriptor, { iovs: iovs >>> 0, count, at });
+      memory.view.setUint32(result >>> 0, done, true);
+      return 0;
+    },
+
+    fd_write(fd: number, iovs: number, count: number, result: number): number {
+      const descriptor = fds.get(fd >>> 0);
+      if (descriptor === undefined) return ERRNO.BADF;
+      if ((descriptor.rights & RIGHT.FD_WRITE) === 0) return ERRNO.BADF;
+      const errno = check(context, iovs, count, result);
+      if (errno !== 0) return errno;
+      if (descriptor.kind === "stdout" || descriptor.kind === "stderr") {
+        const done = writer.write(descriptor.kind, iovs >>> 0, count);
+        memory.view.setUint32(result >>> 0, done, true);
+        return 0;
+      }
+      if (descriptor.kind !== "file") return ERRNO.BADF;
+      const append = (descriptor.flags & FDFLAG.APPEND) !== 0;
+      const at = append ? descriptor.inode.content.size : descriptor.offset;
+      const done = writeFile(context, descriptor, { iovs: iovs >>> 0, count, at });
+      if (done < 0) return -done;
+      descriptor.offset = at + done;
+      memory.view.setUint32(result >>> 0, done, true);
+      return 0;
+    },
+
+    fd_pwrite(fd: number, iovs: number, count: number, offset: bigint, result: number): number {
+      const descriptor = fds.get(fd >>> 0);
+      if (descriptor === undefined) return ERRNO.BADF;
+      if ((descriptor.rights & RIGHT.FD_WRITE) === 0) return ERRNO.BADF;
+      if (descriptor.kind !== "file") return ERRNO.SPIPE;
+      const errno = check(context, iovs, count, result);
+      if (errno !== 0) return errno;
+      // The offset wins over FDFLAG.APPEND, as POSIX has it (Linux alone appends).
+      const at = Number(offset);
+      if (!Number.isSafeInteger(at) || at < 0) return ERRNO.INVAL;
+      const done = writeFile(context, descriptor, { iovs: iovs >>> 0, count, at });
+      if (done < 0) return -done;
+      memory.view.setUint32(result >>> 0, done, true);
+      return 0;
+    },
+  };
+}
+
+function check({ memory }: WasiContext, iovs: number, count: number, result: number): number {
+  if (!memory.ok(result >>> 0, 4)) return ERRNO.FAULT;
+  return checkIovecs(memory, iovs >>> 0, count >>> 0);
+}
+
+interface Buffers {
+  /** Address of the checked list. */
+  iovs: number;
+  /** Buffers in it. */
+  count: number;
+}
+
+// What is read may fall on the list of buffers itself, so readers check each buffer once more.
+
+/** Reads from standard input until the first buffer that nothing is left for. */
+function readStdin(
+  { memory, host, clocks }: WasiContext,
+  descriptor: StreamDescriptor,
+  { iovs, count, result }: Buffers & { result: number },
+): number {
+  let done = 0;
+  for (let at = iovs; at < iovs + count * IOVEC_SIZE; at += IOVEC_SIZE) {
+    const pointer = memory.view.getUint32(at, true);
+    const length = memory.view.getUint32(at + 4, true);
+    if (length === 0) continue;
+    if (!memory.ok(pointer, length)) break;
+    const ready = host.stdinReady();
+    if (ready.bytes === 0) {
+      if (done > 0) break;
+      if (!ready.ended && (descriptor.flags & FDFLAG.NONBLOCK) !== 0) return ERRNO.AGAIN;
+    }
+    const buffer = memory.bytes.subarray(pointer, pointer + length);
+    const got = ready.bytes > 0
+      ? host.readStdin(buffer)
+      : clocks.blocked(() => host.readStdin(buffer));
+    done += got;
+    if (got < length) break;
+  }
+  memory.view.setUint32(result, done, true);
+  return 0;
+}
+
+function readFile(
+  { memory }: WasiContext,
+  { inode }: FileDescriptor,
+  { iovs, count, at }: Buffers & { at: number },
+): number {
+  let done = 0;
+  for (let iov = iovs; iov < iovs + count * IOVEC_SIZE; iov += IOVEC_SIZE) {
+    const pointer = memory.view.getUint32(iov, true);
+    const length = memory.view.getUint32(iov + 4, true);
+    if (!memory.ok(pointer, length)) break;
+    const got = inode.content.read(at + done, memory.bytes, pointer, length);
+    done += got;
+    if (got < length) break;
+  }
+  return done;
+}
+
+/** Returns how many bytes were written, or a negative error number if none could be. */
+function writeFile(
+  { memory, fs }: WasiContext,
+  { inode }: FileDescriptor,
+  { iovs, count, at }: Buffers & { at: number },
+): number {
+  let done = 0;
+  for (let iov = iovs; iov < iovs + count * IOVEC_SIZE; iov += IOVEC_SIZE) {
+    const pointer = memory.view.getUint32(iov, true);
+    const length = memory.view.getUint32(iov + 4, true);
+    const errno = fs.write(inode, at + done, memory.bytes, pointer, length);
+    if (errno !== 0) return done > 0 ? done : -errno;
+    done += length;
+  }
+  return done;
+}

@@ -1,0 +1,167 @@
+/**
+ * `poll_oneoff`.
+ * @module
+ */
+import {
+  CLOCK,
+  ERRNO,
+  EVENT_HANGUP,
+  EVENT_SIZE,
+  EVENTTYPE,
+  RIGHT,
+  SUBCLOCK_ABSTIME,
+  SUBSCRIPTION_SIZE,
+} from "./abi.ts";
+import { TICKS_PER_MS } from "../clock.ts";
+import type { WasiContext, WasiFunctions } from "./call_context.ts";
+
+/**
+ * Most subscriptions in one call: more than a job may have descriptors, few enough that one call
+ * stays short.
+ */
+export const MAX_SUBSCRIPTIONS = 8192;
+
+const NS_PER_MS = 1e6;
+
+// A double holds Unix milliseconds to a quarter of a microsecond. A wait for less than that might
+// not move the clock at all, and the loop around it would spin.
+const SHORTEST_WAIT_MS = 0.001;
+
+/** A subscription, read before anything is written: the two arrays may overlap. */
+interface Subscription {
+  userdata: bigint;
+  type: number;
+  /** Descriptor, for reads and writes. */
+  fd: number;
+  /** Clock and the time on it to wake at, in milliseconds. */
+  clock: number;
+  deadlineMs: number;
+  /** An error that is known without waiting. */
+  errno: number;
+}
+
+/** What has happened. */
+interface Event {
+  subscription: Subscription;
+  errno: number;
+  bytes: number;
+  flags: number;
+}
+
+/** The function that waits. */
+export function poll(context: WasiContext): WasiFunctions {
+  const { memory, host, clocks } = context;
+  return {
+    poll_oneoff(input: number, output: number, count: number, result: number): number {
+      const subscriptions = count >>> 0;
+      if (subscriptions === 0 || subscriptions > MAX_SUBSCRIPTIONS) return ERRNO.INVAL;
+      if (
+        !memory.ok(input >>> 0, subscriptions * SUBSCRIPTION_SIZE) ||
+        !memory.ok(output >>> 0, subscriptions * EVENT_SIZE) || !memory.ok(result >>> 0, 4)
+      ) return ERRNO.FAULT;
+      const list = Array.from(
+        { length: subscriptions },
+        (_, i) => read(context, (input >>> 0) + i * SUBSCRIPTION_SIZE),
+      );
+      const watchStdin = list.some((subscription) => waitsForStdin(context, subscription));
+      let events = ready(context, list);
+      while (events.length === 0) {
+        const ms = remainingMs(context, list);
+        clocks.blocked(() => host.wait(ms, watchStdin));
+        events = ready(context, list);
+      }
+      events.forEach((event, i) => write(context, (output >>> 0) + i * EVENT_SIZE, event));
+      memory.view.setUint32(result >>> 0, events.length, true);
+      return 0;
+    },
+  };
+}
+
+function read({ memory: { view }, clocks }: WasiContext, at: number): Subscription {
+  const type = view.getUint8(at + 8);
+  const subscription: Subscription = {
+    userdata: view.getBigUint64(at, true),
+    type,
+    fd: view.getUint32(at + 16, true),
+    clock: view.getUint32(at + 16, true),
+    deadlineMs: Infinity,
+    errno: type > EVENTTYPE.FD_WRITE ? ERRNO.INVAL : 0,
+  };
+  if (type !== EVENTTYPE.CLOCK) return subscription;
+  const { clock } = subscription;
+  const now = clocks.preciseMs(clock);
+  const flags = view.getUint16(at + 40, true);
+  if (now === undefined || (flags & ~SUBCLOCK_ABSTIME) !== 0) subscription.errno = ERRNO.INVAL;
+  // A CPU clock stands still while the job waits: it would never wake.
+  else if (clock !== CLOCK.REALTIME && clock !== CLOCK.MONOTONIC) subscription.errno = ERRNO.NOTSUP;
+  else {
+    const timeoutMs = Number(view.getBigUint64(at + 24, true)) / NS_PER_MS;
+    const absolute = (flags & SUBCLOCK_ABSTIME) !== 0;
+    // Up to the next tick, so that the guest's own clock agrees that the time has come.
+    subscription.deadlineMs = absolute
+      ? Math.ceil(timeoutMs * TICKS_PER_MS) / TICKS_PER_MS
+      : now + timeoutMs;
+  }
+  return subscription;
+}
+
+/** What can be told now, in the order asked. */
+function ready(context: WasiContext, list: readonly Subscription[]): Event[] {
+  const events: Event[] = [];
+  for (const subscription of list) {
+    const event = check(context, subscription);
+    if (event !== undefined) events.push(event);
+  }
+  return events;
+}
+
+function check(context: WasiContext, subscription: Subscription): Event | undefined {
+  const { fds, host, clocks } = context;
+  const event: Event = { subscription, errno: subscription.errno, bytes: 0, flags: 0 };
+  if (event.errno !== 0) return event;
+  if (subscription.type === EVENTTYPE.CLOCK) {
+    return clocks.preciseMs(subscription.clock)! >= subscription.deadlineMs ? event : undefined;
+  }
+  const reads = subscription.type === EVENTTYPE.FD_READ;
+  const descriptor = fds.get(subscription.fd);
+  const right = reads ? RIGHT.FD_READ : RIGHT.FD_WRITE;
+  if (descriptor === undefined || (descriptor.rights & right) === 0) {
+    event.errno = ERRNO.BADF;
+  } else if (descriptor.kind === "stdin") {
+    const { bytes, ended } = host.stdinReady();
+    if (bytes === 0 && !ended) return undefined;
+    event.bytes = bytes;
+    event.flags = bytes === 0 ? EVENT_HANGUP : 0;
+  } else if (descriptor.kind === "file" && reads) {
+    event.bytes = Math.max(0, descriptor.inode.content.size - descriptor.offset);
+  } else {
+    // Files take anything at once, and the host's streams block rather than refuse.
+    event.bytes = 1;
+  }
+  return event;
+}
+
+function waitsForStdin({ fds }: WasiContext, { type, fd, errno }: Subscription): boolean {
+  return errno === 0 && type === EVENTTYPE.FD_READ && fds.get(fd)?.kind === "stdin";
+}
+
+function remainingMs({ clocks }: WasiContext, list: readonly Subscription[]): number {
+  let least = Infinity;
+  for (const { type, clock, deadlineMs } of list) {
+    if (type !== EVENTTYPE.CLOCK) continue;
+    least = Math.min(least, deadlineMs - clocks.preciseMs(clock)!);
+  }
+  return Math.max(SHORTEST_WAIT_MS, least);
+}
+
+function write({ memory }: WasiContext, at: number, event: Event): void {
+  const { view } = memory;
+  view.setBigUint64(at, event.subscription.userdata, true);
+  view.setUint16(at + 8, event.errno, true);
+  view.setUint8(at + 10, event.subscription.type);
+  // Padding too: what a guest does not expect to be written, it must not find changed at random.
+  view.setUint8(at + 11, 0);
+  view.setUint32(at + 12, 0, true);
+  memory.setU64(at + 16, event.bytes);
+  memory.setU64(at + 24, event.flags);
+}

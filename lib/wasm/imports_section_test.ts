@@ -1,0 +1,141 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  COMMAND,
+  concat,
+  leb,
+  moduleOf,
+  name,
+  section,
+} from "../../tests/fixtures/hostile/binary.ts";
+import { assemble } from "../../tests/fixtures/hostile/wat.ts";
+import { PlasmError } from "../core/errors/errors.ts";
+import { inspectModule } from "./inspect.ts";
+import { PREVIEW1_TYPES } from "./preview1_imports.ts";
+
+const LIMITS = { moduleBytes: 4_194_304, memoryBytes: 1_048_576 };
+const COMMAND_TEXT = `(memory (export "memory") 1) (func (export "_start"))`;
+
+/** A command with these fields before its own. */
+async function command(fields: string): Promise<Uint8Array> {
+  return await assemble(`(module ${fields} ${COMMAND_TEXT})`);
+}
+
+async function refusal(fields: string): Promise<PlasmError> {
+  const bytes = await command(fields);
+  return assertThrows(() => inspectModule(bytes, LIMITS), PlasmError);
+}
+
+function text(type: string): string {
+  const [parameters, results] = type.split("->");
+  return `(func (param ${parameters}) (result ${results}))`;
+}
+
+Deno.test("readImports() accepts every function of preview1 with its type", async () => {
+  assertEquals(PREVIEW1_TYPES.size, 46);
+  const fields = [...PREVIEW1_TYPES].map(([name, type]) =>
+    `(import "wasi_snapshot_preview1" "${name}" ${text(type)})`
+  );
+  const { imports } = inspectModule(await command(fields.join("\n")), LIMITS);
+  assertEquals(imports.map((one) => one.name), [...PREVIEW1_TYPES.keys()]);
+});
+
+Deno.test("readImports() refuses each function of preview1 with another type", async () => {
+  for (const [name, type] of PREVIEW1_TYPES) {
+    for (const other of [`i64 ${type}`, `externref ${type}`, `${type} f64`]) {
+      const error = await refusal(`(import "wasi_snapshot_preview1" "${name}" ${text(other)})`);
+      assertEquals(
+        error.message,
+        `Cannot run module: it imports ${name} as (${other.trim()}), preview1 has (${type})`,
+      );
+    }
+  }
+});
+
+Deno.test("readImports() names a few of the functions that are not there", async () => {
+  const fields = Array.from(
+    { length: 8 },
+    (_, index) => `(import "env" "emscripten_${index}" (func))`,
+  );
+  const error = await refusal(fields.join("\n"));
+  assertEquals(
+    error.message,
+    'Cannot run module: it imports function "env"."emscripten_0", ' +
+      'function "env"."emscripten_1", function "env"."emscripten_2", ' +
+      'function "env"."emscripten_3", function "env"."emscripten_4" and 3 more, ' +
+      "which WASI preview1 does not have",
+  );
+  assertEquals(error.code, "bad-module");
+  assertEquals(error.details.count, 8);
+});
+
+Deno.test("readImports() says where a foreign module comes from", async () => {
+  const cases: [fields: string, hint: string][] = [
+    [`(import "wasi" "thread-spawn" (func (param i32) (result i32)))`, "wasi-threads"],
+    [`(import "env" "memory" (memory 1 2 shared))`, "imports its memory"],
+    [`(import "wasi_unstable" "fd_write" (func (param i32)))`, "preview0"],
+    [`(import "wasi:cli/environment@0.2.0" "get-environment" (func))`, "preview2"],
+    [`(import "env" "emscripten_resize_heap" (func (param i32)))`, "Emscripten"],
+    [`(import "env" "abort" (func (param i32 i32 i32 i32)))`, "AssemblyScript"],
+    [`(import "wbg" "__wbg_log_1" (func))`, "wasm-bindgen"],
+    [`(import "gojs" "runtime.wasmExit" (func))`, "GOOS=wasip1"],
+    [`(import "wasi_snapshot_preview1" "fd_telepathy" (func))`, "never had"],
+    [`(import "env" "some_function" (func))`, "left symbols open"],
+    [`(import "__proto__" "constructor" (func))`, "wasi_snapshot_preview1 only"],
+  ];
+  for (const [fields, hint] of cases) {
+    assertStringIncludes((await refusal(fields)).hint ?? "", hint);
+  }
+});
+
+Deno.test("readImports() refuses tables, memories, globals and tags, and reads on", async () => {
+  const error = await refusal(`
+    (import "a" "table" (table 1 externref))
+    (import "a" "memory" (memory i64 1 2))
+    (import "a" "global" (global (mut i32)))
+    (import "a" "tag" (tag))
+    (import "a" "last" (func))`);
+  assertEquals(error.details.imports, [
+    'table "a"."table"',
+    'memory "a"."memory"',
+    'global "a"."global"',
+    'tag "a"."tag"',
+    'function "a"."last"',
+  ]);
+});
+
+Deno.test("readImports() refuses names of preview1 in another module, and the reverse", async () => {
+  await refusal(`(import "wasi_snapshot_preview2" "sched_yield" (func (result i32)))`);
+  await refusal(`(import "" "sched_yield" (func (result i32)))`);
+  await refusal(`(import "wasi_snapshot_preview1" "__proto__" (func (result i32)))`);
+  await refusal(`(import "wasi_snapshot_preview1" "" (func (result i32)))`);
+});
+
+Deno.test("readImports() tells an object file and a shared library", async () => {
+  const foreign = await command(`(import "env" "__linear_memory" (memory 1))`);
+  for (const [custom, hint] of [["linking", "not linked yet"], ["dylink.0", "shared library"]]) {
+    const bytes = concat(foreign, section(0, name(custom!)));
+    assertStringIncludes(
+      assertThrows(() => inspectModule(bytes, LIMITS), PlasmError).hint ?? "",
+      hint!,
+    );
+  }
+});
+
+Deno.test("readImports() refuses more imports than a linker writes", () => {
+  const one = concat(name("wasi_snapshot_preview1"), name("proc_exit"), [0, 0]);
+  const many = section(2, concat(leb(10_001), ...Array<Uint8Array>(10_001).fill(one)));
+  const bytes = moduleOf(COMMAND.type, many);
+  assertStringIncludes(
+    assertThrows(() => inspectModule(bytes, LIMITS), PlasmError).message,
+    "has 10001 imports, 10000 are allowed",
+  );
+});
+
+Deno.test("readImports() refuses a type that does not exist", () => {
+  const one = concat(name("wasi_snapshot_preview1"), name("proc_exit"), [0, 7]);
+  const bytes = moduleOf(COMMAND.type, section(2, concat([1], one)));
+  assertStringIncludes(
+    assertThrows(() => inspectModule(bytes, LIMITS), PlasmError).message,
+    "a function has type 7, which is no function type",
+  );
+});

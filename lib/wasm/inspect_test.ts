@@ -1,0 +1,119 @@
+import {
+  assert,
+  assertEquals,
+  assertStrictEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { PlasmError } from "../core/errors/errors.ts";
+import { type InspectLimits, inspectModule } from "./inspect.ts";
+import { COMMAND, moduleOf, section } from "../../tests/fixtures/hostile/binary.ts";
+import { assemble } from "../../tests/fixtures/hostile/wat.ts";
+
+const MB = 1_048_576;
+const LIMITS: InspectLimits = { moduleBytes: MB, memoryBytes: 256 * MB };
+
+const HELLO = await assemble(`(module
+  (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
+  (memory (export "memory") 2)
+  (table 3 funcref)
+  (func (export "_start")))`);
+
+Deno.test("inspectModule() reads a command", () => {
+  const module = inspectModule(HELLO, LIMITS);
+  assertEquals(module.imports, [
+    { module: "wasi_snapshot_preview1", name: "fd_write", kind: "function" },
+    { module: "wasi_snapshot_preview1", name: "proc_exit", kind: "function" },
+  ]);
+  assertEquals(module.exports, [
+    { name: "memory", kind: "memory", index: 0 },
+    { name: "_start", kind: "function", index: 2 },
+  ]);
+  assertEquals(module.memories, [
+    { initialBytes: 131_072, maximumBytes: 256 * MB, shared: false, is64: false },
+  ]);
+  assertEquals(module.tables, [{ initialEntries: 3, maximumEntries: 1_000_000 }]);
+  assertEquals(module.initialMemoryBytes, 131_072);
+  assertEquals(
+    [module.usesGc, module.usesExceptions, module.usesSharedMemory],
+    [false, false, false],
+  );
+  assert(WebAssembly.validate(module.bytes));
+});
+
+Deno.test("inspectModule() gives the same bytes where nothing has to change", async () => {
+  const bytes = await assemble(`(module (memory (export "memory") 1 2) (func (export "_start")))`);
+  assertStrictEquals(inspectModule(bytes, LIMITS).bytes, bytes);
+});
+
+Deno.test("inspectModule() does not touch the bytes it was given", () => {
+  const before = HELLO.slice();
+  inspectModule(HELLO, LIMITS);
+  assertEquals(HELLO, before);
+});
+
+Deno.test("inspectModule() copies what another thread could change", () => {
+  const shared = new Uint8Array(new SharedArrayBuffer(HELLO.length));
+  shared.set(HELLO);
+  const { bytes } = inspectModule(shared, LIMITS);
+  assert(bytes.buffer instanceof ArrayBuffer);
+  assert(WebAssembly.validate(bytes));
+});
+
+Deno.test("inspectModule() refuses a module over the size cap with figures", () => {
+  const error = assertThrows(
+    () => inspectModule(HELLO, { ...LIMITS, moduleBytes: HELLO.length - 1 }),
+    PlasmError,
+  );
+  assertEquals(error.code, "too-large");
+  assertEquals(
+    error.message,
+    `Cannot run module: it has ${HELLO.length} bytes, ${HELLO.length - 1} are allowed`,
+  );
+  inspectModule(HELLO, { ...LIMITS, moduleBytes: HELLO.length });
+});
+
+Deno.test("inspectModule() refuses a _start that takes or gives something", async () => {
+  const bytes = await assemble(`(module (memory (export "memory") 1)
+    (func (export "_start") (param i32) (result i64) (i64.const 0)))`);
+  assertEquals(
+    assertThrows(() => inspectModule(bytes, LIMITS), PlasmError).message,
+    "Cannot run module: its _start has type (i32 -> i64), a command's takes and gives nothing",
+  );
+});
+
+Deno.test("inspectModule() refuses an imported function as _start", async () => {
+  const bytes = await assemble(`(module
+    (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
+    (memory (export "memory") 1)
+    (export "_start" (func 0)))`);
+  assertStringIncludes(
+    assertThrows(() => inspectModule(bytes, LIMITS), PlasmError).message,
+    "type (i32 ->)",
+  );
+});
+
+Deno.test("inspectModule() refuses a _start that does not exist", () => {
+  const bytes = moduleOf(COMMAND.type, COMMAND.memory, COMMAND.export);
+  assertEquals(
+    assertThrows(() => inspectModule(bytes, LIMITS), PlasmError).message,
+    "Cannot run module: it exports function 0 of 0",
+  );
+});
+
+Deno.test("inspectModule() tells what can fill the heap", async () => {
+  const struct = section(1, [2, 0x60, 0, 0, 0x5f, 1, 0x63, 1, 1]);
+  const { type: _type, ...rest } = COMMAND;
+  const withGc = moduleOf(struct, ...Object.values(rest));
+  assert(WebAssembly.validate(withGc));
+  assert(inspectModule(withGc, LIMITS).usesGc);
+  const tag = await assemble(
+    `(module (memory (export "memory") 1) (tag (param i32)) (func (export "_start")))`,
+  );
+  assert(inspectModule(tag, LIMITS).usesExceptions);
+  const shared = await assemble(
+    `(module (memory (export "memory") 1 2 shared) (func (export "_start")))`,
+  );
+  assert(inspectModule(shared, LIMITS).usesSharedMemory);
+});

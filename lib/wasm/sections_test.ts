@@ -1,0 +1,101 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { concat, join, leb, moduleOf, name, section } from "../../tests/fixtures/hostile/binary.ts";
+import { PlasmError } from "../core/errors/errors.ts";
+import { readSections } from "./sections.ts";
+
+const IN_ORDER = [1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11];
+
+function refusal(bytes: Uint8Array): string {
+  return assertThrows(() => readSections(bytes), PlasmError).message;
+}
+
+Deno.test("readSections() finds every section in its order", () => {
+  const { known } = readSections(moduleOf(...IN_ORDER.map((id) => section(id, [0]))));
+  assertEquals(known.size, IN_ORDER.length);
+  assertEquals(known.get("type"), { header: 8, start: 10, end: 11 });
+  assertEquals(known.get("data"), { header: 44, start: 46, end: 47 });
+});
+
+Deno.test("readSections() refuses each section when it comes twice", () => {
+  for (const id of IN_ORDER) {
+    const bytes = moduleOf(section(id, [0]), section(0, name("x")), section(id, [0]));
+    assertEquals(/its [a-z ]+ section twice, again at byte 15$/.test(refusal(bytes)), true);
+  }
+});
+
+Deno.test("readSections() refuses each neighbour out of order", () => {
+  IN_ORDER.slice(1).forEach((id, index) => {
+    const bytes = moduleOf(section(id, [0]), section(IN_ORDER[index]!, [0]));
+    assertEquals(/section at byte 11 comes after its/.test(refusal(bytes)), true);
+  });
+});
+
+Deno.test("readSections() refuses a section of unknown kind", () => {
+  for (const id of [14, 15, 0x7f, 0x80, 0xff]) {
+    assertEquals(
+      refusal(moduleOf(section(id, [0]))),
+      `Cannot run module: it has a section of unknown kind ${id} at byte 8`,
+    );
+  }
+});
+
+Deno.test("readSections() refuses a size over the end", () => {
+  assertEquals(
+    refusal(moduleOf([1], leb(4_294_967_295), [0, 0])),
+    "Cannot run module: its type section at byte 8 says 4294967295 bytes, 2 are left",
+  );
+  assertEquals(
+    refusal(moduleOf([0, 1])),
+    "Cannot run module: its custom section at byte 8 says 1 bytes, 0 are left",
+  );
+});
+
+Deno.test("readSections() takes custom sections anywhere, of any content", () => {
+  const customs = [
+    section(0, name("name")),
+    section(0, concat(name("__proto__"), new Uint8Array(5000).fill(0xff))),
+    section(0, name("")),
+    section(0, name("x".repeat(200_000))),
+    section(0, [2, 0xff, 0xfe]),
+  ];
+  const { known, telling } = readSections(
+    moduleOf(...customs, section(1, [0]), ...customs, section(3, [0]), ...customs),
+  );
+  assertEquals([...known.keys()], ["type", "function"]);
+  assertEquals(telling.size, 0);
+});
+
+Deno.test("readSections() notices what a linker left", () => {
+  const { telling } = readSections(moduleOf(section(0, name("linking"))));
+  assertEquals([...telling], ["linking"]);
+});
+
+Deno.test("readSections() refuses a custom section whose name is longer than it", () => {
+  assertEquals(
+    refusal(moduleOf(section(0, [9, 0x61]))),
+    "Cannot run module: its custom section says it has 9 name bytes, there is room for 1 at byte 11",
+  );
+});
+
+Deno.test("readSections() refuses a section that would take long to read", () => {
+  const size = 16 * 1_048_576;
+  for (const id of [1, 2, 3, 4, 5, 7]) {
+    readSections(moduleOf(section(id, new Uint8Array(size))));
+    assertStringIncludes(
+      refusal(moduleOf(section(id, new Uint8Array(size + 1)))),
+      `section has ${size + 1} bytes, ${size} are allowed`,
+    );
+  }
+  for (const id of [0, 9, 10, 11]) {
+    readSections(moduleOf(section(id, new Uint8Array(size + 1))));
+  }
+});
+
+Deno.test("readSections() refuses custom sections without end", () => {
+  const custom = section(0, name(""));
+  readSections(moduleOf(join(Array<Uint8Array>(10_000).fill(custom))));
+  assertEquals(
+    refusal(moduleOf(join(Array<Uint8Array>(10_001).fill(custom)))),
+    "Cannot run module: it has more than 10000 custom sections",
+  );
+});

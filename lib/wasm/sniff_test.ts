@@ -1,0 +1,74 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { PlasmError } from "../core/errors/errors.ts";
+import { checkHeader } from "./sniff.ts";
+
+function refusal(bytes: Iterable<number>): string {
+  return assertThrows(() => checkHeader(new Uint8Array(bytes)), PlasmError).message;
+}
+
+function refusalOfText(text: string): string {
+  return refusal(Array.from(text, (character) => character.charCodeAt(0)));
+}
+
+Deno.test("checkHeader() accepts a core module's header", () => {
+  checkHeader(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]));
+});
+
+Deno.test("checkHeader() refuses an empty file", () => {
+  assertEquals(refusal([]), "Cannot run module: the file is empty");
+});
+
+Deno.test("checkHeader() refuses every truncated header", () => {
+  const header = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
+  for (let length = 1; length < header.length; length++) {
+    assertEquals(
+      refusal(header.slice(0, length)),
+      `Cannot run module: it ends inside its header, after ${length} of 8 bytes`,
+    );
+  }
+});
+
+Deno.test("checkHeader() says what a foreign file looks like", () => {
+  const cases: [content: string, what: string][] = [
+    ["\x7fELF\x02\x01\x01\0", "an ELF program"],
+    ["MZ\x90\0", "a Windows program"],
+    ["\x1f\x8b\x08\0", "gzip data"],
+    ["PK\x03\x04\x14\0", "a zip archive"],
+    ["BC\xc0\xde5\x14", "LLVM bitcode"],
+    ["!<arch>\nfoo", "a library archive"],
+    ["#!/bin/sh\necho", "a script"],
+    ["version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"],
+    ["\n<!DOCTYPE html><title>404</title>", "an HTML page"],
+    ["<html>", "an HTML page"],
+    ["(module (memory 1))", "WebAssembly text"],
+    [";; a comment\n(module)", "WebAssembly text"],
+    ['{"error": "not found"}', "JSON text"],
+    ["int main(void) { return 0; }", "text"],
+    ["\x01\x02\x03\x04", "unknown binary data"],
+  ];
+  for (const [content, what] of cases) {
+    assertEquals(
+      refusalOfText(content),
+      `Cannot run module: it is no WebAssembly but looks like ${what}`,
+    );
+  }
+});
+
+Deno.test("checkHeader() tells a component from a core module", () => {
+  const error = assertThrows(
+    () => checkHeader(new Uint8Array([0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0])),
+    PlasmError,
+  );
+  assertEquals(
+    error.message,
+    "Cannot run module: it is a WebAssembly component (version 13, layer 1)",
+  );
+  assertEquals(error.hint, "Components are not supported; build a core module (wasm32-wasip1)");
+});
+
+Deno.test("checkHeader() refuses an unknown version", () => {
+  assertEquals(
+    refusal([0, 0x61, 0x73, 0x6d, 2, 0, 0, 0]),
+    "Cannot run module: it says WebAssembly version 2 layer 0, known is 1 layer 0",
+  );
+});

@@ -1,0 +1,53 @@
+/**
+ * What an executor of a compiled daemon sees of its node: neither its key nor its socket.
+ * @module
+ */
+import { assert, assertEquals } from "@std/assert";
+import { connectDaemon } from "../../lib/client/mod.ts";
+import { confinement } from "../../lib/sandbox/host/spawn/confinement.ts";
+import { DaemonProcess } from "../fixtures/daemon/daemon_process.ts";
+import { childrenOf, hasPs, isAlive } from "../fixtures/daemon/process_list.ts";
+import { withTempDir } from "../fixtures/plasm.ts";
+
+const HELLO = new URL("../../examples/hello/hello.wasm", import.meta.url);
+
+async function output(command: string, ...args: string[]): Promise<string> {
+  const { stdout } = await new Deno.Command(command, { args, stderr: "null" }).output();
+  return new TextDecoder().decode(stdout);
+}
+
+Deno.test("an executor of a compiled daemon finds neither the node's key nor its socket", async () => {
+  if (!Deno.env.has("PLASM_BINARY")) return console.warn("SKIPPED: PLASM_BINARY is not set");
+  if (confinement()?.namespaces !== true || !await hasPs()) {
+    return console.warn("SKIPPED: the system refuses namespaces");
+  }
+  await withTempDir(async (given) => {
+    const dir = await Deno.realPath(given);
+    // Not beside each other: each has to be hidden by itself.
+    await Deno.mkdir(`${dir}/run`);
+    const env = { PLASM_SOCKET: `${dir}/run/plasm.sock` };
+    const daemon = await DaemonProcess.start({ dir, env });
+    try {
+      using client = connectDaemon({ socket: env.PLASM_SOCKET });
+      const { job } = await client.run(await Deno.readFile(HELLO), {
+        stdin: new TextEncoder().encode("abc"),
+      });
+      assertEquals(job.status, "exited");
+      const [executor] = await childrenOf(daemon.pid);
+      assert(executor !== undefined);
+      // From above its root can be looked into, as it sees it.
+      const mounts = await output("cat", `/proc/${executor}/mountinfo`);
+      for (const path of [`${dir}/state`, `${dir}/run`]) {
+        assert(mounts.includes(` ${path} ro`), `${path} in ${mounts}`);
+        assertEquals(await output("find", `/proc/${executor}/root${path}`, "-mindepth", "1"), "");
+      }
+      daemon.signal("SIGKILL");
+      await daemon.ended();
+      const until = Date.now() + 10_000;
+      while (await isAlive(executor) && Date.now() < until);
+      assertEquals(await isAlive(executor), false);
+    } finally {
+      await daemon[Symbol.asyncDispose]();
+    }
+  });
+});

@@ -1,0 +1,159 @@
+/**
+ * What an executor's process can still do: what the kernel says of a real one, and what a program
+ * finds that is started exactly like one.
+ * @module
+ */
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { confine, confinement } from "../../lib/sandbox/host/spawn/confinement.ts";
+import { Executor } from "../../lib/sandbox/host/executor.ts";
+import { executorCommand } from "../../lib/sandbox/host/spawn/executor_command.ts";
+import { EXECUTOR_COMMAND } from "../../lib/sandbox/bootstrap/executor_name.ts";
+import {
+  canInspect,
+  inspectProcess,
+  type ProcessFacts,
+} from "../fixtures/hostile/process_inspection.ts";
+import type { ProbeReport } from "../fixtures/hostile/permission_probe.ts";
+
+const MEMORY_BYTES = 2 ** 30;
+
+/** The compiled program to look at, instead of this source. */
+const BINARY = Deno.env.get("PLASM_BINARY");
+
+const PROBE = decodeURIComponent(
+  new URL("../fixtures/hostile/permission_probe.ts", import.meta.url).pathname,
+);
+
+/** Why the process of an executor cannot be looked at here, aloud; undefined where it can. */
+async function skipped(): Promise<boolean> {
+  if (confinement() !== undefined && await canInspect()) return false;
+  console.warn("SKIPPED: there is no util-linux, findutils or /proc");
+  return true;
+}
+
+/** A running executor: of this source, or of the binary that `PLASM_BINARY` names. */
+async function withExecutor(look: (pid: number) => Promise<void>): Promise<void> {
+  if (BINARY === undefined) {
+    await using executor = new Executor({ maxMemoryBytes: MEMORY_BYTES });
+    await executor.ready();
+    return await look(executor.pid);
+  }
+  const [path, ...args] = confine(confinement()!, { dataBytes: MEMORY_BYTES });
+  await using child = new Deno.Command(path!, {
+    args: [...args, BINARY, EXECUTOR_COMMAND],
+    clearEnv: true,
+    cwd: "/",
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const reader = child.stdout.getReader();
+  await reader.read();
+  await look(child.pid);
+  child.kill("SIGKILL");
+  await reader.cancel();
+  await child.stdin.close().catch(() => {});
+}
+
+function assertConfined(facts: ProcessFacts): void {
+  assertEquals(facts.cwd, "/");
+  assertEquals(facts.environment, []);
+  assertEquals(facts.status.get("NoNewPrivs"), "1");
+  assertEquals(facts.oomScore, 1000);
+  const limit = (name: string): string[] | undefined => facts.limits.get(name);
+  assertEquals(limit("Max core file size"), ["0", "0"]);
+  assertEquals(limit("Max open files"), ["64", "64"]);
+  assertEquals(limit("Max data size"), [`${2 ** 32}`, `${2 ** 32}`]);
+  assertNotEquals(limit("Max cpu time")?.[1], "unlimited");
+  // Pipes to the parent, the event loop's own; from source Deno's caches; no file, no socket out.
+  const expected = BINARY === undefined
+    ? /^(pipe:|anon_inode:|unix:pair$)|_cache_v\d+(-wal|-shm|-journal)?$/
+    : /^(pipe:|anon_inode:|unix:pair$)/;
+  for (const [fd, target] of facts.descriptors) {
+    assert(expected.test(target), `descriptor ${fd} leads to ${target}`);
+  }
+}
+
+Deno.test("an executor has no environment, directory, privileges or files", async () => {
+  if (await skipped()) return;
+  await withExecutor(async (pid) => assertConfined(await inspectProcess(pid)));
+});
+
+Deno.test("an executor has a network without a way out, and no capabilities", async () => {
+  if (await skipped()) return;
+  if (!confinement()!.namespaces) {
+    console.warn("SKIPPED: the system refuses namespaces");
+    return;
+  }
+  await withExecutor(async (pid) => {
+    const { ownNamespaces, interfaces, status, limits } = await inspectProcess(pid);
+    assertEquals(ownNamespaces, ["user", "net", "ipc"]);
+    assertEquals(interfaces, ["lo"]);
+    assertEquals(limits.get("Max processes"), ["256", "256"]);
+    // See ConfineOptions.keepUser.
+    if (BINARY === undefined && Deno.uid() === 0) return;
+    for (const set of ["CapInh", "CapPrm", "CapEff", "CapAmb"]) {
+      assertEquals(Number(`0x${status.get(set)}`), 0, set);
+    }
+  });
+});
+
+Deno.test("an executor inherits no descriptor of the program that starts its node", async () => {
+  if (await skipped()) return;
+  if (!confinement()!.closes) {
+    console.warn("SKIPPED: there is no bash");
+    return;
+  }
+  const inherited = async (closes: boolean): Promise<string[]> => {
+    const prefix = confine({ ...confinement()!, closes }, { dataBytes: MEMORY_BYTES });
+    const list = [...prefix, "/usr/bin/find", "/proc/self/fd", "-type", "l", "-printf", "%f=%l\\n"];
+    const { stdout } = await new Deno.Command("bash", {
+      // Without close-on-exec, as a shell leaves what it redirects.
+      args: ["-c", 'exec 7</etc/passwd 60</etc/passwd; exec "$@"', "bash", ...list],
+    }).output();
+    return new TextDecoder().decode(stdout).split("\n").filter((line) => line.includes("passwd"));
+  };
+  assertEquals(await inherited(false), ["7=/etc/passwd", "60=/etc/passwd"]);
+  assertEquals(await inherited(true), []);
+});
+
+/** Runs the probe in the place of an executor, with flags more than one has. */
+async function probe(flags: string[] = []): Promise<[ProbeReport, ProbeReport]> {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const [path, ...args] = executorCommand({ maxMemoryBytes: MEMORY_BYTES }).slice(0, -1);
+  const { stdout, stderr } = await new Deno.Command(path!, {
+    args: [...args, ...flags, PROBE, String((listener.addr as Deno.NetAddr).port)],
+    clearEnv: true,
+    cwd: "/",
+  }).output();
+  assertEquals(new TextDecoder().decode(stderr), "");
+  return JSON.parse(new TextDecoder().decode(stdout));
+}
+
+const REFUSED = {
+  "read /etc/hostname": "NotCapable",
+  "write to /tmp": "NotCapable",
+  "read the environment": "NotCapable",
+  "run a program": "NotCapable",
+  listen: "NotCapable",
+  "name the host": "NotCapable",
+  "load a library": "NotCapable",
+  connect: "NotCapable",
+  "import a module": "TypeError",
+};
+
+Deno.test("an executor may read its own code and nothing else, then not even that", async () => {
+  const [before, after] = await probe();
+  assertEquals(before, { granted: [], attempts: { "read plasm's code": "done", ...REFUSED } });
+  assertEquals(after, { granted: [], attempts: { "read plasm's code": "NotCapable", ...REFUSED } });
+});
+
+Deno.test("an executor reaches no network even with the permission to", async () => {
+  if (confinement()?.namespaces !== true) {
+    console.warn("SKIPPED: the system refuses namespaces");
+    return;
+  }
+  const [before, after] = await probe(["--allow-net"]);
+  assertEquals(before.granted, ["net"]);
+  assertEquals(before.attempts.connect, "NetworkUnreachable");
+  assertEquals([after.granted, after.attempts.connect], [[], "NotCapable"]);
+});

@@ -1,0 +1,81 @@
+import { assertEquals, assertLess, assertRejects } from "@std/assert";
+import { PlasmError } from "../../../lib/core/errors/errors.ts";
+import { CHUNK_BYTES } from "../../../lib/remote/wire/constants.ts";
+import { makeJob, run, seededBytes, TestNode } from "../../fixtures/remote/bench.ts";
+
+Deno.test("runRemote() offers, sends, runs and verifies", async () => {
+  await using node = await TestNode.create();
+  const { text, receipt, attempts, progress } = await run({ nodes: [node] });
+  assertEquals(text, "dlroW ,olleH");
+  assertEquals(receipt.node.peer_id, node.peerId);
+  assertEquals(attempts.map(({ ran, peerId }) => [ran, peerId]), [["yes", node.peerId]]);
+  assertEquals([...new Set(progress.map(({ phase }) => phase))], [
+    "connecting",
+    "offering",
+    "accepted",
+    "sending",
+    "queued",
+    "running",
+    "verifying",
+  ]);
+  await node.host.until(() => node.host.forgotten.length === 1);
+  assertEquals(node.server.counts, { transfer: 0, begun: 0, over: 0 });
+});
+
+Deno.test("runRemote() sends nothing that the node has", async () => {
+  await using node = await TestNode.create();
+  const first = await run({ nodes: [node] });
+  const second = await run({ nodes: [node] });
+  assertEquals(first.attempts[0]!.sentBytes, 20);
+  assertEquals(second.attempts[0]!.sentBytes, 12);
+});
+
+Deno.test("runRemote() sends small standard input with the offer, and more of it in chunks", async () => {
+  await using node = await TestNode.create();
+  for (const [size, count] of [[16 * 1024, 0], [16 * 1024 + 1, 1]] as const) {
+    const job = await makeJob({ stdin: seededBytes(size) });
+    const sending: number[] = [];
+    const { receipt, attempts } = await run({
+      nodes: [node],
+      job,
+      onProgress: (news) => news.phase === "sending" && sending.push(news.total),
+    });
+    assertEquals(receipt.stdin_hash, job.stdin.hash);
+    // The module goes once.
+    const module = count === 0 ? job.module.size : 0;
+    assertEquals(attempts[0]!.sentBytes, module + size);
+    assertEquals(sending, count === 0 ? [module] : [size]);
+  }
+});
+
+Deno.test("runRemote() does not run ahead of a node that stores slowly", async () => {
+  await using node = await TestNode.create();
+  const job = await makeJob({ module: seededBytes(4 * 2 ** 20) });
+  const { host } = node;
+  const put = host.put.bind(host);
+  host.put = (offer, ref, source) => {
+    async function* slowly(): AsyncGenerator<Uint8Array> {
+      for await (const part of source) {
+        await new Promise((resolve) => setTimeout(resolve));
+        yield part;
+      }
+    }
+    return put(offer, ref, slowly());
+  };
+  let ahead = 0;
+  await run({
+    nodes: [node],
+    job,
+    onProgress: (news) => {
+      if (news.phase === "sending") ahead = Math.max(ahead, news.sent - host.stored);
+    },
+  });
+  assertEquals(host.stored, job.module.size + job.stdin.size);
+  // One chunk in the node's hands, one being read, and what the line holds.
+  assertLess(ahead, 4 * CHUNK_BYTES);
+});
+
+Deno.test("runRemote() says that there is nobody to ask", async () => {
+  const error = await assertRejects(() => run({ nodes: [] }), PlasmError, "no node");
+  assertEquals(error.code, "no-peer");
+});

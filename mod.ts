@@ -17,7 +17,12 @@
  *
  * @module
  */
-export { ERROR_CODES, type ErrorCode, type ErrorCodeInfo, type Fault } from "./lib/core/errors/mod.ts";
+export {
+  ERROR_CODES,
+  type ErrorCode,
+  type ErrorCodeInfo,
+  type Fault,
+} from "./lib/core/errors/mod.ts";
 export {
   type JsonValue,
   PlasmError,
@@ -82,8 +87,8 @@ export {
 export { type ExecutorSource } from "./lib/sandbox/mod.ts";
 export { type StdinSource } from "./lib/sandbox/mod.ts";
 export {
+  type FileInput,
   type SandboxEvent,
-  type SandboxInput,
   type SandboxJob,
   type SandboxLimits,
   type SandboxOutcome,

@@ -4,7 +4,7 @@
  */
 import { EMPTY_HASH, type Hash, type Manifest, sha256 } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
-import type { SandboxInput } from "./job_types.ts";
+import type { FileInput } from "./job_types.ts";
 
 /** Files of a job by guest path; a path that ends in "/" is a directory and has no bytes. */
 export type JobInputs = Readonly<Record<string, Uint8Array>>;
@@ -14,7 +14,7 @@ export type JobInputs = Readonly<Record<string, Uint8Array>>;
  *
  * @throws {PlasmError} `bad-input` when one is missing, not named, or differs from its hash.
  */
-export async function checkInputs(manifest: Manifest, inputs: JobInputs): Promise<SandboxInput[]> {
+export async function checkInputs(manifest: Manifest, inputs: JobInputs): Promise<FileInput[]> {
   const named = manifest.inputs ?? {};
   for (const path of Object.keys(inputs)) {
     if (!Object.hasOwn(named, path)) {
@@ -24,7 +24,7 @@ export async function checkInputs(manifest: Manifest, inputs: JobInputs): Promis
       );
     }
   }
-  const checked: SandboxInput[] = [];
+  const checked: FileInput[] = [];
   for (const [path, hash] of Object.entries(named)) {
     if (path.endsWith("/")) {
       checked.push({ path });

@@ -4,8 +4,9 @@
  */
 
 import type { JobStatus } from "../core/mod.ts";
+import type { FileInput } from "../wasi/mod.ts";
 
-export type { JobStatus };
+export type { FileInput, JobStatus };
 
 /** What a job may use. Everything is a ceiling; all are integers. */
 export interface SandboxLimits {
@@ -27,14 +28,6 @@ export interface SandboxLimits {
   moduleBytes: number;
 }
 
-/** A file or directory that a job finds in its in-memory tree. */
-export interface SandboxInput {
-  /** Guest path; a directory's ends in "/" and becomes a preopen of that name. */
-  path: string;
-  /** Content of a file; absent for a directory. */
-  data?: Uint8Array | undefined;
-}
-
 /** A job as the sandbox sees it: no names, no keys, no network. */
 export interface SandboxJob {
   /** The WebAssembly module's bytes. */
@@ -46,10 +39,10 @@ export interface SandboxJob {
    */
   moduleKey?: string | undefined;
   /**
-   * The module as `arrange/` makes it of these bytes, where somebody had the time.
-   * @default {its executor arranges it}
+   * The module with its functions reordered, if the host computed it while the child started.
+   * @default {the child reorders it}
    */
-  arranged?: Uint8Array | undefined;
+  reordered?: Uint8Array | undefined;
   /** Arguments after argv[0]. */
   args: readonly string[];
   /** The whole environment. */
@@ -57,7 +50,7 @@ export interface SandboxJob {
   /** Standard input. @default {empty} */
   stdin?: ReadableStream<Uint8Array> | Uint8Array | undefined;
   /** Files given to the job. @default {none} */
-  inputs?: readonly SandboxInput[] | undefined;
+  inputs?: readonly FileInput[] | undefined;
   /** What the job may use. */
   limits: SandboxLimits;
   /**

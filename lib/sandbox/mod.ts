@@ -5,9 +5,9 @@
 export { DEFAULT_CEILINGS } from "./default_ceilings.ts";
 export { hashInputs, type JobInputs } from "./job_inputs.ts";
 export {
+  type FileInput,
   type JobStatus,
   type SandboxEvent,
-  type SandboxInput,
   type SandboxJob,
   type SandboxLimits,
   type SandboxOutcome,

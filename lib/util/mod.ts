@@ -27,4 +27,3 @@ export { type InputReader, ReadAhead } from "./prefetch.ts";
 export { RateLimiter } from "./rate_limiter.ts";
 export { ReadBuffer } from "./read_buffer.ts";
 export { escapeUnsafe, printable } from "./text.ts";
-export { FAST_PLACES, TIER_FLAGS } from "./tier_flags.ts";

@@ -3,7 +3,7 @@
  * @module
  */
 import config from "../../deno.json" with { type: "json" };
-import { TIER_FLAGS } from "../../lib/util/tier_flags.ts";
+import { TIER_MASK_FLAG } from "../../lib/sandbox/host/spawn/executor_command.ts";
 
 /**
  * The flags of the task `plasm`, so that the program may do the same from source and compiled. Files
@@ -23,5 +23,5 @@ export const BAKED_FLAGS: readonly string[] = [
   // first chooses what others run. Starting without costs 4 %.
   "--no-code-cache",
   // Of the executor; the main program has no WebAssembly.
-  `--v8-flags=${TIER_FLAGS}`,
+  `--v8-flags=${TIER_MASK_FLAG}`,
 ];

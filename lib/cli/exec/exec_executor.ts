@@ -4,17 +4,16 @@
  * @module
  */
 import { DEFAULT_RESOURCES } from "../../core/mod.ts";
-import { arrangeFunctions } from "../../wasm/reorder/mod.ts";
+import { reorderFunctions } from "../../wasm/reorder/mod.ts";
 import { Executor } from "../../sandbox/host/mod.ts";
 import { DEFAULT_CEILINGS, type SandboxJob } from "../../sandbox/mod.ts";
 import type { ParsedArgs } from "../args.ts";
 import { EARLY_MEMORY_BYTES, takeEarly } from "./speculative_start.ts";
 
 /**
- * Larger modules are left to the executor to arrange: what it spends is the job's, which has limits, and is
- * watched.
+ * Larger modules are reordered by the child, where the time counts against the job's limits and is monitored.
  */
-const MAX_ARRANGED_BYTES = 2 ** 20;
+const MAX_REORDERED_BYTES = 2 ** 20;
 
 /** One executor, for a job that is still to be read. */
 export class EarlyExecutor implements AsyncDisposable {
@@ -50,7 +49,7 @@ export class EarlyExecutor implements AsyncDisposable {
     const early = this.#executor;
     if (early !== undefined && memoryBytes <= this.#maxMemoryBytes) {
       try {
-        early.sendAhead({ ...job, arranged: arrangedOf(job) });
+        early.sendAhead({ ...job, reordered: reorderOnHost(job) });
         await early.alive({ signal });
         return early;
       } catch {
@@ -69,8 +68,8 @@ export class EarlyExecutor implements AsyncDisposable {
   }
 }
 
-/** The module arranged while its executor starts, and nobody else has anything to do. */
-function arrangedOf({ module }: SandboxJob): Uint8Array | undefined {
-  if (module.length > MAX_ARRANGED_BYTES) return undefined;
-  return arrangeFunctions(module as Uint8Array<ArrayBuffer>).bytes;
+/** Reorders a module on the host while the child starts and the CPU is idle. */
+function reorderOnHost({ module }: SandboxJob): Uint8Array | undefined {
+  if (module.length > MAX_REORDERED_BYTES) return undefined;
+  return reorderFunctions(module as Uint8Array<ArrayBuffer>).bytes;
 }

@@ -12,7 +12,7 @@ export const FrameKind = {
   Stdin: 4,
   StdinEnd: 5,
   /** After Module, where its header says so. */
-  Arranged: 6,
+  Reordered: 6,
   // From the executor.
   Ready: 16,
   Stdout: 17,

@@ -9,35 +9,35 @@ import type { RefusedReport } from "../ipc/mod.ts";
 export interface CompiledModule {
   /** What the worker instantiates. */
   module: WebAssembly.Module;
-  /** Tells where its code was before it was arranged. */
+  /** Maps code offsets back to the module as submitted; undefined if it could not be reordered. */
   frames: () => Promise<FrameMap | undefined>;
 }
 
 /** A module of so many bytes is compiled without a turn of the event loop: functions are when they are called. */
 const SMALL_BYTES = 64 * 1024;
 
-/** Loads what arranges modules: a process that is given one arranged does not need it. */
-export async function loadArranging(): Promise<typeof import("../../wasm/reorder/mod.ts")> {
+/** Loads the reordering on demand: a child that receives a reordered module does not need it. */
+export async function loadReorder(): Promise<typeof import("../../wasm/reorder/mod.ts")> {
   return await import("../../wasm/reorder/mod.ts");
 }
 
 /**
- * Arranges and compiles a module; what V8 has against it is the answer where it refuses.
+ * Reorders and compiles a module, or reports why V8 rejects it.
  *
- * @param given The module as `arrangeFunctions()` makes it of the bytes, by who has done that.
+ * @param given The result of `reorderFunctions()` on the same bytes, if the parent computed it.
  */
 export async function compileModule(
   bytes: Uint8Array<ArrayBuffer>,
   given?: Uint8Array<ArrayBuffer>,
 ): Promise<CompiledModule | Omit<RefusedReport, "reusable">> {
-  const arrange = async () => (await loadArranging()).arrangeFunctions(bytes);
-  const arranged = given ? undefined : await arrange();
+  const reorder = async () => (await loadReorder()).reorderFunctions(bytes);
+  const reordered = given ? undefined : await reorder();
   try {
-    const source = given ?? arranged!.bytes;
+    const source = given ?? reordered!.bytes;
     const module = source.length <= SMALL_BYTES
       ? new WebAssembly.Module(source)
       : await WebAssembly.compile(source);
-    return { module, frames: async () => (arranged ?? await arrange()).frames };
+    return { module, frames: async () => (reordered ?? await reorder()).frames };
   } catch {
     // What V8 refuses it shall refuse as it was given, and by the numbers that it had there.
   }

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { arrangeFunctions } from "../../wasm/reorder/reorder.ts";
+import { reorderFunctions } from "../../wasm/reorder/reorder.ts";
 import { assemble } from "../../../tests/fixtures/reorder_modules.ts";
 import { compileModule, originalReason } from "./compile_module.ts";
 import { Executor } from "../host/executor.ts";
@@ -14,7 +14,7 @@ const TRAPPING = `(module (memory (export "memory") 1)
 Deno.test("Executor.run() names the function of a trap by its index in the module given", async () => {
   await using executor = new Executor();
   const bytes = await assemble(TRAPPING);
-  assert(arrangeFunctions(bytes).bytes !== bytes);
+  assert(reorderFunctions(bytes).bytes !== bytes);
   const { outcome } = await collect(executor.run(sandboxJob(bytes)));
   assertMatch(outcome.message!, /^Job trapped: unreachable at wasm-function\[150\]:0x[0-9a-f]+$/);
   const offset = Number(/0x[0-9a-f]+$/.exec(outcome.message!)![0]);

@@ -22,7 +22,7 @@ import {
 import {
   type CompiledModule,
   compileModule,
-  loadArranging,
+  loadReorder,
   originalReason,
 } from "./compile_module.ts";
 import { joinBytes } from "../../util/mod.ts";
@@ -30,7 +30,7 @@ import { ExecutorStdin } from "./stdin_forwarder.ts";
 import { ExecutorWorker } from "./worker_control.ts";
 import { startGuestWorker } from "./guest_worker.ts";
 import { type Exceeded, JobMonitor, processCpuMs, residentBytes } from "./job_monitor.ts";
-import type { SandboxInput } from "../job_types.ts";
+import type { FileInput } from "../job_types.ts";
 import type { WorkerEnd } from "../worker/mod.ts";
 
 /** A frame of module or input may be this large at most; the parent applies the job's own limit. */
@@ -39,7 +39,7 @@ const MAX_BLOB_BYTES = 2 ** 31 - 1;
 const MAX_BYTES: Record<number, number> = {
   [FrameKind.Job]: MAX_JOB_HEADER_BYTES,
   [FrameKind.Module]: MAX_BLOB_BYTES,
-  [FrameKind.Arranged]: MAX_BLOB_BYTES,
+  [FrameKind.Reordered]: MAX_BLOB_BYTES,
   [FrameKind.Input]: MAX_BLOB_BYTES,
   [FrameKind.Stdin]: MAX_STDIN_BYTES,
   [FrameKind.StdinEnd]: 0,
@@ -101,7 +101,7 @@ export async function runExecutor({ socket, first }: RunExecutorOptions): Promis
   const worker = new ExecutorWorker(startGuestWorker());
   // From source modules are read with the permissions of this thread.
   if (ahead === undefined || !Deno.build.standalone) await worker.ready;
-  if (!Deno.build.standalone) await loadArranging();
+  if (!Deno.build.standalone) await loadReorder();
   dropPermissions();
   rssAtReady = rssAtRest = residentBytes();
   const told = writeAll(encodeFrame(FrameKind.Ready));
@@ -117,7 +117,7 @@ async function compileAhead(): Promise<typeof ahead> {
   const module = link.peek(FrameKind.Module);
   if (module === undefined) return undefined;
   const before = processCpuMs();
-  const compiled = await compileModule(module, link.peek(FrameKind.Arranged));
+  const compiled = await compileModule(module, link.peek(FrameKind.Reordered));
   cpuAheadMs = processCpuMs() - before;
   return compiled;
 }
@@ -142,7 +142,7 @@ async function runOne(
   worker: ExecutorWorker,
 ): Promise<void> {
   const header = parseJob(first);
-  const { module: { key, forget, bytes }, isArranged, limits } = header;
+  const { module: { key, forget, bytes }, isReordered, limits } = header;
   for (const forgotten of forget) kept.delete(forgotten);
   worker.forget(forget);
   const monitor = new JobMonitor(limits, rssAtRest, { cpuBeforeMs: cpuAheadMs });
@@ -160,14 +160,14 @@ async function runOne(
     const compiled = kept.get(key ?? "");
     let stopped = compiled && header.inputs.length === 0 ? undefined : watch();
     const moduleBytes = compiled ? undefined : await expectFrame(FrameKind.Module);
-    const arrangedBytes = isArranged ? await expectFrame(FrameKind.Arranged) : undefined;
-    const inputs: SandboxInput[] = [];
+    const reorderedBytes = isReordered ? await expectFrame(FrameKind.Reordered) : undefined;
+    const inputs: FileInput[] = [];
     for (const { path, file } of header.inputs) {
       inputs.push(file ? { path, data: await expectFrame(FrameKind.Input) } : { path });
     }
     const early = ahead;
     ahead = undefined;
-    const module = compiled ?? early ?? await compileModule(moduleBytes!, arrangedBytes);
+    const module = compiled ?? early ?? await compileModule(moduleBytes!, reorderedBytes);
     // The engine may have had this thread all that time.
     const late = compiled ? undefined : monitor.overTime();
     if (late !== undefined) {

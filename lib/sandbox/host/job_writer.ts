@@ -96,10 +96,10 @@ async function putHead(
   module: SendAheadOptions["module"],
 ): Promise<void> {
   const inputs = job.inputs ?? [];
-  const isArranged = !module.isKept && job.arranged !== undefined;
+  const isReordered = !module.isKept && job.reordered !== undefined;
   const header: JobHeader = {
     module,
-    isArranged,
+    isReordered,
     args: [...job.args],
     env: { ...job.env },
     limits: job.limits,
@@ -112,7 +112,7 @@ async function putHead(
   };
   await out.put(encodeJsonFrame(FrameKind.Job, header));
   if (!module.isKept) await putFrame(FrameKind.Module, job.module);
-  if (isArranged) await putFrame(FrameKind.Arranged, job.arranged!);
+  if (isReordered) await putFrame(FrameKind.Reordered, job.reordered!);
   for (const { data } of inputs) {
     if (data !== undefined) await putFrame(FrameKind.Input, data);
   }

@@ -20,13 +20,13 @@ export interface ModuleHeader {
 }
 
 /**
- * The Job frame: what follows it is one Module frame unless the module was kept, one Arranged frame
+ * The Job frame: what follows it is one Module frame unless the module was kept, one Reordered frame
  * where it says so, one Input frame for each file, then Stdin.
  */
 export interface JobHeader {
   module: ModuleHeader;
-  /** Whether an Arranged frame follows the Module frame: the same module, arranged by the parent. */
-  isArranged: boolean;
+  /** Whether a Reordered frame follows the Module frame: the same module, reordered by the parent. */
+  isReordered: boolean;
   args: string[];
   env: Record<string, string>;
   limits: SandboxLimits;

@@ -13,14 +13,14 @@ import {
 } from "../ipc/mod.ts";
 import { createWorkerHost } from "./worker_host.ts";
 import { type ErrorCode, PlasmError } from "../../core/errors/mod.ts";
-import type { SandboxInput, SandboxLimits } from "../job_types.ts";
+import type { FileInput, SandboxLimits } from "../job_types.ts";
 
 /** A job that is run. */
 interface GuestJob {
   module: WebAssembly.Module;
   args: string[];
   env: Record<string, string>;
-  inputs: SandboxInput[];
+  inputs: FileInput[];
   limits: SandboxLimits;
   stdin: RingBuffers;
   output: RingBuffers;

@@ -3,13 +3,20 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import type { SandboxInput } from "../../sandbox/mod.ts";
 import { FileContent } from "./file_content.ts";
 import type { FileSystem } from "./file_system.ts";
 import { MAX_PATH_BYTES } from "../preview1/guest_memory.ts";
 import { DirectoryInode, FileInode } from "./inode.ts";
 import { MAX_NAME_BYTES } from "./path_lookup.ts";
 import { utf8Length } from "./utf8.ts";
+
+/** A file or directory in the guest's tree when the job starts. */
+export interface FileInput {
+  /** Guest path. A directory's path ends in "/", and the directory becomes a preopen of that name. */
+  path: string;
+  /** Content of a file; absent for a directory. */
+  data?: Uint8Array | undefined;
+}
 
 /** A directory that the guest finds open. */
 export interface Preopen {
@@ -25,7 +32,7 @@ export interface Preopen {
  *
  * @throws {PlasmError} `bad-input` for a path that cannot be, `over-limit` if the caps are too low.
  */
-export function placeInputs(fs: FileSystem, inputs: readonly SandboxInput[]): Preopen[] {
+export function placeInputs(fs: FileSystem, inputs: readonly FileInput[]): Preopen[] {
   const preopens: Preopen[] = [];
   for (const input of inputs) {
     const names = namesOf(input.path);
@@ -45,7 +52,7 @@ export function placeInputs(fs: FileSystem, inputs: readonly SandboxInput[]): Pr
 
 function placeFile(
   fs: FileSystem,
-  { input, names }: { input: SandboxInput; names: string[] },
+  { input, names }: { input: FileInput; names: string[] },
 ): void {
   const { path, data = new Uint8Array(0) } = input;
   const name = names.pop();

@@ -1,11 +1,11 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { PlasmError } from "../../core/errors/errors.ts";
 import { FakeGuest, ROOT_FD } from "../../../tests/fixtures/fake_guest.ts";
-import type { SandboxInput } from "../../sandbox/job_types.ts";
+import type { FileInput } from "./inputs.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
-function refused(inputs: SandboxInput[], limits = {}): PlasmError {
+function refused(inputs: FileInput[], limits = {}): PlasmError {
   const all = { fsBytes: 1e6, fsInodes: 100, openFds: 10, ...limits };
   return assertThrows(() => new FakeGuest({ inputs, limits: all }), PlasmError);
 }

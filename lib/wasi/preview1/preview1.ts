@@ -5,7 +5,6 @@
  * wait. It uses no API of Deno or Node, so that it runs in a worker without permissions.
  * @module
  */
-import type { SandboxInput } from "../../sandbox/mod.ts";
 import { DIRECTORY_RIGHTS, ERRNO, INHERITABLE_RIGHTS, STDIN_RIGHTS, STDOUT_RIGHTS } from "./abi.ts";
 import { argsEnv } from "./args_env.ts";
 import { clock } from "./clock_calls.ts";
@@ -19,7 +18,7 @@ import { FdTable } from "./fd_table.ts";
 import { FileSystem, type FileSystemLimits } from "../fs/file_system.ts";
 import { GuestMemory } from "./guest_memory.ts";
 import { WasiExit, type WasiHost } from "./wasi_host.ts";
-import { placeInputs, type Preopen } from "../fs/inputs.ts";
+import { type FileInput, placeInputs, type Preopen } from "../fs/inputs.ts";
 import { pathChange } from "./path_change.ts";
 import { PathLookup } from "../fs/path_lookup.ts";
 import { pathOpen } from "./path_open.ts";
@@ -41,8 +40,8 @@ export interface WasiOptions {
   args: readonly string[];
   /** The whole environment. */
   env: Readonly<Record<string, string>>;
-  /** Files and directories in the job's tree; see {@linkcode SandboxInput}. */
-  inputs: readonly SandboxInput[];
+  /** Files and directories in the job's tree; see {@linkcode FileInput}. */
+  inputs: readonly FileInput[];
   /**
    * Whether the root is a preopen ("/", the first). Without it only input directories are.
    * @default {true}

@@ -5,7 +5,7 @@
 import { ByteReader } from "../reader.ts";
 import type { Sections } from "../sections.ts";
 
-/** What {@linkcode findRoots} tells. */
+/** What {@linkcode findEntryPoints} tells. */
 export interface Roots {
   /** How many functions are imported. */
   imported: number;
@@ -20,7 +20,7 @@ const FUNCTION_KIND = 0;
  *
  * @throws {PlasmError} `bad-module` where something else than functions is imported, or a section ends early.
  */
-export function findRoots(bytes: Uint8Array, { known }: Sections): Roots {
+export function findEntryPoints(bytes: Uint8Array, { known }: Sections): Roots {
   const open = (name: "import" | "export" | "start"): ByteReader | undefined => {
     const section = known.get(name);
     return section && new ByteReader(bytes, `${name} section`, section);

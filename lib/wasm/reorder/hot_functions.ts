@@ -17,8 +17,8 @@ const NEAR_SHARE = 0.5;
 /** The largest function that is taken for one which does nothing but grow the memory, in bytes. */
 const GROWER_BYTES = 256;
 
-/** Options of {@linkcode chooseFunctions}. */
-export interface ChooseOptions {
+/** Options of {@linkcode selectHotFunctions}. */
+export interface HotFunctionOptions {
   /** How many functions are imported. */
   imported: number;
   /** Indices of functions where a run begins, imported ones counted. */
@@ -28,7 +28,7 @@ export interface ChooseOptions {
 }
 
 /** Chooses functions that have loops; gives their indices, imported ones not counted. */
-export function chooseFunctions(code: Code, options: ChooseOptions): number[] {
+export function selectHotFunctions(code: Code, options: HotFunctionOptions): number[] {
   const { places } = options;
   const candidates: number[] = [];
   const allocators = findAllocators(code, options.imported);
@@ -79,7 +79,7 @@ function findAllocators(code: Code, imported: number): Set<number> {
 const FAR = 0xffff_ffff;
 
 /** How many calls lead from the nearest root to each function. */
-function callsFromRoots(code: Code, { imported, roots }: ChooseOptions): Uint32Array {
+function callsFromRoots(code: Code, { imported, roots }: HotFunctionOptions): Uint32Array {
   const calls = new Uint32Array(code.count).fill(FAR);
   const queue: number[] = [];
   const reach = (to: number, distance: number): void => {

@@ -3,4 +3,4 @@
  * @module
  */
 export { FrameMap } from "./frame_map.ts";
-export { arrangeFunctions } from "./reorder.ts";
+export { reorderFunctions } from "./reorder.ts";

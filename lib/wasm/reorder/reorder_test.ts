@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { random } from "../../../tests/fixtures/random_source.ts";
-import { arrangeFunctions } from "./reorder.ts";
+import { reorderFunctions } from "./reorder.ts";
 import { readSections } from "../sections.ts";
 import { readCode } from "./code.ts";
 import { FrameMap } from "./frame_map.ts";
@@ -39,11 +39,11 @@ function sameFrames(bytes: Uint8Array<ArrayBuffer>): FrameMap {
   return new FrameMap({ code, order, starts: code.start });
 }
 
-Deno.test("arrangeFunctions() changes nothing that a module does, nor where it says it trapped", async () => {
+Deno.test("reorderFunctions() changes nothing that a module does, nor where it says it trapped", async () => {
   let moved = 0;
   for (let seed = 1; seed <= 30; seed++) {
     const bytes = await randomModule({ seed, functions: 2 + seed * 6 });
-    const arranged = arrangeFunctions(bytes);
+    const arranged = reorderFunctions(bytes);
     if (arranged.bytes !== bytes) moved++;
     const [now, before] = [
       behaviour(arranged.bytes, arranged.frames!),
@@ -54,12 +54,12 @@ Deno.test("arrangeFunctions() changes nothing that a module does, nor where it s
   assertEquals(moved, 30);
 });
 
-Deno.test("arrangeFunctions() leaves what it has arranged as it is", async () => {
-  const { bytes } = arrangeFunctions(await randomModule({ seed: 7, functions: 100 }));
-  assertEquals(arrangeFunctions(bytes).bytes, bytes);
+Deno.test("reorderFunctions() leaves what it has arranged as it is", async () => {
+  const { bytes } = reorderFunctions(await randomModule({ seed: 7, functions: 100 }));
+  assertEquals(reorderFunctions(bytes).bytes, bytes);
 });
 
-Deno.test("arrangeFunctions() never throws, and what V8 takes it still takes", async () => {
+Deno.test("reorderFunctions() never throws, and what V8 takes it still takes", async () => {
   const below = random(11);
   let accepted = 0;
   for (let seed = 1; seed <= 8; seed++) {
@@ -69,7 +69,7 @@ Deno.test("arrangeFunctions() never throws, and what V8 takes it still takes", a
       for (let left = below(4); left > 0 && changed.length > 0; left--) {
         changed[below(changed.length)] = below(256);
       }
-      const arranged = arrangeFunctions(changed);
+      const arranged = reorderFunctions(changed);
       if (!WebAssembly.validate(changed)) continue;
       accepted++;
       assert(WebAssembly.validate(arranged.bytes), `seed ${seed}, round ${round}`);
@@ -78,12 +78,12 @@ Deno.test("arrangeFunctions() never throws, and what V8 takes it still takes", a
   assertNotEquals(accepted, 0);
 });
 
-Deno.test("arrangeFunctions() returns what is no module, has no code or is random", () => {
+Deno.test("reorderFunctions() returns what is no module, has no code or is random", () => {
   const below = random(3);
   for (const length of [0, 4, 8, 9, 20, 300]) {
     const bytes = Uint8Array.from({ length }, () => below(256));
     bytes.set([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0].slice(0, length));
-    const arranged = arrangeFunctions(bytes);
+    const arranged = reorderFunctions(bytes);
     assert(arranged.bytes === bytes);
     assertEquals(arranged.frames, undefined);
   }

@@ -6,7 +6,13 @@ import { canBatch, confine, confinement, FULL_CONFINEMENT } from "./confinement.
 import { DOOR_NAME } from "../ipc_listener.ts";
 import { EXECUTOR_COMMAND } from "../../bootstrap/mod.ts";
 import { canKeep, hiddenFromExecutors, hide, KEPT_DIR } from "./mount_masking.ts";
-import { TIER_FLAGS } from "../../../util/mod.ts";
+
+/**
+ * V8 flag of the child process, baked into the compiled binary: the first 32 functions of a module that are not
+ * imported are compiled by the optimizing compiler on first call, one per bit of the mask, and the others by
+ * the baseline compiler. `lib/wasm/reorder` moves the hot functions there (docs/adr/0002).
+ */
+export const TIER_MASK_FLAG = "--wasm-tier-mask-for-testing=-1";
 
 /** Options of {@linkcode executorCommand}. */
 export interface ExecutorCommandOptions {
@@ -84,7 +90,7 @@ function sourceArguments(door: string[]): string[] {
     "--no-config",
     "--unstable-worker-options",
     // The compiled binary has them baked in.
-    `--v8-flags=${TIER_FLAGS}`,
+    `--v8-flags=${TIER_MASK_FLAG}`,
     ...(lib.protocol === "file:" ? [`--allow-read=${decodeURIComponent(lib.pathname)}`] : []),
     ...door.flatMap((path) => [`--allow-read=${path}`, `--allow-write=${path}`]),
     ...door.filter(() => asksForNet()).map((path) => `--allow-net=unix:${path}`),

@@ -2,7 +2,7 @@
  * Writes receipts to files: whole or not at all.
  * @module
  */
-import { type Receipt } from "../core/mod.ts";
+import type { Receipt } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
 import { printable } from "../util/mod.ts";
 import { reasonOf } from "./read_file.ts";

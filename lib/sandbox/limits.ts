@@ -2,7 +2,7 @@
  * From what a manifest asks and what the operator allows to what the sandbox enforces.
  * @module
  */
-import { type Resources } from "../core/mod.ts";
+import type { Resources } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
 import type { Ceilings } from "./default_ceilings.ts";
 import type { SandboxLimits } from "./job_types.ts";

@@ -2,7 +2,7 @@
  * `plasm submit`: gives a job to the daemon.
  * @module
  */
-import { type Priority } from "../../core/mod.ts";
+import type { Priority } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import type { Command } from "../command.ts";
 import { clientOf } from "../daemon_client.ts";

@@ -3,7 +3,7 @@
  * @module
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { type Receipt } from "../../core/mod.ts";
+import type { Receipt } from "../../core/mod.ts";
 import { PlasmError, type PlasmErrorJson } from "../../core/errors/mod.ts";
 import type { JobStatus } from "../../sandbox/mod.ts";
 import type { JobRecord, JobState } from "./job_record.ts";

@@ -3,7 +3,7 @@
  * the DHT for who looks.
  * @module
  */
-import { type Signer } from "../../core/mod.ts";
+import type { Signer } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import { type Capability, type CapabilityFields, signCapability } from "./capability.ts";
 import { capabilityKey, type CapabilityTopic, topicsOf } from "./capability_key.ts";

@@ -2,14 +2,14 @@
  * The command line's front door: picks a command, imports it, and maps its error to an exit status.
  * @module
  */
-import { beginExecutor } from "./lib/sandbox/bootstrap/first_read.ts";
+import { bootstrapExecutor } from "./lib/sandbox/bootstrap/first_read.ts";
 import { EXECUTOR_COMMAND } from "./lib/sandbox/bootstrap/executor_name.ts";
 
 /** Runs one command line to its exit status. */
 async function main(args: string[]): Promise<number> {
   if (args[0] === EXECUTOR_COMMAND) {
     // Without the path of a socket it has pipes.
-    const first = args[1] === undefined ? beginExecutor() : undefined;
+    const first = args[1] === undefined ? bootstrapExecutor() : undefined;
     const { runExecutor } = await import("./lib/sandbox/child/executor_main.ts");
     return await runExecutor({ socket: args[1], first });
   }

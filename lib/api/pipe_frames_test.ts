@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { encodeFrame } from "../sandbox/ipc/frames.ts";
+import { encodeIpcFrame } from "../sandbox/ipc/frames.ts";
 import { FrameStart, type RoomyBytes } from "../util/framing.ts";
 import { PipeConn, PipeFrame } from "./pipe_frames.ts";
 
@@ -15,7 +15,7 @@ function connectionOf(pieces: readonly Uint8Array[]): Deno.Conn {
 }
 
 const frame = (value: number, length: number): Uint8Array =>
-  encodeFrame(PipeFrame.Stdin, new Uint8Array(length).fill(value));
+  encodeIpcFrame(PipeFrame.Stdin, new Uint8Array(length).fill(value));
 
 /** The next frame with a payload, which comes in one part. */
 async function take(conn: PipeConn): Promise<RoomyBytes> {

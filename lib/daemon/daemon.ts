@@ -15,7 +15,7 @@ import {
   VERSION,
 } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
-import { hideFromExecutors } from "../sandbox/host/spawn/mod.ts";
+import { maskFromExecutors } from "../sandbox/host/spawn/mod.ts";
 import { ExecutorPool } from "../sandbox/host/mod.ts";
 import { streamJob } from "../sandbox/mod.ts";
 import { type ApiContext, ApiServer, type GateLimits, socketDir } from "./api/mod.ts";
@@ -128,7 +128,7 @@ async function startJobs(
     });
   }
   store.removeStrays();
-  if (run === undefined) hideFromExecutors([stateDir, await socketDir(socket)]);
+  if (run === undefined) maskFromExecutors([stateDir, await socketDir(socket)]);
   const { warm_executors, concurrency } = config.jobs;
   const pool = run === undefined
     ? stack.use(

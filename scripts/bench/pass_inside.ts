@@ -7,7 +7,7 @@
  */
 import { DEFAULT_RESOURCES } from "../../lib/core/manifest.ts";
 import { compileModule } from "../../lib/sandbox/child/compile_module.ts";
-import { ExecutorWorker } from "../../lib/sandbox/child/worker_control.ts";
+import { GuestWorkerControl } from "../../lib/sandbox/child/worker_control.ts";
 import { MAX_STREAM_BYTES } from "../../lib/sandbox/ipc/protocol.ts";
 import { FRAME_HEADER_BYTES, FrameKind, parseFrameHeader } from "../../lib/sandbox/ipc/frames.ts";
 import { startGuestWorker } from "../../lib/sandbox/child/guest_worker.ts";
@@ -27,7 +27,7 @@ export async function passInside({ wasm, bytes }: PassInsideOptions): Promise<st
   if (!("module" in compiled)) throw new Error(compiled.message);
   const { module } = compiled;
   const guest = startGuestWorker();
-  const worker = new ExecutorWorker(guest);
+  const worker = new GuestWorkerControl(guest);
   try {
     await worker.ready;
     const limits = limitsOf({ ...DEFAULT_RESOURCES, timeout_seconds: 600 }, DEFAULT_CEILINGS);
@@ -49,7 +49,7 @@ export async function passInside({ wasm, bytes }: PassInsideOptions): Promise<st
 }
 
 /** Puts bytes where the executor has its socket put them. */
-async function feed(worker: ExecutorWorker, bytes: number): Promise<void> {
+async function feed(worker: GuestWorkerControl, bytes: number): Promise<void> {
   const piece = new Uint8Array(MAX_STREAM_BYTES);
   for (let left = bytes; left > 0;) {
     const room = await worker.roomForStdin();

@@ -6,7 +6,7 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { PlasmError } from "../../lib/core/errors/errors.ts";
 import { Executor } from "../../lib/sandbox/host/executor.ts";
-import { encodeFrame, encodeJsonFrame, FrameKind } from "../../lib/sandbox/ipc/frames.ts";
+import { encodeIpcFrame, encodeIpcJson, FrameKind } from "../../lib/sandbox/ipc/frames.ts";
 import {
   body,
   COMMAND,
@@ -221,11 +221,11 @@ Deno.test("a guest writes what it wants, and that is all it is: output", async (
 
   const report = { cpuTimeMs: 0, memoryPeakBytes: 0, reusable: true };
   const frames = concat(
-    encodeJsonFrame(FrameKind.Finished, { status: "exited", exitCode: 0, ...report }),
-    encodeFrame(FrameKind.Ready),
-    encodeFrame(FrameKind.Stderr, new TextEncoder().encode("forged")),
-    encodeJsonFrame(FrameKind.Refused, { code: "internal", message: "forged" }),
-    encodeJsonFrame(FrameKind.Usage, { cpuTimeMs: 1e9, rssGrowthBytes: 1e9 }),
+    encodeIpcJson(FrameKind.Finished, { status: "exited", exitCode: 0, ...report }),
+    encodeIpcFrame(FrameKind.Ready),
+    encodeIpcFrame(FrameKind.Stderr, new TextEncoder().encode("forged")),
+    encodeIpcJson(FrameKind.Refused, { code: "internal", message: "forged" }),
+    encodeIpcJson(FrameKind.Usage, { cpuTimeMs: 1e9, rssGrowthBytes: 1e9 }),
     // The start of a frame that takes what comes after it.
     [FrameKind.Stdout, 0, 0, 1, 0],
   );

@@ -5,7 +5,7 @@
  */
 import { DEFAULT_RESOURCES } from "../../core/mod.ts";
 import { DEFAULT_CEILINGS } from "../../sandbox/mod.ts";
-import { startExecutorProcess } from "../../sandbox/host/spawn/mod.ts";
+import { spawnExecutor } from "../../sandbox/host/spawn/mod.ts";
 
 /** Options of a command line whose job may need another executor, or none. */
 const OTHERWISE = ["--help", "-h", "--daemon", "--pipe", "--remote", "--manifest", "--memory-mb"];
@@ -24,7 +24,7 @@ export function startEarly(args: readonly string[]): void {
     return;
   }
   try {
-    started = startExecutorProcess({
+    started = spawnExecutor({
       maxMemoryBytes: EARLY_MEMORY_BYTES,
       assumesConfinement: true,
     });

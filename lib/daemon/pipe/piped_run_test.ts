@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { Hasher } from "../../core/hash.ts";
 import { PipeConn, PipeFrame } from "../../api/pipe_frames.ts";
-import { encodeFrame, FrameKind, readFrames } from "../../sandbox/ipc/frames.ts";
+import { encodeIpcFrame, FrameKind, readFrames } from "../../sandbox/ipc/frames.ts";
 import { pumpStdin } from "../../sandbox/host/stdin_pump.ts";
 import { PipedRun } from "./piped_run.ts";
 
@@ -24,7 +24,7 @@ function clientOf(pieces: readonly Uint8Array[]): Deno.Conn {
 }
 
 const stdin = (value: number, length: number): Uint8Array =>
-  encodeFrame(PipeFrame.Stdin, new Uint8Array(length).fill(value));
+  encodeIpcFrame(PipeFrame.Stdin, new Uint8Array(length).fill(value));
 
 /** An input whose parts come in as many reads as its sender likes. */
 function hostileInput(): Uint8Array[] {
@@ -36,7 +36,7 @@ function hostileInput(): Uint8Array[] {
     third.subarray(1),
     ...Array.from({ length: 5 }, () => stdin(0, 0)),
     ...Array.from({ length: 40 }, (_, n) => stdin(n, 500 + n)),
-    encodeFrame(PipeFrame.StdinEnd),
+    encodeIpcFrame(PipeFrame.StdinEnd),
   ];
 }
 

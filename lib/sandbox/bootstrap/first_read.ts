@@ -12,7 +12,7 @@ const ALIVE = Uint8Array.of(FrameKind.Alive, 0, 0, 0, 0);
 const AHEAD_BYTES = 64 * 1024;
 
 /** The first read of a pipe. */
-export interface FirstRead {
+export interface InitialRead {
   /** Where it goes. */
   bytes: Uint8Array;
   /** How many bytes came; null when the parent has gone. */
@@ -20,7 +20,7 @@ export interface FirstRead {
 }
 
 /** Tells the parent by the pipe that there is a process, and begins to read what it may have sent by then. */
-export function beginExecutor(): FirstRead {
+export function bootstrapExecutor(): InitialRead {
   Deno.stdout.writeSync(ALIVE);
   const bytes = new Uint8Array(AHEAD_BYTES);
   return { bytes, count: Deno.stdin.read(bytes) };

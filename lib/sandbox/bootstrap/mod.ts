@@ -3,5 +3,5 @@
  * @module
  */
 export { EXECUTOR_COMMAND } from "./executor_name.ts";
-export { beginExecutor, type FirstRead } from "./first_read.ts";
+export { bootstrapExecutor, type InitialRead } from "./first_read.ts";
 export { FrameKind } from "./frame_kind.ts";

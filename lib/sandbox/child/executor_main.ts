@@ -5,11 +5,11 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import { type ExecutorLink, type LinkFrame, openLink } from "./parent_connection.ts";
-import { beginExecutor, type FirstRead } from "../bootstrap/mod.ts";
+import { connectToParent, type ParentConnection, type ParentFrame } from "./parent_connection.ts";
+import { bootstrapExecutor, type InitialRead } from "../bootstrap/mod.ts";
 import {
-  encodeFrame,
-  encodeJsonFrame,
+  encodeIpcFrame,
+  encodeIpcJson,
   type FinishedReport,
   type Frame,
   FrameKind,
@@ -26,8 +26,8 @@ import {
   originalReason,
 } from "./compile_module.ts";
 import { joinBytes } from "../../util/mod.ts";
-import { ExecutorStdin } from "./stdin_forwarder.ts";
-import { ExecutorWorker } from "./worker_control.ts";
+import { StdinForwarder } from "./stdin_forwarder.ts";
+import { GuestWorkerControl } from "./worker_control.ts";
 import { startGuestWorker } from "./guest_worker.ts";
 import { type Exceeded, JobMonitor, processCpuMs, residentBytes } from "./job_monitor.ts";
 import type { FileInput } from "../job_types.ts";
@@ -72,7 +72,7 @@ let onTerm: () => void = () => Deno.exit(EXIT_TERMINATED);
 const EXIT_TERMINATED = 143;
 
 /** What joins this process to its parent. */
-let link: ExecutorLink;
+let link: ParentConnection;
 
 /** The module of the first job, where that was there before the worker. */
 let ahead: Awaited<ReturnType<typeof compileModule>> | undefined;
@@ -85,26 +85,26 @@ export interface RunExecutorOptions {
   /** Path of the parent's socket. @default {standard input and output} */
   socket?: string | undefined;
   /** Standard input, which is read already. @default {it is not} */
-  first?: FirstRead | undefined;
+  first?: InitialRead | undefined;
 }
 
 /** Runs the executor until its parent is gone; never returns normally. */
 export async function runExecutor({ socket, first }: RunExecutorOptions): Promise<never> {
   Deno.addSignalListener("SIGTERM", () => onTerm());
-  link = await openLink({
+  link = await connectToParent({
     socket,
     first,
     maxBytes: (kind) => MAX_BYTES[kind],
     streamed: FrameKind.Stdin,
   });
   if (first !== undefined) ahead = await compileAhead();
-  const worker = new ExecutorWorker(startGuestWorker());
+  const worker = new GuestWorkerControl(startGuestWorker());
   // From source modules are read with the permissions of this thread.
   if (ahead === undefined || !Deno.build.standalone) await worker.ready;
   if (!Deno.build.standalone) await loadReorder();
   dropPermissions();
   rssAtReady = rssAtRest = residentBytes();
-  const told = writeAll(encodeFrame(FrameKind.Ready));
+  const told = writeAll(encodeIpcFrame(FrameKind.Ready));
   if (ahead === undefined) await told;
   while (true) {
     await runOne(await nextFrame(), worker);
@@ -139,7 +139,7 @@ let rssAtRest = 0;
 
 async function runOne(
   first: Frame,
-  worker: ExecutorWorker,
+  worker: GuestWorkerControl,
 ): Promise<void> {
   const header = parseJob(first);
   const { module: { key, forget, bytes }, isReordered, limits } = header;
@@ -155,7 +155,7 @@ async function runOne(
     Promise.race([monitor.watch(), stopping.promise])
       .then((stop) => stopHard(stop, worker, monitor));
   try {
-    monitor.report = (usage) => writeAll(encodeJsonFrame(FrameKind.Usage, usage));
+    monitor.report = (usage) => writeAll(encodeIpcJson(FrameKind.Usage, usage));
     monitor.moduleBytes = bytes;
     const compiled = kept.get(key ?? "");
     let stopped = compiled && header.inputs.length === 0 ? undefined : watch();
@@ -177,7 +177,7 @@ async function runOne(
     if ("module" in module) {
       if (key !== null) kept.set(key, module);
       worker.give({ ...header, json: first.payload, key, module: module.module, inputs });
-      const stdin = new ExecutorStdin(link, worker);
+      const stdin = new StdinForwarder(link, worker);
       if (early === undefined) await stdin.takeAhead();
       else await stdin.takeSoon(BRIEFLY_MS);
       // A short job ends in that time, and has cost no timers.
@@ -206,8 +206,8 @@ async function runOne(
     } else {
       monitor.stop();
       const refused = { ...module, reusable: isReusable(monitor) } satisfies RefusedReport;
-      await writeAll(encodeJsonFrame(FrameKind.Refused, refused));
-      await new ExecutorStdin(link, undefined).takeAll();
+      await writeAll(encodeIpcJson(FrameKind.Refused, refused));
+      await new StdinForwarder(link, undefined).takeAll();
     }
   } finally {
     monitor.stop();
@@ -230,7 +230,7 @@ function isReusable(monitor: JobMonitor, memoryPeakBytes = Infinity): boolean {
 /** Sends what the guest wrote so far and how it was stopped, then ends the process and so the guest. */
 async function stopHard(
   stop: Exceeded,
-  worker: ExecutorWorker,
+  worker: GuestWorkerControl,
   monitor: JobMonitor,
 ): Promise<never> {
   if (worker.isOver) return await new Promise<never>(() => {}); // it has ended by itself
@@ -238,7 +238,7 @@ async function stopHard(
   const memoryPeakBytes = monitor.rssGrowthBytes();
   Deno.stderr.writeSync(new TextEncoder().encode(`${STOPPING_MARK}\n`));
   await worker.drain(writeAll);
-  await writeAll(encodeJsonFrame(
+  await writeAll(encodeIpcJson(
     FrameKind.Finished,
     {
       status: stop.status,
@@ -265,11 +265,11 @@ function encodeEnd(
   if (end.type === "refused") {
     const { code, reason: message } = end;
     const refused = { code, message, reusable: figures.reusable } satisfies RefusedReport;
-    return encodeJsonFrame(FrameKind.Refused, refused);
+    return encodeIpcJson(FrameKind.Refused, refused);
   }
   const { cpuTimeMs, memoryPeakBytes, outputBytes, reusable, late } = figures;
   const message = late?.message ?? describeEnd(end, outputBytes);
-  return encodeJsonFrame(
+  return encodeIpcJson(
     FrameKind.Finished,
     {
       status: late?.status ?? end.type,
@@ -305,7 +305,7 @@ function describeEnd(
 }
 
 /** The next frame. Without a parent there is nothing to live for. */
-async function nextFrame(): Promise<LinkFrame> {
+async function nextFrame(): Promise<ParentFrame> {
   return await link.next() ?? Deno.exit(0);
 }
 
@@ -330,5 +330,5 @@ function writeAll(bytes: Uint8Array): Promise<void> {
 
 if (import.meta.main) {
   const socket = Deno.args[0];
-  await runExecutor({ socket, first: socket === undefined ? beginExecutor() : undefined });
+  await runExecutor({ socket, first: socket === undefined ? bootstrapExecutor() : undefined });
 }

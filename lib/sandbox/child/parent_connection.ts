@@ -3,18 +3,18 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import type { FirstRead } from "../bootstrap/mod.ts";
+import type { InitialRead } from "../bootstrap/mod.ts";
 import { type Frame, FRAME_HEADER_BYTES, parseFrameHeader } from "../ipc/mod.ts";
 
 /** Bytes that are read ahead of what is asked for: a small job comes as one piece. */
 const AHEAD_BYTES = 64 * 1024;
 
-/** Options of {@linkcode openLink}. */
-export interface LinkOptions {
+/** Options of {@linkcode connectToParent}. */
+export interface ParentConnectionOptions {
   /** Path of the parent's socket. @default {standard input and output} */
   socket?: string | undefined;
   /** A read of standard input that is under way. @default {none} */
-  first?: FirstRead | undefined;
+  first?: InitialRead | undefined;
   /** Largest payload that is taken of a kind, in bytes; a kind that is not named is refused. */
   maxBytes: (kind: number) => number | undefined;
   /** The kind whose payload is not in its frame, but read by itself. */
@@ -22,16 +22,16 @@ export interface LinkOptions {
 }
 
 /** A frame; of the streamed kind its payload is still to come. */
-export interface LinkFrame extends Frame {
-  /** Bytes to be read with {@linkcode ExecutorLink.readPayload} before the next frame. */
+export interface ParentFrame extends Frame {
+  /** Bytes to be read with {@linkcode ParentConnection.readPayload} before the next frame. */
   streamedBytes: number;
 }
 
 /** Frames to and from the parent. */
-export class ExecutorLink {
+export class ParentConnection {
   readonly #source: { read(into: Uint8Array): Promise<number | null> };
   readonly #sink: { write(bytes: Uint8Array): Promise<number> };
-  readonly #options: LinkOptions;
+  readonly #options: ParentConnectionOptions;
   readonly #ahead: Uint8Array;
   #start = 0;
   #end = 0;
@@ -42,7 +42,7 @@ export class ExecutorLink {
   #first: Promise<number | null> | undefined;
 
   /** @param conn The parent's socket; without it standard input and output are taken. */
-  constructor(conn: Deno.Conn | undefined, options: LinkOptions) {
+  constructor(conn: Deno.Conn | undefined, options: ParentConnectionOptions) {
     this.#source = conn ?? Deno.stdin;
     this.#sink = conn ?? Deno.stdout;
     this.#options = options;
@@ -61,7 +61,7 @@ export class ExecutorLink {
    *
    * @throws {PlasmError} `executor` on a frame that is not allowed
    */
-  async next(): Promise<LinkFrame | undefined> {
+  async next(): Promise<ParentFrame | undefined> {
     while (this.#end - this.#start < FRAME_HEADER_BYTES) {
       if (!await this.#readAhead()) return undefined;
     }
@@ -148,10 +148,10 @@ export class ExecutorLink {
 }
 
 /** Connects to the parent's socket, or without one takes standard input and output. */
-export async function openLink(options: LinkOptions): Promise<ExecutorLink> {
+export async function connectToParent(options: ParentConnectionOptions): Promise<ParentConnection> {
   const { socket } = options;
   const conn = socket === undefined
     ? undefined
     : await Deno.connect({ transport: "unix", path: socket }).catch(() => undefined);
-  return new ExecutorLink(conn, options);
+  return new ParentConnection(conn, options);
 }

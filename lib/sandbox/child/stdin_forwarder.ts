@@ -3,8 +3,8 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import type { ExecutorLink } from "./parent_connection.ts";
-import type { ExecutorWorker } from "./worker_control.ts";
+import type { ParentConnection } from "./parent_connection.ts";
+import type { GuestWorkerControl } from "./worker_control.ts";
 import { FRAME_HEADER_BYTES, FrameKind } from "../ipc/mod.ts";
 
 /** Bytes of one read of input that no guest will read. */
@@ -14,9 +14,9 @@ const UNREAD_BYTES = 4096;
 const BULK_BYTES = 1024;
 
 /** The standard input of one job. */
-export class ExecutorStdin {
-  readonly #link: ExecutorLink;
-  readonly #worker: ExecutorWorker | undefined;
+export class StdinForwarder {
+  readonly #link: ParentConnection;
+  readonly #worker: GuestWorkerControl | undefined;
   readonly #unread = new Uint8Array(UNREAD_BYTES);
   /** Bytes that are still to come of a frame. */
   #left = 0;
@@ -26,7 +26,7 @@ export class ExecutorStdin {
   #taking: Promise<void> | undefined;
 
   /** @param worker Who has a guest that may read it; without one it is thrown away. */
-  constructor(link: ExecutorLink, worker: ExecutorWorker | undefined) {
+  constructor(link: ParentConnection, worker: GuestWorkerControl | undefined) {
     this.#link = link;
     this.#worker = worker;
   }

@@ -3,14 +3,14 @@
  * @module
  */
 import {
+  createMailbox,
   createRing,
-  createSlot,
   FRAME_AT,
   FRAME_HEADER_BYTES,
-  JobGiver,
+  MailboxSender,
   MAX_STREAM_BYTES,
   OUTPUT_RING_BYTES,
-  OutputReader,
+  OutputRingReader,
   RingReader,
   RingWriter,
 } from "../ipc/mod.ts";
@@ -47,7 +47,7 @@ const JOBS_PER_TURN = 64;
 export type FrameSink = (frame: Uint8Array) => Promise<void>;
 
 /** One worker with its rings; runs one job at a time. */
-export class ExecutorWorker {
+export class GuestWorkerControl {
   /** Resolves once the worker is loaded. */
   readonly ready: Promise<void>;
   readonly #worker: Worker;
@@ -55,15 +55,15 @@ export class ExecutorWorker {
   readonly #stdinWriter = new RingWriter(this.#stdin);
   readonly #stdinReader = new RingReader(this.#stdin);
   readonly #output = createRing(OUTPUT_RING_BYTES);
-  readonly #outputReader = new OutputReader(this.#output);
+  readonly #outputReader = new OutputRingReader(this.#output);
   readonly #frame = new Uint8Array(FRAME_AT + FRAME_HEADER_BYTES + MAX_STREAM_BYTES);
   #forwarding: Promise<void> = Promise.resolve();
   #stopped = false;
   #ended = true;
   #over = false;
   #onError: (error: PlasmError) => void = () => {};
-  readonly #slot = createSlot();
-  readonly #giver = new JobGiver(this.#slot);
+  readonly #slot = createMailbox();
+  readonly #giver = new MailboxSender(this.#slot);
   /** Keys of the modules that the worker has. */
   readonly #sent = new Set<string>();
   #forget: string[] = [];

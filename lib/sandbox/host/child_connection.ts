@@ -3,20 +3,20 @@
  * process.
  * @module
  */
-import type { ExecutorDoor } from "./ipc_listener.ts";
+import type { ChildListener } from "./ipc_listener.ts";
 import { LentBuffers } from "../../util/mod.ts";
 
 /** Bytes to and from one executor. */
-export class ExecutorChannel {
+export class ChildConnection {
   /** What is read may lie in memory that is used again: see there how it is kept. */
   readonly lent: LentBuffers = new LentBuffers();
   readonly #child: Deno.ChildProcess;
-  readonly #door: ExecutorDoor | undefined;
+  readonly #door: ChildListener | undefined;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
   #conn: Deno.Conn | undefined;
 
   /** @param door Where the process was told to connect, if it was. */
-  constructor(child: Deno.ChildProcess, door: ExecutorDoor | undefined) {
+  constructor(child: Deno.ChildProcess, door: ChildListener | undefined) {
     this.#child = child;
     this.#door = door;
     this.#stdin = child.stdin.getWriter();

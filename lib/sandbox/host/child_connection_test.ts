@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { Executor } from "./executor.ts";
-import { ExecutorDoor } from "./ipc_listener.ts";
+import { ChildListener } from "./ipc_listener.ts";
 import { command, sandboxJob } from "../../../tests/fixtures/sandbox_jobs.ts";
 import type { SandboxEvent } from "../job_types.ts";
 import { random } from "../../../tests/fixtures/random_source.ts";
@@ -73,9 +73,9 @@ Deno.test("Executor leaves no socket when it ends before it has started", () =>
     assertEquals([...Deno.readDirSync(dir)], []);
   }));
 
-Deno.test("ExecutorDoor.accept() lets one in, and nobody after it", () =>
+Deno.test("ChildListener.accept() lets one in, and nobody after it", () =>
   withDir(async (dir) => {
-    const door = ExecutorDoor.open(dir)!;
+    const door = ChildListener.open(dir)!;
     const path = `${door.dir}/s`;
     const accepting = door.accept();
     using conn = await Deno.connect({ transport: "unix", path });

@@ -4,9 +4,9 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import { ExecutorChannel } from "./child_connection.ts";
-import { type ExecutorCommandOptions, startExecutorProcess } from "./spawn/mod.ts";
-import { ExecutorDoor } from "./ipc_listener.ts";
+import { ChildConnection } from "./child_connection.ts";
+import { type ExecutorCommandOptions, spawnExecutor } from "./spawn/mod.ts";
+import { ChildListener } from "./ipc_listener.ts";
 import {
   type Frame,
   FrameKind,
@@ -14,12 +14,12 @@ import {
   MAX_STREAM_BYTES,
   readFrames,
 } from "../ipc/mod.ts";
-import { describeDeath, StderrTail } from "./exit_status.ts";
+import { describeExitStatus, StderrTail } from "./exit_status.ts";
 import { ExecutorStart } from "./executor_start.ts";
 import { sendAhead, sendJob, sendStdin } from "./job_writer.ts";
 import { ModuleCache } from "./module_cache.ts";
 import { untilAborted } from "../../util/async/mod.ts";
-import { RunState } from "./job_result_reader.ts";
+import { JobResultReader } from "./job_result_reader.ts";
 import type { JobStatus, SandboxEvent, SandboxJob } from "../job_types.ts";
 
 /** How long a process that was told to stop its job may take to say its last, in ms. */
@@ -94,7 +94,7 @@ export interface ExecutorRunOptions {
 /** One executor process; runs one job at a time. */
 export class Executor implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
-  readonly #channel: ExecutorChannel;
+  readonly #channel: ChildConnection;
   readonly #frames: AsyncGenerator<Frame, void, void>;
   readonly #stderr: StderrTail;
   readonly #modules = new ModuleCache();
@@ -115,7 +115,7 @@ export class Executor implements AsyncDisposable {
     this.#maxMemoryBytes = options.maxMemoryBytes ?? 4 * 2 ** 30;
     this.#once = options.once ?? false;
     const { socketDir } = options;
-    const door = socketDir === undefined ? undefined : ExecutorDoor.open(socketDir);
+    const door = socketDir === undefined ? undefined : ChildListener.open(socketDir);
     try {
       this.#child = options.process ?? start({
         doorDir: door?.dir,
@@ -130,7 +130,7 @@ export class Executor implements AsyncDisposable {
       this.#hasEnded = true;
       this.#usable = false;
     });
-    this.#channel = new ExecutorChannel(this.#child, door);
+    this.#channel = new ChildConnection(this.#child, door);
     this.#frames = readFrames(this.#channel.read(), {
       maxBytes: (kind) => MAX_BYTES[kind],
       inParts: [FrameKind.Stdout, FrameKind.Stderr],
@@ -213,7 +213,7 @@ export class Executor implements AsyncDisposable {
     const startedAt = Date.now();
     const start = performance.now();
     const { lent } = this.#channel;
-    const run = new RunState(
+    const run = new JobResultReader(
       job.limits.outputBytes,
       options.lendsOutput === true
         ? { hold: (bytes) => lent.hold(bytes), giveBack: (bytes) => lent.giveBack(bytes) }
@@ -269,7 +269,7 @@ export class Executor implements AsyncDisposable {
   async *#cancelled(): AsyncGenerator<SandboxEvent, void, void> {
     await this.kill();
     const startedAt = Date.now();
-    const run = new RunState(0);
+    const run = new JobResultReader(0);
     run.died({ status: "cancelled", message: CANCELLED });
     await run.end({ startedAt, start: performance.now() });
     yield { type: "started", at: startedAt };
@@ -311,14 +311,14 @@ export class Executor implements AsyncDisposable {
     }
   }
 
-  async #receive(run: RunState, times: { startedAt: number; start: number }): Promise<void> {
+  async #receive(run: JobResultReader, times: { startedAt: number; start: number }): Promise<void> {
     try {
       while (!run.finished) {
         const next = await this.#frames.next();
         if (next.done) {
           const status = await this.#child.status;
           await this.#stderr.done;
-          run.died(describeDeath(status, this.#stderr.text()));
+          run.died(describeExitStatus(status, this.#stderr.text()));
         } else await run.take(next.value);
       }
       // Its end takes longer than all that is still to be done here.
@@ -341,7 +341,7 @@ export class Executor implements AsyncDisposable {
 
 function start(options: ExecutorCommandOptions): Deno.ChildProcess {
   try {
-    return startExecutorProcess(options);
+    return spawnExecutor(options);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new PlasmError("executor", `Cannot start executor: ${reason}`, {

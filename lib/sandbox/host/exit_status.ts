@@ -56,7 +56,7 @@ export class StderrTail {
 }
 
 /** Tells from exit status and last words what the job did to its process. */
-export function describeDeath(status: Deno.CommandStatus, stderr: string): Death {
+export function describeExitStatus(status: Deno.CommandStatus, stderr: string): Death {
   const how = status.signal ?? `exit code ${status.code}`;
   // The kernel's out-of-memory killer uses SIGKILL; our own kills have been named by the caller.
   if (status.signal === "SIGKILL" || OUT_OF_MEMORY.test(stderr)) {

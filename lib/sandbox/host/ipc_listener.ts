@@ -12,7 +12,7 @@
 import { toHex } from "../../util/mod.ts";
 
 /** Name of the socket in its directory. */
-export const DOOR_NAME = "s";
+export const SOCKET_NAME = "s";
 
 /** Bytes of a socket's path that Linux takes (sun_path, without its end). */
 const MAX_PATH_BYTES = 107;
@@ -21,7 +21,7 @@ const MAX_PATH_BYTES = 107;
 const NAME_BYTES = 8;
 
 /** Waits for one connection. */
-export class ExecutorDoor {
+export class ChildListener {
   /** The directory in which nothing but the socket lies. */
   readonly dir: string;
   readonly #listener: Deno.UnixListener;
@@ -33,14 +33,14 @@ export class ExecutorDoor {
   }
 
   /** Listens in a new directory below `parent`, which is made; undefined where that cannot be. */
-  static open(parent: string): ExecutorDoor | undefined {
+  static open(parent: string): ChildListener | undefined {
     const name = toHex(crypto.getRandomValues(new Uint8Array(NAME_BYTES)));
     const dir = `${parent}/${name}`;
-    const path = `${dir}/${DOOR_NAME}`;
+    const path = `${dir}/${SOCKET_NAME}`;
     if (new TextEncoder().encode(path).length > MAX_PATH_BYTES) return undefined;
     try {
       Deno.mkdirSync(dir, { recursive: true, mode: 0o700 });
-      return new ExecutorDoor(dir, Deno.listen({ transport: "unix", path }));
+      return new ChildListener(dir, Deno.listen({ transport: "unix", path }));
     } catch {
       remove(dir);
       return undefined;

@@ -26,8 +26,8 @@ const REPORTED: ReadonlySet<unknown> = new Set<JobStatus>([
   "cancelled",
 ]);
 
-/** Options of {@linkcode RunState}. */
-export interface RunStateOptions {
+/** Options of {@linkcode JobResultReader}. */
+export interface JobResultReaderOptions {
   /** Bytes of a frame that its reader may have when the frame is gone. @default {the frame's own} */
   hold?: (payload: Uint8Array) => Uint8Array;
   /** Takes them back, once the reader asks for more. @default {they are the reader's} */
@@ -36,8 +36,8 @@ export interface RunStateOptions {
 
 const decoder = new TextDecoder();
 
-/** State of one run; see {@linkcode RunState.take}. */
-export class RunState {
+/** State of one run; see {@linkcode JobResultReader.take}. */
+export class JobResultReader {
   /** Where the reader pulls. */
   readonly queue: EventQueue;
   readonly #hold: (payload: Uint8Array) => Uint8Array;
@@ -48,7 +48,7 @@ export class RunState {
   #refused: PlasmError | undefined;
   #reusable = false;
 
-  constructor(outputBytes: number, options: RunStateOptions = {}) {
+  constructor(outputBytes: number, options: JobResultReaderOptions = {}) {
     this.#outputLeft = outputBytes;
     this.#hold = options.hold ?? ((payload) => payload);
     this.queue = new EventQueue((event) => {

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../core/errors/errors.ts";
 import { type Frame, FrameKind } from "../ipc/frames.ts";
-import { RunState } from "./job_result_reader.ts";
+import { JobResultReader } from "./job_result_reader.ts";
 import { collect } from "../../../tests/fixtures/sandbox_jobs.ts";
 
 const TIMES = { startedAt: 0, start: 0 };
@@ -18,7 +18,7 @@ const FINISHED = {
   reusable: true,
 };
 
-Deno.test("RunState.take() refuses what an executor may not say", async () => {
+Deno.test("JobResultReader.take() refuses what an executor may not say", async () => {
   const refused: [Frame, string][] = [
     [{ kind: FrameKind.Ready, payload: new Uint8Array() }, "a frame of kind 16"],
     [{ kind: FrameKind.Job, payload: new Uint8Array() }, "a frame of kind 1"],
@@ -33,12 +33,12 @@ Deno.test("RunState.take() refuses what an executor may not say", async () => {
     [report(FrameKind.Refused, { code: "nonsense", message: "x" }), "an unknown error code"],
   ];
   for (const [frame, text] of refused) {
-    await assertRejects(() => new RunState(10).take(frame), PlasmError, text);
+    await assertRejects(() => new JobResultReader(10).take(frame), PlasmError, text);
   }
 });
 
-Deno.test("RunState.end() gives the reader the outcome", async () => {
-  const state = new RunState(10);
+Deno.test("JobResultReader.end() gives the reader the outcome", async () => {
+  const state = new JobResultReader(10);
   await state.take(report(FrameKind.Finished, FINISHED));
   await state.end(TIMES);
   const { outcome } = await collect(state.queue.drain());
@@ -46,8 +46,8 @@ Deno.test("RunState.end() gives the reader the outcome", async () => {
   assertEquals(state.reusable, true);
 });
 
-Deno.test("RunState.died() says why we stopped it, with the figures last reported", async () => {
-  const state = new RunState(10);
+Deno.test("JobResultReader.died() says why we stopped it, with the figures last reported", async () => {
+  const state = new JobResultReader(10);
   await state.take(report(FrameKind.Usage, { cpuTimeMs: 5, rssGrowthBytes: 6 }));
   state.stop("timeout", "Job stopped: a");
   state.stop("cancelled", "Job stopped: b");
@@ -58,18 +58,18 @@ Deno.test("RunState.died() says why we stopped it, with the figures last reporte
   assertEquals([outcome.usage.cpuTimeMs, outcome.usage.memoryPeakBytes], [5, 6]);
 });
 
-Deno.test("RunState.end() gives the reader the refusal as an error", async () => {
-  const state = new RunState(10);
+Deno.test("JobResultReader.end() gives the reader the refusal as an error", async () => {
+  const state = new JobResultReader(10);
   await state.take(report(FrameKind.Refused, { code: "bad-module", message: "Cannot x" }));
   await state.end(TIMES);
   const error = await assertRejects(() => collect(state.queue.drain()), PlasmError, "Cannot x");
   assertEquals(error.code, "bad-module");
 });
 
-Deno.test("RunState.take() tells why the process was stopped, which does not know it", async () => {
+Deno.test("JobResultReader.take() tells why the process was stopped, which does not know it", async () => {
   const cancelled = { ...FINISHED, status: "cancelled", exitCode: null, message: "Job stopped: b" };
   for (const stops of [true, false]) {
-    const state = new RunState(10);
+    const state = new JobResultReader(10);
     if (stops) state.stop("timeout", "Job stopped: a");
     await state.take(report(FrameKind.Finished, cancelled));
     await state.end(TIMES);

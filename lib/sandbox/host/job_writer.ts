@@ -4,9 +4,9 @@
  */
 import { joinBytes } from "../../util/mod.ts";
 import {
-  encodeFrame,
-  encodeFrameHeader,
-  encodeJsonFrame,
+  encodeIpcFrame,
+  encodeIpcHeader,
+  encodeIpcJson,
   FrameKind,
   type JobHeader,
   type ModuleHeader,
@@ -44,25 +44,25 @@ const GATHERED_BYTES = 64 * 1024;
 
 /** Sends all of a job; rejects when its process has died. */
 export async function sendJob(job: SandboxJob, options: SendJobOptions): Promise<void> {
-  const out = new Gatherer(options.write);
+  const out = new WriteCoalescer(options.write);
   await putHead(job, out, options.module);
   await putStdin(job, out, options.signal);
 }
 
 /** Sends all of a job but standard input, to a process that need not have begun; rejects when it has died. */
 export async function sendAhead(job: SandboxJob, options: SendAheadOptions): Promise<void> {
-  const out = new Gatherer(options.write);
+  const out = new WriteCoalescer(options.write);
   await putHead(job, out, options.module);
   await out.flush();
 }
 
 /** Sends the standard input of a job whose other parts were sent; rejects when its process has died. */
 export async function sendStdin(job: SandboxJob, options: SendStdinOptions): Promise<void> {
-  await putStdin(job, new Gatherer(options.write), options.signal);
+  await putStdin(job, new WriteCoalescer(options.write), options.signal);
 }
 
 /** Gathers small parts. */
-class Gatherer {
+class WriteCoalescer {
   readonly write: Write;
   #parts: Uint8Array[] = [];
   #bytes = 0;
@@ -92,7 +92,7 @@ class Gatherer {
 
 async function putHead(
   job: SandboxJob,
-  out: Gatherer,
+  out: WriteCoalescer,
   module: SendAheadOptions["module"],
 ): Promise<void> {
   const inputs = job.inputs ?? [];
@@ -107,10 +107,10 @@ async function putHead(
     isWarmUp: job.isWarmUp ?? false,
   };
   const putFrame = async (kind: number, payload: Uint8Array): Promise<void> => {
-    await out.put(encodeFrameHeader(kind, payload.length));
+    await out.put(encodeIpcHeader(kind, payload.length));
     await out.put(payload);
   };
-  await out.put(encodeJsonFrame(FrameKind.Job, header));
+  await out.put(encodeIpcJson(FrameKind.Job, header));
   if (!module.isKept) await putFrame(FrameKind.Module, job.module);
   if (isReordered) await putFrame(FrameKind.Reordered, job.reordered!);
   for (const { data } of inputs) {
@@ -118,12 +118,12 @@ async function putHead(
   }
 }
 
-async function putStdin(job: SandboxJob, out: Gatherer, signal: AbortSignal): Promise<void> {
+async function putStdin(job: SandboxJob, out: WriteCoalescer, signal: AbortSignal): Promise<void> {
   // The next bytes of a stream may let wait for themselves: nothing is held back for them.
   const isStream = job.stdin instanceof ReadableStream;
   if (isStream) await out.flush();
   const write: Write = isStream ? out.write : (part) => out.put(part);
   await pumpStdin(job.stdin, { write, signal });
-  await out.put(encodeFrame(FrameKind.StdinEnd));
+  await out.put(encodeIpcFrame(FrameKind.StdinEnd));
   await out.flush();
 }

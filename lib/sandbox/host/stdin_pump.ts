@@ -3,7 +3,7 @@
  * @module
  */
 import { FrameStart, RoomyBytes } from "../../util/mod.ts";
-import { encodeFrame, encodeFrameHeader, FrameKind, MAX_STDIN_BYTES } from "../ipc/mod.ts";
+import { encodeIpcFrame, encodeIpcHeader, FrameKind, MAX_STDIN_BYTES } from "../ipc/mod.ts";
 
 /** Input above this is not copied to stand behind its frame's header, in bytes. */
 const COPIED_BYTES = 16 * 1024;
@@ -106,10 +106,10 @@ async function sendCut(bytes: Uint8Array, options: PumpStdinOptions): Promise<vo
   for (let at = 0; at < bytes.length && !options.signal.aborted; at += MAX_STDIN_BYTES) {
     const part = bytes.subarray(at, at + MAX_STDIN_BYTES);
     if (part.length <= COPIED_BYTES) {
-      await options.write(encodeFrame(FrameKind.Stdin, part));
+      await options.write(encodeIpcFrame(FrameKind.Stdin, part));
       continue;
     }
-    await options.write(encodeFrameHeader(FrameKind.Stdin, part.length));
+    await options.write(encodeIpcHeader(FrameKind.Stdin, part.length));
     await options.write(part);
   }
 }

@@ -21,14 +21,14 @@ export interface Frame {
 }
 
 /** The header of a frame whose payload is sent by itself. */
-export function encodeFrameHeader(kind: number, length: number): Uint8Array {
+export function encodeIpcHeader(kind: number, length: number): Uint8Array {
   const header = new Uint8Array(FRAME_HEADER_BYTES);
   putFrameHeader(header, kind, length);
   return header;
 }
 
 /** Makes one frame of a kind and its payload. */
-export function encodeFrame(kind: number, payload: Uint8Array = new Uint8Array()): Uint8Array {
+export function encodeIpcFrame(kind: number, payload: Uint8Array = new Uint8Array()): Uint8Array {
   const frame = new Uint8Array(FRAME_HEADER_BYTES + payload.length);
   putFrameHeader(frame, kind, payload.length);
   frame.set(payload, FRAME_HEADER_BYTES);
@@ -36,8 +36,8 @@ export function encodeFrame(kind: number, payload: Uint8Array = new Uint8Array()
 }
 
 /** Makes one frame whose payload is JSON. */
-export function encodeJsonFrame(kind: number, value: unknown): Uint8Array {
-  return encodeFrame(kind, encoder.encode(JSON.stringify(value)));
+export function encodeIpcJson(kind: number, value: unknown): Uint8Array {
+  return encodeIpcFrame(kind, encoder.encode(JSON.stringify(value)));
 }
 
 const encoder = new TextEncoder();

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../core/errors/errors.ts";
-import { encodeFrame, encodeJsonFrame, type Frame, readFrames } from "./frames.ts";
+import { encodeIpcFrame, encodeIpcJson, type Frame, readFrames } from "./frames.ts";
 
 async function* cut(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) {
@@ -17,8 +17,8 @@ const FRAMES: Frame[] = [
 
 const STREAM = new Uint8Array(
   await new Blob([
-    encodeJsonFrame(1, { a: 1 }),
-    ...FRAMES.slice(1).map(({ kind, payload }) => encodeFrame(kind, payload)),
+    encodeIpcJson(1, { a: 1 }),
+    ...FRAMES.slice(1).map(({ kind, payload }) => encodeIpcFrame(kind, payload)),
   ] as Uint8Array<ArrayBuffer>[]).arrayBuffer(),
 );
 

@@ -31,14 +31,14 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** The shared buffers of a slot, as they are posted to the worker. */
-export interface SlotBuffers {
+export interface MailboxBuffers {
   control: SharedArrayBuffer;
   job: SharedArrayBuffer;
   end: SharedArrayBuffer;
 }
 
 /** Makes the shared memory of a slot. */
-export function createSlot(): SlotBuffers {
+export function createMailbox(): MailboxBuffers {
   return {
     control: new SharedArrayBuffer(CONTROL_WORDS * Int32Array.BYTES_PER_ELEMENT),
     job: new SharedArrayBuffer(MAX_JOB_BYTES),
@@ -47,13 +47,13 @@ export function createSlot(): SlotBuffers {
 }
 
 /** The main thread's side. What the worker writes is not trusted. */
-export class JobGiver {
+export class MailboxSender {
   readonly #control: Int32Array;
   readonly #job: Uint8Array;
   readonly #end: Uint8Array;
   #ends = 0;
 
-  constructor(buffers: SlotBuffers) {
+  constructor(buffers: MailboxBuffers) {
     this.#control = new Int32Array(buffers.control);
     this.#job = new Uint8Array(buffers.job);
     this.#end = new Uint8Array(buffers.end);
@@ -117,14 +117,14 @@ export class JobGiver {
 }
 
 /** The worker's side. */
-export class JobTaker {
+export class MailboxReceiver {
   readonly #control: Int32Array;
   readonly #job: Uint8Array;
   readonly #end: Uint8Array;
   #asked: number;
 
   /** For a worker that has just been sent its first message. */
-  constructor(buffers: SlotBuffers) {
+  constructor(buffers: MailboxBuffers) {
     this.#control = new Int32Array(buffers.control);
     this.#job = new Uint8Array(buffers.job);
     this.#end = new Uint8Array(buffers.end);
@@ -139,7 +139,7 @@ export class JobTaker {
     return this.#job.slice(0, Atomics.load(this.#control, JOB_BYTES));
   }
 
-  /** Writes how the job ended; nobody reads it before {@linkcode JobTaker.tell}. */
+  /** Writes how the job ended; nobody reads it before {@linkcode MailboxReceiver.tell}. */
   putEnd({ end, memoryPeakBytes }: WorkerResult): void {
     const bytes = encoder.encode(JSON.stringify({ end: shortened(end), memoryPeakBytes }));
     this.#end.set(bytes);

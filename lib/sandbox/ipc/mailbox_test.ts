@@ -1,13 +1,13 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { PlasmError } from "../../core/errors/errors.ts";
-import { createSlot, JobGiver, JobTaker } from "./mailbox.ts";
+import { createMailbox, MailboxReceiver, MailboxSender } from "./mailbox.ts";
 
 const END = { end: { type: "exited" as const, exitCode: 3 }, memoryPeakBytes: 65536 };
 
-Deno.test("JobTaker.take() gives what was given, and nothing where a message was sent", () => {
-  const slot = createSlot();
-  const giver = new JobGiver(slot);
-  const taker = new JobTaker(slot);
+Deno.test("MailboxReceiver.take() gives what was given, and nothing where a message was sent", () => {
+  const slot = createMailbox();
+  const giver = new MailboxSender(slot);
+  const taker = new MailboxReceiver(slot);
   assert(giver.give(new Uint8Array([1, 2, 3])));
   assertEquals(taker.take(), new Uint8Array([1, 2, 3]));
   giver.call();
@@ -16,17 +16,17 @@ Deno.test("JobTaker.take() gives what was given, and nothing where a message was
   assertEquals(taker.take(), new Uint8Array());
 });
 
-Deno.test("JobGiver.give() leaves what does not fit", () => {
-  const slot = createSlot();
-  const giver = new JobGiver(slot);
+Deno.test("MailboxSender.give() leaves what does not fit", () => {
+  const slot = createMailbox();
+  const giver = new MailboxSender(slot);
   assert(!giver.give(new Uint8Array(slot.job.byteLength + 1)));
   assert(giver.give(new Uint8Array(slot.job.byteLength)));
 });
 
-Deno.test("JobGiver.takeEnd() tells how each job ended", async () => {
-  const slot = createSlot();
-  const giver = new JobGiver(slot);
-  const taker = new JobTaker(slot);
+Deno.test("MailboxSender.takeEnd() tells how each job ended", async () => {
+  const slot = createMailbox();
+  const giver = new MailboxSender(slot);
+  const taker = new MailboxReceiver(slot);
   for (const exitCode of [0, 1, 2]) {
     assert(!giver.waitSync(0));
     taker.putEnd({ ...END, end: { type: "exited", exitCode } });
@@ -38,19 +38,19 @@ Deno.test("JobGiver.takeEnd() tells how each job ended", async () => {
   }
 });
 
-Deno.test("JobTaker.putEnd() shortens a reason that a module made long", () => {
-  const slot = createSlot();
-  const giver = new JobGiver(slot);
-  const taker = new JobTaker(slot);
+Deno.test("MailboxReceiver.putEnd() shortens a reason that a module made long", () => {
+  const slot = createMailbox();
+  const giver = new MailboxSender(slot);
+  const taker = new MailboxReceiver(slot);
   taker.putEnd({ end: { type: "trapped", reason: "\0".repeat(1e6) }, memoryPeakBytes: 0 });
   taker.tell();
   assertEquals(giver.takeEnd().end, { type: "trapped", reason: "\0".repeat(2000) });
 });
 
-Deno.test("JobGiver.takeEnd() refuses what is no end", () => {
+Deno.test("MailboxSender.takeEnd() refuses what is no end", () => {
   for (const text of ["", "{", "null", "[]", '{"end":{}}', '{"end":null}']) {
-    const slot = createSlot();
-    const giver = new JobGiver(slot);
+    const slot = createMailbox();
+    const giver = new MailboxSender(slot);
     const bytes = new TextEncoder().encode(text);
     new Uint8Array(slot.end).set(bytes);
     for (const length of [bytes.length, -1]) {

@@ -3,17 +3,17 @@
  * @module
  */
 export {
-  encodeFrame,
-  encodeFrameHeader,
-  encodeJsonFrame,
+  encodeIpcFrame,
+  encodeIpcHeader,
+  encodeIpcJson,
   type Frame,
   FRAME_HEADER_BYTES,
   FrameKind,
   parseFrameHeader,
   readFrames,
 } from "./frames.ts";
-export { createSlot, JobGiver, JobTaker, type SlotBuffers } from "./mailbox.ts";
-export { FRAME_AT, OUTPUT_RING_BYTES, OutputReader, OutputWriter } from "./output_ring.ts";
+export { createMailbox, type MailboxBuffers, MailboxReceiver, MailboxSender } from "./mailbox.ts";
+export { FRAME_AT, OUTPUT_RING_BYTES, OutputRingReader, OutputRingWriter } from "./output_ring.ts";
 export {
   type FinishedReport,
   type JobHeader,

@@ -20,7 +20,7 @@ const NOTHING = new Uint8Array(0);
 const PADDING = new Uint8Array(RECORD_ALIGNMENT);
 
 /** The guest's end: blocks while the ring is full, takes no more than the limit. */
-export class OutputWriter {
+export class OutputRingWriter {
   readonly #ring: RingWriter;
   /** Called once all that fits the limit is written and more is to come. */
   onLimit: () => void = () => {};
@@ -54,7 +54,7 @@ export class OutputWriter {
 }
 
 /** The executor's end: turns records into frames, several small ones of a stream into one. */
-export class OutputReader {
+export class OutputRingReader {
   readonly #ring: RingReader;
   #kind: number = FrameKind.Stdout;
   #left = 0;

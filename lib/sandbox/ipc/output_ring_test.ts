@@ -1,12 +1,12 @@
 import { assertEquals } from "@std/assert";
 import { FrameKind } from "./frames.ts";
-import { FRAME_AT, OutputReader, OutputWriter } from "./output_ring.ts";
+import { FRAME_AT, OutputRingReader, OutputRingWriter } from "./output_ring.ts";
 import { createRing, RingReader, RingWriter } from "./ring.ts";
 import { random } from "../../../tests/fixtures/random_source.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-function frames(reader: OutputReader, size: number): [number, string][] {
+function frames(reader: OutputRingReader, size: number): [number, string][] {
   const into = new Uint8Array(size);
   const found: [number, string][] = [];
   for (let length; (length = reader.readFrame(into)) > 0;) {
@@ -15,10 +15,10 @@ function frames(reader: OutputReader, size: number): [number, string][] {
   return found;
 }
 
-Deno.test("OutputReader.readFrame() joins writes of one stream and keeps the streams' order", () => {
+Deno.test("OutputRingReader.readFrame() joins writes of one stream and keeps the streams' order", () => {
   const ring = createRing(256);
-  const writer = new OutputWriter(ring, 1000);
-  const reader = new OutputReader(ring);
+  const writer = new OutputRingWriter(ring, 1000);
+  const reader = new OutputRingReader(ring);
   writer.write("stdout", bytes("a"));
   writer.write("stdout", bytes("b"));
   writer.write("stderr", bytes("c"));
@@ -30,19 +30,19 @@ Deno.test("OutputReader.readFrame() joins writes of one stream and keeps the str
   ]);
 });
 
-Deno.test("OutputReader.readFrame() cuts a write that is larger than the frame", () => {
+Deno.test("OutputRingReader.readFrame() cuts a write that is larger than the frame", () => {
   const ring = createRing(256);
-  new OutputWriter(ring, 1000).write("stderr", bytes("abcdefg"));
-  assertEquals(frames(new OutputReader(ring), 8 + 3), [
+  new OutputRingWriter(ring, 1000).write("stderr", bytes("abcdefg"));
+  assertEquals(frames(new OutputRingReader(ring), 8 + 3), [
     [FrameKind.Stderr, "abc"],
     [FrameKind.Stderr, "def"],
     [FrameKind.Stderr, "g"],
   ]);
 });
 
-Deno.test("OutputWriter.write() takes what fits the limit and says that it is reached", () => {
+Deno.test("OutputRingWriter.write() takes what fits the limit and says that it is reached", () => {
   const ring = createRing(256);
-  const writer = new OutputWriter(ring, 5);
+  const writer = new OutputRingWriter(ring, 5);
   let reached = 0;
   writer.onLimit = () => reached++;
   writer.write("stdout", bytes("abc"));
@@ -50,17 +50,17 @@ Deno.test("OutputWriter.write() takes what fits the limit and says that it is re
   assertEquals(reached, 0);
   writer.write("stdout", bytes("f"));
   assertEquals(reached, 1);
-  assertEquals(frames(new OutputReader(ring), 100), [
+  assertEquals(frames(new OutputRingReader(ring), 100), [
     [FrameKind.Stdout, "abc"],
     [FrameKind.Stderr, "de"],
   ]);
 });
 
-Deno.test("OutputReader.readFrame() gives all bytes in order, whatever their sizes", () => {
+Deno.test("OutputRingReader.readFrame() gives all bytes in order, whatever their sizes", () => {
   const below = random(5);
   const ring = createRing(256);
-  const writer = new OutputWriter(ring, Infinity);
-  const reader = new OutputReader(ring);
+  const writer = new OutputRingWriter(ring, Infinity);
+  const reader = new OutputRingReader(ring);
   const into = new Uint8Array(8 + 90);
   let next = 0;
   let expected = 0;
@@ -78,10 +78,10 @@ Deno.test("OutputReader.readFrame() gives all bytes in order, whatever their siz
   }
 });
 
-Deno.test("OutputReader.readFrame() waits for the rest of a record that was larger than the room", () => {
+Deno.test("OutputRingReader.readFrame() waits for the rest of a record that was larger than the room", () => {
   const ring = createRing(32);
   const writer = new RingWriter(ring);
-  const reader = new OutputReader(ring);
+  const reader = new OutputRingReader(ring);
   const into = new Uint8Array(100);
   assertEquals(writer.writeRecord(36, new Uint8Array(36)), false);
   assertEquals(writer.writeRecord(36, new Uint8Array(0)), true);

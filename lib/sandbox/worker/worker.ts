@@ -5,11 +5,11 @@
  */
 import { createWasi, type Wasi } from "../../wasi/mod.ts";
 import {
-  JobTaker,
-  OutputWriter,
+  type MailboxBuffers,
+  MailboxReceiver,
+  OutputRingWriter,
   type RingBuffers,
   RingReader,
-  type SlotBuffers,
 } from "../ipc/mod.ts";
 import { createWorkerHost } from "./worker_host.ts";
 import { type ErrorCode, PlasmError } from "../../core/errors/mod.ts";
@@ -32,7 +32,7 @@ export interface WorkerJob extends GuestJob {
   key: string | null;
   /** Keys of modules to let go of. */
   forget: readonly string[];
-  slot: SlotBuffers;
+  slot: MailboxBuffers;
 }
 
 /** What a job in shared memory says, as JSON: of the parent's `JobHeader` what concerns the guest. */
@@ -70,13 +70,13 @@ Error.stackTraceLimit = 1;
 
 const modules = new Map<string, WebAssembly.Module>();
 const decoder = new TextDecoder();
-let taker: JobTaker | undefined;
+let taker: MailboxReceiver | undefined;
 
 scope.onmessage = ({ data: job }) => {
   for (const key of job.forget) modules.delete(key);
   if (job.key !== null) modules.set(job.key, job.module);
   const { stdin, output, slot } = job;
-  taker ??= new JobTaker(slot);
+  taker ??= new MailboxReceiver(slot);
   run(job, taker);
   // The files of a job are held by its message, as long as this function runs.
   if (job.inputs.length > 0) return;
@@ -88,14 +88,14 @@ scope.onmessage = ({ data: job }) => {
 };
 scope.postMessage({ type: "ready" });
 
-function run(job: GuestJob, taker: JobTaker): void {
-  const output = new OutputWriter(job.output, job.limits.outputBytes);
+function run(job: GuestJob, taker: MailboxReceiver): void {
+  const output = new OutputRingWriter(job.output, job.limits.outputBytes);
   taker.putEnd(runGuest(job, output));
   output.close();
   taker.tell();
 }
 
-function runGuest(job: GuestJob, output: OutputWriter): WorkerResult {
+function runGuest(job: GuestJob, output: OutputRingWriter): WorkerResult {
   let memory: WebAssembly.Memory | undefined;
   let wasi: Wasi | undefined;
   let end: WorkerEnd | undefined;

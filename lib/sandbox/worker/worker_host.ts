@@ -3,10 +3,10 @@
  * @module
  */
 import type { WasiHost } from "../../wasi/mod.ts";
-import type { OutputWriter, RingReader } from "../ipc/mod.ts";
+import type { OutputRingWriter, RingReader } from "../ipc/mod.ts";
 
 /** Joins the rings to the interface that the shim asks for. */
-export function createWorkerHost(stdin: RingReader, output: OutputWriter): WasiHost {
+export function createWorkerHost(stdin: RingReader, output: OutputRingWriter): WasiHost {
   // A word nobody notifies: waiting on it is a sleep that costs no CPU.
   const never = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   return {

@@ -3,7 +3,7 @@
  * @module
  */
 import { canBatch, confine, confinement, FULL_CONFINEMENT } from "./confinement.ts";
-import { DOOR_NAME } from "../ipc_listener.ts";
+import { SOCKET_NAME } from "../ipc_listener.ts";
 import { EXECUTOR_COMMAND } from "../../bootstrap/mod.ts";
 import { canKeep, hiddenFromExecutors, hide, KEPT_DIR } from "./mount_masking.ts";
 
@@ -53,7 +53,7 @@ function keptDir(): string | undefined {
 }
 
 function ownArguments(doorDir: string | undefined): string[] {
-  const door = doorDir === undefined ? [] : [`${doorDir}/${DOOR_NAME}`];
+  const door = doorDir === undefined ? [] : [`${doorDir}/${SOCKET_NAME}`];
   return [...(Deno.build.standalone ? [EXECUTOR_COMMAND] : sourceArguments(door)), ...door];
 }
 

@@ -3,5 +3,5 @@
  * @module
  */
 export { type ExecutorCommandOptions } from "./executor_command.ts";
-export { hideFromExecutors } from "./mount_masking.ts";
-export { startExecutorProcess } from "./process.ts";
+export { maskFromExecutors } from "./mount_masking.ts";
+export { spawnExecutor } from "./process.ts";

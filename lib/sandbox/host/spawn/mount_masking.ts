@@ -60,7 +60,7 @@ let keeps = true;
  * containers and units may refuse, and then nothing is hidden. From source nothing is either: the runtime
  * finds its cache by the user's id, which does not come through.
  */
-export function hideFromExecutors(paths: readonly string[]): void {
+export function maskFromExecutors(paths: readonly string[]): void {
   hidden = [];
   keeps = true;
   if (!Deno.build.standalone) return;
@@ -77,7 +77,7 @@ export function canKeep(): boolean {
   return keeps;
 }
 
-/** What {@linkcode hideFromExecutors} has found to hide. */
+/** What {@linkcode maskFromExecutors} has found to hide. */
 export function hiddenFromExecutors(): readonly string[] {
   return hidden;
 }

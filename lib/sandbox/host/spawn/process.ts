@@ -9,7 +9,7 @@ import { executorCommand, type ExecutorCommandOptions } from "./executor_command
  *
  * @throws {Error} when the system gives no process
  */
-export function startExecutorProcess(options: ExecutorCommandOptions): Deno.ChildProcess {
+export function spawnExecutor(options: ExecutorCommandOptions): Deno.ChildProcess {
   const [path, ...args] = executorCommand(options);
   return new Deno.Command(path!, {
     args,

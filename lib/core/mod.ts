@@ -20,6 +20,7 @@ export {
   loadIdentity,
   loadOrCreateIdentity,
 } from "./identity.ts";
+export { type JobEvent, type JobOutcome } from "./job_event.ts";
 export { createJobId, createNonce, isJobId } from "./ids.ts";
 export { configureLogging, getLog } from "./log.ts";
 export {

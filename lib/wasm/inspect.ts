@@ -1,45 +1,50 @@
 /**
- * Looks at a WebAssembly binary before it is compiled: refuses what is no WASI command that can be
- * run, and lowers the maxima of its memories and tables to what the job may use.
+ * Inspects a module before compilation: rejects what is not a runnable WASI command, and lowers the maxima of its
+ * memories and tables to the job's limits.
  *
- * Every step is linear in the module's size and allocates in proportion to what is there, never to
- * what a count says: a module of 26 MB takes 20 ms. Function bodies are left to V8, whose own limits
- * hold (a million functions, 7.6 MB and 50,000 locals each). No cap on their shape would help: what
- * compiling costs grows with locals times nesting (60 KB can take 6 GB in 14 s, 160 KB 12 GB in 75 s)
- * and with validated locals (800 KB can take 12 s), measured on V8 15.0's optimizing compiler, while
- * honest programs have either in plenty. The process around the job counts it against the job. A
- * million empty functions cost 0.4 s and 120 MB, ten million element entries 0.3 s and 12 MB, a
- * hundred thousand data segments 10 ms.
+ * Every step is linear in the module's size, and allocations are proportional to the bytes present, never to a
+ * declared count: a module of 26 MB takes 20 ms. Function bodies are left to V8 and its limits (a million
+ * functions, 7.6 MB and 50,000 locals each). Stricter limits on bodies would reject real programs without bounding
+ * the cost: on V8 15.0's optimizing compiler it grows with locals times nesting (60 KB can take 6 GB in 14 s,
+ * 160 KB 12 GB in 75 s) and with validated locals (800 KB can take 12 s). The child process charges compilation to
+ * the job instead. A million empty functions cost 0.4 s and 120 MB, ten million element entries 0.3 s and 12 MB,
+ * a hundred thousand data segments 10 ms.
+ *
  * @module
  */
 import { PlasmError } from "../core/errors/mod.ts";
-import { badModule } from "./bad_module.ts";
-import { ByteReader } from "./reader.ts";
-import { checkCommand, type InspectedExport, readExports } from "./exports_section.ts";
-import { type InspectedImport, readImports } from "./imports_section.ts";
-import { type InspectedMemory, readMemories } from "./memory_section.ts";
-import { patchSections, type SectionEdits } from "./patch.ts";
+import { checkHeader } from "./header.ts";
+import {
+  type ExternalKind,
+  type InspectedImport,
+  readImports,
+  readKind,
+} from "./import_section.ts";
+import { badModule, ByteReader, quoteName } from "./reader.ts";
 import { readSections, type Section } from "./sections.ts";
-import { checkHeader } from "./sniff.ts";
-import { type InspectedTable, readTables } from "./table_section.ts";
-import { functionType, readTypes } from "./types_section.ts";
-
-export type { InspectedExport, InspectedImport, InspectedMemory, InspectedTable };
+import {
+  type InspectedMemory,
+  type InspectedTable,
+  readMemories,
+  readTables,
+} from "./size_limits.ts";
+import { functionType, readTypes } from "./type_section.ts";
+import { patchSections, type SectionEdits } from "./writer.ts";
 
 /**
- * V8 15.0 keeps 24 bytes for an entry of a funcref table: a million are 24 MB beside the job's
- * memory. CPython 3.12 has 5,903 entries.
+ * Default limit for the entries of all tables. V8 15.0 uses 24 bytes per entry of a funcref table, 24 MB for a
+ * million, in addition to the job's memory. CPython 3.12 has 5,903 entries.
  */
 export const DEFAULT_TABLE_ENTRIES = 1_000_000;
 
-/** Ceilings that a module is held against. */
+/** Limits for a module. */
 export interface InspectLimits {
-  /** Size of the module, in bytes. */
+  /** Largest module, in bytes. */
   moduleBytes: number;
-  /** Linear memories together, in bytes. */
+  /** Largest sum of all linear memories, in bytes. */
   memoryBytes: number;
   /**
-   * Entries of all tables together.
+   * Largest sum of all tables, in entries.
    * @default {DEFAULT_TABLE_ENTRIES}
    */
   tableEntries?: number | undefined;
@@ -47,71 +52,65 @@ export interface InspectLimits {
 
 /** A module that may be compiled. */
 export interface InspectedModule {
-  /** The module with lowered maxima; the bytes given where nothing had to change. */
+  /** The module with lowered maxima; the input bytes if nothing had to change. */
   bytes: Uint8Array<ArrayBuffer>;
   memories: InspectedMemory[];
   tables: InspectedTable[];
   imports: InspectedImport[];
   exports: InspectedExport[];
-  /** Linear memories together at start, in bytes. */
+  /** Initial size of all linear memories, in bytes. */
   initialMemoryBytes: number;
-  /** Has struct or array types: it can fill the heap, which no memory maximum holds. */
+  /** Defines struct or array types, which can fill the V8 heap; no memory maximum limits that. */
   usesGc: boolean;
-  /** Has exception tags: exceptions that hold each other fill the heap likewise. */
+  /** Defines exception tags; exceptions that reference each other can fill the V8 heap too. */
   usesExceptions: boolean;
-  /** Has a shared memory: its `buffer` is a SharedArrayBuffer and `memory.atomic.wait32` blocks. */
+  /** Defines a shared memory: its `buffer` is a SharedArrayBuffer, and `memory.atomic.wait32` can block. */
   usesSharedMemory: boolean;
 }
 
 /**
- * Inspects a module and rewrites its limits.
+ * Inspects a module and lowers its limits.
  *
- * With one memory its maximum becomes the cap (or stays its own, where that is lower). With several,
- * each may grow by an equal share of what their initial sizes leave of the cap, so that all together
- * stay under it. Tables likewise.
+ * A single memory gets the limit as its maximum unless it declares a lower one. Several memories share what their
+ * initial sizes leave of the limit in equal parts. The same applies to tables.
  *
- * @throws {PlasmError} `bad-module` for what is no WASI preview1 command; `too-large` over
- * `moduleBytes`; `job-memory` where its memories begin above `memoryBytes`; `over-limit` where its
- * tables begin above `tableEntries`.
+ * @throws {PlasmError} `bad-module` if it is not a WASI preview1 command, `too-large` above `moduleBytes`,
+ * `job-memory` if its memories start above `memoryBytes`, `over-limit` if its tables start above `tableEntries`.
  */
-export function inspectModule(
-  module: Uint8Array,
-  limits: InspectLimits,
-): InspectedModule {
+export function inspectModule(module: Uint8Array, limits: InspectLimits): InspectedModule {
   if (module.length > limits.moduleBytes) {
     throw new PlasmError(
       "too-large",
-      `Cannot run module: it has ${module.length} bytes, ${limits.moduleBytes} are allowed`,
+      `Cannot run module: it has ${module.length} bytes, limit ${limits.moduleBytes}`,
       {
-        hint: "Strip its debug information, or raise the node's module limit",
+        hint: "Strip the module's debug information or raise the node's module limit",
         details: { asked: module.length, allowed: limits.moduleBytes },
       },
     );
   }
   const bytes = unshared(module);
   checkHeader(bytes);
-  const { known, telling } = readSections(bytes);
+  const { known, linkerSections } = readSections(bytes);
   const types = readTypes(bytes, known.get("type"));
-  const imports = readImports(bytes, { section: known.get("import"), types, telling });
+  const imports = readImports(bytes, { section: known.get("import"), types, linkerSections });
   const tables = readTables(bytes, {
     section: known.get("table"),
-    cap: limits.tableEntries ?? DEFAULT_TABLE_ENTRIES,
+    limit: limits.tableEntries ?? DEFAULT_TABLE_ENTRIES,
   });
   const memories = readMemories(bytes, {
     section: known.get("memory"),
-    capBytes: limits.memoryBytes,
+    limitBytes: limits.memoryBytes,
   });
   const exports = readExports(bytes, known.get("export"));
-  const entry = checkCommand(exports);
-  const typeIndex = typeOfFunction(bytes, {
+  const typeIndex = typeIndexOf(bytes, {
     section: known.get("function"),
     imported: imports.functionTypes,
-    index: entry,
+    index: checkCommand(exports),
   });
   const type = functionType(bytes, types, typeIndex);
   if (type !== "->") {
-    throw badModule(`its _start has type (${type}), a command's takes and gives nothing`, {
-      hint: "Link it with the C library's start file (crt1-command.o)",
+    throw badModule(`its _start has type (${type}), expected no parameters and no results`, {
+      hint: "Link it with the C library's startup object (crt1-command.o)",
       details: { found: type },
     });
   }
@@ -133,15 +132,15 @@ export function inspectModule(
   };
 }
 
-/** V8 compiles no shared bytes, and what another thread can change after the check is not checked. */
+/** Copies shared bytes: V8 does not compile them, and another thread could change them after the checks. */
 function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes.buffer instanceof ArrayBuffer
     ? bytes as Uint8Array<ArrayBuffer>
     : new Uint8Array(bytes);
 }
 
-/** The type index of a function: those imported come first (core specification 2.5.1). */
-function typeOfFunction(
+/** Type index of a function. Imported functions have the first indices (core specification 2.5.1). */
+function typeIndexOf(
   bytes: Uint8Array,
   options: { section: Section | undefined; imported: readonly number[]; index: number },
 ): number {
@@ -152,8 +151,76 @@ function typeOfFunction(
   const count = options.section === undefined ? 0 : reader.count("functions");
   const wanted = options.index - options.imported.length;
   if (wanted >= count) {
-    throw badModule(`it exports function ${options.index} of ${options.imported.length + count}`);
+    throw badModule(
+      `it exports function ${options.index}, but has ${options.imported.length + count} functions`,
+    );
   }
   for (let index = 0; index < wanted; index++) reader.u32();
   return reader.u32();
+}
+
+/** An export of an accepted module. */
+export interface InspectedExport {
+  name: string;
+  kind: ExternalKind;
+  /** Index in the index space of its kind. */
+  index: number;
+}
+
+/**
+ * Largest number of exports. V8 allows ten times as many, but creates an object per exported function at
+ * instantiation: a million cost 1.7 s and 138 MB (V8 15.0), a hundred thousand 43 ms and 13 MB.
+ */
+const MAX_EXPORTS = 100_000;
+
+/** Reads the export section of a module, if it has one. */
+function readExports(bytes: Uint8Array, section: Section | undefined): InspectedExport[] {
+  const list: InspectedExport[] = [];
+  if (section === undefined) return list;
+  const reader = new ByteReader(bytes, "export section", section);
+  const count = reader.count("exports", 3);
+  if (count > MAX_EXPORTS) reader.fail(`has ${count} exports (limit ${MAX_EXPORTS})`);
+  const names = new Set<string>();
+  for (let left = count; left > 0; left--) {
+    const name = reader.name();
+    const kind = readKind(reader);
+    if (names.has(name)) reader.fail(`has a duplicate export ${quoteName(name)}`);
+    names.add(name);
+    list.push({ name, kind, index: reader.u32() });
+  }
+  reader.finish();
+  return list;
+}
+
+/** Checks that the exports are those of a WASI command and returns the index of `_start`. */
+function checkCommand(exports: readonly InspectedExport[]): number {
+  const find = (name: string): InspectedExport | undefined =>
+    exports.find((one) => one.name === name);
+  const start = find("_start");
+  const memory = find("memory");
+  if (start === undefined && find("_initialize") !== undefined) {
+    throw badModule("it is a reactor (exports _initialize but no _start), expected a command", {
+      hint: "Build it without -mexec-model=reactor and with a main function",
+    });
+  }
+  if (start === undefined && memory === undefined) {
+    throw badModule("it exports neither _start nor memory", {
+      hint: "Build a program with a main function for wasm32-wasip1",
+    });
+  }
+  if (start === undefined) {
+    throw badModule("it exports no _start function", {
+      hint: "Build it as a command with a main function; a library cannot run",
+    });
+  }
+  if (memory === undefined) {
+    throw badModule("it exports no memory, which WASI calls require", {
+      hint: 'Export its memory as "memory"',
+    });
+  }
+  for (const [found, kind] of [[start, "function"], [memory, "memory"]] as const) {
+    if (found.kind === kind) continue;
+    throw badModule(`its export ${found.name} is a ${found.kind}, expected a ${kind}`);
+  }
+  return start.index;
 }

@@ -5,10 +5,17 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import {
+  COMMAND,
+  concat,
+  leb,
+  moduleOf,
+  name,
+  section,
+} from "../../tests/fixtures/hostile/binary.ts";
+import { assemble } from "../../tests/fixtures/hostile/wat.ts";
 import { PlasmError } from "../core/errors/errors.ts";
 import { type InspectLimits, inspectModule } from "./inspect.ts";
-import { COMMAND, moduleOf, section } from "../../tests/fixtures/hostile/binary.ts";
-import { assemble } from "../../tests/fixtures/hostile/wat.ts";
 
 const MB = 1_048_576;
 const LIMITS: InspectLimits = { moduleBytes: MB, memoryBytes: 256 * MB };
@@ -69,7 +76,7 @@ Deno.test("inspectModule() refuses a module over the size cap with figures", () 
   assertEquals(error.code, "too-large");
   assertEquals(
     error.message,
-    `Cannot run module: it has ${HELLO.length} bytes, ${HELLO.length - 1} are allowed`,
+    `Cannot run module: it has ${HELLO.length} bytes, limit ${HELLO.length - 1}`,
   );
   inspectModule(HELLO, { ...LIMITS, moduleBytes: HELLO.length });
 });
@@ -79,7 +86,7 @@ Deno.test("inspectModule() refuses a _start that takes or gives something", asyn
     (func (export "_start") (param i32) (result i64) (i64.const 0)))`);
   assertEquals(
     assertThrows(() => inspectModule(bytes, LIMITS), PlasmError).message,
-    "Cannot run module: its _start has type (i32 -> i64), a command's takes and gives nothing",
+    "Cannot run module: its _start has type (i32 -> i64), expected no parameters and no results",
   );
 });
 
@@ -98,7 +105,7 @@ Deno.test("inspectModule() refuses a _start that does not exist", () => {
   const bytes = moduleOf(COMMAND.type, COMMAND.memory, COMMAND.export);
   assertEquals(
     assertThrows(() => inspectModule(bytes, LIMITS), PlasmError).message,
-    "Cannot run module: it exports function 0 of 0",
+    "Cannot run module: it exports function 0, but has 0 functions",
   );
 });
 
@@ -116,4 +123,98 @@ Deno.test("inspectModule() tells what can fill the heap", async () => {
     `(module (memory (export "memory") 1 2 shared) (func (export "_start")))`,
   );
   assert(inspectModule(shared, LIMITS).usesSharedMemory);
+});
+
+async function refusal(text: string): Promise<string> {
+  const bytes = await assemble(text);
+  return assertThrows(() => inspectModule(bytes, LIMITS), PlasmError).message;
+}
+
+/** The smallest command with another export section. */
+function exporting(...exports: Uint8Array[]): Uint8Array {
+  const { type, function: functions, memory, code } = COMMAND;
+  return moduleOf(
+    type,
+    functions,
+    memory,
+    section(7, concat(leb(exports.length), ...exports)),
+    code,
+  );
+}
+
+const START = concat(name("_start"), [0, 0]);
+const MEMORY = concat(name("memory"), [2, 0]);
+
+Deno.test("checkCommand() refuses a reactor", async () => {
+  assertEquals(
+    await refusal(`(module (memory (export "memory") 1) (func (export "_initialize")))`),
+    "Cannot run module: it is a reactor (exports _initialize but no _start), expected a command",
+  );
+});
+
+Deno.test("checkCommand() refuses a module without memory, without _start, without both", async () => {
+  assertEquals(
+    await refusal(`(module (func (export "_start")))`),
+    "Cannot run module: it exports no memory, which WASI calls require",
+  );
+  assertEquals(
+    await refusal(`(module (memory (export "memory") 1))`),
+    "Cannot run module: it exports no _start function",
+  );
+  assertEquals(
+    await refusal(`(module (func (export "main")))`),
+    "Cannot run module: it exports neither _start nor memory",
+  );
+  assertEquals(
+    await refusal("(module)"),
+    "Cannot run module: it exports neither _start nor memory",
+  );
+});
+
+Deno.test("checkCommand() refuses _start and memory of another kind", async () => {
+  assertEquals(
+    await refusal(
+      `(module (memory (export "memory") 1) (global (export "_start") i32 i32.const 0))`,
+    ),
+    "Cannot run module: its export _start is a global, expected a function",
+  );
+  assertEquals(
+    await refusal(`(module (table (export "memory") 1 funcref) (func (export "_start")))`),
+    "Cannot run module: its export memory is a table, expected a memory",
+  );
+});
+
+Deno.test("readExports() takes hostile names for what they are", () => {
+  const names = ["__proto__", "constructor", "toString", "", "\0", "\ud7ff😀", "x".repeat(100_000)];
+  const bytes = exporting(START, MEMORY, ...names.map((one) => concat(name(one), [0, 0])));
+  const { exports } = inspectModule(bytes, LIMITS);
+  assertEquals(exports.slice(2).map((one) => one.name), names);
+});
+
+Deno.test("readExports() refuses a name of a megabyte", () => {
+  const bytes = exporting(START, MEMORY, concat(name("x".repeat(1_000_000)), [0, 0]));
+  assertStringIncludes(
+    assertThrows(() => inspectModule(bytes, LIMITS), PlasmError).message,
+    "has a name of 1000000 bytes (limit 100000)",
+  );
+});
+
+Deno.test("readExports() refuses a name twice", () => {
+  assertStringIncludes(
+    assertThrows(() => inspectModule(exporting(START, MEMORY, START), LIMITS), PlasmError).message,
+    'its export section has a duplicate export "_start"',
+  );
+});
+
+Deno.test("readExports() refuses an unknown kind and too many exports", () => {
+  const unknown = concat(name("x"), [5, 0]);
+  assertStringIncludes(
+    assertThrows(() => inspectModule(exporting(unknown), LIMITS), PlasmError).message,
+    "has an unknown import or export kind 0x5",
+  );
+  const many = moduleOf(section(7, concat(leb(100_001), new Uint8Array(300_003))));
+  assertStringIncludes(
+    assertThrows(() => inspectModule(many, LIMITS), PlasmError).message,
+    "has 100001 exports (limit 100000)",
+  );
 });

@@ -1,5 +1,6 @@
 /**
- * Public entry point of the wasm component.
+ * Inspects WebAssembly modules as bytes, before compilation.
+ *
  * @module
  */
 export { inspectModule } from "./inspect.ts";

@@ -1,22 +1,58 @@
 /**
- * Reads a WebAssembly binary forward, never past the end of the part it was given.
+ * Reads WebAssembly binaries with bounds checks, and builds the errors for modules that cannot run.
+ *
  * @module
  */
-import { badModule } from "./bad_module.ts";
+import { type JsonValue, PlasmError } from "../core/errors/mod.ts";
 
-/** V8 refuses longer names as well (kV8MaxWasmStringSize). */
-const MAX_NAME_BYTES = 100_000;
+/** Longest quoted name, in characters: fits a mangled C++ import on one terminal line. */
+const MAX_QUOTED_CHARACTERS = 60;
 
-// `ignoreBOM` because a name is compared as it stands, mark included.
+/**
+ * Characters that could forge a log or terminal line: control and format characters (Cc and Cf, which include
+ * bidi overrides), line separators and lone surrogates.
+ */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}"\\]/gu;
+
+/** Options of {@linkcode badModule}. */
+export interface BadModuleOptions {
+  /** Next step for the user, as a sentence without a period. @default {undefined} */
+  hint?: string | undefined;
+  /** The message's figures in machine-readable form. @default {undefined} */
+  details?: Record<string, JsonValue> | undefined;
+}
+
+/** Creates the `bad-module` error for a module that cannot run. */
+export function badModule(reason: string, options: BadModuleOptions = {}): PlasmError {
+  return new PlasmError("bad-module", `Cannot run module: ${reason}`, options);
+}
+
+/** Quotes a name from the module: truncated to {@linkcode MAX_QUOTED_CHARACTERS}, unprintable characters escaped. */
+export function quoteName(name: string): string {
+  const truncated = name.length > MAX_QUOTED_CHARACTERS;
+  const text = (truncated ? name.slice(0, MAX_QUOTED_CHARACTERS) : name).replace(
+    UNPRINTABLE,
+    (character) =>
+      character === '"' || character === "\\"
+        ? `\\${character}`
+        : `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
+  );
+  return `"${text}${truncated ? "…" : ""}"`;
+}
+
+/** Longest name, in bytes; V8 has the same limit (kV8MaxWasmStringSize). */
+const MAX_WASM_NAME_BYTES = 100_000;
+
+// `ignoreBOM` keeps a byte order mark: names are compared byte for byte.
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * A forward reader over `bytes[start, end)`. Every method throws a `bad-module` error that names the
- * part and the offset when the bytes end early or a number is not well formed.
+ * Forward reader over `bytes[start, end)`. Every method throws a `bad-module` error that names the part of
+ * the module and the offset if the bytes are truncated or malformed.
  */
 export class ByteReader {
   readonly bytes: Uint8Array;
-  /** Offset of the next byte in the whole module. */
+  /** Offset of the next byte, relative to the module. */
   position: number;
   readonly end: number;
   readonly #part: string;
@@ -28,32 +64,32 @@ export class ByteReader {
     this.#part = part;
   }
 
-  /** Bytes left. */
+  /** Number of bytes not yet read. */
   get left(): number {
     return this.end - this.position;
   }
 
-  /** Throws that something in this part is wrong, with the offset. */
-  fail(what: string): never {
-    throw badModule(`its ${this.#part} ${what} at byte ${this.position}`, {
-      hint: "The file is damaged or no WebAssembly 3.0 core module; build or download it again",
+  /** Throws an error about this part at the current offset; `problem` is a verb phrase. */
+  fail(problem: string): never {
+    throw badModule(`its ${this.#part} ${problem} at byte ${this.position}`, {
+      hint: "The file is damaged or not a WebAssembly 3.0 core module; build or download it again",
       details: { part: this.#part, offset: this.position },
     });
   }
 
-  /** One byte. */
+  /** Reads one byte. */
   byte(): number {
-    if (this.position >= this.end) this.fail("ends early");
+    if (this.position >= this.end) this.fail("is truncated");
     return this.bytes[this.position++]!;
   }
 
-  /** Steps over `count` bytes. */
+  /** Skips `count` bytes. */
   skip(count: number): void {
-    if (count > this.left) this.fail("ends early");
+    if (count > this.left) this.fail("is truncated");
     this.position += count;
   }
 
-  /** An unsigned LEB128 number of 32 bits: at most five bytes, the last with four bits. */
+  /** Reads an unsigned 32-bit LEB128 integer: at most five bytes, of which the last has four bits. */
   u32(): number {
     let value = 0;
     for (let shift = 0; shift < 28; shift += 7) {
@@ -62,11 +98,11 @@ export class ByteReader {
       if (byte < 0x80) return value;
     }
     const last = this.byte();
-    if (last > 0x0f) this.fail("has a number of more than 32 bits");
+    if (last > 0x0f) this.fail("has an integer wider than 32 bits");
     return value + last * 2 ** 28;
   }
 
-  /** An unsigned LEB128 number of 64 bits: at most ten bytes, the last with one bit. */
+  /** Reads an unsigned 64-bit LEB128 integer: at most ten bytes, of which the last has one bit. */
   u64(): bigint {
     let value = 0n;
     for (let shift = 0n; shift < 63n; shift += 7n) {
@@ -75,37 +111,37 @@ export class ByteReader {
       if (byte < 0x80) return value;
     }
     const last = this.byte();
-    if (last > 1) this.fail("has a number of more than 64 bits");
+    if (last > 1) this.fail("has an integer wider than 64 bits");
     return value | BigInt(last) << 63n;
   }
 
-  /** Steps over a signed LEB128 number of `bits` bits (32, 33 or 64). V8 checks its value. */
+  /** Skips a signed LEB128 integer of `bits` bits (32, 33 or 64); V8 checks its value. */
   skipSigned(bits: number): void {
     for (let left = Math.ceil(bits / 7); left > 0; left--) {
       if (this.byte() < 0x80) return;
     }
-    this.fail(`has a number of more than ${bits} bits`);
+    this.fail(`has an integer wider than ${bits} bits`);
   }
 
   /**
-   * The count of a vector whose items take at least `itemBytes` each, so that a lying count is
-   * refused before anything is done in its proportion.
+   * Reads the item count of a vector. A count that cannot fit in the bytes left, at `itemBytes` or more per
+   * item, is rejected before anything is allocated in proportion to it.
    */
-  count(what: string, itemBytes = 1): number {
+  count(items: string, itemBytes = 1): number {
     const count = this.u32();
     if (count * itemBytes > this.left) {
       this.fail(
-        `says it has ${count} ${what}, there is room for ${Math.floor(this.left / itemBytes)}`,
+        `declares ${count} ${items} but has room for ${Math.floor(this.left / itemBytes)}`,
       );
     }
     return count;
   }
 
-  /** A name: UTF-8 with its length before it. */
+  /** Reads a length-prefixed UTF-8 name. */
   name(): string {
     const length = this.u32();
-    if (length > MAX_NAME_BYTES) {
-      this.fail(`has a name of ${length} bytes, ${MAX_NAME_BYTES} are allowed,`);
+    if (length > MAX_WASM_NAME_BYTES) {
+      this.fail(`has a name of ${length} bytes (limit ${MAX_WASM_NAME_BYTES})`);
     }
     const start = this.position;
     this.skip(length);
@@ -113,12 +149,12 @@ export class ByteReader {
       return UTF8.decode(this.bytes.subarray(start, this.position));
     } catch {
       this.position = start;
-      return this.fail("has a name that is not UTF-8");
+      return this.fail("has a name that is not valid UTF-8");
     }
   }
 
-  /** Throws when bytes are left over. */
+  /** Throws if any bytes are left. */
   finish(): void {
-    if (this.left > 0) this.fail(`has ${this.left} bytes too many`);
+    if (this.left > 0) this.fail(`has ${this.left} trailing bytes`);
   }
 }

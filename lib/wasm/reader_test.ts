@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { PlasmError } from "../core/errors/errors.ts";
-import { ByteReader } from "./reader.ts";
+import { badModule, ByteReader, quoteName } from "./reader.ts";
 
 function reader(...bytes: number[]): ByteReader {
   return new ByteReader(new Uint8Array(bytes), "test part", { start: 0, end: bytes.length });
@@ -22,19 +22,19 @@ Deno.test("ByteReader.u32() reads every length", () => {
 });
 
 Deno.test("ByteReader.u32() refuses what is too long, too large or cut off", () => {
-  const tooLarge = "has a number of more than 32 bits at byte 5";
+  const tooLarge = "has an integer wider than 32 bits at byte 5";
   refused(() => reader(0x80, 0x80, 0x80, 0x80, 0x80, 0).u32(), tooLarge);
   refused(() => reader(0xff, 0xff, 0xff, 0xff, 0x10).u32(), tooLarge);
-  refused(() => reader(0x80, 0x80).u32(), "ends early at byte 2");
-  refused(() => reader().u32(), "ends early at byte 0");
+  refused(() => reader(0x80, 0x80).u32(), "is truncated at byte 2");
+  refused(() => reader().u32(), "is truncated at byte 0");
 });
 
 Deno.test("ByteReader.u64() reads every length and refuses more", () => {
   const nines = Array<number>(9).fill(0xff);
   assertEquals(reader(0x05).u64(), 5n);
   assertEquals(reader(...nines, 0x01).u64(), 2n ** 64n - 1n);
-  refused(() => reader(...nines, 0x02).u64(), "has a number of more than 64 bits at byte 10");
-  refused(() => reader(...nines).u64(), "ends early at byte 9");
+  refused(() => reader(...nines, 0x02).u64(), "has an integer wider than 64 bits at byte 10");
+  refused(() => reader(...nines).u64(), "is truncated at byte 9");
 });
 
 Deno.test("ByteReader.skipSigned() steps over as many bytes as the number may have", () => {
@@ -44,7 +44,7 @@ Deno.test("ByteReader.skipSigned() steps over as many bytes as the number may ha
   assertEquals(read.position, 5);
   refused(
     () => reader(...five.slice(0, 4), 0x80, 0).skipSigned(33),
-    "has a number of more than 33 bits at byte 5",
+    "has an integer wider than 33 bits at byte 5",
   );
 });
 
@@ -52,7 +52,7 @@ Deno.test("ByteReader.count() refuses a lying count before anything is done with
   assertEquals(reader(2, 0, 0).count("items"), 2);
   refused(
     () => reader(0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0).count("items", 2),
-    "says it has 4294967295 items, there is room for 1 at byte 5",
+    "declares 4294967295 items but has room for 1 at byte 5",
   );
 });
 
@@ -60,22 +60,49 @@ Deno.test("ByteReader.name() reads UTF-8 and nothing else", () => {
   assertEquals(reader(3, 0x61, 0xc3, 0xa9).name(), "aé");
   assertEquals(reader(0).name(), "");
   assertEquals(reader(3, 0xef, 0xbb, 0xbf).name(), "\ufeff");
-  refused(() => reader(1, 0xff).name(), "has a name that is not UTF-8 at byte 1");
-  refused(() => reader(2, 0x61).name(), "ends early at byte 1");
+  refused(() => reader(1, 0xff).name(), "has a name that is not valid UTF-8 at byte 1");
+  refused(() => reader(2, 0x61).name(), "is truncated at byte 1");
   refused(
     () => reader(0xa1, 0x8d, 0x06, 0).name(),
-    "has a name of 100001 bytes, 100000 are allowed, at byte 3",
+    "has a name of 100001 bytes (limit 100000) at byte 3",
   );
 });
 
 Deno.test("ByteReader.finish() refuses bytes left over", () => {
   reader().finish();
-  refused(() => reader(1, 2).finish(), "has 2 bytes too many at byte 0");
+  refused(() => reader(1, 2).finish(), "has 2 trailing bytes at byte 0");
 });
 
 Deno.test("ByteReader does not read past its own part", () => {
   const part = new ByteReader(new Uint8Array(8), "test part", { start: 2, end: 4 });
   part.skip(2);
-  refused(() => part.byte(), "ends early at byte 4");
-  refused(() => part.skip(1), "ends early at byte 4");
+  refused(() => part.byte(), "is truncated at byte 4");
+  refused(() => part.skip(1), "is truncated at byte 4");
+});
+
+Deno.test("badModule() carries code, hint and figures", () => {
+  const error = badModule("it is a test", { hint: "Try another", details: { size: 1 } });
+  assertEquals(error.toJSON(), {
+    code: "bad-module",
+    message: "Cannot run module: it is a test",
+    hint: "Try another",
+    retryable: false,
+    details: { size: 1 },
+  });
+  assertEquals(error.exitCode, 65);
+});
+
+Deno.test("quoteName() leaves nothing that could forge a line", () => {
+  assertEquals(quoteName("fd_write"), '"fd_write"');
+  assertEquals(quoteName(""), '""');
+  assertEquals(quoteName("__proto__"), '"__proto__"');
+  assertEquals(quoteName('a"b\\c'), '"a\\"b\\\\c"');
+  assertEquals(quoteName("a\nb\x1b[31m\u202e\u2028"), '"a\\u{a}b\\u{1b}[31m\\u{202e}\\u{2028}"');
+});
+
+Deno.test("quoteName() cuts a long name", () => {
+  assertEquals(quoteName("x".repeat(1_000_000)), `"${"x".repeat(60)}…"`);
+  assertEquals(quoteName("x".repeat(60)), `"${"x".repeat(60)}"`);
+  // The cut falls between the halves of a surrogate pair.
+  assertEquals(quoteName("x".repeat(59) + "😀"), `"${"x".repeat(59)}\\u{d83d}…"`);
 });

@@ -1,12 +1,12 @@
 /**
- * Splits a module into its sections and checks that each is there at most once, in the order that
- * the specification gives, and ends where it says.
+ * Splits a module into its sections and checks their order, uniqueness and sizes.
+ *
  * @module
  */
-import { badModule } from "./bad_module.ts";
+import { badModule } from "./reader.ts";
 import { ByteReader } from "./reader.ts";
 
-/** Sections by id, in the only order allowed (core specification 5.5.2, exceptions: tag). */
+/** Section ids and names in the required order (core specification 5.5.2; tag: exception handling). */
 const ORDER = [
   [1, "type"],
   [2, "import"],
@@ -28,50 +28,51 @@ const RANKS = new Map(ORDER.map(([id, name], rank) => [id as number, { name, ran
 const CUSTOM = 0;
 const HEADER_BYTES = 8;
 
-/** Name of a section that is not a custom one. */
+/** Name of a non-custom section. */
 export type SectionName = typeof ORDER[number][1];
 
-/** Where a section lies in the module; all are offsets in bytes. */
+/** Byte offsets of a section in the module. */
 export interface Section {
-  /** Its id byte. */
+  /** Offset of the id byte. */
   header: number;
-  /** The first byte of its content. */
+  /** Offset of the content. */
   start: number;
-  /** The byte after its last. */
+  /** Offset after the content. */
   end: number;
 }
 
 /** The sections of a module. */
 export interface Sections {
+  /** Non-custom sections, in module order. */
   known: ReadonlyMap<SectionName, Section>;
-  /** Those names of custom sections that tell what kind of file this is. */
-  telling: ReadonlySet<string>;
+  /** Custom sections that mark an object file or a shared library. */
+  linkerSections: ReadonlySet<string>;
 }
 
-/** Custom sections that a linker leaves in what is not a finished program. */
-const TELLING = new Set(["linking", "dylink", "dylink.0"]);
+/** Custom sections of files that are not finished programs (WebAssembly tool conventions, Linking and DynamicLinking). */
+const LINKER_SECTIONS = new Set(["linking", "dylink", "dylink.0"]);
 
-/** Longest of {@linkcode TELLING}: a longer name need not be decoded. */
-const TELLING_BYTES = 8;
+/** Length of the longest name in {@linkcode LINKER_SECTIONS}; longer names are not decoded. */
+const LINKER_SECTION_NAME_BYTES = 8;
 
 /**
- * Largest section that is read item by item: a guard on the time that takes (0.4 s, the type section
- * being the slowest). A million functions make a section of 3 MB; CPython's largest has 12 KB.
+ * Largest section that is parsed item by item, which bounds parsing to 0.4 s (the type section is the slowest).
+ * A million functions make a section of 3 MB; the largest such section of CPython has 12 KB.
  */
-const MAX_READ_BYTES = 16 * 1_048_576;
+const MAX_PARSED_SECTION_BYTES = 16 * 1_048_576;
 
-const READ: ReadonlySet<string> = new Set<SectionName>(
+const PARSED: ReadonlySet<string> = new Set<SectionName>(
   ["type", "import", "function", "table", "memory", "export"],
 );
 
-/** With debug information for each of its parts a module has some dozens. */
+/** Modules with debug information have a few dozen custom sections. */
 const MAX_CUSTOM_SECTIONS = 10_000;
 
-/** Reads the section headers of a module whose first eight bytes have been checked. */
+/** Reads the section headers of a module; {@linkcode checkHeader} has checked the first eight bytes. */
 export function readSections(bytes: Uint8Array): Sections {
   const reader = new ByteReader(bytes, "section list", { start: HEADER_BYTES, end: bytes.length });
   const known = new Map<SectionName, Section>();
-  const telling = new Set<string>();
+  const linkerSections = new Set<string>();
   let customs = 0;
   let last: { name: string; rank: number } | undefined;
   while (reader.left > 0) {
@@ -82,9 +83,9 @@ export function readSections(bytes: Uint8Array): Sections {
     const what = row?.name ?? (id === CUSTOM ? "custom" : `number ${id}`);
     if (size > reader.left) {
       throw badModule(
-        `its ${what} section at byte ${header} says ${size} bytes, ${reader.left} are left`,
+        `its ${what} section at byte ${header} declares ${size} bytes, but ${reader.left} are left`,
         {
-          hint: "The file is cut off or damaged; build or download it again",
+          hint: "The file is truncated or damaged; build or download it again",
           details: { offset: header, size, left: reader.left },
         },
       );
@@ -94,44 +95,48 @@ export function readSections(bytes: Uint8Array): Sections {
     if (id === CUSTOM) {
       if (++customs > MAX_CUSTOM_SECTIONS) {
         throw badModule(`it has more than ${MAX_CUSTOM_SECTIONS} custom sections`, {
-          hint: "Strip it: wasm-strip, or the linker's -s",
+          hint: "Strip the module: wasm-strip, or the linker's -s",
           details: { allowed: MAX_CUSTOM_SECTIONS },
         });
       }
-      const name = customName(bytes, { start, end: reader.position });
-      if (name !== undefined) telling.add(name);
+      const name = linkerSectionName(bytes, { start, end: reader.position });
+      if (name !== undefined) linkerSections.add(name);
       continue;
     }
     if (row === undefined) {
-      throw badModule(`it has a section of unknown kind ${id} at byte ${header}`, {
-        hint: "The file is damaged, or uses a feature that this runtime does not have",
+      throw badModule(`it has a section with unknown id ${id} at byte ${header}`, {
+        hint: "The file is damaged or uses a feature that this runtime does not support",
         details: { offset: header, id },
       });
     }
     if (last !== undefined && row.rank <= last.rank) {
       throw badModule(
         row.rank === last.rank
-          ? `it has its ${row.name} section twice, again at byte ${header}`
+          ? `it has a duplicate ${row.name} section at byte ${header}`
           : `its ${row.name} section at byte ${header} comes after its ${last.name} section`,
         { hint: "The file is damaged; build it again", details: { offset: header, id } },
       );
     }
-    if (size > MAX_READ_BYTES && READ.has(row.name)) {
+    if (size > MAX_PARSED_SECTION_BYTES && PARSED.has(row.name)) {
       throw badModule(
-        `its ${row.name} section has ${size} bytes, ${MAX_READ_BYTES} are allowed`,
-        { details: { asked: size, allowed: MAX_READ_BYTES } },
+        `its ${row.name} section has ${size} bytes, limit ${MAX_PARSED_SECTION_BYTES}`,
+        { details: { asked: size, allowed: MAX_PARSED_SECTION_BYTES } },
       );
     }
     last = row;
     known.set(row.name, { header, start, end: reader.position });
   }
-  return { known, telling };
+  return { known, linkerSections };
 }
 
-function customName(bytes: Uint8Array, span: { start: number; end: number }): string | undefined {
+/** Name of a custom section if it is one of {@linkcode LINKER_SECTIONS}. */
+function linkerSectionName(
+  bytes: Uint8Array,
+  span: { start: number; end: number },
+): string | undefined {
   const reader = new ByteReader(bytes, "custom section", span);
   const length = reader.count("name bytes");
-  if (length > TELLING_BYTES) return undefined;
+  if (length > LINKER_SECTION_NAME_BYTES) return undefined;
   const name = String.fromCharCode(...bytes.subarray(reader.position, reader.position + length));
-  return TELLING.has(name) ? name : undefined;
+  return LINKER_SECTIONS.has(name) ? name : undefined;
 }

@@ -1,40 +1,42 @@
 /**
- * Writes a WebAssembly binary forward.
+ * Writes WebAssembly binaries, and patches byte ranges of a module's sections.
+ *
  * @module
  */
+import type { Section } from "./sections.ts";
 
-/** A forward writer into a buffer that grows. */
+/** Forward writer into a growing buffer. */
 export class ByteWriter {
   #bytes: Uint8Array<ArrayBuffer>;
   #length = 0;
 
-  /** @param room Bytes that are expected. */
-  constructor(room: number) {
-    this.#bytes = new Uint8Array(Math.max(16, room));
+  /** @param capacity Expected size, in bytes. */
+  constructor(capacity: number) {
+    this.#bytes = new Uint8Array(Math.max(16, capacity));
   }
 
-  /** How many bytes there are. */
+  /** Number of bytes written. */
   get length(): number {
     return this.#length;
   }
 
-  /** What has been written. */
+  /** View of the bytes written, valid until the next write. */
   get bytes(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** Forgets all, keeps the room. */
+  /** Resets the length to zero and reuses the buffer. */
   clear(): void {
     this.#length = 0;
   }
 
-  /** One byte. */
+  /** Writes one byte. */
   byte(value: number): void {
     this.#reserve(1);
     this.#bytes[this.#length++] = value;
   }
 
-  /** An unsigned LEB128 number in its shortest form. */
+  /** Writes an unsigned 32-bit integer as the shortest LEB128. */
   u32(value: number): void {
     this.#reserve(5);
     let left = value >>> 0;
@@ -42,7 +44,7 @@ export class ByteWriter {
     this.#bytes[this.#length++] = left;
   }
 
-  /** `source[start, end)`. */
+  /** Writes `source[start, end)`. */
   copy(source: Uint8Array, start: number, end: number): void {
     const count = end - start;
     this.#reserve(count);
@@ -50,7 +52,7 @@ export class ByteWriter {
     this.#length += count;
   }
 
-  /** A number of bytes and those bytes: a section, a function body. */
+  /** Writes length-prefixed bytes, such as a section's content or a function body. */
   sized(content: Uint8Array): void {
     this.u32(content.length);
     this.copy(content, 0, content.length);
@@ -64,7 +66,62 @@ export class ByteWriter {
   }
 }
 
-/** Bytes of the shortest form of an unsigned LEB128 number of 32 bits. */
+/** Length of an unsigned 32-bit integer as the shortest LEB128, in bytes. */
 export function lebLength(value: number): number {
   return value < 2 ** 7 ? 1 : value < 2 ** 14 ? 2 : value < 2 ** 21 ? 3 : value < 2 ** 28 ? 4 : 5;
+}
+
+/** Encodes an unsigned integer of up to 64 bits as the shortest LEB128. */
+export function unsignedLeb(value: bigint): number[] {
+  const bytes: number[] = [];
+  let left = value;
+  for (; left >= 0x80n; left >>= 7n) bytes.push(Number(left & 0x7fn) | 0x80);
+  bytes.push(Number(left));
+  return bytes;
+}
+
+/** Replaces `bytes[start, end)` of a module. */
+export interface Edit {
+  start: number;
+  end: number;
+  bytes: Uint8Array;
+}
+
+/** The edits of one section, in ascending order of offset. */
+export interface SectionEdits {
+  section: Section;
+  edits: readonly Edit[];
+}
+
+/** Copies a module with edits applied and section sizes updated; `patches` are in section order. */
+export function patchSections(
+  bytes: Uint8Array,
+  patches: readonly SectionEdits[],
+): Uint8Array<ArrayBuffer> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  const push = (part: Uint8Array): void => {
+    parts.push(part);
+    size += part.length;
+  };
+  let copied = 0;
+  for (const { section, edits } of patches) {
+    push(bytes.subarray(copied, section.header + 1));
+    const grown = edits.reduce((sum, edit) => sum + edit.bytes.length - (edit.end - edit.start), 0);
+    push(new Uint8Array(unsignedLeb(BigInt(section.end - section.start + grown))));
+    copied = section.start;
+    for (const edit of edits) {
+      push(bytes.subarray(copied, edit.start));
+      push(edit.bytes);
+      copied = edit.end;
+    }
+  }
+  push(bytes.subarray(copied));
+  const result = new Uint8Array(size);
+  let offset = 0;
+  for (const part of parts) {
+    result.set(part, offset);
+    offset += part.length;
+  }
+  return result;
 }

@@ -1,30 +1,31 @@
 /**
- * Says of a place in an arranged module where it was before.
+ * Maps code offsets of a reordered module to the module as submitted.
+ *
  * @module
  */
 import { lebLength } from "../writer.ts";
-import type { Code } from "./code.ts";
-import type { FunctionOrder } from "./order.ts";
+import type { Code } from "./code_section.ts";
+import type { FunctionOrder } from "./rewrite.ts";
 
-/** A place in code, as stack traces name it. */
-export interface CodePlace {
-  /** Index of the function, imported ones counted. */
+/** A code location as in stack traces. */
+export interface CodeLocation {
+  /** Function index, counting imported functions. */
   index: number;
-  /** Offset in the module, in bytes. */
+  /** Byte offset in the module. */
   offset: number;
 }
 
 /** Options of {@linkcode FrameMap}. */
 export interface FrameMapOptions {
-  /** The code before. */
+  /** Code section of the submitted module. */
   code: Code;
-  /** The order now. */
+  /** Order of the functions in the reordered module. */
   order: FunctionOrder;
-  /** Where each body begins now, by its place; imported functions not counted. */
+  /** Offset of each body in the reordered module. */
   starts: Uint32Array;
 }
 
-/** A module's map from now to before. */
+/** Maps code offsets of a reordered module back to the module as submitted. */
 export class FrameMap {
   readonly #code: Code;
   readonly #order: FunctionOrder;
@@ -36,14 +37,14 @@ export class FrameMap {
     this.#starts = starts;
   }
 
-  /** Where the instruction at an offset was before; undefined if the offset is in no body. */
-  original(offset: number): CodePlace | undefined {
+  /** Location of an instruction in the submitted module; undefined if the offset is in no body. */
+  original(offset: number): CodeLocation | undefined {
     const code = this.#code;
-    const place = this.#placeAt(offset);
-    const body = this.#order.index(this.#order.imported + place) - this.#order.imported;
-    if (place < 0 || body >= code.count) return undefined;
-    // How far the place was from its body's start: each index in between may have another length.
-    let within = offset - this.#starts[place]!;
+    const slot = this.#slotAt(offset);
+    const body = this.#order.index(this.#order.imported + slot) - this.#order.imported;
+    if (slot < 0 || body >= code.count) return undefined;
+    // Distance from the start of the body, corrected for each index that changed its length in between.
+    let within = offset - this.#starts[slot]!;
     const { references } = code;
     for (let at = code.firstReference[body]!; at < code.firstReference[body + 1]!; at++) {
       if (references.at[at]! - code.start[body]! >= within) break;
@@ -54,8 +55,8 @@ export class FrameMap {
     return { index: this.#order.imported + body, offset: code.start[body]! + within };
   }
 
-  /** The last body that starts at or before an offset; -1 if none does. */
-  #placeAt(offset: number): number {
+  /** Slot of the last body that starts at or before an offset; -1 if there is none. */
+  #slotAt(offset: number): number {
     let low = 0;
     let high = this.#starts.length;
     while (low < high) {

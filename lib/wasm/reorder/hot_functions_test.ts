@@ -1,43 +1,43 @@
 import { assertEquals } from "@std/assert";
 import { readSections } from "../sections.ts";
 import { selectHotFunctions } from "./hot_functions.ts";
-import { readCode } from "./code.ts";
+import { readCode } from "./code_section.ts";
 import { assemble } from "../../../tests/fixtures/reorder_modules.ts";
 
-/** Chooses among functions given as text; function 0 is where a run begins. */
-async function choose(places: number, functions: string): Promise<number[]> {
+/** Selects among functions in text format; function 0 is the entry point. */
+async function select(slots: number, functions: string): Promise<number[]> {
   const bytes = await assemble(`(module (memory 1) ${functions})`);
   const code = readCode(bytes, readSections(bytes).known.get("code")!)!;
-  return selectHotFunctions(code, { imported: 0, roots: [0], places }).sort((a, b) => a - b);
+  return selectHotFunctions(code, { imported: 0, entryPoints: [0], slots }).sort((a, b) => a - b);
 }
 
 const NESTED = "(loop (loop (loop nop nop nop nop)))";
 const TARGETS = Array(70).fill("0").join(" ");
 
 Deno.test("selectHotFunctions() chooses all that have loops where there is room", async () => {
-  assertEquals(await choose(3, "(func) (func (loop)) (func) (func (loop nop))"), [1, 3]);
+  assertEquals(await select(3, "(func) (func (loop)) (func) (func (loop nop))"), [1, 3]);
 });
 
 Deno.test("selectHotFunctions() chooses a small loop near the entry before larger ones far away", async () => {
   const far = `(func ${NESTED})`.repeat(6);
-  assertEquals(await choose(2, `(func (call 7) (loop nop)) ${far} (func (loop nop))`), [0, 1]);
-  assertEquals(await choose(4, `(func (call 7)) ${far} (func (loop nop))`), [1, 2, 3, 7]);
+  assertEquals(await select(2, `(func (call 7) (loop nop)) ${far} (func (loop nop))`), [0, 1]);
+  assertEquals(await select(4, `(func (call 7)) ${far} (func (loop nop))`), [1, 2, 3, 7]);
 });
 
 Deno.test("selectHotFunctions() takes a jump table in a loop for an interpreter", async () => {
   const interpreter = `(func (loop (loop (br_table ${TARGETS} (i32.const 0)))))`;
   // Heavier than the interpreter, were it not one.
   const others = "(func (loop (loop nop nop nop nop nop nop nop)))".repeat(3);
-  assertEquals(await choose(1, `(func) ${others} ${interpreter} ${others}`), [4]);
+  assertEquals(await select(1, `(func) ${others} ${interpreter} ${others}`), [4]);
 });
 
 Deno.test("selectHotFunctions() leaves out what allocates memory, by whatever name", async () => {
   const grower = "(func (drop (memory.grow (i32.const 1))))";
   const allocator = `(func (call 1) ${NESTED})`;
   const caller = "(func (call 2) (call 2))";
-  assertEquals(await choose(9, `(func) ${grower} ${allocator} ${caller} (func (loop))`), [4]);
+  assertEquals(await select(9, `(func) ${grower} ${allocator} ${caller} (func (loop))`), [4]);
   // A main program that grows its memory, or has that done for it once, is none.
-  assertEquals(await choose(9, `(func (call 1) ${NESTED}) ${grower}`), [0]);
+  assertEquals(await select(9, `(func (call 1) ${NESTED}) ${grower}`), [0]);
   const own = `(func (drop (memory.grow (i32.const 1))) ${NESTED})`;
-  assertEquals(await choose(9, `(func (call 1)) ${own}`), [1]);
+  assertEquals(await select(9, `(func (call 1)) ${own}`), [1]);
 });

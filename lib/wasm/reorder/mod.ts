@@ -1,6 +1,8 @@
 /**
- * Public entry point of the wasm/reorder component.
+ * Reorders a module's functions so that hot ones are compiled by the optimizing compiler on first call
+ * (docs/adr/0002-tier-mask-and-reordering.md).
+ *
  * @module
  */
-export { FrameMap } from "./frame_map.ts";
-export { reorderFunctions } from "./reorder.ts";
+export { type FrameMap } from "./frame_map.ts";
+export { type ReorderedModule, reorderFunctions } from "./reorder.ts";

@@ -1,67 +1,61 @@
 /**
- * Puts those functions first that must be fast at once.
+ * Moves a module's hot functions to the indices that V8's tier mask compiles with the optimizing compiler on first
+ * call. Background and figures: docs/adr/0002-tier-mask-and-reordering.md.
  *
- * V8 compiles a function quickly at first (Liftoff) and optimizes it once it is called often
- * (TurboFan); but it cannot replace one while it runs (on-stack replacement), so a function that is
- * called once and loops for long stays slow. Optimizing all at once (`--no-liftoff`) makes a large
- * program start ten times slower. With `--wasm-tier-mask-for-testing` the first {@linkcode EAGER_FUNCTIONS}
- * functions of each module are optimized when they are first called, the others as usual. Which those
- * are is chosen here, and they are moved there.
+ * Behaviour is unchanged: modules cannot observe function indices, and every use is rewritten. A module with
+ * unknown contents is left as it is and runs slower.
  *
- * What a module does is not changed, only the indices of its functions, which it cannot see: all uses
- * are written anew. Where anything is not understood, the module stays as it is, and runs slower.
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
 import { readSections } from "../sections.ts";
-import { selectHotFunctions } from "./hot_functions.ts";
-import { readCode } from "./code.ts";
-import { orderFunctions } from "./order.ts";
-import { findEntryPoints } from "./entry_points.ts";
-import { rewriteModule } from "./rewrite.ts";
+import { readCode } from "./code_section.ts";
 import { FrameMap } from "./frame_map.ts";
+import { findEntryPoints, selectHotFunctions } from "./hot_functions.ts";
+import { orderFunctions, rewriteModule } from "./rewrite.ts";
 
 /**
- * Number of eager functions of a module: the first that are not imported. It equals the width of V8's tier
- * mask, which `TIER_MASK_FLAG` of the executor's command sets.
+ * Number of eager functions of a module: the first ones that are not imported. It equals the width of V8's tier
+ * mask (`TIER_MASK_FLAG` in sandbox/host/spawn; its unit test compares the two).
  */
 export const EAGER_FUNCTIONS = 32;
 
 /**
- * Larger code than this is left as it is. Reading takes 15 ms a MB, in which the executor cannot watch
- * the job, and as much memory again.
+ * Largest code section that is reordered. Scanning takes 15 ms per MB, during which the child cannot monitor the
+ * job, and needs as much memory again.
  */
 const MAX_CODE_BYTES = 32 * 2 ** 20;
 
-/** A module in its new order. */
+/** Result of {@linkcode reorderFunctions}. */
 export interface ReorderedModule {
-  /** The module; the bytes given where nothing had to move, or something was not understood. */
+  /** The reordered module; the input bytes if nothing had to move or the module has unknown contents. */
   bytes: Uint8Array<ArrayBuffer>;
-  /** From places in it to those in the bytes given; undefined if these were not understood. */
+  /** Maps code offsets back to the input; undefined if the module has unknown contents. */
   frames: FrameMap | undefined;
 }
 
-/** Arranges a module. Anything may be given: what is no module comes back as it is. */
+/** Reorders the functions of a module. Never throws on malformed input, which is returned unchanged. */
 export function reorderFunctions(bytes: Uint8Array<ArrayBuffer>): ReorderedModule {
   try {
-    return arrange(bytes) ?? { bytes, frames: undefined };
+    return reorder(bytes) ?? { bytes, frames: undefined };
   } catch (error) {
     if (error instanceof PlasmError) return { bytes, frames: undefined };
     throw error;
   }
 }
 
-function arrange(bytes: Uint8Array<ArrayBuffer>): ReorderedModule | undefined {
+function reorder(bytes: Uint8Array<ArrayBuffer>): ReorderedModule | undefined {
   const sections = readSections(bytes);
   const section = sections.known.get("code");
   if (section === undefined || section.end - section.start > MAX_CODE_BYTES) return undefined;
   const code = readCode(bytes, section);
   if (code === undefined) return undefined;
-  const { imported, roots } = findEntryPoints(bytes, sections);
-  const chosen = selectHotFunctions(code, { imported, roots, places: EAGER_FUNCTIONS });
-  const order = orderFunctions(chosen, { imported, count: code.count, places: EAGER_FUNCTIONS });
-  const { bytes: arranged, starts } = order.changes
+  const { imported, entryPoints } = findEntryPoints(bytes, sections);
+  const slots = EAGER_FUNCTIONS;
+  const selected = selectHotFunctions(code, { imported, entryPoints, slots });
+  const order = orderFunctions(selected, { imported, count: code.count, slots });
+  const { bytes: reordered, starts } = order.changes
     ? rewriteModule(bytes, sections, { code, order })
     : { bytes, starts: code.start };
-  return { bytes: arranged, frames: new FrameMap({ code, order, starts }) };
+  return { bytes: reordered, frames: new FrameMap({ code, order, starts }) };
 }

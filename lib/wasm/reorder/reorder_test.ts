@@ -2,7 +2,7 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { random } from "../../../tests/fixtures/random_source.ts";
 import { reorderFunctions } from "./reorder.ts";
 import { readSections } from "../sections.ts";
-import { readCode } from "./code.ts";
+import { readCode } from "./code_section.ts";
 import { FrameMap } from "./frame_map.ts";
 import { randomModule } from "../../../tests/fixtures/reorder_modules.ts";
 

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { readSections } from "../sections.ts";
-import { type Code, readCode } from "./code.ts";
+import { type Code, readCode } from "./code_section.ts";
 import { assemble } from "../../../tests/fixtures/reorder_modules.ts";
 
 async function codeOf(functions: string): Promise<Code | undefined> {

@@ -1,24 +1,76 @@
 /**
- * Walks the instructions of function bodies: which functions they name and where, and how much of
- * them stands in loops.
+ * Reads the code section: which functions each body calls, and how much of it runs in loops.
+ *
  * @module
  */
-import { OPERAND, PLAIN, PREFIXED_FC, PREFIXED_FD, PREFIXED_FE } from "./operands.ts";
-import { References } from "./references.ts";
+import { OPERAND, PLAIN, PREFIXED_FC, PREFIXED_FD, PREFIXED_FE } from "./opcodes.ts";
+import { ByteReader } from "../reader.ts";
+import type { Section } from "../sections.ts";
 
-/** Blocks in each other; compilers stay far below. */
+/** Function bodies of a module in columns; body indices do not count imported functions. */
+export interface Code {
+  /** Number of bodies. */
+  count: number;
+  /** Offset of each body, after its size field. */
+  start: Uint32Array;
+  /** Size of each body, in bytes. */
+  size: Uint32Array;
+  /** See {@linkcode BodyScanner.weight}. */
+  weight: Float64Array;
+  /** See {@linkcode BodyScanner.targets}. */
+  targets: Uint32Array;
+  /** 1 if the body contains `memory.grow`, else 0. */
+  grows: Uint8Array;
+  /** Function references of all bodies. */
+  references: References;
+  /** Index of each body's first reference, followed by the total count. */
+  firstReference: Uint32Array;
+}
+
+/** Reads the code section; returns undefined if it contains an unknown instruction. */
+export function readCode(bytes: Uint8Array, section: Section): Code | undefined {
+  const reader = new ByteReader(bytes, "code section", section);
+  const count = reader.count("bodies", 3);
+  const scanner = new BodyScanner(bytes);
+  const code: Code = {
+    count,
+    start: new Uint32Array(count),
+    size: new Uint32Array(count),
+    weight: new Float64Array(count),
+    targets: new Uint32Array(count),
+    grows: new Uint8Array(count),
+    references: scanner.references,
+    firstReference: new Uint32Array(count + 1),
+  };
+  for (let index = 0; index < count; index++) {
+    const size = reader.u32();
+    const start = reader.position;
+    reader.skip(size);
+    if (!scanner.scan(start, start + size)) return undefined;
+    code.start[index] = start;
+    code.size[index] = size;
+    code.weight[index] = scanner.weight;
+    code.targets[index] = scanner.targets;
+    code.grows[index] = scanner.grows ? 1 : 0;
+    code.firstReference[index + 1] = scanner.references.count;
+  }
+  reader.finish();
+  return code;
+}
+
+/** Deepest block nesting; compilers emit far less. */
 const MAX_NESTING = 10_000;
 
-/** References in all bodies: nine bytes each are kept. CPython has 90,000. */
+/** Largest number of references, at nine bytes each. CPython has 90,000. */
 const MAX_REFERENCES = 4_000_000;
 
-/** How often an instruction runs by the loops around it: a guess, as compilers make it. */
+/** Estimated executions of an instruction by loop depth, as compilers estimate block frequencies. */
 const WEIGHTS = [0, 1, 8, 64, 512];
 
-/** Loops beyond which the guess says no more. */
+/** Loop depth beyond which the estimate stays the same. */
 const MAX_LOOPS = WEIGHTS.length - 1;
 
-/** A byte of a LEB128 number that is not less than this is not its last. */
+/** Continuation bit of LEB128: bytes at or above this value are not the last. */
 const CONTINUES = 0x80;
 
 const EMPTY_TYPE = 0x40;
@@ -27,19 +79,19 @@ const REF = 0x64;
 const V_FIRST = 0x69;
 const MEMORY_INDEX_BIT = 0x40;
 
-/** Scans one body after another; what it finds is in its fields. */
+/** Scans function bodies one after another; the fields hold the results. */
 export class BodyScanner {
-  /** All references so far. */
+  /** References of all bodies scanned so far. */
   readonly references: References = new References();
-  /** Instructions in loops of the last body, each counted as often as it may run. */
+  /** Sum of the last body's instructions in loops, weighted by {@linkcode WEIGHTS}. */
   weight = 0;
-  /** Targets of the largest jump table in a loop of the last body. */
+  /** Number of targets of the largest jump table in a loop of the last body. */
   targets = 0;
-  /** Whether the last body grows a memory. */
+  /** Whether the last body contains `memory.grow`. */
   grows = false;
   #bytes: Uint8Array;
   #at = 0;
-  // Whether each open block is a loop.
+  /** 1 for each open block that is a loop, else 0. */
   #blocks = new Uint8Array(MAX_NESTING);
 
   constructor(bytes: Uint8Array) {
@@ -47,9 +99,9 @@ export class BodyScanner {
   }
 
   /**
-   * Scans the body in `[start, end)`, its locals included.
+   * Scans the body in `[start, end)`, including its locals.
    *
-   * @returns Whether all of it was understood.
+   * @returns Whether every instruction is known and the body ends at `end`.
    */
   scan(start: number, end: number): boolean {
     const bytes = this.#bytes;
@@ -58,7 +110,7 @@ export class BodyScanner {
     this.targets = 0;
     this.grows = false;
     if (!this.#skipLocals(end)) return false;
-    // The body itself is a block, ended by its last instruction.
+    // The body is a block itself; its last instruction ends it.
     blocks[0] = 0;
     let open = 1;
     let loops = 0;
@@ -67,7 +119,7 @@ export class BodyScanner {
       let at = this.#at;
       if (at >= end) return false;
       let operand = PLAIN[bytes[at++]!]!;
-      // The two most frequent kinds, three quarters of all instructions, without a call.
+      // Fast path for the two most frequent kinds, three quarters of all instructions.
       if (operand === OPERAND.INDEX || operand === OPERAND.SIGNED) {
         while (bytes[at++]! >= CONTINUES);
       }
@@ -104,7 +156,7 @@ export class BodyScanner {
           const at = this.#at;
           if (this.references.count >= MAX_REFERENCES) return false;
           const to = this.#u32();
-          this.references.add(at, this.#at - at, to, loops < MAX_LOOPS ? loops : MAX_LOOPS);
+          this.references.add(at, this.#at - at, to);
           break;
         }
         case OPERAND.BLOCK:
@@ -175,7 +227,7 @@ export class BodyScanner {
     return this.#at <= end;
   }
 
-  /** A value type, or that of a block: empty, a value type or a signed index. */
+  /** Skips a value type or a block type (empty, a value type or a signed type index). */
   #skipType(): void {
     const byte = this.#bytes[this.#at];
     if (byte === REF_NULL || byte === REF) this.#at++;
@@ -205,7 +257,7 @@ export class BodyScanner {
     while (this.#bytes[this.#at++]! >= CONTINUES);
   }
 
-  /** Well-formedness is V8's to check: what is too long only gives another number. */
+  /** Reads a LEB128 integer without checks: V8 rejects malformed ones, so a wrong value does no harm. */
   #u32(): number {
     const bytes = this.#bytes;
     let byte = bytes[this.#at++]!;
@@ -218,5 +270,36 @@ export class BodyScanner {
       shift += 7;
     } while (byte >= 0x80);
     return value >>> 0;
+  }
+}
+
+/** Initial capacity, in references. */
+const INITIAL_CAPACITY = 1024;
+
+/** Growing list of function references in code order, in columns: large modules have hundreds of thousands. */
+export class References {
+  /** Offset of the function index in the module. */
+  at: Uint32Array = new Uint32Array(INITIAL_CAPACITY);
+  /** Function index. */
+  to: Uint32Array = new Uint32Array(INITIAL_CAPACITY);
+  /** Encoded length of the index, in bytes: linkers may pad it. */
+  length: Uint8Array = new Uint8Array(INITIAL_CAPACITY);
+  /** Number of references. */
+  count = 0;
+
+  /** Appends a reference. */
+  add(at: number, length: number, to: number): void {
+    if (this.count === this.at.length) this.#grow();
+    this.at[this.count] = at;
+    this.length[this.count] = length;
+    this.to[this.count++] = to;
+  }
+
+  #grow(): void {
+    const capacity = this.count * 2;
+    const { at, length, to } = this;
+    (this.at = new Uint32Array(capacity)).set(at);
+    (this.length = new Uint8Array(capacity)).set(length);
+    (this.to = new Uint32Array(capacity)).set(to);
   }
 }

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { concat, leb, moduleOf, section } from "../../tests/fixtures/hostile/binary.ts";
 import { PlasmError } from "../core/errors/errors.ts";
 import { readSections } from "./sections.ts";
-import { functionType, readTypes, type TypesInfo } from "./types_section.ts";
+import { functionType, readTypes, type TypesInfo } from "./type_section.ts";
 
 function read(...content: number[]): { bytes: Uint8Array<ArrayBuffer>; types: TypesInfo } {
   const bytes = moduleOf(section(1, content));
@@ -45,14 +45,14 @@ Deno.test("readTypes() takes an empty group and a module without types", () => {
 
 Deno.test("readTypes() refuses what is no type", () => {
   const cases: [content: number[], message: string][] = [
-    [[1, 0x61, 0, 0], "has a type of unknown form 0x61"],
+    [[1, 0x61, 0, 0], "has an unknown type form 0x61"],
     [[1, 0x60, 1, 0x40, 0], "has an unknown type 0x40"],
-    [[1, 0x4e, 1, 0x4e, 1, 0x60, 0, 0], "has a type of unknown form 0x4e"],
-    [[1, 0x60, 1, 0x64], "ends early"],
-    [[1, 0x60, 0, 0, 0], "has 1 bytes too many"],
-    [[...leb(1_000_000), 0x60, 0, 0], "says it has 1000000 types, there is room for 1"],
-    [[1, 0x4e, ...leb(1_000_000)], "says it has 1000000 types in a group, there is room for 0"],
-    [[1, 0x60, ...leb(4_000_000_000)], "says it has 4000000000 types, there is room for 0"],
+    [[1, 0x4e, 1, 0x4e, 1, 0x60, 0, 0], "has an unknown type form 0x4e"],
+    [[1, 0x60, 1, 0x64], "is truncated"],
+    [[1, 0x60, 0, 0, 0], "has 1 trailing bytes"],
+    [[...leb(1_000_000), 0x60, 0, 0], "declares 1000000 types but has room for 1"],
+    [[1, 0x4e, ...leb(1_000_000)], "declares 1000000 types in a group but has room for 0"],
+    [[1, 0x60, ...leb(4_000_000_000)], "declares 4000000000 types but has room for 0"],
   ];
   for (const [content, message] of cases) {
     assertStringIncludes(
@@ -67,7 +67,7 @@ Deno.test("functionType() shows the start of a long list once and for all", () =
   const bytes = moduleOf(section(1, long));
   const types = readTypes(bytes, readSections(bytes).known.get("type"));
   assertEquals(functionType(bytes, types, 0), `${"i32 ".repeat(12)}… ->`);
-  assertEquals(types.texts.size, 1);
+  assertEquals(types.signatures.size, 1);
 });
 
 Deno.test("functionType() refuses an index that names no function type", () => {
@@ -75,7 +75,7 @@ Deno.test("functionType() refuses an index that names no function type", () => {
   for (const index of [0, 1, -1]) {
     assertStringIncludes(
       assertThrows(() => functionType(bytes, types, index), PlasmError).message,
-      `a function has type ${index}, which is no function type`,
+      `its type ${index} is not a function type`,
     );
   }
 });

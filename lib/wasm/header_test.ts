@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { PlasmError } from "../core/errors/errors.ts";
-import { checkHeader } from "./sniff.ts";
+import { checkHeader } from "./header.ts";
 
 function refusal(bytes: Iterable<number>): string {
   return assertThrows(() => checkHeader(new Uint8Array(bytes)), PlasmError).message;
@@ -23,15 +23,15 @@ Deno.test("checkHeader() refuses every truncated header", () => {
   for (let length = 1; length < header.length; length++) {
     assertEquals(
       refusal(header.slice(0, length)),
-      `Cannot run module: it ends inside its header, after ${length} of 8 bytes`,
+      `Cannot run module: its header is truncated to ${length} of 8 bytes`,
     );
   }
 });
 
 Deno.test("checkHeader() says what a foreign file looks like", () => {
   const cases: [content: string, what: string][] = [
-    ["\x7fELF\x02\x01\x01\0", "an ELF program"],
-    ["MZ\x90\0", "a Windows program"],
+    ["\x7fELF\x02\x01\x01\0", "an ELF executable"],
+    ["MZ\x90\0", "a Windows executable"],
     ["\x1f\x8b\x08\0", "gzip data"],
     ["PK\x03\x04\x14\0", "a zip archive"],
     ["BC\xc0\xde5\x14", "LLVM bitcode"],
@@ -49,7 +49,7 @@ Deno.test("checkHeader() says what a foreign file looks like", () => {
   for (const [content, what] of cases) {
     assertEquals(
       refusalOfText(content),
-      `Cannot run module: it is no WebAssembly but looks like ${what}`,
+      `Cannot run module: it is not WebAssembly, it looks like ${what}`,
     );
   }
 });
@@ -69,6 +69,6 @@ Deno.test("checkHeader() tells a component from a core module", () => {
 Deno.test("checkHeader() refuses an unknown version", () => {
   assertEquals(
     refusal([0, 0x61, 0x73, 0x6d, 2, 0, 0, 0]),
-    "Cannot run module: it says WebAssembly version 2 layer 0, known is 1 layer 0",
+    "Cannot run module: unsupported WebAssembly version 2 layer 0, expected 1 layer 0",
   );
 });

@@ -1,11 +1,10 @@
 /**
- * Reads the type section: function types for the checks of imports and `_start`, and whether the
- * module can make objects on the garbage-collected heap.
+ * Reads the type section: function signatures, and whether the module has GC types.
  * Source: core specification 5.3 (release 3.0, with GC).
+ *
  * @module
  */
-import { badModule } from "./bad_module.ts";
-import { ByteReader } from "./reader.ts";
+import { badModule, ByteReader } from "./reader.ts";
 import type { Section } from "./sections.ts";
 
 const REC = 0x4e;
@@ -17,7 +16,7 @@ const FUNC = 0x60;
 const REF = 0x64;
 const REF_NULL = 0x63;
 
-/** Types of one byte: numbers, v128, and the short forms of nullable references. */
+/** One-byte types: numbers, v128 and the short forms of nullable references. */
 const SHORT_NAMES = new Map([
   [0x7f, "i32"],
   [0x7e, "i64"],
@@ -38,22 +37,23 @@ const SHORT_NAMES = new Map([
   [0x69, "exnref"],
 ]);
 
-const PACKED = new Set([0x78, 0x77]);
+/** Packed storage types of struct fields and array elements: i8 and i16. */
+const PACKED_TYPES = new Set([0x78, 0x77]);
 
-/** V8 refuses more as well (kV8MaxWasmTypes). */
+/** Largest number of types; V8 has the same limit (kV8MaxWasmTypes). */
 const MAX_TYPES = 1_000_000;
 
-/** What a type section says. */
+/** Contents of a type section. */
 export interface TypesInfo {
-  /** Whether there are struct or array types. */
+  /** Whether the module defines struct or array types. */
   usesGc: boolean;
-  /** Offset of the parameters of each function type, by type index; -1 for other types. */
+  /** Offset of each function type's parameters, by type index; -1 for other types. */
   functions: readonly number[];
-  /** What {@linkcode functionType} made: ten thousand imports may all name one giant type. */
-  texts: Map<number, string>;
+  /** Signatures formatted so far: ten thousand imports may refer to the same huge type. */
+  signatures: Map<number, string>;
 }
 
-/** Reads a value type and gives its name; that of a typed reference is `ref`. */
+/** Reads a value type and returns its name, which is `ref` for a typed reference. */
 export function readValueType(reader: ByteReader): string {
   const byte = reader.byte();
   if (byte === REF || byte === REF_NULL) {
@@ -64,28 +64,28 @@ export function readValueType(reader: ByteReader): string {
 }
 
 function skipField(reader: ByteReader): void {
-  if (PACKED.has(reader.bytes[reader.position] ?? 0)) reader.skip(1);
+  if (PACKED_TYPES.has(reader.bytes[reader.position] ?? 0)) reader.skip(1);
   else readValueType(reader);
   reader.skip(1);
 }
 
-/** Steps over `count` vectors of value types. */
+/** Skips `count` vectors of value types. */
 function skipTypes(reader: ByteReader, count: number): void {
   for (let vector = 0; vector < count; vector++) {
     for (let left = reader.count("types"); left > 0; left--) readValueType(reader);
   }
 }
 
-/** Reads the type section; without one there are no types. */
+/** Reads the type section of a module, if it has one. */
 export function readTypes(bytes: Uint8Array, section: Section | undefined): TypesInfo {
   const functions: number[] = [];
   let usesGc = false;
-  const texts = new Map<number, string>();
-  if (section === undefined) return { usesGc, functions, texts };
+  const signatures = new Map<number, string>();
+  if (section === undefined) return { usesGc, functions, signatures };
   const reader = new ByteReader(bytes, "type section", section);
   let groups = reader.count("types", 2);
-  // A rec group is a vector of types and counts as one, but none nests in another: a counter is
-  // enough, and no module can make this recurse.
+  // A recursive group is a vector of types that counts as one. Groups cannot nest, so a counter suffices and
+  // no input causes recursion.
   let inGroup = 0;
   while (groups > 0 || inGroup > 0) {
     if (inGroup > 0) inGroup--;
@@ -108,23 +108,23 @@ export function readTypes(bytes: Uint8Array, section: Section | undefined): Type
     else if (form === ARRAY) skipField(reader);
     else if (form === STRUCT) {
       for (let left = reader.count("fields", 2); left > 0; left--) skipField(reader);
-    } else reader.fail(`has a type of unknown form 0x${form.toString(16)}`);
+    } else reader.fail(`has an unknown type form 0x${form.toString(16)}`);
     usesGc ||= form !== FUNC;
   }
   reader.finish();
-  return { usesGc, functions, texts };
+  return { usesGc, functions, signatures };
 }
 
-/** More parameters than preview1 has anywhere; the rest of a longer list is of no interest. */
-const SHOWN_TYPES = 12;
+/** Most types shown per list; no preview1 function has as many parameters. */
+const MAX_SHOWN_TYPES = 12;
 
-/** A function type as text: parameters in a row, `->`, results. */
+/** Formats a function type as parameters, `->`, results. */
 export function functionType(bytes: Uint8Array, types: TypesInfo, index: number): string {
-  const known = types.texts.get(index);
+  const known = types.signatures.get(index);
   if (known !== undefined) return known;
   const start = types.functions[index];
   if (start === undefined || start < 0) {
-    throw badModule(`a function has type ${index}, which is no function type`, {
+    throw badModule(`its type ${index} is not a function type`, {
       details: { type: index },
     });
   }
@@ -133,12 +133,25 @@ export function functionType(bytes: Uint8Array, types: TypesInfo, index: number)
     const names: string[] = [];
     for (let left = reader.count("types"); left > 0; left--) {
       const name = readValueType(reader);
-      if (names.length < SHOWN_TYPES) names.push(name);
-      else names[SHOWN_TYPES] = "…";
+      if (names.length < MAX_SHOWN_TYPES) names.push(name);
+      else names[MAX_SHOWN_TYPES] = "…";
     }
     return names;
   };
   const text = [...vector(), "->", ...vector()].join(" ");
-  types.texts.set(index, text);
+  types.signatures.set(index, text);
   return text;
+}
+
+/** Range of the one-byte reference types in {@linkcode SHORT_NAMES}. */
+const SHORT_REF_FIRST = 0x69;
+const SHORT_REF_LAST = 0x74;
+
+/** Skips a reference type. */
+export function skipReferenceType(reader: ByteReader): void {
+  const byte = reader.byte();
+  if (byte === REF || byte === REF_NULL) reader.skipSigned(33);
+  else if (byte < SHORT_REF_FIRST || byte > SHORT_REF_LAST) {
+    reader.fail(`has an unknown element type 0x${byte.toString(16)}`);
+  }
 }

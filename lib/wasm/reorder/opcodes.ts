@@ -1,10 +1,11 @@
 /**
- * What follows each instruction of a function body, as far as it must be known to find the next one.
+ * Operand kinds of all instructions, as far as needed to find the next instruction.
  * Source: core specification 5.4 (release 3.0, without GC), and the threads proposal's atomics.
+ *
  * @module
  */
 
-/** Kinds of operands; the scanner has a case for each. */
+/** Kinds of operands; `BodyScanner.scan()` has a case for each. */
 export const OPERAND = {
   UNKNOWN: 0,
   NONE: 1,
@@ -29,19 +30,20 @@ export const OPERAND = {
   PREFIX_FD: 20,
   PREFIX_FE: 21,
   DELEGATE: 22,
-  /** An index, of the memory that grows. */
+  /** Memory index of `memory.grow`. */
   GROW: 23,
 } as const;
 
 type Rows = readonly (readonly [first: number, last: number, operand: number])[];
 
+/** Operand kind by opcode; opcodes in no row are unknown. */
 function table(size: number, rows: Rows): Uint8Array {
   const kinds = new Uint8Array(size);
   for (const [first, last, operand] of rows) kinds.fill(operand, first, last + 1);
   return kinds;
 }
 
-/** By the first byte. */
+/** Operand kinds of one-byte opcodes. */
 export const PLAIN: Uint8Array = table(256, [
   [0x00, 0x01, OPERAND.NONE], // unreachable, nop
   [0x02, 0x02, OPERAND.BLOCK],
@@ -71,7 +73,7 @@ export const PLAIN: Uint8Array = table(256, [
   [0x41, 0x42, OPERAND.SIGNED], // i32.const, i64.const
   [0x43, 0x43, OPERAND.BYTES_4], // f32.const
   [0x44, 0x44, OPERAND.BYTES_8], // f64.const
-  [0x45, 0xc4, OPERAND.NONE], // numbers
+  [0x45, 0xc4, OPERAND.NONE], // comparisons, arithmetic, conversions
   [0xd0, 0xd0, OPERAND.HEAP_TYPE], // ref.null
   [0xd1, 0xd1, OPERAND.NONE], // ref.is_null
   [0xd2, 0xd2, OPERAND.FUNCTION], // ref.func
@@ -82,7 +84,7 @@ export const PLAIN: Uint8Array = table(256, [
   [0xfe, 0xfe, OPERAND.PREFIX_FE],
 ]);
 
-/** After 0xfc: saturating conversions, bulk memory, tables. */
+/** Operand kinds after prefix 0xfc: saturating conversions, bulk memory, tables. */
 export const PREFIXED_FC: Uint8Array = table(18, [
   [0, 7, OPERAND.NONE],
   [8, 8, OPERAND.TWO_INDICES], // memory.init
@@ -95,7 +97,7 @@ export const PREFIXED_FC: Uint8Array = table(18, [
   [15, 17, OPERAND.INDEX], // table.grow, table.size, table.fill
 ]);
 
-/** After 0xfd: vectors, the relaxed ones included. */
+/** Operand kinds after prefix 0xfd: SIMD, including relaxed SIMD. */
 export const PREFIXED_FD: Uint8Array = table(0x114, [
   [0, 11, OPERAND.MEMARG],
   [12, 13, OPERAND.BYTES_16], // v128.const, i8x16.shuffle
@@ -107,7 +109,7 @@ export const PREFIXED_FD: Uint8Array = table(0x114, [
   [94, 0x113, OPERAND.NONE],
 ]);
 
-/** After 0xfe: atomics. */
+/** Operand kinds after prefix 0xfe: atomics. */
 export const PREFIXED_FE: Uint8Array = table(0x4f, [
   [0, 2, OPERAND.MEMARG],
   [3, 3, OPERAND.BYTE], // atomic.fence

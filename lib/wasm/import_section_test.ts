@@ -10,7 +10,7 @@ import {
 import { assemble } from "../../tests/fixtures/hostile/wat.ts";
 import { PlasmError } from "../core/errors/errors.ts";
 import { inspectModule } from "./inspect.ts";
-import { PREVIEW1_TYPES } from "./preview1_imports.ts";
+import { PREVIEW1_TYPES } from "./import_section.ts";
 
 const LIMITS = { moduleBytes: 4_194_304, memoryBytes: 1_048_576 };
 const COMMAND_TEXT = `(memory (export "memory") 1) (func (export "_start"))`;
@@ -45,7 +45,7 @@ Deno.test("readImports() refuses each function of preview1 with another type", a
       const error = await refusal(`(import "wasi_snapshot_preview1" "${name}" ${text(other)})`);
       assertEquals(
         error.message,
-        `Cannot run module: it imports ${name} as (${other.trim()}), preview1 has (${type})`,
+        `Cannot run module: it imports ${name} as (${other.trim()}), preview1 defines (${type})`,
       );
     }
   }
@@ -62,7 +62,7 @@ Deno.test("readImports() names a few of the functions that are not there", async
     'Cannot run module: it imports function "env"."emscripten_0", ' +
       'function "env"."emscripten_1", function "env"."emscripten_2", ' +
       'function "env"."emscripten_3", function "env"."emscripten_4" and 3 more, ' +
-      "which WASI preview1 does not have",
+      "which WASI preview1 does not define",
   );
   assertEquals(error.code, "bad-module");
   assertEquals(error.details.count, 8);
@@ -78,8 +78,8 @@ Deno.test("readImports() says where a foreign module comes from", async () => {
     [`(import "env" "abort" (func (param i32 i32 i32 i32)))`, "AssemblyScript"],
     [`(import "wbg" "__wbg_log_1" (func))`, "wasm-bindgen"],
     [`(import "gojs" "runtime.wasmExit" (func))`, "GOOS=wasip1"],
-    [`(import "wasi_snapshot_preview1" "fd_telepathy" (func))`, "never had"],
-    [`(import "env" "some_function" (func))`, "left symbols open"],
+    [`(import "wasi_snapshot_preview1" "fd_telepathy" (func))`, "never defined"],
+    [`(import "env" "some_function" (func))`, "undefined symbols"],
     [`(import "__proto__" "constructor" (func))`, "wasi_snapshot_preview1 only"],
   ];
   for (const [fields, hint] of cases) {
@@ -112,7 +112,9 @@ Deno.test("readImports() refuses names of preview1 in another module, and the re
 
 Deno.test("readImports() tells an object file and a shared library", async () => {
   const foreign = await command(`(import "env" "__linear_memory" (memory 1))`);
-  for (const [custom, hint] of [["linking", "not linked yet"], ["dylink.0", "shared library"]]) {
+  for (
+    const [custom, hint] of [["linking", "unlinked object file"], ["dylink.0", "shared library"]]
+  ) {
     const bytes = concat(foreign, section(0, name(custom!)));
     assertStringIncludes(
       assertThrows(() => inspectModule(bytes, LIMITS), PlasmError).hint ?? "",
@@ -127,7 +129,7 @@ Deno.test("readImports() refuses more imports than a linker writes", () => {
   const bytes = moduleOf(COMMAND.type, many);
   assertStringIncludes(
     assertThrows(() => inspectModule(bytes, LIMITS), PlasmError).message,
-    "has 10001 imports, 10000 are allowed",
+    "has 10001 imports (limit 10000)",
   );
 });
 
@@ -136,6 +138,6 @@ Deno.test("readImports() refuses a type that does not exist", () => {
   const bytes = moduleOf(COMMAND.type, section(2, concat([1], one)));
   assertStringIncludes(
     assertThrows(() => inspectModule(bytes, LIMITS), PlasmError).message,
-    "a function has type 7, which is no function type",
+    "its type 7 is not a function type",
   );
 });

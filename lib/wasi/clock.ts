@@ -2,7 +2,9 @@
  * The four clocks of preview1, coarsened.
  * @module
  */
-import { CLOCK } from "./preview1/abi.ts";
+
+/** Clocks (`$clockid`). */
+export const CLOCK = { REALTIME: 0, MONOTONIC: 1, PROCESS_CPUTIME: 2, THREAD_CPUTIME: 3 } as const;
 
 /**
  * Resolution of every clock a guest can read, in nanoseconds. 100 µs is what browsers give pages

@@ -4,4 +4,4 @@
  */
 export { type FileInput } from "./fs/inputs.ts";
 export { createWasi, type Wasi } from "./preview1/preview1.ts";
-export { type WasiHost } from "./preview1/wasi_host.ts";
+export { type WasiHost } from "./preview1/call_context.ts";

@@ -2,8 +2,8 @@
  * The job's private tree of inodes, and what it may grow to.
  * @module
  */
-import { ERRNO } from "../preview1/abi.ts";
-import { utf8Length } from "./utf8.ts";
+import { ERRNO } from "../errno.ts";
+import { utf8Length } from "./path_lookup.ts";
 import { FileContent } from "./file_content.ts";
 import {
   DirectoryInode,

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { ERRNO } from "../preview1/abi.ts";
+import { ERRNO } from "../errno.ts";
 import { FileSystem, INODE_BYTES, NAME_BYTES, type Place } from "./file_system.ts";
 import type { DirectoryInode, FileInode } from "./inode.ts";
 

@@ -2,9 +2,11 @@
  * What the in-memory file system is made of: files, directories and symbolic links.
  * @module
  */
-import { FILETYPE } from "../preview1/abi.ts";
 import { FileContent } from "./file_content.ts";
 import { NameTable } from "./name_table.ts";
+
+/** File types (`$filetype`). */
+export const FILETYPE = { UNKNOWN: 0, DIRECTORY: 3, REGULAR_FILE: 4, SYMBOLIC_LINK: 7 } as const;
 
 /**
  * A point in time: ticks of the coarse clock since the job began as a number (what the shim itself notes;

@@ -5,10 +5,8 @@
 import { PlasmError } from "../../core/errors/mod.ts";
 import { FileContent } from "./file_content.ts";
 import type { FileSystem } from "./file_system.ts";
-import { MAX_PATH_BYTES } from "../preview1/guest_memory.ts";
 import { DirectoryInode, FileInode } from "./inode.ts";
-import { MAX_NAME_BYTES } from "./path_lookup.ts";
-import { utf8Length } from "./utf8.ts";
+import { MAX_NAME_BYTES, MAX_PATH_BYTES, utf8Length } from "./path_lookup.ts";
 
 /** A file or directory in the guest's tree when the job starts. */
 export interface FileInput {

@@ -2,9 +2,11 @@
  * From a path to a place in the tree, without ever leaving the directory it starts from.
  * @module
  */
-import { ERRNO, FILETYPE } from "../preview1/abi.ts";
-import type { DirectoryInode, Inode } from "./inode.ts";
-import { utf8Length } from "./utf8.ts";
+import { ERRNO } from "../errno.ts";
+import { type DirectoryInode, FILETYPE, type Inode } from "./inode.ts";
+
+/** Longest path a guest may pass, in bytes (`PATH_MAX` of Linux). */
+export const MAX_PATH_BYTES = 4096;
 
 /** Longest name, in bytes (`NAME_MAX` of Linux). */
 export const MAX_NAME_BYTES = 255;
@@ -110,4 +112,16 @@ function skipSlashes(path: string, at: number): number {
 /** A code unit is at most three bytes, so short names need no counting. */
 function tooLong(name: string): boolean {
   return name.length * 3 > MAX_NAME_BYTES && utf8Length(name) > MAX_NAME_BYTES;
+}
+
+/** Bytes of a string in UTF-8. The string must be well formed, as decoded text is. */
+export function utf8Length(text: string): number {
+  let bytes = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit <= 0x7f) continue;
+    // The two halves of a surrogate pair are four bytes together.
+    bytes += unit <= 0x7ff || (unit >= 0xd800 && unit <= 0xdfff) ? 1 : 2;
+  }
+  return bytes;
 }

@@ -6,35 +6,6 @@
  * @module
  */
 
-/** Error numbers (`$errno`); only those that this shim answers. */
-export const ERRNO = {
-  SUCCESS: 0,
-  AGAIN: 6,
-  BADF: 8,
-  BUSY: 10,
-  EXIST: 20,
-  FAULT: 21,
-  FBIG: 22,
-  ILSEQ: 25,
-  INVAL: 28,
-  IO: 29,
-  ISDIR: 31,
-  LOOP: 32,
-  MFILE: 33,
-  MLINK: 34,
-  NAMETOOLONG: 37,
-  NOENT: 44,
-  NOMEM: 48,
-  NOSPC: 51,
-  NOTDIR: 54,
-  NOTEMPTY: 55,
-  NOTSOCK: 57,
-  NOTSUP: 58,
-  PERM: 63,
-  SPIPE: 70,
-  NOTCAPABLE: 76,
-} as const;
-
 /**
  * Rights (`$rights`), as bits of a 32-bit number: preview1 defines 30 of the 64, so a JavaScript
  * number holds them all and no BigInt is made on the way.
@@ -101,9 +72,6 @@ export const STDIN_RIGHTS = RIGHT.FD_READ | RIGHT.FD_FDSTAT_SET_FLAGS | RIGHT.FD
 export const STDOUT_RIGHTS = RIGHT.FD_WRITE | RIGHT.FD_FDSTAT_SET_FLAGS | RIGHT.FD_FILESTAT_GET |
   RIGHT.FD_SYNC | RIGHT.FD_DATASYNC | RIGHT.POLL_FD_READWRITE;
 
-/** File types (`$filetype`). */
-export const FILETYPE = { UNKNOWN: 0, DIRECTORY: 3, REGULAR_FILE: 4, SYMBOLIC_LINK: 7 } as const;
-
 /** Flags of `path_open` (`$oflags`). */
 export const OFLAG = { CREAT: 1, DIRECTORY: 2, EXCL: 4, TRUNC: 8 } as const;
 
@@ -127,9 +95,6 @@ export const ALL_FSTFLAGS = 0b1111;
 
 /** Where a seek starts (`$whence`). */
 export const WHENCE = { SET: 0, CUR: 1, END: 2 } as const;
-
-/** Clocks (`$clockid`). */
-export const CLOCK = { REALTIME: 0, MONOTONIC: 1, PROCESS_CPUTIME: 2, THREAD_CPUTIME: 3 } as const;
 
 /** Kinds of events (`$eventtype`). */
 export const EVENTTYPE = { CLOCK: 0, FD_READ: 1, FD_WRITE: 2 } as const;
@@ -163,3 +128,8 @@ export const SUBSCRIPTION_SIZE = 48;
 
 /** Bytes of `$event`. */
 export const EVENT_SIZE = 32;
+
+/** The defined bits of `$rights`; others mean nothing and are dropped. */
+export function rightsOf(rights: bigint): number {
+  return Number(BigInt.asUintN(32, rights)) & ALL_RIGHTS;
+}

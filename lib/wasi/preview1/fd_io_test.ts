@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { ERRNO, FDFLAG, OFLAG, RIGHT } from "./abi.ts";
 import {
   FakeGuest,
   FakeHost,
@@ -7,7 +6,9 @@ import {
   RESULT_POINTER,
   ROOT_FD,
 } from "../../../tests/fixtures/fake_guest.ts";
-import { MAX_IOVECS } from "./iovecs.ts";
+import { ERRNO } from "../errno.ts";
+import { FDFLAG, OFLAG, RIGHT } from "./abi.ts";
+import { MAX_IOVECS } from "./guest_memory.ts";
 
 function withFile(fdflags = 0): { guest: FakeGuest; fd: number } {
   const guest = new FakeGuest();

@@ -2,7 +2,7 @@
  * Open descriptors.
  * @module
  */
-import { ERRNO } from "./abi.ts";
+import { ERRNO } from "../errno.ts";
 import type { DirectoryInode, FileInode } from "../fs/inode.ts";
 
 /** What is common to all descriptors. */

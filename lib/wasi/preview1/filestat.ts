@@ -2,11 +2,12 @@
  * `$filestat` and the flags that set times.
  * @module
  */
-import { ALL_FSTFLAGS, ERRNO, FILETYPE, FSTFLAG } from "./abi.ts";
+import { ERRNO } from "../errno.ts";
+import { ALL_FSTFLAGS, FSTFLAG } from "./abi.ts";
 import type { WasiContext } from "./call_context.ts";
 import type { StreamDescriptor } from "./fd_table.ts";
 import type { GuestMemory } from "./guest_memory.ts";
-import { DirectoryInode, FileInode, type Inode, type Timestamp } from "../fs/inode.ts";
+import { DirectoryInode, FileInode, FILETYPE, type Inode, type Timestamp } from "../fs/inode.ts";
 
 // The tree is one device; the streams are on none.
 const TREE_DEVICE = 1;

@@ -1,10 +1,11 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { ERRNO, OFLAG } from "./abi.ts";
 import { FakeGuest, FakeHost, type Filestat, ROOT_FD } from "../../../tests/fixtures/fake_guest.ts";
-import { WasiExit } from "./wasi_host.ts";
-import { createWasi } from "./preview1.ts";
 import { type Kind, SIGNATURES } from "../../../tests/fixtures/preview1_signatures.ts";
 import { random } from "../../../tests/fixtures/random_source.ts";
+import { ERRNO } from "../errno.ts";
+import { OFLAG } from "./abi.ts";
+import { WasiExit } from "./call_context.ts";
+import { createWasi } from "./preview1.ts";
 
 const PAGE = 65_536;
 const MEMORY = 4 * PAGE;

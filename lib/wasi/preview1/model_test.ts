@@ -3,9 +3,11 @@
  * to what is there.
  */
 import { assertEquals } from "@std/assert";
-import { ERRNO, FILETYPE, OFLAG } from "./abi.ts";
 import { FakeGuest, type Filestat, ROOT_FD } from "../../../tests/fixtures/fake_guest.ts";
 import { random } from "../../../tests/fixtures/random_source.ts";
+import { ERRNO } from "../errno.ts";
+import { FILETYPE } from "../fs/inode.ts";
+import { OFLAG } from "./abi.ts";
 
 /** A file's content is an object of its own, so that hard links share it. */
 type Node = { kind: "file"; text: string; links: number } | { kind: "dir" };

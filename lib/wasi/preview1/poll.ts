@@ -2,9 +2,9 @@
  * `poll_oneoff`.
  * @module
  */
+import { CLOCK, TICKS_PER_MS } from "../clock.ts";
+import { ERRNO } from "../errno.ts";
 import {
-  CLOCK,
-  ERRNO,
   EVENT_HANGUP,
   EVENT_SIZE,
   EVENTTYPE,
@@ -12,7 +12,6 @@ import {
   SUBCLOCK_ABSTIME,
   SUBSCRIPTION_SIZE,
 } from "./abi.ts";
-import { TICKS_PER_MS } from "../clock.ts";
 import type { WasiContext, WasiFunctions } from "./call_context.ts";
 
 /**

@@ -1,6 +1,8 @@
 import { assertEquals } from "@std/assert";
-import { CLOCK, ERRNO, EVENT_HANGUP, EVENTTYPE, OFLAG, SUBCLOCK_ABSTIME } from "./abi.ts";
 import { FakeGuest, FakeHost, ROOT_FD } from "../../../tests/fixtures/fake_guest.ts";
+import { CLOCK } from "../clock.ts";
+import { ERRNO } from "../errno.ts";
+import { EVENT_HANGUP, EVENTTYPE, OFLAG, SUBCLOCK_ABSTIME } from "./abi.ts";
 import { MAX_SUBSCRIPTIONS } from "./poll.ts";
 
 const INPUT = 4096;

@@ -5,28 +5,26 @@
  * wait. It uses no API of Deno or Node, so that it runs in a worker without permissions.
  * @module
  */
-import { DIRECTORY_RIGHTS, ERRNO, INHERITABLE_RIGHTS, STDIN_RIGHTS, STDOUT_RIGHTS } from "./abi.ts";
-import { argsEnv } from "./args_env.ts";
-import { clock } from "./clock_calls.ts";
 import { Clocks, type TimeSource } from "../clock.ts";
-import type { WasiContext, WasiFunction, WasiFunctions } from "./call_context.ts";
-import { fdDir } from "./fd_dir.ts";
-import { fdFile } from "./fd_file.ts";
-import { fdIo } from "./fd_io.ts";
-import { fdMeta } from "./fd_meta.ts";
-import { FdTable } from "./fd_table.ts";
+import { ERRNO } from "../errno.ts";
 import { FileSystem, type FileSystemLimits } from "../fs/file_system.ts";
-import { GuestMemory } from "./guest_memory.ts";
-import { WasiExit, type WasiHost } from "./wasi_host.ts";
 import { type FileInput, placeInputs, type Preopen } from "../fs/inputs.ts";
-import { pathChange } from "./path_change.ts";
 import { PathLookup } from "../fs/path_lookup.ts";
-import { pathOpen } from "./path_open.ts";
-import { pathStat } from "./path_stat.ts";
+import { DIRECTORY_RIGHTS, INHERITABLE_RIGHTS, STDIN_RIGHTS, STDOUT_RIGHTS } from "./abi.ts";
+import {
+  type WasiContext,
+  WasiExit,
+  type WasiFunction,
+  type WasiFunctions,
+  type WasiHost,
+} from "./call_context.ts";
+import { fdDir, fdFile, fdMeta } from "./fd_calls.ts";
+import { fdIo } from "./fd_io.ts";
+import { FdTable } from "./fd_table.ts";
+import { GuestMemory } from "./guest_memory.ts";
+import { pathChange, pathOpen, pathStat } from "./path_calls.ts";
 import { poll } from "./poll.ts";
-import { proc, sock } from "./proc.ts";
-
-export type { TimeSource };
+import { argsEnv, clock, proc, sock } from "./process_calls.ts";
 
 /** Caps of {@linkcode createWasi}. */
 export interface WasiLimits extends FileSystemLimits {

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { WasiExit } from "../../../lib/wasi/preview1/wasi_host.ts";
+import { WasiExit } from "../../../lib/wasi/preview1/call_context.ts";
 import { createWasi } from "../../../lib/wasi/preview1/preview1.ts";
 
 const [file, ...args] = Deno.args;

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { utf8Length } from "./utf8.ts";
+import { utf8Length } from "./path_lookup.ts";
 
 Deno.test("utf8Length() counts as TextEncoder does", () => {
   for (const text of ["", "a", "\x7f\x80", "\u07ff\u0800", "\uffff", "😀a😀", "日本語"]) {

@@ -1,0 +1,155 @@
+/**
+ * Calls on the process: arguments, environment, clocks, exit, randomness, and sockets, which no job has.
+ *
+ * @module
+ */
+import { CLOCK_RESOLUTION_NS } from "../clock.ts";
+import { ERRNO } from "../errno.ts";
+import { type WasiContext, WasiExit, type WasiFunctions } from "./call_context.ts";
+
+/** What {@linkcode argsEnv} hands to the guest. */
+export interface ArgsEnvOptions {
+  /** Arguments, argv[0] included. */
+  args: readonly string[];
+  /** Environment. */
+  env: Readonly<Record<string, string>>;
+}
+
+/** The functions by which a guest gets its arguments and its environment. */
+export function argsEnv(context: WasiContext, options: ArgsEnvOptions): WasiFunctions {
+  const args = encodeList(options.args);
+  const environ = encodeList(
+    Object.entries(options.env).map(([name, value]) => `${name}=${value}`),
+  );
+  return {
+    args_sizes_get: (count: number, size: number) => sizes(context, args, { count, size }),
+    args_get: (pointers: number, buffer: number) => list(context, args, { pointers, buffer }),
+    environ_sizes_get: (count: number, size: number) => sizes(context, environ, { count, size }),
+    environ_get: (pointers: number, buffer: number) => list(context, environ, { pointers, buffer }),
+  };
+}
+
+interface EncodedList {
+  /** All strings, each ended by a NUL. */
+  bytes: Uint8Array;
+  /** Where each string starts. */
+  starts: number[];
+}
+
+function encodeList(strings: readonly string[]): EncodedList {
+  const encoder = new TextEncoder();
+  const parts = strings.map((text) => encoder.encode(`${text}\0`));
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  const starts: number[] = [];
+  let at = 0;
+  for (const part of parts) {
+    starts.push(at);
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return { bytes, starts };
+}
+
+function sizes(
+  { memory }: WasiContext,
+  strings: EncodedList,
+  target: { count: number; size: number },
+): number {
+  const count = target.count >>> 0;
+  const size = target.size >>> 0;
+  if (!memory.ok(count, 4) || !memory.ok(size, 4)) return ERRNO.FAULT;
+  memory.view.setUint32(count, strings.starts.length, true);
+  memory.view.setUint32(size, strings.bytes.length, true);
+  return 0;
+}
+
+function list(
+  { memory }: WasiContext,
+  strings: EncodedList,
+  target: { pointers: number; buffer: number },
+): number {
+  const pointers = target.pointers >>> 0;
+  const buffer = target.buffer >>> 0;
+  if (!memory.ok(pointers, strings.starts.length * 4)) return ERRNO.FAULT;
+  if (!memory.ok(buffer, strings.bytes.length)) return ERRNO.FAULT;
+  memory.bytes.set(strings.bytes, buffer);
+  strings.starts.forEach((start, i) =>
+    memory.view.setUint32(pointers + 4 * i, buffer + start, true)
+  );
+  return 0;
+}
+
+/** The functions that read clocks. */
+export function clock({ memory, clocks }: WasiContext): WasiFunctions {
+  return {
+    clock_res_get(id: number, result: number): number {
+      if (clocks.preciseMs(id) === undefined) return ERRNO.INVAL;
+      if (!memory.ok(result >>> 0, 8)) return ERRNO.FAULT;
+      memory.view.setBigUint64(result >>> 0, BigInt(CLOCK_RESOLUTION_NS), true);
+      return 0;
+    },
+
+    // The wanted precision is a hint (typenames.witx: "maximum lag"); there is only one.
+    clock_time_get(id: number, _precision: bigint, result: number): number {
+      const time = clocks.read(id);
+      if (time === undefined) return ERRNO.INVAL;
+      if (!memory.ok(result >>> 0, 8)) return ERRNO.FAULT;
+      memory.view.setBigUint64(result >>> 0, time, true);
+      return 0;
+    },
+  };
+}
+
+/** Most bytes that `crypto.getRandomValues` gives at once (Web Crypto, section 10.1.1). */
+const RANDOM_CHUNK_BYTES = 65_536;
+
+/** The functions about the process, and randomness. */
+export function proc({ memory }: WasiContext): WasiFunctions {
+  return {
+    proc_exit(code: number): never {
+      throw new WasiExit(code >>> 0);
+    },
+
+    // There are no signals; wasmtime answers the same.
+    proc_raise: (_signal: number): number => ERRNO.NOTSUP,
+
+    // A job has one thread.
+    sched_yield: (): number => 0,
+
+    random_get(buffer: number, length: number): number {
+      const start = buffer >>> 0;
+      const end = start + (length >>> 0);
+      if (!memory.ok(start, length >>> 0)) return ERRNO.FAULT;
+      // Web Crypto does not fill shared memory.
+      const shared = !(memory.bytes.buffer instanceof ArrayBuffer);
+      for (let at = start; at < end; at += RANDOM_CHUNK_BYTES) {
+        const chunk = memory.bytes.subarray(at, Math.min(end, at + RANDOM_CHUNK_BYTES));
+        if (shared) chunk.set(crypto.getRandomValues(new Uint8Array(chunk.length)));
+        else crypto.getRandomValues(chunk as Uint8Array<ArrayBuffer>);
+      }
+      return 0;
+    },
+  };
+}
+
+/** The socket functions: no descriptor is ever a socket. */
+export function sock({ fds }: WasiContext): WasiFunctions {
+  // A directory is no stream at all. Guests probe the first descriptors for listening sockets, and
+  // EBADF at the first preopen is what they get where nothing is preopened.
+  const refuse = (fd: number): number =>
+    (fds.get(fd >>> 0)?.kind ?? "directory") === "directory" ? ERRNO.BADF : ERRNO.NOTSOCK;
+  return {
+    sock_accept: (fd: number, _flags: number, _result: number): number => refuse(fd),
+    sock_recv: (
+      fd: number,
+      _iovs: number,
+      _count: number,
+      _flags: number,
+      _size: number,
+      _roflags: number,
+    ): number => refuse(fd),
+    sock_send: (fd: number, _iovs: number, _count: number, _flags: number, _size: number): number =>
+      refuse(fd),
+    sock_shutdown: (fd: number, _how: number): number => refuse(fd),
+  };
+}

@@ -7,7 +7,7 @@
  * @module
  */
 import { identityFromSecretKey } from "../lib/core/identity.ts";
-import { canonicalJson } from "../lib/core/canonical.ts";
+import { canonicalJson } from "../lib/core/json.ts";
 import { EMPTY_HASH, sha256 } from "../lib/core/hash.ts";
 import { toHex } from "../lib/util/hex.ts";
 import { createManifest, manifestHash } from "../lib/core/manifest.ts";

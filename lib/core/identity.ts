@@ -6,9 +6,9 @@
  * @module
  */
 import { PlasmError } from "./errors/errors.ts";
-import { peerIdFromPublicKey } from "./peer_id.ts";
+import { peerIdFromPublicKey } from "./ids.ts";
 import { PKCS8_PREFIX, publicKeyOf, signBytes, type Signer, toPkcs8 } from "./signature.ts";
-import { readPrivateFile, writePrivateFile } from "./private_file.ts";
+import { readPrivateFile, writePrivateFile } from "./state_file.ts";
 
 /** A key pair and what follows from it. */
 export interface Identity extends Signer {

@@ -1,16 +1,17 @@
 /**
- * Names of jobs, and the nonces that make each receipt fresh.
+ * Job ids, nonces and peer ids.
+ *
  * @module
  */
-import { toHex } from "../util/mod.ts";
+import { fromHex, toHex } from "../util/mod.ts";
 
 const BASE32 = "abcdefghijklmnopqrstuvwxyz234567"; // RFC 4648, section 6, in lower case
-const DIGITS = 26; // 130 bits: not to be guessed, so that an id alone does not find another's job
+const ID_DIGITS = 26; // 130 bits: not to be guessed, so that an id alone does not find another's job
 
 /** A new job id: "job_" and 26 random base32 digits. */
 export function createJobId(): string {
   let id = "job_";
-  for (const byte of crypto.getRandomValues(new Uint8Array(DIGITS))) id += BASE32[byte & 31];
+  for (const byte of crypto.getRandomValues(new Uint8Array(ID_DIGITS))) id += BASE32[byte & 31];
   return id;
 }
 
@@ -22,4 +23,35 @@ export function isJobId(value: unknown): value is string {
 /** A new nonce: 32 random bytes in lowercase hex. */
 export function createNonce(): string {
   return toHex(crypto.getRandomValues(new Uint8Array(32)));
+}
+
+// libp2p's peer-ids spec: the identity multihash (0x00, length 0x24) of the protobuf PublicKey
+// { Type: Ed25519 (08 01), Data: 32 bytes (12 20) }.
+const PEER_ID_PREFIX = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
+
+const BASE58BTC = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+
+/**
+ * The peer id, `12D3KooW…`, that follows from a public key.
+ *
+ * @param publicKey Ed25519 public key in 64 lowercase hex digits
+ * @throws {SyntaxError} when the text is not that
+ */
+export function peerIdFromPublicKey(publicKey: string): string {
+  const key = fromHex(publicKey);
+  if (key.length !== 32) throw new SyntaxError("Public key is not 32 bytes");
+  return base58([...PEER_ID_PREFIX, ...key]);
+}
+
+function base58(bytes: number[]): string {
+  let number = 0n;
+  let text = "";
+  for (const byte of bytes) number = number << 8n | BigInt(byte);
+  for (; number > 0n; number /= 58n) text = BASE58BTC[Number(number % 58n)] + text;
+  // A leading zero byte has no place in the number: base58 writes it as its zero digit.
+  for (const byte of bytes) {
+    if (byte !== 0) break;
+    text = BASE58BTC[0] + text;
+  }
+  return text;
 }

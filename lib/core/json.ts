@@ -1,10 +1,11 @@
 /**
- * JSON from outside, read strictly: size and depth are capped, and what `JSON.parse` lets pass but
- * other languages read differently (duplicate keys, lone surrogates) is refused.
+ * Strict JSON: parsing input from outside, canonical output (RFC 8785), and places and values in messages.
+ *
  * @module
  */
+import canonicalize from "canonicalize";
+import { printable } from "../util/mod.ts";
 import { type ErrorCode, PlasmError } from "./errors/errors.ts";
-import { clip, pathText } from "./json_path.ts";
 
 /** Deep enough for every document of ours (at most 4), shallow enough for every recursion. */
 export const MAX_JSON_DEPTH = 32;
@@ -157,4 +158,68 @@ function findDuplicateKey(text: string): string | undefined {
     }
   }
   return undefined;
+}
+
+const encoder = new TextEncoder();
+
+/**
+ * The RFC 8785 form of a document. Stricter than the RFC where languages differ: numbers must be
+ * safe integers, since floats and large integers are printed and parsed differently, and nothing is
+ * dropped silently as `JSON.stringify` drops `undefined`.
+ *
+ * @throws {PlasmError} `internal` when the value is not plain JSON data with integers only
+ */
+export function canonicalJson(value: unknown): string {
+  const problem = findJsonProblem(value)?.text ?? findUnsafeNumber(value);
+  if (problem !== undefined) {
+    throw new PlasmError("internal", `Cannot make canonical JSON: ${problem}`);
+  }
+  return canonicalize(value)!;
+}
+
+/** The UTF-8 bytes of {@linkcode canonicalJson}. */
+export function canonicalBytes(value: unknown): Uint8Array {
+  return encoder.encode(canonicalJson(value));
+}
+
+function findUnsafeNumber(value: unknown): string | undefined {
+  if (typeof value === "number") {
+    return Number.isSafeInteger(value)
+      ? undefined
+      : `only safe integers are allowed, found ${value}`;
+  }
+  if (typeof value !== "object" || value === null) return undefined;
+  for (const child of Object.values(value)) {
+    const problem = findUnsafeNumber(child);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+/** Longest value shown in a message, in characters. */
+const MAX_SHOWN = 80;
+
+/** Shortens text from outside and makes it safe to print. */
+export function clip(text: string): string {
+  return printable(text, MAX_SHOWN);
+}
+
+/** Shows a value: its JSON where it is short, else what it is. */
+export function valueText(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (typeof value === "object" && value !== null) return "an object";
+  if (typeof value === "string") return clip(JSON.stringify(value.slice(0, 2 * MAX_SHOWN)));
+  return clip(String(value));
+}
+
+/** Shows a place: `resources.memory_mb`, `args[3]`, `inputs["a b"]`. */
+export function pathText(path: readonly (string | number)[]): string {
+  let text = "";
+  for (const part of path) {
+    if (typeof part === "number") text += `[${part}]`;
+    else if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(part)) text += `[${clip(JSON.stringify(part))}]`;
+    else text += text === "" ? part : `.${part}`;
+  }
+  return text === "" ? "the document" : text;
 }

@@ -1,6 +1,18 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import vectors from "../../tests/vectors/canonical.json" with { type: "json" };
+import { toHex } from "../util/mod.ts";
 import { PlasmError } from "./errors/errors.ts";
-import { findJsonProblem, MAX_JSON_DEPTH, parseJson } from "./json.ts";
+import {
+  canonicalBytes,
+  canonicalJson,
+  clip,
+  findJsonProblem,
+  MAX_JSON_DEPTH,
+  parseJson,
+  pathText,
+  valueText,
+} from "./json.ts";
 
 const OPTIONS = { maxBytes: 1000, code: "bad-input", what: "text" } as const;
 
@@ -91,4 +103,85 @@ Deno.test("findJsonProblem() ends with a cycle", () => {
   const cycle: Record<string, unknown> = {};
   cycle.self = cycle;
   assertStringIncludes(findJsonProblem(cycle)!.text, "nested too deep");
+});
+
+Deno.test("canonicalJson() gives the published forms", () => {
+  for (const { name, json, canonical, hex } of vectors.accepted) {
+    assertEquals(canonicalJson(JSON.parse(json)), canonical, name);
+    assertEquals(toHex(canonicalBytes(JSON.parse(json))), hex, name);
+  }
+});
+
+Deno.test("canonicalJson() gives the form that RFC 8785, 3.2.3 prints", () => {
+  const value = {
+    "\u20ac": 1,
+    "\r": 2,
+    "\ufb33": 3,
+    "1": 4,
+    "\ud83d\ude00": 5,
+    "\u0080": 6,
+    "ö": 7,
+  };
+  assertEquals(
+    canonicalJson(value),
+    '{"\\r":2,"1":4,"\u0080":6,"ö":7,"\u20ac":1,"\ud83d\ude00":5,"\ufb33":3}',
+  );
+});
+
+Deno.test("canonicalJson() refuses what has no one form", () => {
+  for (const { name, json } of vectors.refused) {
+    assertThrows(() => canonicalJson(JSON.parse(json)), PlasmError, undefined, name);
+  }
+  for (const value of [undefined, { a: undefined }, [undefined], NaN, 1n, new Date(0), () => 1]) {
+    assertThrows(() => canonicalJson(value), PlasmError, "Cannot make canonical JSON");
+  }
+});
+
+Deno.test("canonicalJson() does not depend on the order of fields, and keeps the value", () => {
+  const leaf = fc.oneof(
+    fc.maxSafeInteger(),
+    fc.string({ unit: "grapheme" }),
+    fc.boolean(),
+    fc.constant(null),
+  );
+  const { tree } = fc.letrec((tie) => ({
+    tree: fc.oneof({ depthSize: "small" }, leaf, fc.array(tie("tree")), tie("object")),
+    object: fc.dictionary(fc.string({ unit: "grapheme" }), tie("tree")),
+  }));
+  const reversed = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(reversed);
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(Object.entries(value).reverse().map(([k, v]) => [k, reversed(v)]));
+  };
+  fc.assert(
+    fc.property(tree, (value) => {
+      const text = canonicalJson(value);
+      assertEquals(canonicalJson(reversed(value)), text);
+      assertEquals(canonicalJson(JSON.parse(text)), text);
+    }),
+    { seed: 1, numRuns: 200 },
+  );
+});
+
+Deno.test("pathText() writes a place as code would", () => {
+  assertEquals(pathText(["resources", "memory_mb"]), "resources.memory_mb");
+  assertEquals(pathText(["args", 3]), "args[3]");
+  assertEquals(pathText(["inputs", "a/b c"]), 'inputs["a/b c"]');
+  assertEquals(pathText([0, "a"]), "[0].a");
+  assertEquals(pathText([]), "the document");
+});
+
+Deno.test("valueText() shows short values and names large ones", () => {
+  assertEquals(valueText(undefined), "nothing");
+  assertEquals(valueText(null), "null");
+  assertEquals(valueText(1.5), "1.5");
+  assertEquals(valueText("a"), '"a"');
+  assertEquals(valueText([1, 2]), "an array of 2");
+  assertEquals(valueText({}), "an object");
+  assertEquals(valueText("x".repeat(1_000_000)).length, 81);
+});
+
+Deno.test("clip() escapes what would act on a terminal", () => {
+  assertEquals(clip("a\u001b[2J\u0085\u202eb\n"), "a\\u001b[2J\\u0085\\u202eb\\u000a");
+  assertEquals(clip("x".repeat(79) + "\ud83d\ude00"), "x".repeat(79) + "\ufffd…");
 });

@@ -1,21 +1,24 @@
 /**
- * The manifest: what a job is and what it may use.
+ * Manifests: what a job is and what it may use.
+ *
  * @module
  */
 import schema from "../../schemas/manifest.json" with { type: "json" };
 import { PlasmError } from "./errors/errors.ts";
-import { canonicalBytes } from "./canonical.ts";
-import { DEFAULT_RESOURCES } from "./default_resources.ts";
 import { EMPTY_HASH, sha256 } from "./hash.ts";
-import { parseJson } from "./json.ts";
-import { pathText } from "./json_path.ts";
+import { canonicalBytes, parseJson, pathText } from "./json.ts";
 import { validateDocument } from "./schema.ts";
 import type { Hash, Manifest, Priority, Resources } from "./types.gen.ts";
 
 /** Largest manifest, as JSON, in bytes: room for a thousand inputs and long arguments. */
 export const MAX_MANIFEST_BYTES: number = 256 * 1024;
 
-export { DEFAULT_RESOURCES };
+/** What a job may use where its author says nothing. */
+export const DEFAULT_RESOURCES: Readonly<Resources> = {
+  cpu_cores: 1,
+  memory_mb: 256,
+  timeout_seconds: 60,
+};
 
 /** Fields of a manifest, as {@linkcode Manifest} describes them; undefined counts as left out. */
 export interface ManifestOptions {

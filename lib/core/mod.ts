@@ -1,17 +1,10 @@
 /**
- * Public entry point of the core component.
+ * Documents and identity: manifests, receipts, signatures, ids, the node's key, paths and log lines.
+ *
+ * Loaded at start by every command, so it re-exports nothing that is slow to load.
+ *
  * @module
  */
-export { canonicalBytes } from "./canonical.ts";
-export {
-  decodeMessage,
-  encodeFrame,
-  encodeFrameInto,
-  encodeMessage,
-  frameStream,
-  MAX_LENGTH_BYTES,
-} from "./cbor_frame.ts";
-export { DEFAULT_RESOURCES } from "./default_resources.ts";
 export { EMPTY_HASH, Hasher, isHash, loadNativeHash, sha256 } from "./hash.ts";
 export {
   ephemeralIdentity,
@@ -20,12 +13,14 @@ export {
   loadIdentity,
   loadOrCreateIdentity,
 } from "./identity.ts";
+export { createJobId, createNonce, isJobId, peerIdFromPublicKey } from "./ids.ts";
 export { type JobEvent, type JobOutcome } from "./job_event.ts";
-export { createJobId, createNonce, isJobId } from "./ids.ts";
+export { canonicalBytes } from "./json.ts";
 export { configureLogging, getLog } from "./log.ts";
 export {
   checkManifest,
   createManifest,
+  DEFAULT_RESOURCES,
   manifestHash,
   type ManifestOptions,
   MAX_MANIFEST_BYTES,
@@ -33,13 +28,10 @@ export {
   parseManifestFile,
 } from "./manifest.ts";
 export { configPaths, listenPath, socketPaths, stateDir } from "./paths.ts";
-export { peerIdFromPublicKey } from "./peer_id.ts";
-export { readPrivateFile, writePrivateFile } from "./private_file.ts";
-export { MAX_RECEIPT_BYTES, signReceipt } from "./receipt.ts";
-export { receiptTimes } from "./receipt_times.ts";
+export { MAX_RECEIPT_BYTES, receiptTimes, signReceipt } from "./receipt.ts";
 export { validateDocument } from "./schema.ts";
 export { isValidSignature, type Signer } from "./signature.ts";
-export { readStateFile, writeStateFile } from "./state_file.ts";
+export { readPrivateFile, readStateFile, writePrivateFile, writeStateFile } from "./state_file.ts";
 export {
   type Hash,
   type JobStatus,
@@ -51,11 +43,11 @@ export {
   type Runtime,
   type Usage,
 } from "./types.gen.ts";
-export { verifyReceiptFiles } from "./verify_files.ts";
 export {
   type Measured,
   type ReceiptExpectations,
   type ReceiptWindow,
   verifyReceipt,
-} from "./verify_receipt.ts";
+} from "./verify.ts";
+export { verifyReceiptFiles } from "./verify_files.ts";
 export { RUNTIME_NAME, VERSION } from "./version.ts";

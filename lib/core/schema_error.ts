@@ -3,7 +3,7 @@
  * @module
  */
 import type { OutputUnit } from "@cfworker/json-schema";
-import { clip, pathText, valueText } from "./json_path.ts";
+import { clip, pathText, valueText } from "./json.ts";
 import { nearest } from "../util/mod.ts";
 import { type Path, pathOf, ruleAt, type Rules, valueAt } from "./schema_pointer.ts";
 

@@ -1,17 +1,12 @@
 /**
- * Ed25519 signatures (RFC 8032). Signing is WebCrypto's, or node:crypto's where that is loaded: they are
- * native, so it takes constant time, and it spares a short-lived process the 45 ms in which a JavaScript
- * implementation makes its tables.
- * What is valid is what @noble/ed25519 takes for valid, whose rules for odd keys and signatures are written
- * down and strict. The native check takes a 20th of the time and is asked first; its yes is one of noble's too
- * (see `isValidNatively`), its no is not the last word.
+ * Ed25519 signatures (RFC 8032): native signing, and verification by the strict rules of @noble/ed25519.
+ *
  * @module
  */
 import { verifyAsync } from "@noble/ed25519";
 import type { KeyObject } from "node:crypto";
-import { nativeCrypto } from "./hash.ts";
 import { fromHex, toHex } from "../util/mod.ts";
-import { isValidNatively } from "./native_verify.ts";
+import { nativeCrypto } from "./hash.ts";
 
 /** Who can sign a document: an identity, seen from here. */
 export interface Signer {
@@ -112,4 +107,74 @@ export async function isValidSignature(signed: SignedBytes): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** RFC 8410, section 4: the DER of an Ed25519 SubjectPublicKeyInfo up to the public key. */
+const SPKI_PREFIX: Readonly<Uint8Array> = fromHex("302a300506032b6570032100");
+
+/** A signature and all that it is checked against, as bytes. */
+export interface RawSignature {
+  /** What was signed. */
+  bytes: Uint8Array;
+  signature: Uint8Array;
+  key: Uint8Array;
+}
+
+/**
+ * Whether the runtime's own check takes a signature for valid. Where it does, noble does too: both refuse S
+ * that is not below the group's order; the equation without the cofactor implies the one with it; R is
+ * compared as bytes with one that was computed, so it is canonical; and of keys, noble alone refuses the weak,
+ * which are refused here first. Its no may be noble's yes, under a key or R with a part of small order.
+ *
+ * @param native node:crypto instead of WebCrypto, which goes by way of another thread
+ */
+export async function isValidNatively(
+  { bytes, signature, key }: RawSignature,
+  native: typeof import("node:crypto") | undefined = nativeCrypto(),
+): Promise<boolean> {
+  if (signature.length !== 64 || key.length !== 32 || isWeakKey(key)) return false;
+  try {
+    if (native !== undefined) {
+      const der = new Uint8Array([...SPKI_PREFIX, ...key]);
+      // Its types know Node's Buffer only.
+      const spki = { key: der as unknown, format: "der", type: "spki" };
+      const point = native.createPublicKey(spki as Parameters<typeof native.createPublicKey>[0]);
+      return native.verify(null, bytes, point, signature);
+    }
+    const raw = key as Uint8Array<ArrayBuffer>;
+    const point = await crypto.subtle.importKey("raw", raw, "Ed25519", false, ["verify"]);
+    const [s, data] = [signature, bytes] as Uint8Array<ArrayBuffer>[];
+    return await crypto.subtle.verify("Ed25519", point, s!, data!);
+  } catch {
+    return false; // not a point, say: noble tells
+  }
+}
+
+/** The field's modulus is 2^255 - 19: the last byte of one at or above it, its sign cleared. */
+const TOP_BYTE = 0x7f;
+const LOWEST_BYTE = 0xed;
+
+/**
+ * The y of the eight points of small order, little-endian: 0, 1, -1, and those of order 8. Each stands for
+ * two points, x and -x. Under such a key one signature fits any message.
+ */
+const SMALL_ORDER_Y: ReadonlySet<string> = new Set([
+  "0000000000000000000000000000000000000000000000000000000000000000",
+  "0100000000000000000000000000000000000000000000000000000000000000",
+  "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+  "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+  "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+]);
+
+/**
+ * Tells whether a 32-byte key is of small order, or in a form that is not canonical (RFC 8032, section 5.1.3:
+ * y is below the modulus). Whether it is a point at all, it does not tell.
+ */
+export function isWeakKey(key: Uint8Array): boolean {
+  const y = key.slice();
+  y[31]! &= TOP_BYTE;
+  if (y[31] === TOP_BYTE && y[0]! >= LOWEST_BYTE && y.subarray(1, 31).every((b) => b === 0xff)) {
+    return true;
+  }
+  return SMALL_ORDER_Y.has(y.toHex());
 }

@@ -1,9 +1,147 @@
 import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import { getPublicKeyAsync, signAsync } from "@noble/ed25519";
+import * as nodeCrypto from "node:crypto";
+import { getPublicKeyAsync, hashes, Point, signAsync, verifyAsync } from "@noble/ed25519";
 import vectors from "../../tests/vectors/receipt.json" with { type: "json" };
+import { fromHex, toHex } from "../util/mod.ts";
 import { loadNativeHash } from "./hash.ts";
-import { fromHex, toHex } from "../util/hex.ts";
-import { isValidSignature, publicKeyOf, signBytes } from "./signature.ts";
+import {
+  isValidNatively,
+  isValidSignature,
+  isWeakKey,
+  publicKeyOf,
+  signBytes,
+} from "./signature.ts";
+
+const ORDER = 2n ** 252n + 27742317777372353535851937790883648493n;
+/** A point of order 8. */
+const T8 = Point.fromHex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05");
+
+interface Odd {
+  bytes: Uint8Array;
+  signature: Uint8Array;
+  key: Uint8Array;
+}
+
+/**
+ * A signature made by hand: a key and R that each may have a part of small order, in these bytes, and
+ * S with as many orders added. Tries messages until the equation without the cofactor holds, or does not.
+ */
+async function odd(
+  { keyTorsion = 0, rTorsion = 0, orders = 0n, holds, secret = 12345n }: {
+    keyTorsion?: number;
+    rTorsion?: number;
+    orders?: bigint;
+    holds: boolean;
+    secret?: bigint;
+  },
+): Promise<Odd> {
+  const torsion = (n: number): Point => n === 0 ? Point.ZERO : T8.multiply(BigInt(n), false);
+  const main = secret === 0n ? Point.ZERO : Point.BASE.multiply(secret);
+  const [a, r] = [main.add(torsion(keyTorsion)), Point.BASE.multiply(777n).add(torsion(rTorsion))];
+  for (let n = 0; n < 256; n++) {
+    const bytes = new Uint8Array([n, 1, 2, 3]);
+    const hash = await hashes.sha512Async!(
+      new Uint8Array([...r.toBytes(), ...a.toBytes(), ...bytes]),
+    );
+    const k = little(hash) % ORDER;
+    const s = (777n + k * secret) % ORDER;
+    const part = torsion(rTorsion).add(torsion(Number(k * BigInt(keyTorsion) % 8n)));
+    if (part.is0() !== holds) continue;
+    const signature = new Uint8Array([...r.toBytes(), ...littleBytes(s + orders * ORDER)]);
+    return { bytes, signature, key: a.toBytes() };
+  }
+  throw new Error("No such message");
+}
+
+function little(bytes: Uint8Array): bigint {
+  return BigInt(`0x${bytes.toReversed().toHex()}`);
+}
+
+function littleBytes(value: bigint): Uint8Array {
+  return Uint8Array.fromHex(value.toString(16).padStart(64, "0")).reverse();
+}
+
+Deno.test("isValidNatively() says yes where @noble/ed25519 does, and isValidSignature() the same", async () => {
+  const cases: [what: string, valid: boolean, signed: Odd][] = [
+    ["usual", true, await odd({ holds: true })],
+    ["S + order", false, await odd({ holds: true, orders: 1n })],
+    ["S + 8 orders", false, await odd({ holds: true, orders: 8n })],
+    ["mixed key, both equations", true, await odd({ keyTorsion: 1, holds: true })],
+    ["mixed key, cofactored only", true, await odd({ keyTorsion: 1, holds: false })],
+    ["mixed R, cofactored only", true, await odd({ rTorsion: 1, holds: false })],
+    ["mixed key and R", true, await odd({ keyTorsion: 3, rTorsion: 5, holds: true })],
+  ];
+  for (let n = 0; n < 8; n++) {
+    const weak = await odd({ secret: 0n, keyTorsion: n, holds: true });
+    cases.push([`key of small order ${n}`, false, weak]);
+    if (n % 4 !== 0) continue;
+    // x is 0: with its sign set it is the same point in another form
+    const key = weak.key.slice();
+    key[31]! ^= 0x80;
+    cases.push([`-0 in key ${n}`, false, { ...weak, key }]);
+  }
+  const usual = cases[0]![2];
+  const [changed, cut] = [usual.signature.slice(), usual.signature.subarray(1)];
+  changed[3]! ^= 1;
+  cases.push(["changed R", false, { ...usual, signature: changed }]);
+  cases.push(["63 bytes", false, { ...usual, signature: cut }]);
+  // R is the neutral point, y = 1: as bytes also p + 1.
+  for (const first of [1, 0xee]) {
+    const r = new Uint8Array(32).fill(first === 1 ? 0 : 0xff);
+    [r[0], r[31]] = [first, first === 1 ? 0 : 0x7f];
+    const hash = await hashes.sha512Async!(new Uint8Array([...r, ...usual.key, ...usual.bytes]));
+    const s = little(hash) % ORDER * 12345n % ORDER;
+    const signature = new Uint8Array([...r, ...littleBytes(s)]);
+    cases.push([`R of first byte ${first}`, first === 1, { ...usual, signature }]);
+  }
+  for (const [what, valid, odd] of cases) {
+    const { bytes, signature, key } = odd;
+    const noble = await verifyAsync(signature, bytes, key, { zip215: false }).catch(() => false);
+    assertEquals(noble, valid, what);
+    const signed = { bytes, signature: toHex(signature), publicKey: toHex(key) };
+    assertEquals(await isValidSignature(signed), valid, what);
+    for (const native of [nodeCrypto, undefined]) {
+      const told = await isValidNatively(odd, native);
+      assertEquals(told && !valid, false, what);
+      if (what === "usual") assertEquals(told, true);
+    }
+  }
+});
+
+Deno.test("isWeakKey() knows all eight points of small order, in all forms", () => {
+  let point = Point.ZERO;
+  const found = new Set<string>();
+  for (let n = 0; n < 8; n++, point = point.add(T8)) {
+    assertEquals(isWeakKey(point.toBytes()), true);
+    assertEquals(point.isSmallOrder(), true);
+    found.add(point.toHex());
+    const negative = point.toBytes();
+    negative[31]! ^= 0x80; // with x = 0 this is a form that is not canonical
+    assertEquals(isWeakKey(negative), true);
+  }
+  assertEquals(found.size, 8);
+});
+
+Deno.test("isWeakKey() takes y at or above the modulus for weak, and the y before it alone", () => {
+  for (let low = 0xe0; low <= 0xff; low++) {
+    for (const top of [0x7f, 0xff]) {
+      const key = new Uint8Array(32).fill(0xff);
+      [key[0], key[31]] = [low, top];
+      assertEquals(isWeakKey(key), low >= 0xec); // 0xec is -1, of order 2
+      key[17] = 0xfe;
+      assertEquals(isWeakKey(key), false);
+    }
+  }
+});
+
+Deno.test("isWeakKey() lets keys of others pass, and changes none", () => {
+  let point = Point.BASE;
+  for (let n = 0; n < 50; n++, point = point.double().add(T8)) {
+    const key = point.toBytes();
+    assertEquals(isWeakKey(key), false);
+    assertEquals(key, point.toBytes());
+  }
+});
 
 Deno.test("signBytes() and publicKeyOf() give what @noble/ed25519 gives", async () => {
   for (let i = 0; i < 20; i++) {

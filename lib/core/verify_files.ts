@@ -7,7 +7,7 @@ import { Hasher } from "./hash.ts";
 import { MAX_MANIFEST_BYTES, parseManifestFile } from "./manifest.ts";
 import { MAX_RECEIPT_BYTES, parseReceipt } from "./receipt.ts";
 import type { Receipt } from "./types.gen.ts";
-import { type Measured, type ReceiptExpectations, verifyReceipt } from "./verify_receipt.ts";
+import { type Measured, type ReceiptExpectations, verifyReceipt } from "./verify.ts";
 
 /** What {@linkcode verifyReceiptFiles} checks a receipt against; only what is given is checked. */
 export interface VerifyFilesOptions {

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { writePrivateFile } from "../core/private_file.ts";
+import { writePrivateFile } from "../core/state_file.ts";
 import { removeLeftovers, SOCKET_LEFTOVERS, STATE_LEFTOVERS } from "./stale_files.ts";
 
 const HOUR_MS = 3_600_000;

@@ -235,7 +235,7 @@ Deno.test("a connection that comes back takes over from one that seems alive", a
 Deno.test("JobServer survives any bytes, and holds nothing for them", async () => {
   await using node = await TestNode.create();
   const random = seededRandom(23);
-  const { encodeMessage } = await import("../../lib/core/cbor_frame.ts");
+  const { encodeMessage } = await import("../../lib/core/cbor/cbor_frame.ts");
   const valid = encodeMessage(await offerOf(await makeJob()));
   for (let n = 0; n < 400; n++) {
     const bytes = n % 2 === 0 ? valid.slice() : new Uint8Array(Math.floor(random() * 300));

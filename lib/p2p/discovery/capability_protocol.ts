@@ -3,7 +3,7 @@
  * @module
  */
 import type { Connection, Stream } from "@libp2p/interface";
-import { frameStream } from "../../core/mod.ts";
+import { frameStream } from "../../core/cbor/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import { type Capability, verifyCapability } from "./capability.ts";
 

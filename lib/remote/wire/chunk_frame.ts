@@ -4,7 +4,7 @@
  * have their places as well.
  * @module
  */
-import { decodeMessage, encodeMessage } from "../../core/mod.ts";
+import { decodeMessage, encodeMessage } from "../../core/cbor/mod.ts";
 
 /** A map of five fields, and the first one's key. */
 const HEAD: Uint8Array = Uint8Array.from([0xa5, ...encodeMessage("data")]);

@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { PlasmError } from "../../core/errors/errors.ts";
-import { decodeMessage, encodeMessage } from "../../core/cbor_frame.ts";
+import { decodeMessage, encodeMessage } from "../../core/cbor/cbor_frame.ts";
 import { decodeChunk } from "./chunk_frame.ts";
 import { checkMessage } from "./messages.ts";
 

@@ -5,7 +5,12 @@
  */
 import { joinBytes } from "../../util/mod.ts";
 import { within } from "../../util/async/mod.ts";
-import { decodeMessage, encodeFrame, encodeFrameInto, MAX_LENGTH_BYTES } from "../../core/mod.ts";
+import {
+  decodeMessage,
+  encodeFrame,
+  encodeFrameInto,
+  MAX_LENGTH_BYTES,
+} from "../../core/cbor/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import { ByteReader } from "./byte_stream_reader.ts";
 import { decodeChunk } from "./chunk_frame.ts";

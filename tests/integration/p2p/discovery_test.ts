@@ -2,7 +2,7 @@ import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert"
 import { ephemeralIdentity } from "../../../lib/core/identity.ts";
 import { type Capability, signCapability } from "../../../lib/p2p/discovery/capability.ts";
 import { CAPABILITY_PROTOCOL } from "../../../lib/p2p/discovery/capability_protocol.ts";
-import { frameStream } from "../../../lib/core/cbor_frame.ts";
+import { frameStream } from "../../../lib/core/cbor/cbor_frame.ts";
 import type { PlasmNetwork } from "../../../lib/p2p/network.ts";
 import { FIELDS } from "../../fixtures/p2p/identities.ts";
 import { addressOf, LIBP2P, Recorder, TestNet } from "../../fixtures/p2p/nodes.ts";

@@ -7,7 +7,7 @@ import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import { sha256 } from "../../../lib/core/hash.ts";
 import { createNonce } from "../../../lib/core/ids.ts";
 import { createManifest } from "../../../lib/core/manifest.ts";
-import { verifyReceipt } from "../../../lib/core/verify_receipt.ts";
+import { verifyReceipt } from "../../../lib/core/verify.ts";
 import { JOB_PROTOCOL } from "../../../lib/remote/wire/constants.ts";
 import { testConfig, withDaemon } from "../../fixtures/daemon/harness.ts";
 import { command } from "../../fixtures/hostile/case.ts";

@@ -5,11 +5,11 @@
  */
 import { PlasmError } from "./errors/errors.ts";
 import { sha256 } from "./hash.ts";
-import { clip } from "./json_path.ts";
+import { clip } from "./json.ts";
 import { manifestHash } from "./manifest.ts";
-import { peerIdFromPublicKey } from "./peer_id.ts";
+import { peerIdFromPublicKey } from "./ids.ts";
 import { checkReceipt, hasValidSignature } from "./receipt.ts";
-import { findTimeProblem } from "./receipt_times.ts";
+import { findTimeProblem } from "./receipt.ts";
 import type { Hash, Manifest, Receipt } from "./types.gen.ts";
 
 /** Bytes that were hashed as they came, as by `Hasher`. */

@@ -13,7 +13,7 @@ import { sha256 } from "./hash.ts";
 import { fromHex } from "../util/hex.ts";
 import { checkManifest } from "./manifest.ts";
 import { parseReceipt, signReceipt } from "./receipt.ts";
-import { type ReceiptExpectations, verifyReceipt } from "./verify_receipt.ts";
+import { type ReceiptExpectations, verifyReceipt } from "./verify.ts";
 
 interface VectorExpectations {
   key?: string;

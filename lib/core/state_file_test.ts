@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { PlasmError } from "./errors/errors.ts";
-import { readPrivateFile, writePrivateFile } from "./private_file.ts";
+import { readPrivateFile, writePrivateFile } from "./state_file.ts";
 
 async function withDir(test: (dir: string) => Promise<void>): Promise<void> {
   const dir = await Deno.makeTempDir({ prefix: "plasm-private-" });

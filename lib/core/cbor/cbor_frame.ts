@@ -5,8 +5,8 @@
 import type { Stream } from "@libp2p/interface";
 import { lpStream } from "@libp2p/utils";
 import { decode, encode, encodeInto, rfc8949EncodeOptions } from "cborg";
-import { joinBytes } from "../util/mod.ts";
-import { PlasmError } from "./errors/errors.ts";
+import { joinBytes } from "../../util/mod.ts";
+import { PlasmError } from "../errors/errors.ts";
 
 /** One side of a conversation in frames. */
 export interface FrameStream {

@@ -5,7 +5,7 @@
  * @module
  */
 
-/** Error numbers (`$errno`); only those that this shim answers. */
+/** Error numbers (`$errno`) that this implementation returns. */
 export const ERRNO = {
   SUCCESS: 0,
   AGAIN: 6,

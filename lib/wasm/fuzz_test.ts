@@ -77,7 +77,7 @@ async function seeds(): Promise<Uint8Array<ArrayBuffer>[]> {
   return [await assemble(RICH), GC];
 }
 
-Deno.test("inspectModule() refuses a module that is cut off anywhere", async () => {
+Deno.test("inspectModule() rejects a module truncated at any byte", async () => {
   for (const bytes of await seeds()) {
     assertEquals(check(bytes), "valid");
     for (let length = 0; length < bytes.length; length++) {
@@ -86,7 +86,7 @@ Deno.test("inspectModule() refuses a module that is cut off anywhere", async () 
   }
 });
 
-Deno.test("inspectModule() takes every value of every byte", async () => {
+Deno.test("inspectModule() rejects or accepts every value of every byte", async () => {
   for (const bytes of await seeds()) {
     const ends = { refused: 0, invalid: 0, valid: 0 };
     for (let offset = 0; offset < bytes.length; offset++) {
@@ -101,7 +101,7 @@ Deno.test("inspectModule() takes every value of every byte", async () => {
   }
 });
 
-Deno.test("inspectModule() takes modules changed in many places", async () => {
+Deno.test("inspectModule() rejects or accepts modules with many mutations", async () => {
   const random = numbers(0x706c6173);
   const all = await seeds();
   const ends = { refused: 0, invalid: 0, valid: 0 };
@@ -118,7 +118,7 @@ Deno.test("inspectModule() takes modules changed in many places", async () => {
   assert(ends.refused > 10_000 && ends.valid > 50, JSON.stringify(ends));
 });
 
-Deno.test("inspectModule() takes noise after a header", () => {
+Deno.test("inspectModule() rejects or accepts random bytes after a header", () => {
   const random = numbers(1);
   for (let round = 0; round < 5_000; round++) {
     check(moduleOf(Array.from({ length: random(200) }, () => random(256))));
@@ -149,7 +149,7 @@ function spans(bytes: Uint8Array): Span[] {
   return found;
 }
 
-Deno.test("inspectModule() refuses every section twice, and every two in the wrong order", async () => {
+Deno.test("inspectModule() rejects duplicate and misordered sections", async () => {
   for (const bytes of await seeds()) {
     const parts = spans(bytes).map(({ start, end }) => bytes.subarray(start, end));
     const known = parts.filter((part) => part[0] !== 0);
@@ -172,7 +172,7 @@ Deno.test("inspectModule() refuses every section twice, and every two in the wro
   }
 });
 
-Deno.test("inspectModule() takes no section's word for its length", async () => {
+Deno.test("inspectModule() rejects false section lengths", async () => {
   const lies = (size: number): number[] => [
     ...[0, size - 1, size + 1, size * 2, 127, 128, 65_535, 2 ** 31 - 1, 2 ** 32 - 1],
   ];

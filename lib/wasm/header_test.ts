@@ -10,15 +10,15 @@ function refusalOfText(text: string): string {
   return refusal(Array.from(text, (character) => character.charCodeAt(0)));
 }
 
-Deno.test("checkHeader() accepts a core module's header", () => {
+Deno.test("checkHeader() accepts the header of a core module", () => {
   checkHeader(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]));
 });
 
-Deno.test("checkHeader() refuses an empty file", () => {
+Deno.test("checkHeader() rejects an empty file", () => {
   assertEquals(refusal([]), "Cannot run module: the file is empty");
 });
 
-Deno.test("checkHeader() refuses every truncated header", () => {
+Deno.test("checkHeader() rejects every truncated header", () => {
   const header = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
   for (let length = 1; length < header.length; length++) {
     assertEquals(
@@ -28,7 +28,7 @@ Deno.test("checkHeader() refuses every truncated header", () => {
   }
 });
 
-Deno.test("checkHeader() says what a foreign file looks like", () => {
+Deno.test("checkHeader() names the type of another file", () => {
   const cases: [content: string, what: string][] = [
     ["\x7fELF\x02\x01\x01\0", "an ELF executable"],
     ["MZ\x90\0", "a Windows executable"],
@@ -54,7 +54,7 @@ Deno.test("checkHeader() says what a foreign file looks like", () => {
   }
 });
 
-Deno.test("checkHeader() tells a component from a core module", () => {
+Deno.test("checkHeader() rejects a component", () => {
   const error = assertThrows(
     () => checkHeader(new Uint8Array([0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0])),
     PlasmError,
@@ -66,7 +66,7 @@ Deno.test("checkHeader() tells a component from a core module", () => {
   assertEquals(error.hint, "Components are not supported; build a core module (wasm32-wasip1)");
 });
 
-Deno.test("checkHeader() refuses an unknown version", () => {
+Deno.test("checkHeader() rejects an unknown version", () => {
   assertEquals(
     refusal([0, 0x61, 0x73, 0x6d, 2, 0, 0, 0]),
     "Cannot run module: unsupported WebAssembly version 2 layer 0, expected 1 layer 0",

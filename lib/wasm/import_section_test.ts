@@ -30,7 +30,7 @@ function text(type: string): string {
   return `(func (param ${parameters}) (result ${results}))`;
 }
 
-Deno.test("readImports() accepts every function of preview1 with its type", async () => {
+Deno.test("readImports() accepts every preview1 function with its signature", async () => {
   assertEquals(PREVIEW1_TYPES.size, 46);
   const fields = [...PREVIEW1_TYPES].map(([name, type]) =>
     `(import "wasi_snapshot_preview1" "${name}" ${text(type)})`
@@ -39,7 +39,7 @@ Deno.test("readImports() accepts every function of preview1 with its type", asyn
   assertEquals(imports.map((one) => one.name), [...PREVIEW1_TYPES.keys()]);
 });
 
-Deno.test("readImports() refuses each function of preview1 with another type", async () => {
+Deno.test("readImports() rejects every preview1 function with another signature", async () => {
   for (const [name, type] of PREVIEW1_TYPES) {
     for (const other of [`i64 ${type}`, `externref ${type}`, `${type} f64`]) {
       const error = await refusal(`(import "wasi_snapshot_preview1" "${name}" ${text(other)})`);
@@ -51,7 +51,7 @@ Deno.test("readImports() refuses each function of preview1 with another type", a
   }
 });
 
-Deno.test("readImports() names a few of the functions that are not there", async () => {
+Deno.test("readImports() lists the first unsupported imports", async () => {
   const fields = Array.from(
     { length: 8 },
     (_, index) => `(import "env" "emscripten_${index}" (func))`,
@@ -68,7 +68,7 @@ Deno.test("readImports() names a few of the functions that are not there", async
   assertEquals(error.details.count, 8);
 });
 
-Deno.test("readImports() says where a foreign module comes from", async () => {
+Deno.test("readImports() hints at the toolchain of a foreign module", async () => {
   const cases: [fields: string, hint: string][] = [
     [`(import "wasi" "thread-spawn" (func (param i32) (result i32)))`, "wasi-threads"],
     [`(import "env" "memory" (memory 1 2 shared))`, "imports its memory"],
@@ -87,7 +87,7 @@ Deno.test("readImports() says where a foreign module comes from", async () => {
   }
 });
 
-Deno.test("readImports() refuses tables, memories, globals and tags, and reads on", async () => {
+Deno.test("readImports() rejects tables, memories, globals and tags and lists later imports", async () => {
   const error = await refusal(`
     (import "a" "table" (table 1 externref))
     (import "a" "memory" (memory i64 1 2))
@@ -103,14 +103,14 @@ Deno.test("readImports() refuses tables, memories, globals and tags, and reads o
   ]);
 });
 
-Deno.test("readImports() refuses names of preview1 in another module, and the reverse", async () => {
+Deno.test("readImports() rejects preview1 names in another module and other names in preview1", async () => {
   await refusal(`(import "wasi_snapshot_preview2" "sched_yield" (func (result i32)))`);
   await refusal(`(import "" "sched_yield" (func (result i32)))`);
   await refusal(`(import "wasi_snapshot_preview1" "__proto__" (func (result i32)))`);
   await refusal(`(import "wasi_snapshot_preview1" "" (func (result i32)))`);
 });
 
-Deno.test("readImports() tells an object file and a shared library", async () => {
+Deno.test("readImports() recognizes object files and shared libraries", async () => {
   const foreign = await command(`(import "env" "__linear_memory" (memory 1))`);
   for (
     const [custom, hint] of [["linking", "unlinked object file"], ["dylink.0", "shared library"]]
@@ -123,7 +123,7 @@ Deno.test("readImports() tells an object file and a shared library", async () =>
   }
 });
 
-Deno.test("readImports() refuses more imports than a linker writes", () => {
+Deno.test("readImports() rejects too many imports", () => {
   const one = concat(name("wasi_snapshot_preview1"), name("proc_exit"), [0, 0]);
   const many = section(2, concat(leb(10_001), ...Array<Uint8Array>(10_001).fill(one)));
   const bytes = moduleOf(COMMAND.type, many);
@@ -133,7 +133,7 @@ Deno.test("readImports() refuses more imports than a linker writes", () => {
   );
 });
 
-Deno.test("readImports() refuses a type that does not exist", () => {
+Deno.test("readImports() rejects an undefined type index", () => {
   const one = concat(name("wasi_snapshot_preview1"), name("proc_exit"), [0, 7]);
   const bytes = moduleOf(COMMAND.type, section(2, concat([1], one)));
   assertStringIncludes(

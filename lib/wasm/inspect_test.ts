@@ -27,7 +27,7 @@ const HELLO = await assemble(`(module
   (table 3 funcref)
   (func (export "_start")))`);
 
-Deno.test("inspectModule() reads a command", () => {
+Deno.test("inspectModule() describes a command", () => {
   const module = inspectModule(HELLO, LIMITS);
   assertEquals(module.imports, [
     { module: "wasi_snapshot_preview1", name: "fd_write", kind: "function" },
@@ -49,18 +49,18 @@ Deno.test("inspectModule() reads a command", () => {
   assert(WebAssembly.validate(module.bytes));
 });
 
-Deno.test("inspectModule() gives the same bytes where nothing has to change", async () => {
+Deno.test("inspectModule() returns the input bytes when nothing has to change", async () => {
   const bytes = await assemble(`(module (memory (export "memory") 1 2) (func (export "_start")))`);
   assertStrictEquals(inspectModule(bytes, LIMITS).bytes, bytes);
 });
 
-Deno.test("inspectModule() does not touch the bytes it was given", () => {
+Deno.test("inspectModule() does not modify its input", () => {
   const before = HELLO.slice();
   inspectModule(HELLO, LIMITS);
   assertEquals(HELLO, before);
 });
 
-Deno.test("inspectModule() copies what another thread could change", () => {
+Deno.test("inspectModule() copies shared memory", () => {
   const shared = new Uint8Array(new SharedArrayBuffer(HELLO.length));
   shared.set(HELLO);
   const { bytes } = inspectModule(shared, LIMITS);
@@ -68,7 +68,7 @@ Deno.test("inspectModule() copies what another thread could change", () => {
   assert(WebAssembly.validate(bytes));
 });
 
-Deno.test("inspectModule() refuses a module over the size cap with figures", () => {
+Deno.test("inspectModule() rejects a module above the size limit with figures", () => {
   const error = assertThrows(
     () => inspectModule(HELLO, { ...LIMITS, moduleBytes: HELLO.length - 1 }),
     PlasmError,
@@ -81,7 +81,7 @@ Deno.test("inspectModule() refuses a module over the size cap with figures", () 
   inspectModule(HELLO, { ...LIMITS, moduleBytes: HELLO.length });
 });
 
-Deno.test("inspectModule() refuses a _start that takes or gives something", async () => {
+Deno.test("inspectModule() rejects a _start with parameters or results", async () => {
   const bytes = await assemble(`(module (memory (export "memory") 1)
     (func (export "_start") (param i32) (result i64) (i64.const 0)))`);
   assertEquals(
@@ -90,7 +90,7 @@ Deno.test("inspectModule() refuses a _start that takes or gives something", asyn
   );
 });
 
-Deno.test("inspectModule() refuses an imported function as _start", async () => {
+Deno.test("inspectModule() rejects an imported function as _start", async () => {
   const bytes = await assemble(`(module
     (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
     (memory (export "memory") 1)
@@ -101,7 +101,7 @@ Deno.test("inspectModule() refuses an imported function as _start", async () => 
   );
 });
 
-Deno.test("inspectModule() refuses a _start that does not exist", () => {
+Deno.test("inspectModule() rejects an undefined function as _start", () => {
   const bytes = moduleOf(COMMAND.type, COMMAND.memory, COMMAND.export);
   assertEquals(
     assertThrows(() => inspectModule(bytes, LIMITS), PlasmError).message,
@@ -109,7 +109,7 @@ Deno.test("inspectModule() refuses a _start that does not exist", () => {
   );
 });
 
-Deno.test("inspectModule() tells what can fill the heap", async () => {
+Deno.test("inspectModule() reports features that can fill the heap", async () => {
   const struct = section(1, [2, 0x60, 0, 0, 0x5f, 1, 0x63, 1, 1]);
   const { type: _type, ...rest } = COMMAND;
   const withGc = moduleOf(struct, ...Object.values(rest));
@@ -145,14 +145,14 @@ function exporting(...exports: Uint8Array[]): Uint8Array {
 const START = concat(name("_start"), [0, 0]);
 const MEMORY = concat(name("memory"), [2, 0]);
 
-Deno.test("checkCommand() refuses a reactor", async () => {
+Deno.test("inspectModule() rejects a reactor", async () => {
   assertEquals(
     await refusal(`(module (memory (export "memory") 1) (func (export "_initialize")))`),
     "Cannot run module: it is a reactor (exports _initialize but no _start), expected a command",
   );
 });
 
-Deno.test("checkCommand() refuses a module without memory, without _start, without both", async () => {
+Deno.test("inspectModule() rejects a module without memory, _start or both", async () => {
   assertEquals(
     await refusal(`(module (func (export "_start")))`),
     "Cannot run module: it exports no memory, which WASI calls require",
@@ -171,7 +171,7 @@ Deno.test("checkCommand() refuses a module without memory, without _start, witho
   );
 });
 
-Deno.test("checkCommand() refuses _start and memory of another kind", async () => {
+Deno.test("inspectModule() rejects exports _start and memory of another kind", async () => {
   assertEquals(
     await refusal(
       `(module (memory (export "memory") 1) (global (export "_start") i32 i32.const 0))`,
@@ -184,14 +184,14 @@ Deno.test("checkCommand() refuses _start and memory of another kind", async () =
   );
 });
 
-Deno.test("readExports() takes hostile names for what they are", () => {
+Deno.test("inspectModule() keeps hostile export names as data", () => {
   const names = ["__proto__", "constructor", "toString", "", "\0", "\ud7ff😀", "x".repeat(100_000)];
   const bytes = exporting(START, MEMORY, ...names.map((one) => concat(name(one), [0, 0])));
   const { exports } = inspectModule(bytes, LIMITS);
   assertEquals(exports.slice(2).map((one) => one.name), names);
 });
 
-Deno.test("readExports() refuses a name of a megabyte", () => {
+Deno.test("inspectModule() rejects an export name of a megabyte", () => {
   const bytes = exporting(START, MEMORY, concat(name("x".repeat(1_000_000)), [0, 0]));
   assertStringIncludes(
     assertThrows(() => inspectModule(bytes, LIMITS), PlasmError).message,
@@ -199,14 +199,14 @@ Deno.test("readExports() refuses a name of a megabyte", () => {
   );
 });
 
-Deno.test("readExports() refuses a name twice", () => {
+Deno.test("inspectModule() rejects a duplicate export", () => {
   assertStringIncludes(
     assertThrows(() => inspectModule(exporting(START, MEMORY, START), LIMITS), PlasmError).message,
     'its export section has a duplicate export "_start"',
   );
 });
 
-Deno.test("readExports() refuses an unknown kind and too many exports", () => {
+Deno.test("inspectModule() rejects an unknown export kind and too many exports", () => {
   const unknown = concat(name("x"), [5, 0]);
   assertStringIncludes(
     assertThrows(() => inspectModule(exporting(unknown), LIMITS), PlasmError).message,

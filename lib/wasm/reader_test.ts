@@ -13,7 +13,7 @@ function refused(work: () => unknown, message: string): void {
   );
 }
 
-Deno.test("ByteReader.u32() reads every length", () => {
+Deno.test("ByteReader.u32() decodes every length", () => {
   assertEquals(reader(0).u32(), 0);
   assertEquals(reader(0x7f).u32(), 127);
   assertEquals(reader(0x80, 0x01).u32(), 128);
@@ -21,7 +21,7 @@ Deno.test("ByteReader.u32() reads every length", () => {
   assertEquals(reader(0xff, 0xff, 0xff, 0xff, 0x0f).u32(), 4_294_967_295);
 });
 
-Deno.test("ByteReader.u32() refuses what is too long, too large or cut off", () => {
+Deno.test("ByteReader.u32() throws when the integer is too long, too large or truncated", () => {
   const tooLarge = "has an integer wider than 32 bits at byte 5";
   refused(() => reader(0x80, 0x80, 0x80, 0x80, 0x80, 0).u32(), tooLarge);
   refused(() => reader(0xff, 0xff, 0xff, 0xff, 0x10).u32(), tooLarge);
@@ -29,7 +29,7 @@ Deno.test("ByteReader.u32() refuses what is too long, too large or cut off", () 
   refused(() => reader().u32(), "is truncated at byte 0");
 });
 
-Deno.test("ByteReader.u64() reads every length and refuses more", () => {
+Deno.test("ByteReader.u64() decodes every length and throws when the integer is longer", () => {
   const nines = Array<number>(9).fill(0xff);
   assertEquals(reader(0x05).u64(), 5n);
   assertEquals(reader(...nines, 0x01).u64(), 2n ** 64n - 1n);
@@ -37,7 +37,7 @@ Deno.test("ByteReader.u64() reads every length and refuses more", () => {
   refused(() => reader(...nines).u64(), "is truncated at byte 9");
 });
 
-Deno.test("ByteReader.skipSigned() steps over as many bytes as the number may have", () => {
+Deno.test("ByteReader.skipSigned() skips as many bytes as the integer may have", () => {
   const five = [0x80, 0x80, 0x80, 0x80, 0x00];
   const read = reader(...five, 1);
   read.skipSigned(32);
@@ -48,7 +48,7 @@ Deno.test("ByteReader.skipSigned() steps over as many bytes as the number may ha
   );
 });
 
-Deno.test("ByteReader.count() refuses a lying count before anything is done with it", () => {
+Deno.test("ByteReader.count() throws when the count exceeds the bytes left", () => {
   assertEquals(reader(2, 0, 0).count("items"), 2);
   refused(
     () => reader(0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0).count("items", 2),
@@ -56,7 +56,7 @@ Deno.test("ByteReader.count() refuses a lying count before anything is done with
   );
 });
 
-Deno.test("ByteReader.name() reads UTF-8 and nothing else", () => {
+Deno.test("ByteReader.name() decodes UTF-8 and throws when it is invalid", () => {
   assertEquals(reader(3, 0x61, 0xc3, 0xa9).name(), "aé");
   assertEquals(reader(0).name(), "");
   assertEquals(reader(3, 0xef, 0xbb, 0xbf).name(), "\ufeff");
@@ -68,19 +68,19 @@ Deno.test("ByteReader.name() reads UTF-8 and nothing else", () => {
   );
 });
 
-Deno.test("ByteReader.finish() refuses bytes left over", () => {
+Deno.test("ByteReader.finish() throws when bytes are left", () => {
   reader().finish();
   refused(() => reader(1, 2).finish(), "has 2 trailing bytes at byte 0");
 });
 
-Deno.test("ByteReader does not read past its own part", () => {
+Deno.test("ByteReader does not read past the end of its span", () => {
   const part = new ByteReader(new Uint8Array(8), "test part", { start: 2, end: 4 });
   part.skip(2);
   refused(() => part.byte(), "is truncated at byte 4");
   refused(() => part.skip(1), "is truncated at byte 4");
 });
 
-Deno.test("badModule() carries code, hint and figures", () => {
+Deno.test("badModule() sets code, hint and details", () => {
   const error = badModule("it is a test", { hint: "Try another", details: { size: 1 } });
   assertEquals(error.toJSON(), {
     code: "bad-module",
@@ -92,7 +92,7 @@ Deno.test("badModule() carries code, hint and figures", () => {
   assertEquals(error.exitCode, 65);
 });
 
-Deno.test("quoteName() leaves nothing that could forge a line", () => {
+Deno.test("quoteName() escapes characters that could forge a line", () => {
   assertEquals(quoteName("fd_write"), '"fd_write"');
   assertEquals(quoteName(""), '""');
   assertEquals(quoteName("__proto__"), '"__proto__"');
@@ -100,7 +100,7 @@ Deno.test("quoteName() leaves nothing that could forge a line", () => {
   assertEquals(quoteName("a\nb\x1b[31m\u202e\u2028"), '"a\\u{a}b\\u{1b}[31m\\u{202e}\\u{2028}"');
 });
 
-Deno.test("quoteName() cuts a long name", () => {
+Deno.test("quoteName() truncates a long name", () => {
   assertEquals(quoteName("x".repeat(1_000_000)), `"${"x".repeat(60)}…"`);
   assertEquals(quoteName("x".repeat(60)), `"${"x".repeat(60)}"`);
   // The cut falls between the halves of a surrogate pair.

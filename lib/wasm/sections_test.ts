@@ -9,28 +9,28 @@ function refusal(bytes: Uint8Array): string {
   return assertThrows(() => readSections(bytes), PlasmError).message;
 }
 
-Deno.test("readSections() finds every section in its order", () => {
+Deno.test("readSections() finds every section in order", () => {
   const { known } = readSections(moduleOf(...IN_ORDER.map((id) => section(id, [0]))));
   assertEquals(known.size, IN_ORDER.length);
   assertEquals(known.get("type"), { header: 8, start: 10, end: 11 });
   assertEquals(known.get("data"), { header: 44, start: 46, end: 47 });
 });
 
-Deno.test("readSections() refuses each section when it comes twice", () => {
+Deno.test("readSections() rejects each duplicate section", () => {
   for (const id of IN_ORDER) {
     const bytes = moduleOf(section(id, [0]), section(0, name("x")), section(id, [0]));
     assertEquals(/a duplicate [a-z ]+ section at byte 15$/.test(refusal(bytes)), true);
   }
 });
 
-Deno.test("readSections() refuses each neighbour out of order", () => {
+Deno.test("readSections() rejects each misordered pair of sections", () => {
   IN_ORDER.slice(1).forEach((id, index) => {
     const bytes = moduleOf(section(id, [0]), section(IN_ORDER[index]!, [0]));
     assertEquals(/section at byte 11 comes after its/.test(refusal(bytes)), true);
   });
 });
 
-Deno.test("readSections() refuses a section of unknown kind", () => {
+Deno.test("readSections() rejects an unknown section id", () => {
   for (const id of [14, 15, 0x7f, 0x80, 0xff]) {
     assertEquals(
       refusal(moduleOf(section(id, [0]))),
@@ -39,7 +39,7 @@ Deno.test("readSections() refuses a section of unknown kind", () => {
   }
 });
 
-Deno.test("readSections() refuses a size over the end", () => {
+Deno.test("readSections() rejects a size beyond the end", () => {
   assertEquals(
     refusal(moduleOf([1], leb(4_294_967_295), [0, 0])),
     "Cannot run module: its type section at byte 8 declares 4294967295 bytes, but 2 are left",
@@ -50,7 +50,7 @@ Deno.test("readSections() refuses a size over the end", () => {
   );
 });
 
-Deno.test("readSections() takes custom sections anywhere, of any content", () => {
+Deno.test("readSections() accepts custom sections with any content anywhere", () => {
   const customs = [
     section(0, name("name")),
     section(0, concat(name("__proto__"), new Uint8Array(5000).fill(0xff))),
@@ -65,19 +65,19 @@ Deno.test("readSections() takes custom sections anywhere, of any content", () =>
   assertEquals(linkerSections.size, 0);
 });
 
-Deno.test("readSections() notices what a linker left", () => {
+Deno.test("readSections() reports linker sections", () => {
   const { linkerSections } = readSections(moduleOf(section(0, name("linking"))));
   assertEquals([...linkerSections], ["linking"]);
 });
 
-Deno.test("readSections() refuses a custom section whose name is longer than it", () => {
+Deno.test("readSections() rejects a custom section with a name beyond its end", () => {
   assertEquals(
     refusal(moduleOf(section(0, [9, 0x61]))),
     "Cannot run module: its custom section declares 9 name bytes but has room for 1 at byte 11",
   );
 });
 
-Deno.test("readSections() refuses a section that would take long to read", () => {
+Deno.test("readSections() rejects a parsed section above the size limit", () => {
   const size = 16 * 1_048_576;
   for (const id of [1, 2, 3, 4, 5, 7]) {
     readSections(moduleOf(section(id, new Uint8Array(size))));
@@ -91,7 +91,7 @@ Deno.test("readSections() refuses a section that would take long to read", () =>
   }
 });
 
-Deno.test("readSections() refuses custom sections without end", () => {
+Deno.test("readSections() rejects too many custom sections", () => {
   const custom = section(0, name(""));
   readSections(moduleOf(join(Array<Uint8Array>(10_000).fill(custom))));
   assertEquals(

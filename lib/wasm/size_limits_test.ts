@@ -30,14 +30,14 @@ function refusal(bytes: Uint8Array, memoryBytes = MB): PlasmError {
   return assertThrows(() => inspectModule(bytes, { moduleBytes: MB, memoryBytes }), PlasmError);
 }
 
-Deno.test("readMemories() makes memory.grow answer -1 at the cap", async () => {
+Deno.test("readMemories() makes memory.grow return -1 at the limit", async () => {
   const { bytes } = await inspect("(memory 2)", 4 * PAGE);
   const { instance } = await WebAssembly.instantiate(bytes);
   const grow = instance.exports.grow as (pages: number) => number;
   assertEquals([grow(1), grow(2), grow(1), grow(1)], [2, -1, 3, -1]);
 });
 
-Deno.test("readMemories() keeps a maximum under the cap and lowers one over it", async () => {
+Deno.test("readMemories() lowers a maximum only when it exceeds the limit", async () => {
   const maximum = async (memory: string): Promise<number | undefined> =>
     (await inspect(memory, 4 * PAGE)).memories[0]?.maximumBytes;
   assertEquals(await maximum("(memory 1 3)"), 3 * PAGE);
@@ -48,11 +48,11 @@ Deno.test("readMemories() keeps a maximum under the cap and lowers one over it",
   assertEquals(await maximum("(memory 0 0)"), 0);
 });
 
-Deno.test("readMemories() rounds a cap down to whole pages", async () => {
+Deno.test("readMemories() rounds the limit down to whole pages", async () => {
   assertEquals((await inspect("(memory 1)", 3 * PAGE - 1)).memories[0]?.maximumBytes, 2 * PAGE);
 });
 
-Deno.test("readMemories() refuses an initial size over the cap with figures", async () => {
+Deno.test("readMemories() rejects an initial size above the limit with figures", async () => {
   const error = refusal(
     await assemble(`(module (memory (export "memory") 65536) (func (export "_start")))`),
     256 * MB,
@@ -66,14 +66,14 @@ Deno.test("readMemories() refuses an initial size over the cap with figures", as
   assertEquals(error.details, { asked_bytes: 4096 * MB, allowed_bytes: 256 * MB });
 });
 
-Deno.test("readMemories() shows a single page too much", () => {
+Deno.test("readMemories() reports distinct figures when one page exceeds the limit", () => {
   assertEquals(
     refusal(withMemories(1, 0, 17)).message,
     "Cannot run module: it needs 1.07 MB of memory at start, the job's limit is 1 MB",
   );
 });
 
-Deno.test("readMemories() keeps several memories together under the cap", async () => {
+Deno.test("readMemories() keeps the sum of several memories within the limit", async () => {
   const { memories, initialMemoryBytes, bytes } = await inspect(
     "(memory 1) (memory 2 3) (memory 1 100) (memory i64 0)",
     24 * PAGE,
@@ -85,7 +85,7 @@ Deno.test("readMemories() keeps several memories together under the cap", async 
   assert(WebAssembly.validate(bytes));
 });
 
-Deno.test("readMemories() adds the initial sizes of several memories", () => {
+Deno.test("readMemories() checks the sum of the initial sizes of several memories", () => {
   const sixty = Array.from({ length: 60 }, () => [0, ...leb(1024)]).flat();
   assertEquals(
     refusal(withMemories(60, ...sixty), 256 * MB).message,
@@ -93,7 +93,7 @@ Deno.test("readMemories() adds the initial sizes of several memories", () => {
   );
 });
 
-Deno.test("readMemories() rewrites shared and 64-bit memories", async () => {
+Deno.test("readMemories() lowers shared and 64-bit memories", async () => {
   const shared = await inspect("(memory 1 65536 shared)", 2 * PAGE);
   assertEquals(shared.memories, [
     { initialBytes: PAGE, maximumBytes: 2 * PAGE, shared: true, is64: false },
@@ -109,7 +109,7 @@ Deno.test("readMemories() rewrites shared and 64-bit memories", async () => {
   assertEquals(bytes, withMemories(1, 5, 1, 2));
 });
 
-Deno.test("readMemories() never states more than an address can reach", () => {
+Deno.test("readMemories() caps the maximum at the address space", () => {
   const { memories, bytes } = inspectModule(withMemories(1, 0, 1), {
     moduleBytes: MB,
     memoryBytes: 2 ** 40,
@@ -118,7 +118,7 @@ Deno.test("readMemories() never states more than an address can reach", () => {
   assert(WebAssembly.validate(bytes));
 });
 
-Deno.test("readMemories() refuses what is no memory", () => {
+Deno.test("readMemories() rejects malformed memories", () => {
   const cases: [content: number[], message: string][] = [
     [[1, 8, 1, 0], "has a custom page size, which is not supported,"],
     [[1, 0x10, 1], "has unknown limits flags 0x10"],
@@ -140,7 +140,7 @@ Deno.test("readMemories() refuses what is no memory", () => {
   }
 });
 
-Deno.test("readMemories() writes a number that was written long in its short form", () => {
+Deno.test("readMemories() shortens overlong integers", () => {
   const bytes = withMemories(1, 1, 0x81, 0x80, 0x80, 0x00, 0xff, 0xff, 0x03);
   const inspected = inspectModule(bytes, { moduleBytes: MB, memoryBytes: MB });
   assertEquals(inspected.memories[0]?.maximumBytes, MB);
@@ -159,7 +159,7 @@ function tableRefusal(...content: number[]): PlasmError {
   return assertThrows(() => inspectModule(withTables(...content), TABLE_LIMITS), PlasmError);
 }
 
-Deno.test("readTables() makes table.grow answer -1 at the cap", async () => {
+Deno.test("readTables() makes table.grow return -1 at the limit", async () => {
   const text = `(module (memory (export "memory") 1) (func (export "_start")) (table 2 externref)
     (func (export "grow") (param i32) (result i32)
       (table.grow 0 (ref.null extern) (local.get 0))))`;
@@ -169,7 +169,7 @@ Deno.test("readTables() makes table.grow answer -1 at the cap", async () => {
   assertEquals([grow(1), grow(2), grow(1), grow(1)], [2, -1, 3, -1]);
 });
 
-Deno.test("readTables() keeps all tables together under the cap", () => {
+Deno.test("readTables() keeps the sum of all tables within the limit", () => {
   const { tables, bytes } = inspectModule(
     withTables(4, 0x70, 0, 2, 0x6f, 1, 1, 9, 0x70, 1, 1, 3, 0x70, 5, 0, ...leb(2 ** 45)),
     { ...TABLE_LIMITS, tableEntries: 24 },
@@ -187,7 +187,7 @@ Deno.test("readTables() keeps all tables together under the cap", () => {
   assert(WebAssembly.validate(bytes));
 });
 
-Deno.test("readTables() refuses more entries than allowed with figures", () => {
+Deno.test("readTables() rejects initial sizes above the limit with figures", () => {
   const fifty = Array.from({ length: 50 }, () => [0x70, 0, ...leb(10_000_000)]).flat();
   const error = tableRefusal(50, ...fifty);
   assertEquals(error.code, "over-limit");
@@ -198,7 +198,7 @@ Deno.test("readTables() refuses more entries than allowed with figures", () => {
   assertEquals(error.details, { asked: 500_000_000, allowed: 1_000_000 });
 });
 
-Deno.test("readTables() steps over typed tables and their initializers", () => {
+Deno.test("readTables() skips typed tables and their initializers", () => {
   const initializers: number[][] = [
     [0xd2, 0], // ref.func 0
     [0xd0, 0x73], // ref.null nofunc
@@ -213,7 +213,7 @@ Deno.test("readTables() steps over typed tables and their initializers", () => {
   }
 });
 
-Deno.test("readTables() steps over every constant instruction", () => {
+Deno.test("readTables() skips every constant instruction", () => {
   const code = [
     [0x23, 0x80, 0x01], // global.get 128
     [0x41, 0xff, 0xff, 0xff, 0xff, 0x7f], // i32.const -1
@@ -228,7 +228,7 @@ Deno.test("readTables() steps over every constant instruction", () => {
   assertEquals(tables, [{ initialEntries: 3, maximumEntries: 1_000_000 }]);
 });
 
-Deno.test("readTables() refuses what is no table", () => {
+Deno.test("readTables() rejects malformed tables", () => {
   const cases: [content: number[], message: string][] = [
     [[1, 0x7f, 0, 1], "has an unknown element type 0x7f"],
     [[1, 0x40, 1, 0x70, 0, 1, 0x0b], "has an unknown table form"],

@@ -18,19 +18,19 @@ function texts(...content: number[]): string[] {
   );
 }
 
-Deno.test("readTypes() reads function types", () => {
+Deno.test("readTypes() decodes function types", () => {
   assertEquals(
     texts(3, 0x60, 0, 0, 0x60, 2, 0x7f, 0x7e, 1, 0x7d, 0x60, 3, 0x7c, 0x7b, 0x70, 2, 0x6f, 0x64, 0),
     ["->", "i32 i64 -> f32", "f64 v128 funcref -> externref ref"],
   );
 });
 
-Deno.test("readTypes() numbers the types of a group each", () => {
+Deno.test("readTypes() indexes each type of a recursive group", () => {
   const group = [0x4e, 2, 0x5f, 1, 0x63, 1, 1, 0x60, 0, 0];
   assertEquals(texts(2, ...group, 0x60, 1, 0x7f, 0), ["other", "->", "i32 ->"]);
 });
 
-Deno.test("readTypes() reads structs, arrays and subtypes", () => {
+Deno.test("readTypes() decodes structs, arrays and subtypes", () => {
   const { types } = read(3, 0x50, 0, 0x5f, 2, 0x78, 0, 0x77, 1, 0x4f, 1, 0, 0x5f, 0, 0x5e, 0x7f, 1);
   assertEquals(types.usesGc, true);
   assertEquals(types.functions, [-1, -1, -1]);
@@ -38,12 +38,12 @@ Deno.test("readTypes() reads structs, arrays and subtypes", () => {
   assertEquals(read(1, 0x50, 0, 0x60, 0, 0).types.usesGc, false);
 });
 
-Deno.test("readTypes() takes an empty group and a module without types", () => {
+Deno.test("readTypes() accepts an empty group and a module without types", () => {
   assertEquals(texts(1, 0x4e, 0), []);
   assertEquals(readTypes(moduleOf(), undefined).functions, []);
 });
 
-Deno.test("readTypes() refuses what is no type", () => {
+Deno.test("readTypes() rejects malformed types", () => {
   const cases: [content: number[], message: string][] = [
     [[1, 0x61, 0, 0], "has an unknown type form 0x61"],
     [[1, 0x60, 1, 0x40, 0], "has an unknown type 0x40"],
@@ -62,7 +62,7 @@ Deno.test("readTypes() refuses what is no type", () => {
   }
 });
 
-Deno.test("functionType() shows the start of a long list once and for all", () => {
+Deno.test("functionType() truncates a long list and caches the result", () => {
   const long = concat([1, 0x60], leb(1000), new Uint8Array(1000).fill(0x7f), [0]);
   const bytes = moduleOf(section(1, long));
   const types = readTypes(bytes, readSections(bytes).known.get("type"));
@@ -70,7 +70,7 @@ Deno.test("functionType() shows the start of a long list once and for all", () =
   assertEquals(types.signatures.size, 1);
 });
 
-Deno.test("functionType() refuses an index that names no function type", () => {
+Deno.test("functionType() throws when the index is not a function type", () => {
   const { bytes, types } = read(1, 0x5f, 0);
   for (const index of [0, 1, -1]) {
     assertStringIncludes(
@@ -80,7 +80,7 @@ Deno.test("functionType() refuses an index that names no function type", () => {
   }
 });
 
-Deno.test("readTypes() refuses more types than the engine takes", () => {
+Deno.test("readTypes() rejects more types than V8 accepts", () => {
   const group = concat([0x4e], leb(1_000_001), repeated([0x5f, 0], 1_000_001));
   const bytes = moduleOf(section(1, concat([1], group)));
   assertStringIncludes(

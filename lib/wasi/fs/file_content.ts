@@ -1,18 +1,18 @@
 /**
- * The bytes of one in-memory file.
+ * Sparse, growable content of an in-memory file.
+ *
  * @module
  */
 
-// Large enough that a big file is few objects, small enough that growing never copies much and the
-// unused rest of the last chunk stays small.
+/** Chunk size: large files need few objects, growing copies little, and the last chunk wastes little. */
 const CHUNK_BYTES = 64 * 1024;
 
-// A file's first chunk starts this small and doubles: 100,000 tiny files must not cost 64 KiB each.
+/** Initial size of a chunk, which doubles up to {@linkcode CHUNK_BYTES}: 100,000 tiny files must not take 64 KiB each. */
 const FIRST_CHUNK_BYTES = 64;
 
 /**
- * A growable, sparse sequence of bytes in chunks. A chunk that was never written is a hole: it
- * reads as zeros and takes no memory, so a large logical size costs nothing by itself.
+ * Growable sequence of bytes in chunks. A chunk that was never written is a hole, which reads as zeros and takes no
+ * memory.
  */
 export class FileContent {
   #size = 0;
@@ -23,7 +23,7 @@ export class FileContent {
     return this.#size;
   }
 
-  /** Makes content of bytes, which are copied. */
+  /** Creates content with a copy of `data`. */
   static from(data: Uint8Array): FileContent {
     const content = new FileContent();
     const copy = data.slice();
@@ -34,7 +34,7 @@ export class FileContent {
     return content;
   }
 
-  /** Copies up to `length` bytes at `offset` to `target[start]`; returns how many there were. */
+  /** Copies up to `length` bytes at `offset` to `target[start]` and returns the number copied. */
   read(offset: number, target: Uint8Array, start: number, length: number): number {
     const count = Math.min(length, this.#size - offset);
     if (count <= 0) return 0;
@@ -52,7 +52,7 @@ export class FileContent {
     return count;
   }
 
-  /** Copies `length` bytes of `source` from `start` to `offset`, growing where needed. */
+  /** Copies `length` bytes of `source` from `start` to `offset`, growing if needed. */
   write(offset: number, source: Uint8Array, start: number, length: number): void {
     let done = 0;
     while (done < length) {
@@ -66,20 +66,20 @@ export class FileContent {
     if (length > 0 && offset + length > this.#size) this.#size = offset + length;
   }
 
-  /** Cuts the content, or extends it with a hole. */
+  /** Truncates the content or extends it with a hole. */
   resize(size: number): void {
     if (size < this.#size) {
       const within = size % CHUNK_BYTES;
       const last = (size - within) / CHUNK_BYTES;
       const kept = within === 0 ? last : last + 1;
       if (kept < this.#chunks.length) this.#chunks.length = kept;
-      // What is cut off must read as zeros if the file grows again.
+      // Truncated bytes must read as zeros if the file grows again.
       if (within > 0) this.#chunks[last]?.fill(0, within);
     }
     this.#size = size;
   }
 
-  /** The chunk of that index, holding at least `needed` bytes. */
+  /** Returns the chunk at an index with a capacity of at least `needed` bytes. */
   #chunk(index: number, needed: number): Uint8Array {
     while (this.#chunks.length < index) this.#chunks.push(undefined);
     const chunk = this.#chunks[index];
@@ -93,7 +93,7 @@ export class FileContent {
   }
 }
 
-// Below this many bytes a loop beats making a view and calling set().
+/** Up to this size a loop is faster than creating a view and calling `set()`. */
 const LOOP_BYTES = 32;
 
 function copy(

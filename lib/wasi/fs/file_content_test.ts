@@ -4,7 +4,7 @@ import { random } from "../../../tests/fixtures/random_source.ts";
 
 const MAX_BYTES = 300_000;
 
-Deno.test("FileContent does what a plain array does, whatever the order of operations", () => {
+Deno.test("FileContent matches a plain array over random operations", () => {
   const next = random(1);
   for (let round = 0; round < 20; round++) {
     const content = round % 2 === 0
@@ -40,7 +40,7 @@ Deno.test("FileContent does what a plain array does, whatever the order of opera
   }
 });
 
-Deno.test("FileContent.from() copies", () => {
+Deno.test("FileContent.from() copies its input", () => {
   const data = new Uint8Array([1, 2, 3]);
   const content = FileContent.from(data);
   data[0] = 9;
@@ -51,7 +51,7 @@ Deno.test("FileContent.from() copies", () => {
   assertEquals(data, new Uint8Array([9, 2, 3]));
 });
 
-Deno.test("FileContent.resize() makes a huge hole that reads as zeros", () => {
+Deno.test("FileContent.resize() creates a huge hole that reads as zeros", () => {
   const content = new FileContent();
   content.resize(2 ** 40);
   const target = new Uint8Array(100).fill(1);

@@ -1,5 +1,6 @@
 /**
- * The job's private tree of inodes, and what it may grow to.
+ * In-memory file system of a job, with limits on bytes and inodes.
+ *
  * @module
  */
 import { ERRNO } from "../errno.ts";
@@ -15,42 +16,41 @@ import {
 } from "./inode.ts";
 
 /**
- * What an inode counts besides its content, in bytes: about what its objects take in V8, so that
- * empty files cannot take more memory than the cap says.
+ * Fixed cost of an inode, in bytes: about the size of its objects in V8, so that empty files cannot exceed the
+ * limit in real memory.
  */
 export const INODE_BYTES = 512;
 
-/** What a name counts besides its own bytes: its entry in the directory's map and list. */
+/** Fixed cost of a name in addition to its UTF-8 length, in bytes: its entry in the directory's table. */
 export const NAME_BYTES = 128;
 
-/** Most names one inode may have, as in ext4. */
+/** Most names of one inode, as in ext4. */
 const MAX_LINKS = 65_000;
 
-/** Caps of {@linkcode FileSystem}. */
+/** Limits of a {@linkcode FileSystem}. */
 export interface FileSystemLimits {
-  /** Content (logical size, holes included), names, link targets and fixed costs, in bytes. */
+  /** Content (logical size, including holes), names, link targets and fixed costs, in bytes. */
   fsBytes: number;
   /** Files, directories, symbolic links, and hard links beyond an inode's first name. */
   fsInodes: number;
 }
 
-/** A name in a directory. */
-export interface Place {
-  /** The directory. */
+/** A directory entry, which need not exist. */
+export interface DirectoryEntry {
+  /** Directory that contains the entry. */
   parent: DirectoryInode;
-  /** The name in it; it need not exist. */
+  /** Name in the directory. */
   name: string;
 }
 
 /**
- * A tree of inodes with caps. Methods answer an error number (0 is success) and change nothing when
- * they fail. The byte cap counts logical sizes: what it holds is then the same on every node, and a
- * sparse file cannot be grown past it.
+ * Tree of inodes with limits. Methods return an errno (0 is success) and change nothing if they fail. Logical sizes
+ * count against the limit, so that it has the same effect on every node and a sparse file cannot exceed it.
  */
 export class FileSystem {
-  /** The top directory. */
+  /** Root directory. */
   readonly root: DirectoryInode;
-  /** The caps. */
+  /** Limits. */
   readonly limits: Readonly<FileSystemLimits>;
   #now: () => Timestamp;
   #bytes = INODE_BYTES;
@@ -64,80 +64,80 @@ export class FileSystem {
     this.root = new DirectoryInode(this.#nextIno++, now(), undefined);
   }
 
-  /** What is counted now, in bytes. */
+  /** Current use, in bytes. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** The most that was counted at once, in bytes. */
+  /** Peak use, in bytes. */
   get peakBytes(): number {
     return this.#peakBytes;
   }
 
-  /** Inodes and further hard links now. */
+  /** Number of inodes, plus hard links beyond each inode's first name. */
   get inodes(): number {
     return this.#inodes;
   }
 
-  /** Makes an empty file where no name is; an error number if it cannot. */
-  createFile(place: Place): FileInode | number {
-    const errno = this.#charge(place, INODE_BYTES);
+  /** Creates an empty file under a free name; returns an errno on failure. */
+  createFile(entry: DirectoryEntry): FileInode | number {
+    const errno = this.#charge(entry, INODE_BYTES);
     if (errno !== 0) return errno;
     const now = this.#now();
     const file = new FileInode(this.#nextIno++, now);
-    this.#add(place, file, now);
+    this.#add(entry, file, now);
     return file;
   }
 
-  /** Makes an empty directory where no name is; an error number if it cannot. */
-  createDirectory(place: Place): DirectoryInode | number {
-    const errno = this.#charge(place, INODE_BYTES);
+  /** Creates an empty directory under a free name; returns an errno on failure. */
+  createDirectory(entry: DirectoryEntry): DirectoryInode | number {
+    const errno = this.#charge(entry, INODE_BYTES);
     if (errno !== 0) return errno;
     const now = this.#now();
-    const directory = new DirectoryInode(this.#nextIno++, now, place.parent);
-    this.#add(place, directory, now);
+    const directory = new DirectoryInode(this.#nextIno++, now, entry.parent);
+    this.#add(entry, directory, now);
     return directory;
   }
 
-  /** Makes a symbolic link where no name is. */
-  createSymlink(place: Place, target: string): number {
-    const errno = this.#charge(place, INODE_BYTES + utf8Length(target));
+  /** Creates a symbolic link under a free name. */
+  createSymlink(entry: DirectoryEntry, target: string): number {
+    const errno = this.#charge(entry, INODE_BYTES + utf8Length(target));
     if (errno !== 0) return errno;
     const now = this.#now();
-    this.#add(place, new SymlinkInode(this.#nextIno++, now, target), now);
+    this.#add(entry, new SymlinkInode(this.#nextIno++, now, target), now);
     return 0;
   }
 
-  /** Gives an inode that is no directory a further name where no name is. */
-  link(place: Place, inode: FileInode | SymlinkInode): number {
+  /** Creates a hard link to a file or symbolic link under a free name. */
+  link(entry: DirectoryEntry, inode: FileInode | SymlinkInode): number {
     if (inode.nlink >= MAX_LINKS) return ERRNO.MLINK;
-    const errno = this.#charge(place, 0);
+    const errno = this.#charge(entry, 0);
     if (errno !== 0) return errno;
     inode.nlink++;
     const now = this.#now();
     inode.ctim = now;
-    this.#add(place, inode, now);
+    this.#add(entry, inode, now);
     return 0;
   }
 
-  /** Removes the name of a file or symbolic link, and the inode with its last name and descriptor. */
-  unlink(place: Place, inode: FileInode | SymlinkInode): void {
+  /** Removes a name of a file or symbolic link; the inode goes with its last name and descriptor. */
+  unlink(entry: DirectoryEntry, inode: FileInode | SymlinkInode): void {
     const now = this.#now();
-    this.#remove(place, now);
+    this.#remove(entry, now);
     this.#dropName(inode, now);
   }
 
   /** Removes an empty directory. */
-  removeDirectory(place: Place, directory: DirectoryInode): number {
+  removeDirectory(entry: DirectoryEntry, directory: DirectoryInode): number {
     if (directory.count > 0) return ERRNO.NOTEMPTY;
     const now = this.#now();
-    this.#remove(place, now);
+    this.#remove(entry, now);
     this.#dropName(directory, now);
     return 0;
   }
 
-  /** Moves a name over another or to where none is. */
-  rename(from: Place, to: Place, inode: Inode): number {
+  /** Moves an inode to a free name or replaces the inode there, as rename(2) does. */
+  rename(from: DirectoryEntry, to: DirectoryEntry, inode: Inode): number {
     const present = to.parent.get(to.name);
     if (present === inode) return 0;
     if (to.parent.removed) return ERRNO.NOENT;
@@ -163,7 +163,7 @@ export class FileSystem {
     return 0;
   }
 
-  /** Writes to a file, growing it where needed. */
+  /** Writes to a file, growing it if needed. */
   write(
     file: FileInode,
     offset: number,
@@ -181,7 +181,7 @@ export class FileSystem {
     return 0;
   }
 
-  /** Cuts a file or extends it with zeros. */
+  /** Truncates a file or extends it with zeros. */
   resize(file: FileInode, size: number): number {
     const growth = size - file.content.size;
     if (growth > 0 && this.#bytes + growth > this.limits.fsBytes) return ERRNO.NOSPC;
@@ -191,15 +191,15 @@ export class FileSystem {
     return 0;
   }
 
-  /** A descriptor of the inode was closed. */
+  /** Releases an inode when a descriptor of it is closed. */
   release(inode: Inode): void {
     inode.opens--;
     if (inode.nlink === 0 && inode.opens === 0) this.#free(inode);
   }
 
-  #charge(place: Place, bytes: number): number {
-    if (place.parent.removed) return ERRNO.NOENT;
-    const cost = bytes + NAME_BYTES + utf8Length(place.name);
+  #charge(entry: DirectoryEntry, bytes: number): number {
+    if (entry.parent.removed) return ERRNO.NOENT;
+    const cost = bytes + NAME_BYTES + utf8Length(entry.name);
     if (this.#bytes + cost > this.limits.fsBytes) return ERRNO.NOSPC;
     if (this.#inodes + 1 > this.limits.fsInodes) return ERRNO.NOSPC;
     this.#grow(cost);
@@ -212,15 +212,15 @@ export class FileSystem {
     if (this.#bytes > this.#peakBytes) this.#peakBytes = this.#bytes;
   }
 
-  #add(place: Place, inode: Inode, now: Timestamp): void {
-    place.parent.set(place.name, inode);
-    place.parent.mtim = place.parent.ctim = now;
+  #add(entry: DirectoryEntry, inode: Inode, now: Timestamp): void {
+    entry.parent.set(entry.name, inode);
+    entry.parent.mtim = entry.parent.ctim = now;
   }
 
-  #remove(place: Place, now: Timestamp): void {
-    place.parent.delete(place.name);
-    place.parent.mtim = place.parent.ctim = now;
-    this.#bytes -= NAME_BYTES + utf8Length(place.name);
+  #remove(entry: DirectoryEntry, now: Timestamp): void {
+    entry.parent.delete(entry.name);
+    entry.parent.mtim = entry.parent.ctim = now;
+    this.#bytes -= NAME_BYTES + utf8Length(entry.name);
   }
 
   #dropName(inode: Inode, now: Timestamp): void {
@@ -239,13 +239,13 @@ export class FileSystem {
   }
 }
 
-/** A file's own content, to be changed. */
+/** Content of a file for modification. */
 function contentOf(file: FileInode): FileContent {
   if (file.content === NO_CONTENT) file.content = new FileContent();
   return file.content;
 }
 
-/** Whether rename(2) lets an inode take the place of another. */
+/** Checks whether rename(2) allows an inode to replace another; returns an errno. */
 function replaceable(inode: Inode, present: Inode): number {
   if (!(inode instanceof DirectoryInode)) {
     return present instanceof DirectoryInode ? ERRNO.ISDIR : 0;

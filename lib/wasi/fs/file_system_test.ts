@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { ERRNO } from "../errno.ts";
-import { FileSystem, INODE_BYTES, NAME_BYTES, type Place } from "./file_system.ts";
+import { type DirectoryEntry, FileSystem, INODE_BYTES, NAME_BYTES } from "./file_system.ts";
 import type { DirectoryInode, FileInode } from "./inode.ts";
 
 const ONE_FILE = INODE_BYTES + NAME_BYTES + "name".length;
@@ -9,11 +9,11 @@ function fileSystem(limits: { fsBytes?: number; fsInodes?: number } = {}): FileS
   return new FileSystem({ fsBytes: 1e6, fsInodes: 1000, ...limits }, () => 0);
 }
 
-function at(fs: FileSystem, name: string): Place {
+function at(fs: FileSystem, name: string): DirectoryEntry {
   return { parent: fs.root, name };
 }
 
-Deno.test("FileSystem counts inodes, names, targets and logical sizes", () => {
+Deno.test("FileSystem charges inodes, names, link targets and logical sizes", () => {
   const fs = fileSystem();
   const empty = fs.bytes;
   const file = fs.createFile(at(fs, "name")) as FileInode;
@@ -32,7 +32,7 @@ Deno.test("FileSystem counts inodes, names, targets and logical sizes", () => {
   assertEquals(fs.peakBytes - empty, ONE_FILE + 2010 + NAME_BYTES + 5);
 });
 
-Deno.test("FileSystem counts an unlinked file until its last descriptor is closed", () => {
+Deno.test("FileSystem charges an unlinked file until its last descriptor is closed", () => {
   const fs = fileSystem();
   const [bytes, inodes] = [fs.bytes, fs.inodes];
   const file = fs.createFile(at(fs, "name")) as FileInode;
@@ -46,7 +46,7 @@ Deno.test("FileSystem counts an unlinked file until its last descriptor is close
   assertEquals([fs.bytes, fs.inodes], [bytes, inodes]);
 });
 
-Deno.test("FileSystem answers ENOSPC at each cap and changes nothing", () => {
+Deno.test("FileSystem returns ENOSPC and changes nothing when a limit is reached", () => {
   const fs = fileSystem({ fsBytes: INODE_BYTES + ONE_FILE + 10, fsInodes: 3 });
   const file = fs.createFile(at(fs, "name")) as FileInode;
   const { bytes } = fs;
@@ -62,7 +62,7 @@ Deno.test("FileSystem answers ENOSPC at each cap and changes nothing", () => {
   assertEquals(fs.peakBytes, fs.bytes);
 });
 
-Deno.test("FileSystem counts hard links as inodes", () => {
+Deno.test("FileSystem charges hard links as inodes", () => {
   const fs = fileSystem({ fsInodes: 3 });
   const file = fs.createFile(at(fs, "a")) as FileInode;
   assertEquals(fs.link(at(fs, "b"), file), 0);
@@ -72,7 +72,7 @@ Deno.test("FileSystem counts hard links as inodes", () => {
   assertEquals(fs.createSymlink(at(fs, "c"), "x"), 0);
 });
 
-Deno.test("FileSystem.rename() frees what it replaces", () => {
+Deno.test("FileSystem.rename() releases the replaced inode", () => {
   const fs = fileSystem();
   const from = fs.createDirectory(at(fs, "from")) as DirectoryInode;
   const { bytes, inodes } = fs;

@@ -1,33 +1,33 @@
 /**
- * What the in-memory file system is made of: files, directories and symbolic links.
+ * Inodes of the in-memory file system: files, directories and symbolic links.
+ *
  * @module
  */
 import { FileContent } from "./file_content.ts";
 import { NameTable } from "./name_table.ts";
 
-/** File types (`$filetype`). */
+/** File types (`$filetype` of WASI preview1). */
 export const FILETYPE = { UNKNOWN: 0, DIRECTORY: 3, REGULAR_FILE: 4, SYMBOLIC_LINK: 7 } as const;
 
 /**
- * A point in time: ticks of the coarse clock since the job began as a number (what the shim itself notes;
- * for 59 hours V8 holds it in the inode, as a small integer), or nanoseconds of Unix time as a BigInt
- * (what a guest has set, kept exactly).
+ * File timestamp: a number of clock ticks since the start of the job (a small integer, which V8 stores inline, for
+ * 59 hours), or nanoseconds of Unix time as a BigInt if the guest set it.
  */
 export type Timestamp = number | bigint;
 
-/** What all inodes have. */
+/** Fields that all inodes have. */
 abstract class InodeBase {
-  /** Serial number, unique in the job. */
+  /** Inode number, unique in the job. */
   readonly ino: number;
-  /** Names that lead here. */
+  /** Number of names. */
   nlink = 1;
-  /** Open descriptors; an inode without names lives on until they are closed. */
+  /** Number of open descriptors, which keep an inode without names alive. */
   opens = 0;
-  /** Last access. Reading does not move it (as with `noatime`). */
+  /** Last access; reading does not update it (as with `noatime`). */
   atim: Timestamp;
-  /** Last change of content. */
+  /** Last change of the content. */
   mtim: Timestamp;
-  /** Last change of anything. */
+  /** Last change of content or status. */
   ctim: Timestamp;
 
   constructor(ino: number, now: Timestamp) {
@@ -38,24 +38,24 @@ abstract class InodeBase {
   }
 }
 
-/** The content of all files that are empty: most files of a large tree may be. */
+/** Content shared by all empty files: most files of a large tree may be empty. */
 export const NO_CONTENT = new FileContent();
 
 /** A regular file. */
 export class FileInode extends InodeBase {
-  /** Kind of inode. */
+  /** File type. */
   readonly type = FILETYPE.REGULAR_FILE;
-  /** Its bytes; {@linkcode NO_CONTENT}, which must not be changed, until there are any. */
+  /** Content; {@linkcode NO_CONTENT}, which must not be modified, while the file is empty. */
   content: FileContent = NO_CONTENT;
 }
 
 /** A symbolic link. */
 export class SymlinkInode extends InodeBase {
-  /** Kind of inode. */
+  /** File type. */
   readonly type = FILETYPE.SYMBOLIC_LINK;
-  /** The path it holds. */
+  /** Target path. */
   readonly target: string;
-  /** The same, as UTF-8. */
+  /** Target path in UTF-8. */
   readonly targetBytes: Uint8Array;
 
   constructor(ino: number, now: Timestamp, target: string) {
@@ -65,21 +65,21 @@ export class SymlinkInode extends InodeBase {
   }
 }
 
-// "." and ".." are cookies 0 and 1.
+/** Cookie of the first entry: "." and ".." have cookies 0 and 1. */
 const FIRST_ENTRY_COOKIE = 2;
 
-// Not worth sweeping for fewer removed names.
-const SWEEP_AFTER = 32;
+/** Fewest removed names that make compaction worthwhile. */
+const COMPACT_AFTER = 32;
 
 /**
- * A directory. A removed name stays in its table without an inode, and comes back to life when it is made
- * again, until removed names outnumber the others and are swept. So a cursor of `fd_readdir` stays
- * valid whatever happens between two calls, and a name that comes and goes stays cheap.
+ * A directory. A removed name stays in the table without an inode and is reused if the name is created again; the
+ * table is compacted when removed names outnumber the others. Cookies of `fd_readdir` therefore stay valid across
+ * changes, and creating and removing one name repeatedly is cheap.
  */
 export class DirectoryInode extends InodeBase {
-  /** Kind of inode. */
+  /** File type. */
   readonly type = FILETYPE.DIRECTORY;
-  /** The directory above; the root's is itself. */
+  /** Parent directory; the root's parent is the root. */
   parent: DirectoryInode;
   /** Removed while open: nothing can be created in it. */
   removed = false;
@@ -92,18 +92,18 @@ export class DirectoryInode extends InodeBase {
     this.parent = parent ?? this;
   }
 
-  /** How many names it holds. */
+  /** Number of entries. */
   get count(): number {
     return this.#count;
   }
 
-  /** What a name leads to. */
+  /** Inode under a name, if any. */
   get(name: string): Inode | undefined {
     const row = this.#names.rowOf(name);
     return row < 0 ? undefined : this.#names.valueAt(row);
   }
 
-  /** Adds a name, or makes an existing one lead elsewhere (its cookie stays). */
+  /** Adds an entry, or replaces the inode of an existing one, which keeps its cookie. */
   set(name: string, inode: Inode): void {
     const names = this.#names;
     const row = names.rowOf(name);
@@ -116,22 +116,22 @@ export class DirectoryInode extends InodeBase {
     names.setValueAt(row, inode);
   }
 
-  /** Removes a name. */
+  /** Removes an entry. */
   delete(name: string): void {
     const names = this.#names;
     const row = names.rowOf(name);
     if (row < 0 || names.valueAt(row) === undefined) return;
     names.setValueAt(row, undefined);
     this.#count--;
-    if (names.size > SWEEP_AFTER + 2 * this.#count) this.#sweep();
+    if (names.size > COMPACT_AFTER + 2 * this.#count) this.#compact();
   }
 
-  /** How many positions there are, those of removed names too. */
+  /** Number of positions, including those of removed names. */
   get positions(): number {
     return this.#names.size;
   }
 
-  /** The first position whose cookie is not below. */
+  /** First position with at least the given cookie. */
   find(cookie: number): number {
     let low = 0;
     let high = this.#names.size;
@@ -143,22 +143,22 @@ export class DirectoryInode extends InodeBase {
     return low;
   }
 
-  /** What the name at a position leads to; undefined if it was removed. */
+  /** Inode at a position; undefined if the name was removed. */
   inodeAt(position: number): Inode | undefined {
     return this.#names.valueAt(position);
   }
 
-  /** The name at a position. */
+  /** Name at a position. */
   nameAt(position: number): string {
     return this.#names.nameAt(position);
   }
 
-  /** Where `fd_readdir` finds the name at a position; rises with each new name. */
+  /** Cookie of the name at a position; increases with each new name. */
   cookieAt(position: number): number {
     return this.#names.cookieAt(position);
   }
 
-  #sweep(): void {
+  #compact(): void {
     const old = this.#names;
     this.#names = new NameTable();
     for (let row = 0; row < old.size; row++) {
@@ -168,5 +168,5 @@ export class DirectoryInode extends InodeBase {
   }
 }
 
-/** Anything a name can lead to. */
+/** Any inode. */
 export type Inode = FileInode | DirectoryInode | SymlinkInode;

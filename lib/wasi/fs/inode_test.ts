@@ -9,7 +9,7 @@ function listed(directory: DirectoryInode): string[] {
   return names;
 }
 
-Deno.test("DirectoryInode.delete() sweeps removed names and keeps cookies rising", () => {
+Deno.test("DirectoryInode.delete() compacts removed names and keeps cookies increasing", () => {
   const directory = new DirectoryInode(1, 0, undefined);
   const file = new FileInode(2, 0);
   for (let i = 0; i < 10_000; i++) {
@@ -28,7 +28,7 @@ Deno.test("DirectoryInode.delete() sweeps removed names and keeps cookies rising
   assertEquals(positions <= 2 * directory.count + 32, true);
 });
 
-Deno.test("DirectoryInode.set() makes a removed name again", () => {
+Deno.test("DirectoryInode.set() reuses a removed name", () => {
   const directory = new DirectoryInode(1, 0, undefined);
   const [first, second] = [new FileInode(2, 0), new FileInode(3, 0)];
   directory.set("a", first);
@@ -40,7 +40,7 @@ Deno.test("DirectoryInode.set() makes a removed name again", () => {
   assertEquals([directory.get("a"), directory.count], [first, 1]);
 });
 
-Deno.test("DirectoryInode.find() gives the first entry at or after a cookie", () => {
+Deno.test("DirectoryInode.find() returns the first position at or after a cookie", () => {
   const directory = new DirectoryInode(1, 0, undefined);
   for (const name of ["a", "b", "c"]) directory.set(name, new FileInode(2, 0));
   directory.delete("b");

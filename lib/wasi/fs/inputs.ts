@@ -1,5 +1,6 @@
 /**
- * Putting a job's inputs into its tree.
+ * Creates a job's input files and directories in its file system.
+ *
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
@@ -16,51 +17,51 @@ export interface FileInput {
   data?: Uint8Array | undefined;
 }
 
-/** A directory that the guest finds open. */
+/** A preopened directory. */
 export interface Preopen {
-  /** Its name, as the input gave it less the slash at the end. */
+  /** Path of the input without its trailing slash. */
   name: string;
   /** The directory. */
   directory: DirectoryInode;
 }
 
 /**
- * Creates all inputs, with the directories above them. Content is copied. Answers the directories
- * that become preopens, in the order given.
+ * Creates all inputs and their parent directories; content is copied.
  *
- * @throws {PlasmError} `bad-input` for a path that cannot be, `over-limit` if the caps are too low.
+ * @returns The directories to preopen, in input order.
+ * @throws {PlasmError} `bad-input` for an invalid path, `over-limit` if the inputs exceed the limits.
  */
-export function placeInputs(fs: FileSystem, inputs: readonly FileInput[]): Preopen[] {
+export function createInputs(fs: FileSystem, inputs: readonly FileInput[]): Preopen[] {
   const preopens: Preopen[] = [];
   for (const input of inputs) {
     const names = namesOf(input.path);
     if (!input.path.endsWith("/")) {
-      placeFile(fs, { input, names });
+      createInputFile(fs, { input, names });
       continue;
     }
     if (input.data !== undefined) {
-      throw bad(input.path, "a directory has no content");
+      throw invalidPath(input.path, "a directory cannot have content");
     }
     const directory = makeDirectories(fs, { path: input.path, names });
-    // The root is a preopen by itself.
+    // The root is preopened separately.
     if (directory !== fs.root) preopens.push({ name: input.path.slice(0, -1), directory });
   }
   return preopens;
 }
 
-function placeFile(
+function createInputFile(
   fs: FileSystem,
   { input, names }: { input: FileInput; names: string[] },
 ): void {
   const { path, data = new Uint8Array(0) } = input;
   const name = names.pop();
-  if (name === undefined) throw bad(path, "a file needs a name");
+  if (name === undefined) throw invalidPath(path, "a file must have a name");
   const parent = makeDirectories(fs, { path, names });
-  if (parent.get(name) !== undefined) throw bad(path, "something is there already");
+  if (parent.get(name) !== undefined) throw invalidPath(path, "the path exists already");
   const file = fs.createFile({ parent, name });
-  if (typeof file === "number") throw full(fs, path);
-  // Counts the size against the cap before the copy is made.
-  if (fs.resize(file, data.length) !== 0) throw full(fs, path);
+  if (typeof file === "number") throw limitExceeded(fs, path);
+  // Checks the size against the limit before copying.
+  if (fs.resize(file, data.length) !== 0) throw limitExceeded(fs, path);
   file.content = FileContent.from(data);
 }
 
@@ -75,51 +76,55 @@ function makeDirectories(
       directory = present;
       continue;
     }
-    if (present instanceof FileInode) throw bad(path, `"${name}" in it is a file`);
+    if (present instanceof FileInode) throw invalidPath(path, `"${name}" is a file`);
     const made = fs.createDirectory({ parent: directory, name });
-    if (typeof made === "number") throw full(fs, path);
+    if (typeof made === "number") throw limitExceeded(fs, path);
     directory = made;
   }
   return directory;
 }
 
-/** The names on a path, after checking it. */
+/** Splits a path into names and checks it. */
 function namesOf(path: string): string[] {
-  if (path.includes("\0")) throw bad(path, "it has a NUL in it");
-  if (!path.isWellFormed()) throw bad(path, "it is not Unicode text");
+  if (path.includes("\0")) throw invalidPath(path, "it contains a NUL character");
+  if (!path.isWellFormed()) throw invalidPath(path, "it is not well-formed Unicode");
   if (utf8Length(path) > MAX_PATH_BYTES) {
-    throw bad(path, `it has ${utf8Length(path)} bytes, allowed ${MAX_PATH_BYTES}`);
+    throw invalidPath(path, `it has ${utf8Length(path)} bytes, limit ${MAX_PATH_BYTES}`);
   }
   const inner = path.replace(/^\//, "").replace(/\/$/, "");
   if (inner === "") {
     if (path === "/") return [];
-    throw bad(path, "it is empty");
+    throw invalidPath(path, "it is empty");
   }
   const names = inner.split("/");
   for (const name of names) {
     if (name === "" || name === "." || name === "..") {
-      throw bad(path, `"${name}" in it is not a name`);
+      throw invalidPath(path, `"${name}" is not allowed as a name`);
     }
     if (utf8Length(name) > MAX_NAME_BYTES) {
-      throw bad(path, `a name has ${utf8Length(name)} bytes, allowed ${MAX_NAME_BYTES}`);
+      throw invalidPath(path, `a name has ${utf8Length(name)} bytes, limit ${MAX_NAME_BYTES}`);
     }
   }
   return names;
 }
 
-// Longest part of a path that an error repeats.
-const SHOWN_CHARACTERS = 80;
+/** Most characters of a path that an error message shows. */
+const MAX_SHOWN_CHARACTERS = 80;
 
-function bad(path: string, why: string): PlasmError {
-  const shown = path.length > SHOWN_CHARACTERS ? `${path.slice(0, SHOWN_CHARACTERS)}…` : path;
-  return new PlasmError("bad-input", `Cannot place input ${JSON.stringify(shown)}: ${why}`);
+function invalidPath(path: string, reason: string): PlasmError {
+  const shown = path.length > MAX_SHOWN_CHARACTERS
+    ? `${path.slice(0, MAX_SHOWN_CHARACTERS)}…`
+    : path;
+  return new PlasmError("bad-input", `Cannot create input ${JSON.stringify(shown)}: ${reason}`);
 }
 
-function full(fs: FileSystem, path: string): PlasmError {
+function limitExceeded(fs: FileSystem, path: string): PlasmError {
   return new PlasmError(
     "over-limit",
-    `Cannot place input ${JSON.stringify(path)}: allowed ${fs.limits.fsBytes} bytes and ` +
-      `${fs.limits.fsInodes} inodes, ${fs.bytes} bytes and ${fs.inodes} inodes are in use`,
+    `Cannot create input ${
+      JSON.stringify(path)
+    }: ${fs.bytes} bytes and ${fs.inodes} inodes are in use, ` +
+      `limit ${fs.limits.fsBytes} bytes and ${fs.limits.fsInodes} inodes`,
     { details: { fs_bytes: fs.limits.fsBytes, fs_inodes: fs.limits.fsInodes } },
   );
 }

@@ -10,7 +10,7 @@ function refused(inputs: FileInput[], limits = {}): PlasmError {
   return assertThrows(() => new FakeGuest({ inputs, limits: all }), PlasmError);
 }
 
-Deno.test("createWasi() places files with the directories above them", () => {
+Deno.test("createWasi() creates input files and their parent directories", () => {
   const guest = new FakeGuest({
     inputs: [
       { path: "/a/b/c.txt", data: bytes("C") },
@@ -25,27 +25,27 @@ Deno.test("createWasi() places files with the directories above them", () => {
   assertEquals(guest.readFile("d", ROOT_FD + 1), "D");
 });
 
-Deno.test("createWasi() copies what it is given", () => {
+Deno.test("createWasi() copies the content of inputs", () => {
   const data = bytes("before");
   const guest = new FakeGuest({ inputs: [{ path: "file", data }] });
   data.fill(0);
   assertEquals(guest.readFile("file"), "before");
 });
 
-Deno.test("createWasi() takes the root as a directory and preopens it once", () => {
+Deno.test("createWasi() preopens the root once when it is also an input", () => {
   const guest = new FakeGuest({ inputs: [{ path: "/" }] });
   assertEquals(guest.call("fd_prestat_get", ROOT_FD, 0), 0);
   assertEquals(guest.call("fd_prestat_get", ROOT_FD + 1, 0), 8);
 });
 
-Deno.test("createWasi() without the root preopens only input directories", () => {
+Deno.test("createWasi() preopens only input directories when preopenRoot is false", () => {
   const guest = new FakeGuest({ inputs: [{ path: "dir/" }], preopenRoot: false });
   assertEquals(guest.call("fd_prestat_get", 3, 0), 0);
   assertEquals(guest.view.getUint32(4, true), 3);
   assertEquals(new FakeGuest({ preopenRoot: false }).call("fd_prestat_get", 3, 0), 8);
 });
 
-Deno.test("createWasi() refuses paths that cannot be", () => {
+Deno.test("createWasi() rejects invalid input paths", () => {
   const paths = [
     "",
     "//",
@@ -65,11 +65,11 @@ Deno.test("createWasi() refuses paths that cannot be", () => {
   for (const path of paths) assertEquals(refused([{ path }]).code, "bad-input", path);
   assertEquals(
     refused([{ path: "a/../b" }]).message,
-    'Cannot place input "a/../b": ".." in it is not a name',
+    'Cannot create input "a/../b": ".." is not allowed as a name',
   );
 });
 
-Deno.test("createWasi() refuses inputs that contradict each other", () => {
+Deno.test("createWasi() rejects conflicting inputs", () => {
   const file = { path: "a", data: bytes("x") };
   assertEquals(refused([file, file]).code, "bad-input");
   assertEquals(refused([file, { path: "a/b", data: bytes("x") }]).code, "bad-input");
@@ -78,7 +78,7 @@ Deno.test("createWasi() refuses inputs that contradict each other", () => {
   assertEquals(refused([{ path: "a/", data: bytes("x") }]).code, "bad-input");
 });
 
-Deno.test("createWasi() refuses inputs over the caps, with the figures", () => {
+Deno.test("createWasi() rejects inputs above the limits with figures", () => {
   const data = new Uint8Array(2000);
   const error = refused([{ path: "a", data }], { fsBytes: 2500 });
   assertEquals([error.code, error.details], ["over-limit", { fs_bytes: 2500, fs_inodes: 100 }]);

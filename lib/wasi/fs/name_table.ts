@@ -1,33 +1,34 @@
 /**
- * The names of one directory.
+ * Hash table of the names in a directory, optimized for few cache misses in large directories.
+ *
  * @module
  */
 
-/** Words of a slot: a name's hash, and one more than the row that it is in (0: the slot is free). */
+/** Words per slot: the hash of a name, and its row plus one (0 if the slot is free). */
 const SLOT_WORDS = 2;
 
-/** Slots of a new table; a power of two. Most directories have a few names. */
-const FIRST_SLOTS = 8;
+/** Initial number of slots, a power of two: most directories have few names. */
+const INITIAL_SLOTS = 8;
 
-/** What a row holds, in this order: a name, what it leads to, its cookie. */
+/** Fields per row: name, value, cookie. */
 const ROW_FIELDS = 3;
 
-// Where hashes begin, so that nobody outside can choose names that collide.
+/** Random hash seed, so that guests cannot choose names that collide. */
 const SEED = crypto.getRandomValues(new Int32Array(1))[0]!;
 
 /**
- * Names in the order in which they were added, each with a value and a cookie that rises.
+ * Names in insertion order, each with a value and an increasing cookie.
  *
- * A lookup in a large directory costs what memory it touches, and here that is four lines of cache: a
- * slot, a row, the name, and what it leads to. A Map of names to entries touches twice as many.
+ * Cache misses dominate lookups in large directories. A lookup touches four cache lines (slot, row, name, value), a
+ * Map from names to entry objects twice as many.
  */
 export class NameTable<Value> {
-  /** Names that were added, those without a value too. */
+  /** Number of rows, including those without a value. */
   size = 0;
-  #slots = new Int32Array(FIRST_SLOTS * SLOT_WORDS);
+  #slots = new Int32Array(INITIAL_SLOTS * SLOT_WORDS);
   #rows: unknown[] = [];
 
-  /** The row of a name; -1 if it was never added. */
+  /** Row of a name; -1 if there is none. */
   rowOf(name: string): number {
     const slots = this.#slots;
     const hash = hashOf(name);
@@ -39,31 +40,31 @@ export class NameTable<Value> {
     }
   }
 
-  /** Adds a name that is not in it. The cookie is above all others. */
+  /** Appends a new name; the cookie must be greater than all others. */
   add(name: string, value: Value, cookie: number): void {
     const own = detached(name);
-    // Half of the slots stay free, so that what is looked for is near where it should be.
+    // At most half of the slots are used, which keeps probe sequences short.
     if (2 * SLOT_WORDS * this.size >= this.#slots.length) this.#double();
     put(this.#slots, hashOf(own), this.size++);
     this.#rows.push(own, value, cookie);
   }
 
-  /** The name of a row, which must be there. */
+  /** Name of an existing row. */
   nameAt(row: number): string {
     return this.#rows[row * ROW_FIELDS] as string;
   }
 
-  /** What the name of a row leads to, which must be there. */
+  /** Value of an existing row. */
   valueAt(row: number): Value {
     return this.#rows[row * ROW_FIELDS + 1] as Value;
   }
 
-  /** The cookie of a row, which must be there. */
+  /** Cookie of an existing row. */
   cookieAt(row: number): number {
     return this.#rows[row * ROW_FIELDS + 2] as number;
   }
 
-  /** Makes the name of a row lead elsewhere. */
+  /** Replaces the value of an existing row. */
   setValueAt(row: number, value: Value): void {
     this.#rows[row * ROW_FIELDS + 1] = value;
   }
@@ -85,11 +86,11 @@ function put(slots: Int32Array, hash: number, row: number): void {
   slots[at + 1] = row + 1;
 }
 
-/** Mixed after each unit, and at the end, for only the lowest bits tell the slot. */
+/** Hashes a name. The final mixing matters because only the lowest bits select the slot. */
 function hashOf(name: string): number {
   let hash = SEED;
   for (let i = 0; i < name.length; i++) {
-    // The constant is 2^32 over the golden ratio, made odd.
+    // 2^32 divided by the golden ratio, made odd (Fibonacci hashing).
     hash = Math.imul(hash ^ name.charCodeAt(i), 0x9e3779b1);
   }
   hash = Math.imul(hash ^ hash >>> 15, 0x85ebca6b);
@@ -97,8 +98,8 @@ function hashOf(name: string): number {
 }
 
 /**
- * The same text as a string of its own. V8 keeps a slice as a view of the whole string it was cut
- * from: a name would hold a path of up to 4096 bytes in memory that nobody counts.
+ * Copies a string. V8 represents a slice as a view of the original string: a name would retain a path of up to 4096
+ * bytes that no limit counts.
  */
 function detached(name: string): string {
   return ` ${name}`.slice(1);

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { NameTable } from "./name_table.ts";
 import { random } from "../../../tests/fixtures/random_source.ts";
 
-Deno.test("NameTable.rowOf() finds what a Map finds, however many names there are", () => {
+Deno.test("NameTable.rowOf() matches a Map for any number of names", () => {
   const next = random(7);
   const table = new NameTable<number>();
   const oracle = new Map<string, number>();
@@ -20,7 +20,7 @@ Deno.test("NameTable.rowOf() finds what a Map finds, however many names there ar
   assertEquals(table.size, oracle.size);
 });
 
-Deno.test("NameTable holds names that mean something to JavaScript, and the empty one", () => {
+Deno.test("NameTable accepts the empty name and names with a meaning in JavaScript", () => {
   const table = new NameTable<string>();
   for (const name of ["__proto__", "", "constructor", "0", "-1", "\ud800"]) {
     assertEquals(table.rowOf(name), -1);
@@ -29,7 +29,7 @@ Deno.test("NameTable holds names that mean something to JavaScript, and the empt
   }
 });
 
-Deno.test("NameTable.setValueAt() makes a name lead elsewhere", () => {
+Deno.test("NameTable.setValueAt() replaces the value of a name", () => {
   const table = new NameTable<number>();
   table.add("a", 1, 2);
   table.add("b", 3, 4);

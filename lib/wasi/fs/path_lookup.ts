@@ -1,17 +1,18 @@
 /**
- * From a path to a place in the tree, without ever leaving the directory it starts from.
+ * Resolves guest paths without leaving the directory where they start.
+ *
  * @module
  */
 import { ERRNO } from "../errno.ts";
 import { type DirectoryInode, FILETYPE, type Inode } from "./inode.ts";
 
-/** Longest path a guest may pass, in bytes (`PATH_MAX` of Linux). */
+/** Longest path, in bytes (`PATH_MAX` of Linux). */
 export const MAX_PATH_BYTES = 4096;
 
 /** Longest name, in bytes (`NAME_MAX` of Linux). */
 export const MAX_NAME_BYTES = 255;
 
-/** Most symbolic links on one path (`MAXSYMLINKS` of Linux). */
+/** Most symbolic links followed for one path (`MAXSYMLINKS` of Linux). */
 export const MAX_SYMLINKS = 40;
 
 const { DIRECTORY } = FILETYPE;
@@ -19,29 +20,30 @@ const SLASH = 0x2f;
 const DOT = 0x2e;
 
 /**
- * What to do with a symbolic link at the end of a path: follow it, follow it only if a slash comes
- * after it (as lstat(2) does), or never (as unlink(2) and all that changes names do).
+ * Handling of a symbolic link at the end of a path: follow it, follow it only before a trailing slash (as lstat(2)
+ * does), or never follow it (as unlink(2) and other calls that change names do).
  */
 export type LastLink = "follow" | "slash" | "keep";
 
 /**
- * The outcome of {@linkcode PathLookup.find}, kept in fields so that a lookup makes no object. It is
- * overwritten by the next lookup.
+ * Path resolver whose fields hold the result of the last {@linkcode PathLookup.find}, so that a lookup allocates
+ * nothing.
  */
 export class PathLookup {
-  /** Directory that holds the last name. */
+  /** Directory of the last name. */
   parent!: DirectoryInode;
-  /** The last name; empty where the path ended in "." or "..": such a place has no name to change. */
+  /** Last name; empty if the path ends in "." or "..", which cannot be renamed or removed. */
   name = "";
-  /** What is there; undefined if nothing. */
+  /** Inode under the name, if any. */
   inode: Inode | undefined;
-  /** Whether the path ended in a slash, and so means a directory. */
+  /** Whether the path ends in a slash and must be a directory. */
   slash = false;
 
   /**
-   * Walks `path` from `base`. Answers 0 when all but the last name exist: then the fields tell what
-   * is (or is not) there. What the slash at the end of a kept link or file means is the caller's. A path that leads above `base`, by "..", from "/" or through a symbolic
-   * link, answers EPERM, as wasmtime does.
+   * Resolves `path` from `base`. The caller handles a trailing slash after a link or file if `lastLink` is "keep".
+   *
+   * @returns 0 if all names but the last exist, and the fields hold the result; otherwise an errno. A path that
+   * leads above `base`, by "..", "/" or a symbolic link, returns EPERM, as in wasmtime.
    */
   find(base: DirectoryInode, path: string, lastLink: LastLink): number {
     if (path.length === 0) return ERRNO.NOENT;
@@ -109,18 +111,18 @@ function skipSlashes(path: string, at: number): number {
   return at;
 }
 
-/** A code unit is at most three bytes, so short names need no counting. */
+/** Whether a name exceeds the limit. A code unit takes at most three bytes, so short names are not measured. */
 function tooLong(name: string): boolean {
   return name.length * 3 > MAX_NAME_BYTES && utf8Length(name) > MAX_NAME_BYTES;
 }
 
-/** Bytes of a string in UTF-8. The string must be well formed, as decoded text is. */
+/** Length of a well-formed string in UTF-8, in bytes. */
 export function utf8Length(text: string): number {
   let bytes = text.length;
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
     if (unit <= 0x7f) continue;
-    // The two halves of a surrogate pair are four bytes together.
+    // A surrogate pair is two code units and four bytes.
     bytes += unit <= 0x7ff || (unit >= 0xd800 && unit <= 0xdfff) ? 1 : 2;
   }
   return bytes;

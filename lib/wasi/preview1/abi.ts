@@ -1,14 +1,12 @@
 /**
- * Numbers of the WASI preview1 binary interface.
+ * Constants of the WASI preview1 binary interface; errno is in errno.ts, file types and clock ids with their users.
+ * Source: `phases/snapshot/witx/typenames.witx` of WebAssembly/WASI, where the order of the names is the numbering.
  *
- * Source: `phases/snapshot/witx/typenames.witx` of WebAssembly/WASI, where the order of the names is
- * the numbering.
  * @module
  */
 
 /**
- * Rights (`$rights`), as bits of a 32-bit number: preview1 defines 30 of the 64, so a JavaScript
- * number holds them all and no BigInt is made on the way.
+ * Rights (`$rights`). Preview1 defines 30 of the 64 bits, so a JavaScript number holds them all without a BigInt.
  */
 export const RIGHT = {
   FD_DATASYNC: 1 << 0,
@@ -43,16 +41,16 @@ export const RIGHT = {
   SOCK_ACCEPT: 1 << 29,
 } as const;
 
-/** Every right that preview1 defines. */
+/** All defined rights. */
 export const ALL_RIGHTS = 2 ** 30 - 1;
 
-/** What can be done with a regular file. */
+/** Rights of a regular file. */
 export const FILE_RIGHTS = RIGHT.FD_DATASYNC | RIGHT.FD_READ | RIGHT.FD_SEEK |
   RIGHT.FD_FDSTAT_SET_FLAGS | RIGHT.FD_SYNC | RIGHT.FD_TELL | RIGHT.FD_WRITE | RIGHT.FD_ADVISE |
   RIGHT.FD_ALLOCATE | RIGHT.FD_FILESTAT_GET | RIGHT.FD_FILESTAT_SET_SIZE |
   RIGHT.FD_FILESTAT_SET_TIMES | RIGHT.POLL_FD_READWRITE;
 
-/** What can be done with a directory itself: it has no position, no size and no content to read. */
+/** Rights of a directory itself, which has no position, size or readable content. */
 export const DIRECTORY_RIGHTS = RIGHT.FD_DATASYNC | RIGHT.FD_FDSTAT_SET_FLAGS | RIGHT.FD_SYNC |
   RIGHT.FD_READDIR | RIGHT.FD_FILESTAT_GET | RIGHT.FD_FILESTAT_SET_TIMES |
   RIGHT.PATH_CREATE_DIRECTORY | RIGHT.PATH_CREATE_FILE | RIGHT.PATH_LINK_SOURCE |
@@ -61,7 +59,7 @@ export const DIRECTORY_RIGHTS = RIGHT.FD_DATASYNC | RIGHT.FD_FDSTAT_SET_FLAGS | 
   RIGHT.PATH_FILESTAT_SET_TIMES | RIGHT.PATH_SYMLINK | RIGHT.PATH_REMOVE_DIRECTORY |
   RIGHT.PATH_UNLINK_FILE;
 
-/** What can be handed on by a directory to what is opened under it. */
+/** Rights that a directory can pass to descriptors opened through it. */
 export const INHERITABLE_RIGHTS = FILE_RIGHTS | DIRECTORY_RIGHTS;
 
 /** Rights of standard input. */
@@ -75,61 +73,61 @@ export const STDOUT_RIGHTS = RIGHT.FD_WRITE | RIGHT.FD_FDSTAT_SET_FLAGS | RIGHT.
 /** Flags of `path_open` (`$oflags`). */
 export const OFLAG = { CREAT: 1, DIRECTORY: 2, EXCL: 4, TRUNC: 8 } as const;
 
-/** Every defined `$oflags` bit. */
+/** All defined `$oflags` bits. */
 export const ALL_OFLAGS = 0b1111;
 
-/** Flags of an open descriptor (`$fdflags`). */
+/** Flags of a descriptor (`$fdflags`). */
 export const FDFLAG = { APPEND: 1, DSYNC: 2, NONBLOCK: 4, RSYNC: 8, SYNC: 16 } as const;
 
-/** Every defined `$fdflags` bit. */
+/** All defined `$fdflags` bits. */
 export const ALL_FDFLAGS = 0b11111;
 
-/** Follow a symbolic link at the end of a path (`$lookupflags`). */
+/** Follows a symbolic link at the end of a path (`$lookupflags`). */
 export const LOOKUP_SYMLINK_FOLLOW = 1;
 
-/** Which times to set (`$fstflags`). */
+/** Timestamps to set (`$fstflags`). */
 export const FSTFLAG = { ATIM: 1, ATIM_NOW: 2, MTIM: 4, MTIM_NOW: 8 } as const;
 
-/** Every defined `$fstflags` bit. */
+/** All defined `$fstflags` bits. */
 export const ALL_FSTFLAGS = 0b1111;
 
-/** Where a seek starts (`$whence`). */
+/** Base of a seek (`$whence`). */
 export const WHENCE = { SET: 0, CUR: 1, END: 2 } as const;
 
-/** Kinds of events (`$eventtype`). */
+/** Event types (`$eventtype`). */
 export const EVENTTYPE = { CLOCK: 0, FD_READ: 1, FD_WRITE: 2 } as const;
 
-/** The peer of a stream has closed it (`$eventrwflags`). */
+/** The peer closed the stream (`$eventrwflags`). */
 export const EVENT_HANGUP = 1;
 
-/** The timeout is a point in time, not a span (`$subclockflags`). */
+/** The timeout is absolute (`$subclockflags`). */
 export const SUBCLOCK_ABSTIME = 1;
 
 /** Highest defined `$advice` (`noreuse`). */
 export const MAX_ADVICE = 5;
 
-/** Bytes of one `$iovec` or `$ciovec`: pointer and length. */
+/** Size of `$iovec` and `$ciovec` (pointer, length), in bytes. */
 export const IOVEC_SIZE = 8;
 
-/** Bytes of `$fdstat`. */
+/** Size of `$fdstat`, in bytes. */
 export const FDSTAT_SIZE = 24;
 
-/** Bytes of `$filestat`. */
+/** Size of `$filestat`, in bytes. */
 export const FILESTAT_SIZE = 64;
 
-/** Bytes of `$dirent`, before the name. */
+/** Size of `$dirent` without the name, in bytes. */
 export const DIRENT_SIZE = 24;
 
-/** Bytes of `$prestat`. */
+/** Size of `$prestat`, in bytes. */
 export const PRESTAT_SIZE = 8;
 
-/** Bytes of `$subscription`. */
+/** Size of `$subscription`, in bytes. */
 export const SUBSCRIPTION_SIZE = 48;
 
-/** Bytes of `$event`. */
+/** Size of `$event`, in bytes. */
 export const EVENT_SIZE = 32;
 
-/** The defined bits of `$rights`; others mean nothing and are dropped. */
+/** Converts `$rights` to a number; undefined bits are dropped. */
 export function rightsOf(rights: bigint): number {
   return Number(BigInt.asUintN(32, rights)) & ALL_RIGHTS;
 }

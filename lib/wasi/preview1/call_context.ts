@@ -1,5 +1,6 @@
 /**
- * What the families of functions share.
+ * State that all calls share, the host's side of a job, and the exit of a guest.
+ *
  * @module
  */
 import { ERRNO } from "../errno.ts";
@@ -9,32 +10,32 @@ import type { FileSystem } from "../fs/file_system.ts";
 import type { GuestMemory } from "./guest_memory.ts";
 import type { LastLink, PathLookup } from "../fs/path_lookup.ts";
 
-/** The state of one job. */
+/** State of one job. */
 export interface WasiContext {
-  /** The guest's memory. */
+  /** Linear memory of the guest. */
   readonly memory: GuestMemory;
   /** Open descriptors. */
   readonly fds: FdTable;
-  /** The tree. */
+  /** File system. */
   readonly fs: FileSystem;
-  /** The one lookup, used again for each path. */
+  /** Path resolver, reused for each path. */
   readonly lookup: PathLookup;
-  /** The clocks. */
+  /** Clocks. */
   readonly clocks: Clocks;
-  /** The worker around. */
+  /** Host of the job. */
   readonly host: WasiHost;
 }
 
 /**
- * A preview1 function: the guest's numbers in, an error number out. i32 arrive signed, so each
- * function makes pointers, lengths and descriptors unsigned (`>>> 0`); i64 arrive as BigInt.
+ * A preview1 function, which returns an errno. An i32 arrives signed, so each function converts pointers, lengths and
+ * descriptors with `>>> 0`; an i64 arrives as a BigInt.
  */
 export type WasiFunction = (...args: never[]) => number;
 
-/** A family of functions by their names in the witx. */
+/** Functions by their names in the witx. */
 export type WasiFunctions = Record<string, WasiFunction>;
 
-/** The directory descriptor of a path call; an error number if it is none or lacks the rights. */
+/** Returns the directory descriptor of a path call, or an errno if it is not a directory or lacks rights. */
 export function directoryOf(
   context: WasiContext,
   fd: number,
@@ -46,7 +47,7 @@ export function directoryOf(
   return (descriptor.rights & rights) === rights ? descriptor : ERRNO.NOTCAPABLE;
 }
 
-/** Looks a guest's path up; the outcome is in `context.lookup`. */
+/** Resolves a path in guest memory; the result is in `context.lookup`. */
 export function lookUp(
   context: WasiContext,
   directory: DirectoryDescriptor,
@@ -57,37 +58,37 @@ export function lookUp(
   return context.lookup.find(directory.inode, path, lastLink);
 }
 
-/** The three standard streams and the one way to wait; everything else a job sees is in memory. */
+/** Standard streams and waiting, which the worker provides; everything else that a guest can access is in memory. */
 export interface WasiHost {
   /**
-   * Reads up to `buffer.length` bytes of standard input, blocking until at least one byte or the
-   * end; 0 is the end. `buffer` is a view of guest memory.
+   * Reads up to `buffer.length` bytes of standard input into a view of guest memory. Blocks until at least one byte
+   * is available; returns 0 at the end of the input.
    */
   readStdin(buffer: Uint8Array): number;
-  /** What could be read without blocking. */
+  /** Number of bytes that can be read without blocking, and whether the input has ended. */
   stdinReady(): { bytes: number; ended: boolean };
   /**
-   * Blocks without spinning until `ms` have passed (Infinity allowed) or, when `watchStdin`, until
-   * stdin is readable; true if readable.
+   * Blocks without spinning for `ms` milliseconds (Infinity is allowed) or, if `watchStdin` is set, until standard
+   * input is readable; returns whether it is.
    */
   wait(ms: number, watchStdin: boolean): boolean;
   /**
-   * Takes all bytes, blocking while the reader is slow. May throw (output limit): the shim lets it
-   * pass through. `data` is a view of guest memory: the host copies.
+   * Writes all bytes of a view of guest memory, which the host copies; blocks while the reader is slow. Exceptions,
+   * such as for the output limit, pass through to the worker.
    */
   write(stream: "stdout" | "stderr", data: Uint8Array): void;
 }
 
 /**
- * Thrown by `proc_exit`. Code that uses the exception handling proposal can catch it (`catch_all`),
- * as anything that JavaScript throws but a trap: who runs such code ends it with a trap instead.
+ * Thrown by `proc_exit`. Guests with exception handling can catch it (`catch_all`) like any JavaScript exception; the
+ * worker ends such guests with a trap instead, which cannot be caught.
  */
 export class WasiExit extends Error {
-  /** The guest's exit code, 0 to 4294967295. */
+  /** Exit code, 0 to 4294967295. */
   readonly code: number;
 
   constructor(code: number) {
-    super(`Guest exited: ${code}`);
+    super(`Guest exited with code ${code}`);
     this.name = "WasiExit";
     this.code = code;
   }

@@ -21,7 +21,7 @@ import type { WasiContext, WasiFunctions } from "./call_context.ts";
 import type { Descriptor, FileDescriptor } from "./fd_table.ts";
 import { setTimes, writeFilestat, writeStreamFilestat } from "./filestat.ts";
 
-/** The functions about descriptors themselves. */
+/** Returns the functions that close, renumber and describe descriptors. */
 export function fdMeta(context: WasiContext): WasiFunctions {
   const { memory, fds, fs } = context;
   const release = (descriptor: Descriptor) => {
@@ -36,7 +36,7 @@ export function fdMeta(context: WasiContext): WasiFunctions {
       return 0;
     },
 
-    // The target must be open (the witx says so to keep two libraries from racing for a number).
+    // The target must be open: the witx requires it so that two libraries cannot race for a number.
     fd_renumber: (from: number, to: number): number => fds.renumber(from >>> 0, to >>> 0, release),
 
     fd_fdstat_get(fd: number, result: number): number {
@@ -65,7 +65,7 @@ export function fdMeta(context: WasiContext): WasiFunctions {
       if (descriptor === undefined) return ERRNO.BADF;
       const rights = rightsOf(base);
       const inherited = rightsOf(inheriting);
-      // Rights can only be given away.
+      // Rights can only be dropped.
       if ((rights & ~descriptor.rights) !== 0) return ERRNO.NOTCAPABLE;
       if ((inherited & ~descriptor.inheriting) !== 0) return ERRNO.NOTCAPABLE;
       descriptor.rights = rights;
@@ -103,19 +103,23 @@ export function fdMeta(context: WasiContext): WasiFunctions {
   };
 }
 
-/** The functions about a file's position and storage. */
+/** Returns the functions for the position and storage of a file. */
 export function fdFile(context: WasiContext): WasiFunctions {
   const { memory, fds, fs } = context;
 
   return {
     fd_seek(fd: number, delta: bigint, whence: number, result: number): number {
-      // Asking where one is needs no right to move (witx, `fd_tell`).
-      const asks = whence === WHENCE.CUR && delta === 0n;
-      const descriptor = fileOf(context, fd, asks ? RIGHT.FD_TELL | RIGHT.FD_SEEK : RIGHT.FD_SEEK);
+      // Querying the position does not require the right to seek (witx, `fd_tell`).
+      const isQuery = whence === WHENCE.CUR && delta === 0n;
+      const descriptor = fileOf(
+        context,
+        fd,
+        isQuery ? RIGHT.FD_TELL | RIGHT.FD_SEEK : RIGHT.FD_SEEK,
+      );
       if (typeof descriptor === "number") return descriptor;
       if (!memory.ok(result >>> 0, 8)) return ERRNO.FAULT;
       const start = startOf(descriptor, whence);
-      // A double is exact up to 2^53, and what is above is refused all the same.
+      // A double is exact up to 2^53; larger positions are rejected anyway.
       const position = start + Number(delta);
       if (!(position >= 0 && position <= Number.MAX_SAFE_INTEGER)) return ERRNO.INVAL;
       descriptor.offset = position;
@@ -131,7 +135,7 @@ export function fdFile(context: WasiContext): WasiFunctions {
       return 0;
     },
 
-    // Content is always in memory: advice changes nothing.
+    // Content is always in memory, so advice has no effect.
     fd_advise(fd: number, offset: bigint, length: bigint, advice: number): number {
       const descriptor = fileOf(context, fd, RIGHT.FD_ADVISE);
       if (typeof descriptor === "number") return descriptor;
@@ -148,13 +152,13 @@ export function fdFile(context: WasiContext): WasiFunctions {
       return end > descriptor.inode.content.size ? fs.resize(descriptor.inode, end) : 0;
     },
 
-    // Nothing outlives the job, so everything is as safe as it will be.
+    // No content outlives the job, so there is nothing to flush.
     fd_sync: (fd: number): number => fds.get(fd >>> 0) === undefined ? ERRNO.BADF : 0,
     fd_datasync: (fd: number): number => fds.get(fd >>> 0) === undefined ? ERRNO.BADF : 0,
   };
 }
 
-/** An open file with any of the rights; an error number if there is none. */
+/** Returns an open file with any of the given rights, or an errno. */
 function fileOf({ fds }: WasiContext, fd: number, rights: number): FileDescriptor | number {
   const descriptor = fds.get(fd >>> 0);
   if (descriptor === undefined) return ERRNO.BADF;
@@ -163,6 +167,7 @@ function fileOf({ fds }: WasiContext, fd: number, rights: number): FileDescripto
   return (descriptor.rights & rights) === 0 ? ERRNO.NOTCAPABLE : descriptor;
 }
 
+/** Base position of a seek; NaN for an unknown `whence`. */
 function startOf(descriptor: FileDescriptor, whence: number): number {
   switch (whence) {
     case WHENCE.SET:
@@ -175,15 +180,15 @@ function startOf(descriptor: FileDescriptor, whence: number): number {
   return NaN;
 }
 
-// One entry is laid out here, whole, then copied as far as it fits.
+// Scratch buffer for one directory entry, which is then copied as far as it fits.
 const entryBytes = new Uint8Array(DIRENT_SIZE + MAX_NAME_BYTES);
 const entryView = new DataView(entryBytes.buffer);
 const nameBytes = entryBytes.subarray(DIRENT_SIZE);
 const encoder = new TextEncoder();
 
-/** The functions about open directories. */
+/** Returns the functions for open directories and preopens. */
 export function fdDir({ memory, fds }: WasiContext): WasiFunctions {
-  /** Copies one entry to `at`, or the part of it before `end`; returns where it stopped. */
+  /** Copies one entry to `at`, truncated at `end`; returns the end of the copy. */
   function put(
     { at, end }: { at: number; end: number },
     entry: { next: number; ino: number; type: number; name: string },
@@ -215,7 +220,7 @@ export function fdDir({ memory, fds }: WasiContext): WasiFunctions {
       if (!memory.ok(start, length >>> 0) || !memory.ok(result >>> 0, 4)) return ERRNO.FAULT;
 
       const { inode } = descriptor;
-      // Exact for every cookie that was ever given; beyond them there is nothing.
+      // Exact for every cookie issued so far; there are no entries beyond.
       let next = Number(BigInt.asUintN(64, cookie));
       let at = start;
       if (!inode.removed) {
@@ -243,7 +248,7 @@ export function fdDir({ memory, fds }: WasiContext): WasiFunctions {
       const descriptor = fds.get(fd >>> 0);
       if (descriptor?.kind !== "directory" || descriptor.preopen === undefined) return ERRNO.BADF;
       if (!memory.ok(result >>> 0, PRESTAT_SIZE)) return ERRNO.FAULT;
-      // Tag 0 (directory) and its padding, then the name's length.
+      // Tag 0 (directory) with padding, then the length of the name.
       memory.view.setUint32(result >>> 0, 0, true);
       memory.view.setUint32((result >>> 0) + 4, descriptor.preopen.length, true);
       return 0;

@@ -11,7 +11,7 @@ import { ERRNO } from "../errno.ts";
 import { FILETYPE } from "../fs/inode.ts";
 import { FDFLAG, FSTFLAG, OFLAG, RIGHT, WHENCE } from "./abi.ts";
 
-Deno.test("fd_close() closes preopens and streams too, and leaves others open", () => {
+Deno.test("fd_close() closes any descriptor and leaves the others open", () => {
   const guest = new FakeGuest({ inputs: [{ path: "/data/" }] });
   assertEquals(guest.call("fd_close", ROOT_FD), 0);
   assertEquals(guest.call("fd_close", ROOT_FD), ERRNO.BADF);
@@ -21,7 +21,7 @@ Deno.test("fd_close() closes preopens and streams too, and leaves others open", 
   assertEquals(guest.write(1, "x"), -ERRNO.BADF);
 });
 
-Deno.test("fd_close() frees the lowest number first", () => {
+Deno.test("path_open() reuses the lowest number freed by fd_close()", () => {
   const guest = new FakeGuest();
   const fds = ["a", "b", "c"].map((name) => guest.open(name, { oflags: OFLAG.CREAT }));
   assertEquals(fds, [4, 5, 6]);
@@ -32,7 +32,7 @@ Deno.test("fd_close() frees the lowest number first", () => {
   assertEquals(guest.open("a"), 7);
 });
 
-Deno.test("fd_renumber() moves a descriptor over another, streams and preopens included", () => {
+Deno.test("fd_renumber() replaces any descriptor, including streams and preopens", () => {
   const guest = new FakeGuest();
   guest.create("a", "A");
   guest.create("b", "B");
@@ -55,7 +55,7 @@ Deno.test("fd_renumber() moves a descriptor over another, streams and preopens i
   assertEquals(guest.host.output.stdout, "out");
 });
 
-Deno.test("fd_renumber() frees a file that only the replaced descriptor held", () => {
+Deno.test("fd_renumber() releases a file that only the replaced descriptor kept alive", () => {
   const guest = new FakeGuest();
   guest.create("kept");
   const before = guest.wasi.fsBytes;
@@ -67,7 +67,7 @@ Deno.test("fd_renumber() frees a file that only the replaced descriptor held", (
   assertEquals(guest.wasi.fsBytes, before);
 });
 
-Deno.test("fd_fdstat_get() tells that streams are no terminals", () => {
+Deno.test("fd_fdstat_get() reports streams as no terminals", () => {
   const guest = new FakeGuest();
   for (const fd of [0, 1, 2]) {
     const { type, rights } = guest.fdstat(fd) as Fdstat;
@@ -76,7 +76,7 @@ Deno.test("fd_fdstat_get() tells that streams are no terminals", () => {
   }
 });
 
-Deno.test("fd_fdstat_get() tells rights that directories have, and none to seek or resize", () => {
+Deno.test("fd_fdstat_get() reports directory rights without seeking and resizing", () => {
   const guest = new FakeGuest();
   const { rights, inheriting } = guest.fdstat(ROOT_FD) as Fdstat;
   assertEquals(rights & (RIGHT.FD_SEEK | RIGHT.FD_FILESTAT_SET_SIZE | RIGHT.FD_WRITE), 0);
@@ -85,7 +85,7 @@ Deno.test("fd_fdstat_get() tells rights that directories have, and none to seek 
   }
 });
 
-Deno.test("fd_fdstat_set_flags() keeps known flags and refuses others", () => {
+Deno.test("fd_fdstat_set_flags() stores known flags and rejects others", () => {
   const guest = new FakeGuest();
   const fd = guest.open("file", { oflags: OFLAG.CREAT, fdflags: FDFLAG.APPEND | FDFLAG.SYNC });
   assertEquals((guest.fdstat(fd) as Fdstat).flags, FDFLAG.APPEND | FDFLAG.SYNC);
@@ -94,7 +94,7 @@ Deno.test("fd_fdstat_set_flags() keeps known flags and refuses others", () => {
   assertEquals(guest.call("fd_fdstat_set_flags", fd, 32), ERRNO.INVAL);
 });
 
-Deno.test("fd_fdstat_set_rights() only takes away", () => {
+Deno.test("fd_fdstat_set_rights() only drops rights", () => {
   const guest = new FakeGuest();
   const rights = RIGHT.FD_READ | RIGHT.FD_WRITE | RIGHT.FD_SEEK;
   const fd = guest.open("file", { oflags: OFLAG.CREAT, rights, inheriting: 0 });
@@ -109,7 +109,7 @@ Deno.test("fd_fdstat_set_rights() only takes away", () => {
   assertEquals(set(RIGHT.FD_SEEK, RIGHT.FD_READ), ERRNO.NOTCAPABLE);
 });
 
-Deno.test("fd_filestat_get() matches what fd_readdir tells", () => {
+Deno.test("fd_filestat_get() matches fd_readdir()", () => {
   const guest = new FakeGuest();
   guest.create("a");
   guest.create("b");
@@ -119,7 +119,7 @@ Deno.test("fd_filestat_get() matches what fd_readdir tells", () => {
   }
 });
 
-Deno.test("fd_filestat_set_size() cuts and extends with zeros", () => {
+Deno.test("fd_filestat_set_size() truncates and extends with zeros", () => {
   const guest = new FakeGuest();
   const fd = guest.open("file", { oflags: OFLAG.CREAT });
   guest.write(fd, "hello");
@@ -133,7 +133,7 @@ Deno.test("fd_filestat_set_size() cuts and extends with zeros", () => {
   assertEquals((guest.fdStat(fd) as Filestat).size, 4);
 });
 
-Deno.test("fd_filestat_set_times() sets one time and leaves the other", () => {
+Deno.test("fd_filestat_set_times() sets one time and keeps the other", () => {
   const guest = new FakeGuest();
   const fd = guest.open("file", { oflags: OFLAG.CREAT });
   const before = guest.fdStat(fd) as Filestat;
@@ -158,7 +158,7 @@ function seek(guest: FakeGuest, fd: number, delta: bigint, whence: number): bigi
   return errno === 0 ? guest.result64 : -errno;
 }
 
-Deno.test("fd_seek() moves from the start, the position and the end", () => {
+Deno.test("fd_seek() seeks from the start, the position and the end", () => {
   const { guest, fd } = withFile("x".repeat(100));
   assertEquals(seek(guest, fd, 0n, WHENCE.CUR), 100n);
   assertEquals(seek(guest, fd, -50n, WHENCE.CUR), 50n);
@@ -169,7 +169,7 @@ Deno.test("fd_seek() moves from the start, the position and the end", () => {
   assertEquals(guest.result64, 1000n);
 });
 
-Deno.test("fd_seek() answers EINVAL instead of wrapping around", () => {
+Deno.test("fd_seek() returns EINVAL instead of overflowing", () => {
   const { guest, fd } = withFile();
   for (const delta of [2n ** 63n - 1n, -(2n ** 63n), 2n ** 53n]) {
     assertEquals(seek(guest, fd, delta, WHENCE.SET), -ERRNO.INVAL, String(delta));
@@ -179,7 +179,7 @@ Deno.test("fd_seek() answers EINVAL instead of wrapping around", () => {
   for (const whence of [3, 255, -1]) assertEquals(seek(guest, fd, 0n, whence), -ERRNO.INVAL);
 });
 
-Deno.test("fd_seek() and fd_tell() need a file and the right", () => {
+Deno.test("fd_seek() and fd_tell() require a file and the right", () => {
   const guest = new FakeGuest();
   guest.create("file");
   const fd = guest.open("file", { rights: RIGHT.FD_TELL });
@@ -193,7 +193,7 @@ Deno.test("fd_seek() and fd_tell() need a file and the right", () => {
   assertEquals(guest.call("fd_tell", ROOT_FD, RESULT_POINTER), ERRNO.BADF);
 });
 
-Deno.test("fd_allocate() extends and never cuts", () => {
+Deno.test("fd_allocate() extends and never truncates", () => {
   const { guest, fd } = withFile();
   const size = () => (guest.fdStat(fd) as Filestat).size;
   assertEquals(guest.call("fd_allocate", fd, 0n, 100n), 0);
@@ -209,7 +209,7 @@ Deno.test("fd_allocate() extends and never cuts", () => {
   assertEquals(size(), 110);
 });
 
-Deno.test("fd_advise() checks and changes nothing", () => {
+Deno.test("fd_advise() checks its arguments and changes nothing", () => {
   const { guest, fd } = withFile("text");
   for (let advice = 0; advice <= 5; advice++) {
     assertEquals(guest.call("fd_advise", fd, 10n, 50n, advice), 0);
@@ -243,7 +243,7 @@ function names(guest: FakeGuest, fd: number, between: (seen: string[]) => void =
   }
 }
 
-Deno.test("fd_readdir() starts with the directory and the one above", () => {
+Deno.test('fd_readdir() starts with "." and ".."', () => {
   const guest = new FakeGuest();
   guest.call("path_create_directory", ROOT_FD, "dir");
   const fd = guest.openDirectory("dir");
@@ -254,7 +254,7 @@ Deno.test("fd_readdir() starts with the directory and the one above", () => {
   ]);
 });
 
-Deno.test("fd_readdir() goes on from any cookie", () => {
+Deno.test("fd_readdir() continues from any cookie", () => {
   const guest = new FakeGuest();
   guest.create("file");
   const all = guest.readdir(ROOT_FD);
@@ -264,14 +264,14 @@ Deno.test("fd_readdir() goes on from any cookie", () => {
   assertEquals(guest.readdir(ROOT_FD, -1n), []);
 });
 
-Deno.test("fd_readdir() shows each of many names once", () => {
+Deno.test("fd_readdir() returns each of many names once", () => {
   const guest = new FakeGuest({ limits: { fsBytes: 1 << 24, fsInodes: 2000, openFds: 10 } });
   const created = Array.from({ length: 1000 }, (_, i) => `file.${i}`);
   for (const name of created) guest.create(name);
   assertEquals(names(guest, ROOT_FD), [".", "..", ...created]);
 });
 
-Deno.test("fd_readdir() keeps its cursor while names come and go", () => {
+Deno.test("fd_readdir() keeps cookies valid while names are created and removed", () => {
   const guest = new FakeGuest();
   const kept = Array.from({ length: 100 }, (_, i) => `kept.${i}`);
   for (const name of kept) {
@@ -289,7 +289,7 @@ Deno.test("fd_readdir() keeps its cursor while names come and go", () => {
   assertEquals(seen.length, new Set(seen).size);
 });
 
-Deno.test("fd_readdir() lists all when each name seen is removed at once", () => {
+Deno.test("fd_readdir() lists all names when each one is removed after it is read", () => {
   const guest = new FakeGuest();
   const created = Array.from({ length: 200 }, (_, i) => `file.${i}`);
   for (const name of created) guest.create(name);
@@ -299,7 +299,7 @@ Deno.test("fd_readdir() lists all when each name seen is removed at once", () =>
   assertEquals(seen, [".", "..", ...created]);
 });
 
-Deno.test("fd_readdir() cuts the last entry to fill the buffer", () => {
+Deno.test("fd_readdir() truncates the last entry to fill the buffer", () => {
   const guest = new FakeGuest();
   guest.create("file");
   for (const size of [0, 1, 24, 25, 30, 77]) {
@@ -310,7 +310,7 @@ Deno.test("fd_readdir() cuts the last entry to fill the buffer", () => {
   assertEquals(guest.result, 25 + 26 + 28);
 });
 
-Deno.test("fd_readdir() needs an open directory", () => {
+Deno.test("fd_readdir() requires an open directory", () => {
   const guest = new FakeGuest();
   guest.create("file");
   const args = [BUFFER_POINTER, 100, 0n, RESULT_POINTER] as const;
@@ -318,7 +318,7 @@ Deno.test("fd_readdir() needs an open directory", () => {
   assertEquals(guest.call("fd_readdir", 99, ...args), ERRNO.BADF);
 });
 
-Deno.test("fd_prestat_get() and fd_prestat_dir_name() tell the preopens", () => {
+Deno.test("fd_prestat_get() and fd_prestat_dir_name() describe the preopens", () => {
   const guest = new FakeGuest({ inputs: [{ path: "fs-tests.dir/" }, { path: "/data/in/" }] });
   const preopens: string[] = [];
   let fd = ROOT_FD;

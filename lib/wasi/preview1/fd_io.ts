@@ -9,7 +9,7 @@ import type { WasiContext, WasiFunctions } from "./call_context.ts";
 import type { FileDescriptor, StreamDescriptor } from "./fd_table.ts";
 import { checkIovecs } from "./guest_memory.ts";
 
-/** The functions that read and write descriptors. */
+/** Returns the functions that read and write descriptors. */
 export function fdIo(context: WasiContext): WasiFunctions {
   const { memory, fds } = context;
   const writer = new StreamWriter(context);
@@ -18,7 +18,7 @@ export function fdIo(context: WasiContext): WasiFunctions {
     fd_read(fd: number, iovs: number, count: number, result: number): number {
       const descriptor = fds.get(fd >>> 0);
       if (descriptor === undefined) return ERRNO.BADF;
-      // read(2) calls a descriptor that is not open for reading a bad one; wasmtime does too.
+      // read(2) and wasmtime return EBADF for a descriptor that is not open for reading.
       if ((descriptor.rights & RIGHT.FD_READ) === 0) return ERRNO.BADF;
       const errno = check(context, iovs, count, result);
       if (errno !== 0) return errno;
@@ -78,7 +78,7 @@ export function fdIo(context: WasiContext): WasiFunctions {
       if (descriptor.kind !== "file") return ERRNO.SPIPE;
       const errno = check(context, iovs, count, result);
       if (errno !== 0) return errno;
-      // The offset wins over FDFLAG.APPEND, as POSIX has it (Linux alone appends).
+      // The offset takes precedence over FDFLAG.APPEND, as in POSIX; only Linux appends.
       const at = Number(offset);
       if (!Number.isSafeInteger(at) || at < 0) return ERRNO.INVAL;
       const done = writeFile(context, descriptor, { iovs: iovs >>> 0, count, at });
@@ -89,21 +89,21 @@ export function fdIo(context: WasiContext): WasiFunctions {
   };
 }
 
+/** Checks the result pointer and the iovecs of a call; returns an errno. */
 function check({ memory }: WasiContext, iovs: number, count: number, result: number): number {
   if (!memory.ok(result >>> 0, 4)) return ERRNO.FAULT;
   return checkIovecs(memory, iovs >>> 0, count >>> 0);
 }
 
+/** Iovec list that was bounds-checked. Reads may overwrite the list, so they check each buffer again. */
 interface Buffers {
-  /** Address of the checked list. */
+  /** Address of the list. */
   iovs: number;
-  /** Buffers in it. */
+  /** Number of buffers. */
   count: number;
 }
 
-// What is read may fall on the list of buffers itself, so readers check each buffer once more.
-
-/** Reads from standard input until the first buffer that nothing is left for. */
+/** Reads standard input until a buffer is not filled. */
 function readStdin(
   { memory, host, clocks }: WasiContext,
   descriptor: StreamDescriptor,
@@ -148,7 +148,7 @@ function readFile(
   return done;
 }
 
-/** Returns how many bytes were written, or a negative error number if none could be. */
+/** Returns the number of bytes written, or a negative errno if there are none. */
 function writeFile(
   { memory, fs }: WasiContext,
   { inode }: FileDescriptor,
@@ -165,21 +165,23 @@ function writeFile(
   return done;
 }
 
-// C's stdio writes its buffer and the caller's bytes as two iovecs. Joining short ones halves the
-// number of times the host is asked; long ones are not worth the copy.
+/**
+ * Largest write that is copied into one buffer. C's stdio writes its buffer and the caller's bytes as two iovecs;
+ * joining short ones halves the number of host calls, long ones are not worth the copy.
+ */
 const JOIN_BYTES = 4096;
 
-/** Hands checked iovecs to the host. */
+/** Writes iovecs to standard output or standard error. */
 export class StreamWriter {
   #context: WasiContext;
-  /** Made when it is needed: many a job writes nothing in parts. */
+  /** Created on first use: many jobs never write several buffers at once. */
   #joined: Uint8Array | undefined;
 
   constructor(context: WasiContext) {
     this.#context = context;
   }
 
-  /** Writes all; returns how many bytes that were. What the host throws passes through. */
+  /** Writes all buffers and returns the number of bytes. Exceptions of the host pass through. */
   write(stream: "stdout" | "stderr", iovs: number, count: number): number {
     const { memory, host } = this.#context;
     let done = 0;

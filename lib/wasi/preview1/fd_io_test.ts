@@ -24,7 +24,7 @@ function iovecs(guest: FakeGuest, list: [pointer: number, length: number][]): nu
   return list.length;
 }
 
-Deno.test("fd_write() and fd_read() move the position", () => {
+Deno.test("fd_write() and fd_read() advance the position", () => {
   const { guest, fd } = withFile();
   assertEquals(guest.write(fd, "hello"), 5);
   assertEquals(guest.read(fd), "");
@@ -33,14 +33,14 @@ Deno.test("fd_write() and fd_read() move the position", () => {
   assertEquals(guest.read(fd, 9), "lo");
 });
 
-Deno.test("fd_write() beyond the end leaves zeros between", () => {
+Deno.test("fd_write() fills the gap with zeros when it starts past the end", () => {
   const { guest, fd } = withFile();
   guest.call("fd_seek", fd, 3n, 0, RESULT_POINTER);
   guest.write(fd, "x");
   assertEquals(guest.readFile("file"), "\0\0\0x");
 });
 
-Deno.test("fd_write() appends wherever the position is, fd_pwrite() does not", () => {
+Deno.test("fd_write() appends with FDFLAG.APPEND, fd_pwrite() does not", () => {
   const { guest, fd } = withFile(FDFLAG.APPEND);
   guest.write(fd, "ab");
   guest.call("fd_seek", fd, 0n, 0, RESULT_POINTER);
@@ -66,7 +66,7 @@ Deno.test("fd_pread() and fd_pwrite() keep the position", () => {
   assertEquals(guest.read(fd, 4, 1n << 40n), "");
 });
 
-Deno.test("fd_read() and fd_write() join their buffers", () => {
+Deno.test("fd_read() and fd_write() use all their buffers", () => {
   const { guest, fd } = withFile();
   guest.bytes.set(new TextEncoder().encode("onetwothree"), 4096);
   const count = iovecs(guest, [[4096, 3], [5000, 0], [4099, 3], [4102, 5]]);
@@ -78,7 +78,7 @@ Deno.test("fd_read() and fd_write() join their buffers", () => {
   assertEquals([guest.text(4096, 4), guest.text(6000, 7)], ["onet", "wothree"]);
 });
 
-Deno.test("fd_read() stops where what it reads overwrites its own list with nonsense", () => {
+Deno.test("fd_read() stops when the data overwrites its own iovec list", () => {
   const nonsense = "\x7f".repeat(64);
   const host = new FakeHost({ stdin: nonsense });
   const guest = new FakeGuest({ host });
@@ -91,7 +91,7 @@ Deno.test("fd_read() stops where what it reads overwrites its own list with nons
   }
 });
 
-Deno.test("fd_write() to the streams reaches the host in order", () => {
+Deno.test("fd_write() passes stream output to the host in order", () => {
   const guest = new FakeGuest();
   guest.bytes.set(new TextEncoder().encode("onetwothree"), 4096);
   const count = iovecs(guest, [[4096, 3], [0, 0], [4099, 3], [8192, 5000], [4102, 5]]);
@@ -103,7 +103,7 @@ Deno.test("fd_write() to the streams reaches the host in order", () => {
   assertEquals(guest.host.output.stderr, "error");
 });
 
-Deno.test("fd_write() lets through what the host throws", () => {
+Deno.test("fd_write() passes exceptions of the host through", () => {
   class Limit extends Error {}
   const guest = new FakeGuest();
   guest.host.write = () => {
@@ -112,7 +112,7 @@ Deno.test("fd_write() lets through what the host throws", () => {
   assertThrows(() => guest.write(1, "x"), Limit);
 });
 
-Deno.test("fd_read() of standard input takes what is there, then the end", () => {
+Deno.test("fd_read() returns available standard input, then the end", () => {
   const guest = new FakeGuest({ host: new FakeHost({ stdin: "abcdef" }) });
   assertEquals(guest.read(0, 4), "abcd");
   iovecs(guest, [[4096, 1], [5000, 100]]);
@@ -122,7 +122,7 @@ Deno.test("fd_read() of standard input takes what is there, then the end", () =>
   assertEquals(guest.read(0), "");
 });
 
-Deno.test("fd_read() of standard input answers EAGAIN only if it must not block", () => {
+Deno.test("fd_read() returns EAGAIN for standard input only when non-blocking", () => {
   const host = new FakeHost({ ended: false });
   const guest = new FakeGuest({ host });
   assertEquals(guest.call("fd_fdstat_set_flags", 0, FDFLAG.NONBLOCK), 0);
@@ -131,7 +131,7 @@ Deno.test("fd_read() of standard input answers EAGAIN only if it must not block"
   assertEquals(guest.read(0), "");
 });
 
-Deno.test("fd_read() and fd_write() answer EBADF where the descriptor is not for that", () => {
+Deno.test("fd_read() and fd_write() return EBADF without the right", () => {
   const guest = new FakeGuest();
   guest.create("file", "text");
   const readable = guest.open("file", { rights: RIGHT.FD_READ });
@@ -147,14 +147,14 @@ Deno.test("fd_read() and fd_write() answer EBADF where the descriptor is not for
   assertEquals(guest.write(1, "x", 0n), -ERRNO.SPIPE);
 });
 
-Deno.test("fd_read() sees at once what another descriptor wrote", () => {
+Deno.test("fd_read() returns data that another descriptor just wrote", () => {
   const { guest, fd } = withFile();
   const reader = guest.open("file", { rights: RIGHT.FD_READ });
   guest.write(fd, "x");
   assertEquals(guest.read(reader), "x");
 });
 
-Deno.test("fd_write() answers ENOSPC at the byte cap, and what fitted before it", () => {
+Deno.test("fd_write() returns ENOSPC at the byte limit after a partial write", () => {
   const guest = new FakeGuest({ limits: { fsBytes: 4096, fsInodes: 10, openFds: 10 } });
   const fd = guest.open("file", { oflags: OFLAG.CREAT });
   assertEquals(guest.write(fd, "x".repeat(4096)), -ERRNO.NOSPC);
@@ -166,7 +166,7 @@ Deno.test("fd_write() answers ENOSPC at the byte cap, and what fitted before it"
   assert(guest.wasi.fsPeakBytes <= 4096);
 });
 
-Deno.test("fd_write() refuses lists that are too long or too large", () => {
+Deno.test("fd_write() rejects iovec lists that are too long or too large", () => {
   const { guest, fd } = withFile();
   for (const count of [MAX_IOVECS + 1, -1, 2 ** 31]) {
     assertEquals(guest.call("fd_write", fd, 0, count, RESULT_POINTER), ERRNO.INVAL);

@@ -1,72 +1,73 @@
 /**
- * Open descriptors.
+ * Table of open descriptors.
+ *
  * @module
  */
 import { ERRNO } from "../errno.ts";
 import type { DirectoryInode, FileInode } from "../fs/inode.ts";
 
-/** What is common to all descriptors. */
+/** Fields that all descriptors have. */
 interface DescriptorBase {
-  /** What may be done with it. */
+  /** Rights of the descriptor. */
   rights: number;
-  /** What may be done with what is opened under it. */
+  /** Rights that descriptors opened through it can have. */
   inheriting: number;
   /** `$fdflags` bits. */
   flags: number;
 }
 
-/** One of the standard streams. */
+/** A standard stream. */
 export interface StreamDescriptor extends DescriptorBase {
-  /** Which one. */
+  /** The stream. */
   readonly kind: "stdin" | "stdout" | "stderr";
 }
 
 /** An open file. */
 export interface FileDescriptor extends DescriptorBase {
-  /** Tells it from the others. */
+  /** Discriminant of {@linkcode Descriptor}. */
   readonly kind: "file";
   /** The file. */
   readonly inode: FileInode;
-  /** Where the next read or write is. */
+  /** Position of the next read or write. */
   offset: number;
 }
 
 /** An open directory. */
 export interface DirectoryDescriptor extends DescriptorBase {
-  /** Tells it from the others. */
+  /** Discriminant of {@linkcode Descriptor}. */
   readonly kind: "directory";
   /** The directory. */
   readonly inode: DirectoryInode;
-  /** Name of a preopen, in UTF-8; undefined where the guest opened it. */
+  /** Name of a preopen in UTF-8; undefined if the guest opened the directory. */
   readonly preopen: Uint8Array | undefined;
 }
 
-/** Anything a descriptor can be. */
+/** Any descriptor. */
 export type Descriptor = StreamDescriptor | FileDescriptor | DirectoryDescriptor;
 
-/** The table of descriptors; a new one takes the lowest free number, as POSIX has it. */
+/** Table of descriptors; new ones get the lowest free number, as in POSIX. */
 export class FdTable {
   #table: (Descriptor | undefined)[] = [];
   #open = 0;
   #limit: number;
-  // No number below this is free.
+  /** Lower bound for free numbers. */
   #lowest = 0;
 
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  /** The descriptor of an unsigned number; undefined if it is not open. */
+  /** Descriptor with an unsigned number, if open. */
   get(fd: number): Descriptor | undefined {
     return this.#table[fd];
   }
 
-  /** Whether another descriptor would be over the cap. */
+  /** Whether the limit is reached. */
   get full(): boolean {
     return this.#open >= this.#limit;
   }
 
-  /** Adds a descriptor; the caller has asked {@linkcode FdTable.full}. */
+  /** Adds a descriptor and returns its number; the caller must check {@linkcode FdTable.full} first. */
   add(descriptor: Descriptor): number {
     let fd = this.#lowest;
     while (this.#table[fd] !== undefined) fd++;
@@ -77,7 +78,7 @@ export class FdTable {
     return fd;
   }
 
-  /** Takes a descriptor out; the caller releases its inode. */
+  /** Removes and returns a descriptor; the caller must release its inode. */
   remove(fd: number): Descriptor | undefined {
     const descriptor = this.#table[fd];
     if (descriptor === undefined) return undefined;
@@ -87,7 +88,7 @@ export class FdTable {
     return descriptor;
   }
 
-  /** Moves a descriptor to the number of another, which `replaced` is told of. */
+  /** Moves a descriptor to the number of another, which is passed to `replaced`; returns an errno. */
   renumber(from: number, to: number, replaced: (descriptor: Descriptor) => void): number {
     const moving = this.#table[from];
     const present = this.#table[to];

@@ -1,5 +1,6 @@
 /**
- * `$filestat` and the flags that set times.
+ * Writes `$filestat` records and sets file times, for calls on descriptors and on paths.
+ *
  * @module
  */
 import { ERRNO } from "../errno.ts";
@@ -9,16 +10,16 @@ import type { StreamDescriptor } from "./fd_table.ts";
 import type { GuestMemory } from "./guest_memory.ts";
 import { DirectoryInode, FileInode, FILETYPE, type Inode, type Timestamp } from "../fs/inode.ts";
 
-// The tree is one device; the streams are on none.
-const TREE_DEVICE = 1;
+/** Device number of the file system; streams have 0. */
+const FS_DEVICE = 1;
 
 const STREAM_INO = { stdin: 0, stdout: 1, stderr: 2 } as const;
 
-/** Writes an inode's `$filestat` to a checked address. */
+/** Writes the `$filestat` of an inode to an address that was bounds-checked. */
 export function writeFilestat(context: WasiContext, pointer: number, inode: Inode): void {
   const { memory, clocks } = context;
   const unix = (time: Timestamp) => typeof time === "number" ? clocks.unixTicks(time) : time;
-  memory.setU64(pointer, TREE_DEVICE);
+  memory.setU64(pointer, FS_DEVICE);
   memory.setU64(pointer + 8, inode.ino);
   memory.setU64(pointer + 16, inode.type);
   memory.setU64(pointer + 24, inode.nlink);
@@ -28,7 +29,7 @@ export function writeFilestat(context: WasiContext, pointer: number, inode: Inod
   memory.setTime(pointer + 56, unix(inode.ctim));
 }
 
-/** Writes a stream's `$filestat` to a checked address. */
+/** Writes the `$filestat` of a stream to an address that was bounds-checked. */
 export function writeStreamFilestat(
   memory: GuestMemory,
   pointer: number,
@@ -39,7 +40,7 @@ export function writeStreamFilestat(
   memory.setU64(pointer + 16, FILETYPE.UNKNOWN);
 }
 
-/** What a guest asks to set. */
+/** Times that a guest sets. */
 export interface TimesRequest {
   /** Access time, in nanoseconds. */
   atim: bigint;
@@ -49,7 +50,7 @@ export interface TimesRequest {
   flags: number;
 }
 
-/** Sets an inode's times; EINVAL if the flags say both a time and now. */
+/** Sets the times of an inode; returns EINVAL if the flags select both a given time and the current time. */
 export function setTimes({ clocks }: WasiContext, inode: Inode, request: TimesRequest): number {
   const errno = checkTimes(request.flags);
   if (errno !== 0) return errno;

@@ -1,5 +1,6 @@
 /**
- * Checked access to the guest's linear memory.
+ * Bounds-checked access to the guest's linear memory.
+ *
  * @module
  */
 import { CLOCK_RESOLUTION_NS } from "../clock.ts";
@@ -9,56 +10,56 @@ import { IOVEC_SIZE } from "./abi.ts";
 
 const EMPTY = new Uint8Array(0);
 
-// `ignoreBOM`: a leading U+FEFF is part of a file's name, not a mark to drop.
+// `ignoreBOM` keeps a leading U+FEFF, which is part of the file's name.
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Views of the guest's memory that follow its growth.
+ * Views of guest memory that follow its growth.
  *
- * Call {@linkcode GuestMemory.ok} for a range before touching it: the guest may have grown its
- * memory since the last call, which detaches the old buffer.
+ * Call {@linkcode GuestMemory.ok} for a range before accessing it: the guest may have grown its memory since the last
+ * call, which detaches the old buffer.
  */
 export class GuestMemory {
-  /** All of memory, as of the last {@linkcode GuestMemory.ok}. */
+  /** The whole memory, as of the last {@linkcode GuestMemory.ok}. */
   bytes: Uint8Array = EMPTY;
-  /** The same bytes. */
+  /** The same bytes as a DataView. */
   view: DataView = new DataView(EMPTY.buffer);
   #memory: WebAssembly.Memory | undefined;
 
-  /** Sets the memory to work on. Until then every range is outside. */
+  /** Sets the memory. Until then every range is out of bounds. */
   attach(memory: WebAssembly.Memory): void {
     this.#memory = memory;
     this.#refresh();
   }
 
   /**
-   * Whether `length` bytes from `pointer` lie in memory. Both must be unsigned (`>>> 0`): then the
-   * sum is below 2^33 and cannot wrap.
+   * Whether `length` bytes from `pointer` are in bounds. Both must be unsigned (`>>> 0`), so that the sum is below
+   * 2^33 and cannot overflow.
    */
   ok(pointer: number, length: number): boolean {
     const end = pointer + length;
-    // A detached buffer has length 0. A shared one never detaches, but is seen too short.
+    // A detached buffer has length 0. A shared buffer never detaches, but its view may be outdated and too short.
     if (this.bytes.length === 0 || end > this.bytes.length) this.#refresh();
     return end <= this.bytes.length;
   }
 
-  /** Writes a u64 from a safe integer. The range was found {@linkcode GuestMemory.ok}. */
+  /** Writes a safe integer as u64 to a range that was bounds-checked. */
   setU64(pointer: number, value: number): void {
     this.view.setUint32(pointer, value >>> 0, true);
     this.view.setUint32(pointer + 4, Math.floor(value / 2 ** 32), true);
   }
 
   /**
-   * Writes nanoseconds: a number is of ticks of the coarse clock. The range was found
-   * {@linkcode GuestMemory.ok}.
+   * Writes a time in nanoseconds, given as a number of clock ticks or a BigInt of nanoseconds, to a range that was
+   * bounds-checked.
    */
   setTime(pointer: number, time: number | bigint): void {
     if (typeof time === "bigint") {
       this.view.setBigUint64(pointer, time, true);
       return;
     }
-    // The product does not fit a double, and a BigInt costs more than the rest of a stat call. So:
-    // in two parts of 24 bits below and the rest above, each exact.
+    // The product exceeds a double's precision, and a BigInt costs more than the rest of a stat call. The lower
+    // 24 bits and the rest are multiplied separately, each exactly.
     const low = (time % 2 ** 24) * CLOCK_RESOLUTION_NS;
     const high = Math.floor(time / 2 ** 24) * CLOCK_RESOLUTION_NS;
     const rest = (high % 2 ** 8) * 2 ** 24 + low;
@@ -66,7 +67,7 @@ export class GuestMemory {
     this.view.setUint32(pointer + 4, Math.floor(high / 2 ** 8) + Math.floor(rest / 2 ** 32), true);
   }
 
-  /** Reads a path; an error number if it is outside, too long, not UTF-8 or has a NUL in it. */
+  /** Reads a path; returns an errno if it is out of bounds, too long, not UTF-8 or contains NUL. */
   path(pointer: number, length: number): string | number {
     if (!this.ok(pointer, length)) return ERRNO.FAULT;
     if (length > MAX_PATH_BYTES) return ERRNO.NAMETOOLONG;
@@ -87,8 +88,8 @@ export class GuestMemory {
 }
 
 /**
- * Two to four times as fast as a TextDecoder for the short ASCII names that paths are: no view is
- * made, and eight characters at a time leave little to join.
+ * Decodes ASCII. For short paths this is two to four times as fast as a TextDecoder: it creates no view, and decoding
+ * eight characters at a time leaves few strings to concatenate.
  */
 function decodeAscii(bytes: Uint8Array, start: number, end: number): string {
   let text = "";
@@ -111,7 +112,7 @@ function decodeAscii(bytes: Uint8Array, start: number, end: number): string {
 
 function decodeUtf8(bytes: Uint8Array, pointer: number, length: number): string | number {
   try {
-    // A copy, as a TextDecoder does not take shared memory.
+    // A copy, because TextDecoder rejects shared memory.
     const text = decoder.decode(bytes.slice(pointer, pointer + length));
     return text.includes("\0") ? ERRNO.INVAL : text;
   } catch {
@@ -119,13 +120,13 @@ function decodeUtf8(bytes: Uint8Array, pointer: number, length: number): string 
   }
 }
 
-/** Most buffers in one call (`IOV_MAX` of Linux). */
+/** Most buffers per call (`IOV_MAX` of Linux). */
 export const MAX_IOVECS = 1024;
 
-/** Most bytes in one call (Linux moves no more either, and a result must fit an i32). */
+/** Most bytes per call, as in Linux; the result must fit an i32. */
 export const MAX_TRANSFER_BYTES = 2 ** 31 - 1;
 
-/** Checks that a list and all its buffers lie in memory; an error number if not. */
+/** Checks that an iovec list and all its buffers are in bounds; returns an errno. */
 export function checkIovecs(memory: GuestMemory, list: number, count: number): number {
   if (count > MAX_IOVECS) return ERRNO.INVAL;
   if (!memory.ok(list, count * IOVEC_SIZE)) return ERRNO.FAULT;

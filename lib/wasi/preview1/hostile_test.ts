@@ -61,12 +61,12 @@ function call(guest: FakeGuest, name: string, args: (number | bigint)[]): void {
   assertErrno(guest.call(name, ...args), `${name}(${args.join()})`);
 }
 
-Deno.test("createWasi() has every function of the witx and no other", () => {
+Deno.test("createWasi() provides exactly the functions of the witx", () => {
   assertEquals(Object.keys(new FakeGuest().wasi.imports).sort(), Object.keys(SIGNATURES).sort());
   assertEquals(Object.keys(SIGNATURES).length, 46);
 });
 
-Deno.test("createWasi() answers every function for each hostile value of each argument", () => {
+Deno.test("createWasi() returns an errno for every hostile value of every argument", () => {
   for (const [name, kinds] of Object.entries(SIGNATURES)) {
     kinds.forEach((kind, i) => {
       for (const hostile of NUMBERS[kind]) {
@@ -78,7 +78,7 @@ Deno.test("createWasi() answers every function for each hostile value of each ar
   }
 });
 
-Deno.test("createWasi() answers EFAULT for each pointer outside, and touches nothing", () => {
+Deno.test("createWasi() returns EFAULT and writes nothing for every out-of-bounds pointer", () => {
   const writes: [string, ...(number | bigint)[]][] = [
     ["clock_time_get", 0, 0n],
     ["clock_res_get", 0],
@@ -105,7 +105,7 @@ Deno.test("createWasi() answers EFAULT for each pointer outside, and touches not
   }
 });
 
-Deno.test("createWasi() answers EFAULT for paths and buffers outside", () => {
+Deno.test("createWasi() returns EFAULT for out-of-bounds paths and buffers", () => {
   const guest = populated();
   for (const [pointer, length] of [[MEMORY, 1], [MEMORY - 1, 2], [-1, 2], [8, -8], [-8, 8]]) {
     const at = `${pointer}, ${length}`;
@@ -120,7 +120,7 @@ Deno.test("createWasi() answers EFAULT for paths and buffers outside", () => {
   assertEquals(guest.host.output.stdout, "");
 });
 
-Deno.test("createWasi() answers EFAULT before it has a memory", () => {
+Deno.test("createWasi() returns EFAULT before a memory is attached", () => {
   const { imports } = createWasi({
     args: ["guest"],
     env: {},
@@ -141,7 +141,7 @@ Deno.test("createWasi() answers EFAULT before it has a memory", () => {
   }
 });
 
-Deno.test("createWasi() follows the memory as it grows", () => {
+Deno.test("createWasi() follows growing memory", () => {
   const guest = populated();
   assertEquals(guest.call("random_get", MEMORY, 16), ERRNO.FAULT);
   guest.memory.grow(1);
@@ -154,7 +154,7 @@ Deno.test("createWasi() follows the memory as it grows", () => {
   assertEquals(guest.call("clock_res_get", 0, PAGE), 0);
 });
 
-Deno.test("createWasi() answers EIO or ENOMEM for its own faults, never an exception", () => {
+Deno.test("createWasi() returns EIO or ENOMEM instead of throwing when it fails internally", () => {
   const guest = populated();
   for (const [fault, errno] of [[new TypeError(), ERRNO.IO], [new RangeError(), ERRNO.NOMEM]]) {
     const original = crypto.getRandomValues;
@@ -169,7 +169,7 @@ Deno.test("createWasi() answers EIO or ENOMEM for its own faults, never an excep
   }
 });
 
-Deno.test("createWasi() keeps huge sparse files, names and inodes under the caps", () => {
+Deno.test("createWasi() keeps huge sparse files, names and inodes within the limits", () => {
   const guest = populated();
   const fd = guest.open("sparse", { oflags: OFLAG.CREAT });
   assertEquals(guest.call("fd_filestat_set_size", fd, 1n << 40n), ERRNO.NOSPC);

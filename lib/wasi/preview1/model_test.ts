@@ -134,7 +134,7 @@ function assertSameTree(guest: FakeGuest, oracle: Oracle): void {
   }
 }
 
-Deno.test("createWasi() keeps its tree as an oracle does, over random operations", () => {
+Deno.test("createWasi() matches an oracle file system over random operations", () => {
   const next = random(7);
   for (let round = 0; round < 15; round++) {
     const guest = new FakeGuest();

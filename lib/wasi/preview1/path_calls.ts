@@ -21,17 +21,17 @@ import { directoryOf, lookUp, type WasiContext, type WasiFunctions } from "./cal
 import type { DirectoryDescriptor } from "./fd_table.ts";
 import { setTimes, writeFilestat } from "./filestat.ts";
 
-/** What is asked of an open, checked. */
+/** Checked arguments of `path_open`. */
 interface OpenRequest {
-  /** The directory descriptor it goes through. */
+  /** Directory descriptor that the path is relative to. */
   through: DirectoryDescriptor;
   /** `$oflags` bits. */
   oflags: number;
-  /** Rights asked for, within what the directory may hand on. */
+  /** Requested rights, limited to those that the directory passes on. */
   rights: number;
 }
 
-/** The function that opens and creates. */
+/** Returns `path_open`. */
 export function pathOpen(context: WasiContext): WasiFunctions {
   const { memory, fds } = context;
   return {
@@ -49,7 +49,7 @@ export function pathOpen(context: WasiContext): WasiFunctions {
       const through = directoryOf(context, fd, RIGHT.PATH_OPEN);
       if (typeof through === "number") return through;
       if ((oflags & ~ALL_OFLAGS) !== 0 || (fdflags & ~ALL_FDFLAGS) !== 0) return ERRNO.INVAL;
-      // open(2) of Linux refuses to create a directory this way since 6.4.
+      // Linux open(2) also rejects O_DIRECTORY with O_CREAT since 6.4.
       if ((oflags & OFLAG.DIRECTORY) !== 0 && (oflags & ~OFLAG.DIRECTORY) !== 0) return ERRNO.INVAL;
       if (!memory.ok(result >>> 0, 4)) return ERRNO.FAULT;
       const exclusive = (oflags & OFLAG.CREAT) !== 0 && (oflags & OFLAG.EXCL) !== 0;
@@ -62,8 +62,8 @@ export function pathOpen(context: WasiContext): WasiFunctions {
       if (errno !== 0) return errno;
       if (fds.full) return ERRNO.MFILE;
 
-      // What the directory may not hand on is not handed on. The witx would have the call fail, but
-      // programs ask for everything and look at what they got (Go, wasi-libc).
+      // Rights that the directory cannot pass on are dropped. The witx requires an error, but Go and wasi-libc
+      // request all rights and then check which they got.
       const rights = rightsOf(base) & through.inheriting;
       const inode = context.lookup.inode === undefined
         ? create(context, { through, oflags, rights })
@@ -93,6 +93,7 @@ export function pathOpen(context: WasiContext): WasiFunctions {
   };
 }
 
+/** Creates the file of a lookup without an inode. */
 function create(
   { fs, lookup }: WasiContext,
   { through, oflags }: OpenRequest,
@@ -103,6 +104,7 @@ function create(
   return fs.createFile(lookup);
 }
 
+/** Checks that an existing inode can be opened, and truncates it if requested. */
 function existing(
   { fs, lookup }: WasiContext,
   { through, oflags, rights }: OpenRequest,
@@ -116,13 +118,14 @@ function existing(
   }
   if ((oflags & OFLAG.DIRECTORY) !== 0) return ERRNO.NOTDIR;
   if ((oflags & OFLAG.TRUNC) !== 0) {
-    // EPERM and not ENOTCAPABLE: what the first runtimes answered and guests look for.
+    // EPERM instead of ENOTCAPABLE: early runtimes returned it, and guests check for it.
     if ((through.rights & RIGHT.PATH_FILESTAT_SET_SIZE) === 0) return ERRNO.PERM;
     fs.resize(inode, 0);
   }
   return inode;
 }
 
+/** Arguments of {@linkcode pathStat}'s lookups. */
 interface PathArguments {
   fd: number;
   flags: number;
@@ -131,11 +134,11 @@ interface PathArguments {
   right: number;
 }
 
-/** The functions that ask about a path or set its times. */
+/** Returns the functions that read the status of a path or set its times. */
 export function pathStat(context: WasiContext): WasiFunctions {
   const { memory } = context;
 
-  /** What the path leads to; an error number if nothing. */
+  /** Inode at a path, or an errno. */
   function find({ fd, flags, pointer, length, right }: PathArguments): Inode | number {
     const through = directoryOf(context, fd, right);
     if (typeof through === "number") return through;
@@ -195,7 +198,7 @@ export function pathStat(context: WasiContext): WasiFunctions {
   };
 }
 
-/** A place as a lookup found it, kept while another lookup runs. */
+/** Copy of a lookup result, which the next lookup overwrites. */
 interface Found {
   parent: WasiContext["lookup"]["parent"];
   name: string;
@@ -203,18 +206,18 @@ interface Found {
   slash: boolean;
 }
 
-/** The functions that change names. */
+/** Returns the functions that create, move and remove names, except `path_open`. */
 export function pathChange(context: WasiContext): WasiFunctions {
   const { memory, fs, lookup } = context;
 
-  /** Looks up the name to change; a symbolic link there is itself meant. */
+  /** Resolves the name to change without following a symbolic link there. */
   function find(fd: number, right: number, path: { pointer: number; length: number }): number {
     const through = directoryOf(context, fd, right);
     if (typeof through === "number") return through;
     return lookUp(context, through, { ...path, lastLink: "keep" });
   }
 
-  function keep(): Found {
+  function copyResult(): Found {
     const { parent, name, inode, slash } = lookup;
     return { parent, name, inode, slash };
   }
@@ -238,7 +241,7 @@ export function pathChange(context: WasiContext): WasiFunctions {
       const target = memory.path(targetPointer >>> 0, targetLength >>> 0);
       if (typeof target === "number") return target;
       if (target === "") return ERRNO.NOENT;
-      // A link that no lookup would ever follow; wasmtime refuses to make it.
+      // No lookup would follow an absolute target; wasmtime rejects it too.
       if (target.startsWith("/")) return ERRNO.PERM;
       const errno = find(fd, RIGHT.PATH_SYMLINK, { pointer, length });
       if (errno !== 0) return errno;
@@ -255,7 +258,7 @@ export function pathChange(context: WasiContext): WasiFunctions {
       toPointer: number,
       toLength: number,
     ): number {
-      // Hard links are to what the name leads to; wasmtime does not follow links here either.
+      // Hard links never follow symbolic links, as in wasmtime.
       if ((flags & LOOKUP_SYMLINK_FOLLOW) !== 0) return ERRNO.INVAL;
       const errno = find(fromFd, RIGHT.PATH_LINK_SOURCE, {
         pointer: fromPointer,
@@ -285,19 +288,19 @@ export function pathChange(context: WasiContext): WasiFunctions {
         length: fromLength,
       });
       if (errno !== 0) return errno;
-      const from = keep();
+      const from = copyResult();
       const toErrno = find(toFd, RIGHT.PATH_RENAME_TARGET, {
         pointer: toPointer,
         length: toLength,
       });
       if (toErrno !== 0) return toErrno;
       if (from.inode === undefined) return ERRNO.NOENT;
-      // "." and ".." cannot be moved or replaced (rename(2), EBUSY).
+      // "." and ".." cannot be moved or replaced (EBUSY of rename(2)).
       if (from.name === "" || lookup.name === "") return ERRNO.BUSY;
       if (from.inode.type !== FILETYPE.DIRECTORY && (from.slash || lookup.slash)) {
         return ERRNO.NOTDIR;
       }
-      return fs.rename(from, keep(), from.inode);
+      return fs.rename(from, copyResult(), from.inode);
     },
 
     path_remove_directory(fd: number, pointer: number, length: number): number {

@@ -11,7 +11,7 @@ import { ERRNO } from "../errno.ts";
 import { FILETYPE } from "../fs/inode.ts";
 import { ALL_RIGHTS, FDFLAG, FSTFLAG, LOOKUP_SYMLINK_FOLLOW, OFLAG, RIGHT } from "./abi.ts";
 
-Deno.test("path_open() answers ENOENT for what is missing and creates with O_CREAT", () => {
+Deno.test("path_open() returns ENOENT for a missing file and creates it with O_CREAT", () => {
   const guest = new FakeGuest();
   assertEquals(guest.open("file"), -ERRNO.NOENT);
   assert(guest.open("file", { oflags: OFLAG.CREAT }) > ROOT_FD);
@@ -45,7 +45,7 @@ Deno.test("path_open() does not leave its directory through symbolic links", () 
   assertEquals(guest.call("path_symlink", "/secret", ROOT_FD, "absolute"), ERRNO.PERM);
 });
 
-Deno.test("path_open() with a slash at the end means a directory", () => {
+Deno.test("path_open() requires a directory when the path ends in a slash", () => {
   const guest = new FakeGuest();
   guest.call("path_create_directory", ROOT_FD, "dir");
   guest.create("file");
@@ -56,7 +56,7 @@ Deno.test("path_open() with a slash at the end means a directory", () => {
   assertEquals(guest.open("new/", { oflags: OFLAG.CREAT }), -ERRNO.ISDIR);
 });
 
-Deno.test("path_open() refuses paths that are no paths", () => {
+Deno.test("path_open() rejects invalid paths", () => {
   const guest = new FakeGuest();
   assertEquals(guest.open(""), -ERRNO.NOENT);
   assertEquals(guest.open("file\0"), -ERRNO.INVAL);
@@ -71,7 +71,7 @@ Deno.test("path_open() refuses paths that are no paths", () => {
   assertEquals(guest.call("path_open", ...args), ERRNO.ILSEQ);
 });
 
-Deno.test("path_open() follows a last symbolic link only when asked", () => {
+Deno.test("path_open() follows a final symbolic link only with the lookup flag", () => {
   const guest = new FakeGuest();
   guest.call("path_symlink", "target", ROOT_FD, "link");
   assertEquals(guest.open("link"), -ERRNO.LOOP);
@@ -83,14 +83,14 @@ Deno.test("path_open() follows a last symbolic link only when asked", () => {
   assertEquals(guest.open("link", { oflags: OFLAG.CREAT | OFLAG.EXCL, follow }), -ERRNO.EXIST);
 });
 
-Deno.test("path_open() creates what a dangling link names", () => {
+Deno.test("path_open() creates the target of a dangling link", () => {
   const guest = new FakeGuest();
   guest.call("path_symlink", "made", ROOT_FD, "link");
   assert(guest.open("link", { oflags: OFLAG.CREAT, follow: LOOKUP_SYMLINK_FOLLOW }) > 0);
   assertEquals((guest.stat("made") as Filestat).type, FILETYPE.REGULAR_FILE);
 });
 
-Deno.test("path_open() gives up after 40 symbolic links", () => {
+Deno.test("path_open() returns ELOOP after 40 symbolic links", () => {
   const guest = new FakeGuest();
   guest.call("path_symlink", "self", ROOT_FD, "self");
   assertEquals(guest.open("self", { follow: LOOKUP_SYMLINK_FOLLOW }), -ERRNO.LOOP);
@@ -101,7 +101,7 @@ Deno.test("path_open() gives up after 40 symbolic links", () => {
   assertEquals(guest.open("l41", { follow: LOOKUP_SYMLINK_FOLLOW }), -ERRNO.LOOP);
 });
 
-Deno.test("path_open() opens a directory for anything but writing", () => {
+Deno.test("path_open() opens a directory except for writing", () => {
   const guest = new FakeGuest();
   const { rights, inheriting } = guest.fdstat(ROOT_FD) as Fdstat;
   assert(guest.open(".", { rights, inheriting }) > 0);
@@ -113,7 +113,7 @@ Deno.test("path_open() opens a directory for anything but writing", () => {
   assertEquals(guest.open("x", { oflags: OFLAG.DIRECTORY | OFLAG.CREAT }), -ERRNO.INVAL);
 });
 
-Deno.test("path_open() needs an open directory", () => {
+Deno.test("path_open() requires an open directory", () => {
   const guest = new FakeGuest();
   const file = guest.open("file", { oflags: OFLAG.CREAT });
   assertEquals(guest.open("x", { at: file, oflags: OFLAG.CREAT }), -ERRNO.NOTDIR);
@@ -122,7 +122,7 @@ Deno.test("path_open() needs an open directory", () => {
   assertEquals(guest.open("x", { at: -1 }), -ERRNO.BADF);
 });
 
-Deno.test("path_open() hands on no right that the directory may not", () => {
+Deno.test("path_open() drops rights that the directory cannot pass on", () => {
   const guest = new FakeGuest();
   guest.call("path_create_directory", ROOT_FD, "d");
   const dir = guest.open("d", { rights: RIGHT.PATH_OPEN, inheriting: RIGHT.FD_READ });
@@ -134,14 +134,14 @@ Deno.test("path_open() hands on no right that the directory may not", () => {
   assertEquals(guest.read(file), "text");
 });
 
-Deno.test("path_open() gives a file no path rights", () => {
+Deno.test("path_open() grants a file no path rights", () => {
   const guest = new FakeGuest();
   const fd = guest.open("file", { oflags: OFLAG.CREAT, rights: ALL_RIGHTS });
   const { rights, inheriting } = guest.fdstat(fd) as Fdstat;
   assertEquals((rights | inheriting) & RIGHT.PATH_FILESTAT_GET, 0);
 });
 
-Deno.test("path_open() truncates only with the right to", () => {
+Deno.test("path_open() truncates only with the right to set sizes", () => {
   const guest = new FakeGuest();
   guest.create("file", "text");
   const { rights, inheriting } = guest.fdstat(ROOT_FD) as Fdstat;
@@ -154,7 +154,7 @@ Deno.test("path_open() truncates only with the right to", () => {
   assertEquals(guest.readFile("file"), "text");
 });
 
-Deno.test("path_open() answers EMFILE at the cap and changes nothing", () => {
+Deno.test("path_open() returns EMFILE and changes nothing when the limit is reached", () => {
   const guest = new FakeGuest({ limits: { fsBytes: 1e6, fsInodes: 100, openFds: 5 } });
   guest.create("file", "text");
   assert(guest.open("file") > 0);
@@ -164,7 +164,7 @@ Deno.test("path_open() answers EMFILE at the cap and changes nothing", () => {
   assertEquals(guest.stat("new"), -ERRNO.NOENT);
 });
 
-Deno.test("path_open() takes names such as __proto__ as names", () => {
+Deno.test("path_open() treats names such as __proto__ as data", () => {
   const guest = new FakeGuest();
   for (const name of ["__proto__", "constructor", "toString", "hasOwnProperty"]) {
     assertEquals(guest.open(name), -ERRNO.NOENT, name);
@@ -180,7 +180,7 @@ function guestAt(realtimeMs = NOW_MS): FakeGuest {
   return new FakeGuest({ now: { realtimeMs: () => realtimeMs, monotonicMs: () => 0 } });
 }
 
-Deno.test("path_filestat_get() tells type, size, links and times", () => {
+Deno.test("path_filestat_get() returns type, size, links and times", () => {
   const guest = guestAt();
   guest.create("file", "12345");
   const stat = guest.stat("file") as Filestat;
@@ -198,7 +198,7 @@ Deno.test("path_filestat_get() tells type, size, links and times", () => {
   assertEquals((guest.stat("other") as Filestat).ino === stat.ino, false);
 });
 
-Deno.test("path_filestat_get() tells times exactly whatever the clock says", () => {
+Deno.test("path_filestat_get() returns exact times for any clock value", () => {
   for (const ms of [0, 0.1, 1, 4_294_967.295, 1_679_999_999_999.9, 4_102_444_800_000, 9e12]) {
     const guest = guestAt(ms);
     guest.create("file");
@@ -207,7 +207,7 @@ Deno.test("path_filestat_get() tells times exactly whatever the clock says", () 
   }
 });
 
-Deno.test("path_filestat_get() follows a last symbolic link only when asked or before a slash", () => {
+Deno.test("path_filestat_get() follows a final symbolic link only with the lookup flag or before a slash", () => {
   const guest = guestAt();
   guest.call("path_create_directory", ROOT_FD, "dir");
   guest.call("path_symlink", "dir", ROOT_FD, "link");
@@ -219,7 +219,7 @@ Deno.test("path_filestat_get() follows a last symbolic link only when asked or b
   assertEquals(guest.stat("none"), -ERRNO.NOENT);
 });
 
-Deno.test("path_filestat_set_times() sets each time exactly, or now", () => {
+Deno.test("path_filestat_set_times() sets each time to a given time or the current time", () => {
   const guest = guestAt();
   guest.create("file");
   const set = (atim: bigint, mtim: bigint, flags: number) =>
@@ -234,7 +234,7 @@ Deno.test("path_filestat_set_times() sets each time exactly, or now", () => {
   assertEquals((guest.stat("file") as Filestat).atim, 2n ** 64n - 1n);
 });
 
-Deno.test("path_filestat_set_times() refuses flags that contradict and changes nothing", () => {
+Deno.test("path_filestat_set_times() rejects conflicting flags and changes nothing", () => {
   const guest = guestAt();
   guest.create("file");
   const before = guest.stat("file");
@@ -247,7 +247,7 @@ Deno.test("path_filestat_set_times() refuses flags that contradict and changes n
   assertEquals(guest.stat("file"), before);
 });
 
-Deno.test("path_filestat_set_times() sets a link's own times unless it follows", () => {
+Deno.test("path_filestat_set_times() sets the times of a link itself unless it follows links", () => {
   const guest = guestAt();
   guest.create("file");
   guest.call("path_symlink", "file", ROOT_FD, "link");
@@ -260,7 +260,7 @@ Deno.test("path_filestat_set_times() sets a link's own times unless it follows",
   assertEquals((guest.stat("file") as Filestat).mtim, 8n);
 });
 
-Deno.test("path_readlink() fills what fits and leaves the rest", () => {
+Deno.test("path_readlink() fills the buffer and leaves the rest unchanged", () => {
   const guest = guestAt();
   guest.call("path_symlink", "target", ROOT_FD, "link");
   guest.create("file");
@@ -289,7 +289,7 @@ const unlink = (guest: FakeGuest, path: string): number =>
 const symlink = (guest: FakeGuest, target: string, path: string): number =>
   guest.call("path_symlink", target, ROOT_FD, path);
 
-Deno.test("path_create_directory() makes one directory", () => {
+Deno.test("path_create_directory() creates one directory", () => {
   const guest = new FakeGuest();
   assertEquals(mkdir(guest, "a/b"), ERRNO.NOENT);
   assertEquals(mkdir(guest, "a/"), 0);
@@ -302,7 +302,7 @@ Deno.test("path_create_directory() makes one directory", () => {
   assertEquals(mkdir(guest, "file/x"), ERRNO.NOTDIR);
 });
 
-Deno.test("path_remove_directory() removes what is an empty directory", () => {
+Deno.test("path_remove_directory() removes only empty directories", () => {
   const guest = new FakeGuest();
   mkdir(guest, "a");
   mkdir(guest, "a/b");
@@ -319,7 +319,7 @@ Deno.test("path_remove_directory() removes what is an empty directory", () => {
   assertEquals(rmdir(guest, "a"), 0);
 });
 
-Deno.test("path_unlink_file() removes what is no directory", () => {
+Deno.test("path_unlink_file() removes anything but directories", () => {
   const guest = new FakeGuest();
   mkdir(guest, "dir");
   assertEquals(unlink(guest, "dir"), ERRNO.ISDIR);
@@ -333,7 +333,7 @@ Deno.test("path_unlink_file() removes what is no directory", () => {
   assertEquals((guest.stat("dir") as Filestat).type, FILETYPE.DIRECTORY);
 });
 
-Deno.test("path_unlink_file() leaves an open file readable and its name free", () => {
+Deno.test("path_unlink_file() keeps an open file readable and frees its name", () => {
   const guest = new FakeGuest();
   const before = guest.wasi.fsBytes;
   guest.create("file", "text");
@@ -349,7 +349,7 @@ Deno.test("path_unlink_file() leaves an open file readable and its name free", (
   assertEquals(guest.wasi.fsBytes, before);
 });
 
-Deno.test("path_remove_directory() leaves an open directory that nothing can be made in", () => {
+Deno.test("path_remove_directory() prevents creation in a removed directory that is still open", () => {
   const guest = new FakeGuest();
   mkdir(guest, "dir");
   const fd = guest.openDirectory("dir");
@@ -359,7 +359,7 @@ Deno.test("path_remove_directory() leaves an open directory that nothing can be 
   assertEquals(mkdir(guest, "dir"), 0);
 });
 
-Deno.test("path_symlink() makes links and refuses places that cannot be", () => {
+Deno.test("path_symlink() creates links and rejects invalid targets and paths", () => {
   const guest = new FakeGuest();
   mkdir(guest, "dir");
   guest.create("file");
@@ -372,7 +372,7 @@ Deno.test("path_symlink() makes links and refuses places that cannot be", () => 
   assertEquals(symlink(guest, "/", "root"), ERRNO.PERM);
 });
 
-Deno.test("path_link() gives one inode two names", () => {
+Deno.test("path_link() creates a second name for an inode", () => {
   const guest = new FakeGuest();
   mkdir(guest, "dir");
   guest.create("file", "text");
@@ -384,7 +384,7 @@ Deno.test("path_link() gives one inode two names", () => {
   assertEquals((guest.stat("dir/link") as Filestat).nlink, 1);
 });
 
-Deno.test("path_link() links symbolic links, not what they name", () => {
+Deno.test("path_link() links symbolic links instead of their targets", () => {
   const guest = new FakeGuest();
   guest.create("file");
   symlink(guest, "none", "dangling");
@@ -396,7 +396,7 @@ Deno.test("path_link() links symbolic links, not what they name", () => {
   assertEquals(link(guest, "file", "dangling"), ERRNO.EXIST);
 });
 
-Deno.test("path_link() refuses directories and taken names", () => {
+Deno.test("path_link() rejects directories and existing names", () => {
   const guest = new FakeGuest();
   mkdir(guest, "dir");
   guest.create("file");
@@ -410,7 +410,7 @@ Deno.test("path_link() refuses directories and taken names", () => {
   assertEquals(link(guest, "none", "link"), ERRNO.NOENT);
 });
 
-Deno.test("path_rename() moves files over files", () => {
+Deno.test("path_rename() replaces files with files", () => {
   const guest = new FakeGuest();
   guest.create("a", "A");
   guest.create("b", "B");
@@ -442,7 +442,7 @@ Deno.test("path_rename() moves directories to free names and over empty director
   assertEquals(rename(guest, "file/", "new"), ERRNO.NOTDIR);
 });
 
-Deno.test("path_rename() moves no directory into itself and no dots", () => {
+Deno.test('path_rename() rejects moving a directory into itself and moving "." or ".."', () => {
   const guest = new FakeGuest();
   mkdir(guest, "a");
   mkdir(guest, "a/b");
@@ -454,7 +454,7 @@ Deno.test("path_rename() moves no directory into itself and no dots", () => {
   assertEquals(rename(guest, "a", "."), ERRNO.BUSY);
 });
 
-Deno.test("path_rename() sets what .. means", () => {
+Deno.test('path_rename() updates the meaning of ".."', () => {
   const guest = new FakeGuest();
   mkdir(guest, "a");
   mkdir(guest, "a/moved");

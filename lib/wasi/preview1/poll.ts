@@ -1,5 +1,6 @@
 /**
- * `poll_oneoff`.
+ * `poll_oneoff`: waits for clocks and descriptors.
+ *
  * @module
  */
 import { CLOCK, TICKS_PER_MS } from "../clock.ts";
@@ -15,31 +16,33 @@ import {
 import type { WasiContext, WasiFunctions } from "./call_context.ts";
 
 /**
- * Most subscriptions in one call: more than a job may have descriptors, few enough that one call
- * stays short.
+ * Most subscriptions per call: more than a job can have descriptors, few enough to keep a call short.
  */
 export const MAX_SUBSCRIPTIONS = 8192;
 
 const NS_PER_MS = 1e6;
 
-// A double holds Unix milliseconds to a quarter of a microsecond. A wait for less than that might
-// not move the clock at all, and the loop around it would spin.
+/**
+ * Shortest wait. A double holds Unix milliseconds to a quarter of a microsecond; a shorter wait might not advance the
+ * clock, and the loop around it would spin.
+ */
 const SHORTEST_WAIT_MS = 0.001;
 
-/** A subscription, read before anything is written: the two arrays may overlap. */
+/** A subscription. All are read before any event is written, because the two arrays may overlap. */
 interface Subscription {
   userdata: bigint;
   type: number;
-  /** Descriptor, for reads and writes. */
+  /** Descriptor of a read or write. */
   fd: number;
-  /** Clock and the time on it to wake at, in milliseconds. */
+  /** Clock id. */
   clock: number;
+  /** Wake-up time on that clock, in milliseconds. */
   deadlineMs: number;
-  /** An error that is known without waiting. */
+  /** Errno known without waiting; 0 if there is none. */
   errno: number;
 }
 
-/** What has happened. */
+/** An event to report. */
 interface Event {
   subscription: Subscription;
   errno: number;
@@ -47,7 +50,7 @@ interface Event {
   flags: number;
 }
 
-/** The function that waits. */
+/** Returns `poll_oneoff`. */
 export function poll(context: WasiContext): WasiFunctions {
   const { memory, host, clocks } = context;
   return {
@@ -91,12 +94,12 @@ function read({ memory: { view }, clocks }: WasiContext, at: number): Subscripti
   const now = clocks.preciseMs(clock);
   const flags = view.getUint16(at + 40, true);
   if (now === undefined || (flags & ~SUBCLOCK_ABSTIME) !== 0) subscription.errno = ERRNO.INVAL;
-  // A CPU clock stands still while the job waits: it would never wake.
+  // A CPU clock does not advance while the job waits, so the wait would never end.
   else if (clock !== CLOCK.REALTIME && clock !== CLOCK.MONOTONIC) subscription.errno = ERRNO.NOTSUP;
   else {
     const timeoutMs = Number(view.getBigUint64(at + 24, true)) / NS_PER_MS;
     const absolute = (flags & SUBCLOCK_ABSTIME) !== 0;
-    // Up to the next tick, so that the guest's own clock agrees that the time has come.
+    // Rounded up to a tick, so that the guest's clock shows the deadline as reached.
     subscription.deadlineMs = absolute
       ? Math.ceil(timeoutMs * TICKS_PER_MS) / TICKS_PER_MS
       : now + timeoutMs;
@@ -104,7 +107,7 @@ function read({ memory: { view }, clocks }: WasiContext, at: number): Subscripti
   return subscription;
 }
 
-/** What can be told now, in the order asked. */
+/** Events that are ready, in subscription order. */
 function ready(context: WasiContext, list: readonly Subscription[]): Event[] {
   const events: Event[] = [];
   for (const subscription of list) {
@@ -134,7 +137,7 @@ function check(context: WasiContext, subscription: Subscription): Event | undefi
   } else if (descriptor.kind === "file" && reads) {
     event.bytes = Math.max(0, descriptor.inode.content.size - descriptor.offset);
   } else {
-    // Files take anything at once, and the host's streams block rather than refuse.
+    // Writes to files never wait, and the host's streams block inside write().
     event.bytes = 1;
   }
   return event;
@@ -158,7 +161,7 @@ function write({ memory }: WasiContext, at: number, event: Event): void {
   view.setBigUint64(at, event.subscription.userdata, true);
   view.setUint16(at + 8, event.errno, true);
   view.setUint8(at + 10, event.subscription.type);
-  // Padding too: what a guest does not expect to be written, it must not find changed at random.
+  // Padding is zeroed, so that every byte of the event is deterministic.
   view.setUint8(at + 11, 0);
   view.setUint32(at + 12, 0, true);
   memory.setU64(at + 16, event.bytes);

@@ -77,7 +77,7 @@ function poll(guest: FakeGuest, list: Subscription[]): Event[] | number {
 
 const fired = { userdata: 100n, errno: 0, type: EVENTTYPE.CLOCK, bytes: 0, flags: 0 };
 
-Deno.test("poll_oneoff() waits once, for as long as the shortest clock", () => {
+Deno.test("poll_oneoff() waits once until the earliest clock", () => {
   const { guest, host } = sleeper({ ended: false });
   const events = poll(guest, [
     { clock: CLOCK.REALTIME, timeout: 900n * MS },
@@ -89,7 +89,7 @@ Deno.test("poll_oneoff() waits once, for as long as the shortest clock", () => {
   assertEquals(host.waits[0]!.watchStdin, false);
 });
 
-Deno.test("poll_oneoff() takes a point in time and wakes when the guest's clock shows it", () => {
+Deno.test("poll_oneoff() wakes from an absolute timeout when the guest's clock shows it", () => {
   const { guest } = sleeper();
   const now = () => {
     guest.call("clock_time_get", CLOCK.MONOTONIC, 0n, COUNT);
@@ -110,13 +110,13 @@ Deno.test("poll_oneoff() wakes for standard input before the clock", () => {
   assertEquals(host.waits.map(({ watchStdin }) => watchStdin), [true]);
 });
 
-Deno.test("poll_oneoff() waits without end for standard input alone", () => {
+Deno.test("poll_oneoff() waits without a timeout for standard input alone", () => {
   const { guest, host } = sleeper({ ended: false, inputAfterMs: 1e9 });
   assertEquals((poll(guest, [{ read: 0 }]) as Event[])[0]!.bytes, 4);
   assertEquals(host.waits, [{ ms: Infinity, watchStdin: true }]);
 });
 
-Deno.test("poll_oneoff() tells the end of standard input as a hangup", () => {
+Deno.test("poll_oneoff() reports the end of standard input as a hangup", () => {
   const { guest, host } = sleeper();
   assertEquals(poll(guest, [{ read: 0 }]), [
     { ...fired, type: EVENTTYPE.FD_READ, flags: EVENT_HANGUP },
@@ -124,7 +124,7 @@ Deno.test("poll_oneoff() tells the end of standard input as a hangup", () => {
   assertEquals(host.waits, []);
 });
 
-Deno.test("poll_oneoff() finds outputs and files ready at once", () => {
+Deno.test("poll_oneoff() reports outputs and files as ready at once", () => {
   const { guest, host } = sleeper({ ended: false });
   const file = guest.open("file", { oflags: OFLAG.CREAT });
   guest.write(file, "12345");
@@ -146,7 +146,7 @@ Deno.test("poll_oneoff() finds outputs and files ready at once", () => {
   assertEquals(host.waits, []);
 });
 
-Deno.test("poll_oneoff() tells what cannot be in the event", () => {
+Deno.test("poll_oneoff() reports invalid subscriptions in their events", () => {
   const { guest } = sleeper({ ended: false });
   const events = poll(guest, [
     { read: 99 },
@@ -163,7 +163,7 @@ Deno.test("poll_oneoff() tells what cannot be in the event", () => {
   assertEquals(events.map(({ errno }) => errno), expected);
 });
 
-Deno.test("poll_oneoff() refuses none, too many, and what is outside", () => {
+Deno.test("poll_oneoff() rejects zero, too many and out-of-bounds subscriptions", () => {
   const { guest } = sleeper();
   const call = (input: number, output: number, count: number, result = COUNT) =>
     guest.call("poll_oneoff", input, output, count, result);

@@ -1,14 +1,15 @@
 /**
- * WASI preview1 for one job: all functions of the witx over a private in-memory tree.
+ * WASI preview1 for one job: all functions of the witx over a private in-memory file system.
  *
- * Nothing of the host is behind it but what {@linkcode WasiHost} says: three streams and a way to
- * wait. It uses no API of Deno or Node, so that it runs in a worker without permissions.
+ * The only access to the host is {@linkcode WasiHost}: three streams and a way to wait. No API of Deno or Node is used,
+ * so that it runs in a worker without permissions.
+ *
  * @module
  */
 import { Clocks, type TimeSource } from "../clock.ts";
 import { ERRNO } from "../errno.ts";
 import { FileSystem, type FileSystemLimits } from "../fs/file_system.ts";
-import { type FileInput, placeInputs, type Preopen } from "../fs/inputs.ts";
+import { createInputs, type FileInput, type Preopen } from "../fs/inputs.ts";
 import { PathLookup } from "../fs/path_lookup.ts";
 import { DIRECTORY_RIGHTS, INHERITABLE_RIGHTS, STDIN_RIGHTS, STDOUT_RIGHTS } from "./abi.ts";
 import {
@@ -26,57 +27,57 @@ import { pathChange, pathOpen, pathStat } from "./path_calls.ts";
 import { poll } from "./poll.ts";
 import { argsEnv, clock, proc, sock } from "./process_calls.ts";
 
-/** Caps of {@linkcode createWasi}. */
+/** Limits of {@linkcode createWasi}. */
 export interface WasiLimits extends FileSystemLimits {
-  /** Descriptors open at once, streams and preopens included. */
+  /** Most open descriptors, including streams and preopens. */
   openFds: number;
 }
 
 /** Options of {@linkcode createWasi}. */
 export interface WasiOptions {
-  /** Arguments, argv[0] included. */
+  /** Arguments, including argv[0]. */
   args: readonly string[];
-  /** The whole environment. */
+  /** Environment variables. */
   env: Readonly<Record<string, string>>;
-  /** Files and directories in the job's tree; see {@linkcode FileInput}. */
+  /** Files and directories that exist when the job starts. */
   inputs: readonly FileInput[];
   /**
-   * Whether the root is a preopen ("/", the first). Without it only input directories are.
+   * Whether to preopen the root "/" before the input directories.
    * @default {true}
    */
   preopenRoot?: boolean | undefined;
-  /** Caps. */
+  /** Limits. */
   limits: WasiLimits;
-  /** The worker around. */
+  /** Host of the job. */
   host: WasiHost;
   /**
-   * Where time comes from.
+   * Source of time.
    * @default {the system's clocks}
    */
   now?: TimeSource | undefined;
 }
 
-/** A job's WASI. */
+/** WASI instance of a job. */
 export interface Wasi {
-  /** What to import as `wasi_snapshot_preview1`. */
+  /** Imports for the module name `wasi_snapshot_preview1`. */
   readonly imports: WebAssembly.ModuleImports;
-  /** Sets the guest's memory; until then every pointer is outside (EFAULT). */
+  /** Sets the guest's memory. Until then every pointer is out of bounds (EFAULT). */
   attach(memory: WebAssembly.Memory): void;
-  /** What the tree takes of its cap now, in bytes. */
+  /** Current use of the file system, in bytes. */
   readonly fsBytes: number;
-  /** The most it took at once, in bytes. */
+  /** Peak use of the file system, in bytes. */
   readonly fsPeakBytes: number;
 }
 
 /**
- * Makes the WASI of one job. The root "/" is descriptor 3; each input directory is a further preopen.
+ * Creates the WASI instance of a job. Descriptor 3 is the root "/", followed by a preopen per input directory.
  *
- * @throws {PlasmError} `bad-input` or `over-limit` if the inputs cannot be placed.
+ * @throws {PlasmError} `bad-input` or `over-limit` if the inputs cannot be created.
  */
 export function createWasi(options: WasiOptions): Wasi {
   const clocks = new Clocks(options.now);
   const fs = new FileSystem(options.limits, () => clocks.now());
-  const { host, trap } = watchHost(options.host);
+  const { host, raised } = watchHost(options.host);
   const context: WasiContext = {
     memory: new GuestMemory(),
     fds: new FdTable(options.limits.openFds),
@@ -86,7 +87,7 @@ export function createWasi(options: WasiOptions): Wasi {
     host,
   };
   const root: Preopen[] = options.preopenRoot === false ? [] : [{ name: "/", directory: fs.root }];
-  openInitial(context, [...root, ...placeInputs(fs, options.inputs)]);
+  openInitial(context, [...root, ...createInputs(fs, options.inputs)]);
   const families: WasiFunctions[] = [
     argsEnv(context, options),
     clock(context),
@@ -103,7 +104,7 @@ export function createWasi(options: WasiOptions): Wasi {
   ];
   const imports: Record<string, WasiFunction> = {};
   for (const family of families) {
-    for (const name of Object.keys(family)) imports[name] = guard(family[name]!, trap);
+    for (const name of Object.keys(family)) imports[name] = guard(family[name]!, raised);
   }
   return {
     imports: imports as WebAssembly.ModuleImports,
@@ -135,18 +136,18 @@ function openInitial({ fds }: WasiContext, preopens: readonly Preopen[]): void {
   }
 }
 
-/** Tells what the host threw, and so wants to reach the worker, from faults of the shim itself. */
-interface HostTrap {
+/** Last exception of the host, which must reach the worker, as opposed to faults in this code. */
+interface HostException {
   thrown: unknown;
 }
 
-function watchHost(inner: WasiHost): { host: WasiHost; trap: HostTrap } {
-  const trap: HostTrap = { thrown: undefined };
+function watchHost(inner: WasiHost): { host: WasiHost; raised: HostException } {
+  const raised: HostException = { thrown: undefined };
   const pass = <T>(call: () => T): T => {
     try {
       return call();
     } catch (error) {
-      trap.thrown = error;
+      raised.thrown = error;
       throw error;
     }
   };
@@ -155,29 +156,31 @@ function watchHost(inner: WasiHost): { host: WasiHost; trap: HostTrap } {
     stdinReady: () => pass(() => inner.stdinReady()),
     wait: (ms, watchStdin) => pass(() => inner.wait(ms, watchStdin)),
     write(stream, data) {
-      // Not through pass(): this is called a million times a second.
+      // Written out instead of using pass(): guests may call this a million times a second.
       try {
         inner.write(stream, data);
       } catch (error) {
-        trap.thrown = error;
+        raised.thrown = error;
         throw error;
       }
     },
   };
-  return { host, trap };
+  return { host, raised };
 }
 
 /**
- * The last line of defence: no exception of JavaScript may reach the guest as an exception or a
- * trap with the host's words. Only an exit and what the host threw pass.
+ * Last line of defence: converts JavaScript exceptions to an errno, so that the guest can neither catch them nor trap
+ * with a host message. Only the guest's exit and exceptions of the host pass through.
  */
-function guard(fn: WasiFunction, trap: HostTrap): WasiFunction {
+function guard(fn: WasiFunction, raised: HostException): WasiFunction {
   return (...args) => {
     try {
       return fn(...args);
     } catch (error) {
-      if (error instanceof WasiExit || (error !== undefined && error === trap.thrown)) throw error;
-      // An allocation that V8 refused; anything else is a fault here, and told as one of I/O.
+      if (error instanceof WasiExit || (error !== undefined && error === raised.thrown)) {
+        throw error;
+      }
+      // RangeError: V8 could not allocate. Anything else is a bug here, reported as an I/O error.
       return error instanceof RangeError ? ERRNO.NOMEM : ERRNO.IO;
     }
   };

@@ -7,15 +7,15 @@ import { CLOCK_RESOLUTION_NS } from "../clock.ts";
 import { ERRNO } from "../errno.ts";
 import { type WasiContext, WasiExit, type WasiFunctions } from "./call_context.ts";
 
-/** What {@linkcode argsEnv} hands to the guest. */
+/** Options of {@linkcode argsEnv}. */
 export interface ArgsEnvOptions {
-  /** Arguments, argv[0] included. */
+  /** Arguments, including argv[0]. */
   args: readonly string[];
-  /** Environment. */
+  /** Environment variables. */
   env: Readonly<Record<string, string>>;
 }
 
-/** The functions by which a guest gets its arguments and its environment. */
+/** Returns the functions that read arguments and environment variables. */
 export function argsEnv(context: WasiContext, options: ArgsEnvOptions): WasiFunctions {
   const args = encodeList(options.args);
   const environ = encodeList(
@@ -29,10 +29,11 @@ export function argsEnv(context: WasiContext, options: ArgsEnvOptions): WasiFunc
   };
 }
 
+/** Strings in the form that guests read. */
 interface EncodedList {
-  /** All strings, each ended by a NUL. */
+  /** NUL-terminated strings in UTF-8. */
   bytes: Uint8Array;
-  /** Where each string starts. */
+  /** Offset of each string. */
   starts: number[];
 }
 
@@ -79,7 +80,7 @@ function list(
   return 0;
 }
 
-/** The functions that read clocks. */
+/** Returns the functions that read clocks. */
 export function clock({ memory, clocks }: WasiContext): WasiFunctions {
   return {
     clock_res_get(id: number, result: number): number {
@@ -89,7 +90,7 @@ export function clock({ memory, clocks }: WasiContext): WasiFunctions {
       return 0;
     },
 
-    // The wanted precision is a hint (typenames.witx: "maximum lag"); there is only one.
+    // The requested precision is a hint (typenames.witx: "maximum lag"); all clocks have the same.
     clock_time_get(id: number, _precision: bigint, result: number): number {
       const time = clocks.read(id);
       if (time === undefined) return ERRNO.INVAL;
@@ -100,27 +101,27 @@ export function clock({ memory, clocks }: WasiContext): WasiFunctions {
   };
 }
 
-/** Most bytes that `crypto.getRandomValues` gives at once (Web Crypto, section 10.1.1). */
+/** Most bytes per call of `crypto.getRandomValues` (Web Crypto, section 10.1.1). */
 const RANDOM_CHUNK_BYTES = 65_536;
 
-/** The functions about the process, and randomness. */
+/** Returns the functions for exit, signals, scheduling and randomness. */
 export function proc({ memory }: WasiContext): WasiFunctions {
   return {
     proc_exit(code: number): never {
       throw new WasiExit(code >>> 0);
     },
 
-    // There are no signals; wasmtime answers the same.
+    // There are no signals; wasmtime returns the same.
     proc_raise: (_signal: number): number => ERRNO.NOTSUP,
 
-    // A job has one thread.
+    // Jobs are single-threaded.
     sched_yield: (): number => 0,
 
     random_get(buffer: number, length: number): number {
       const start = buffer >>> 0;
       const end = start + (length >>> 0);
       if (!memory.ok(start, length >>> 0)) return ERRNO.FAULT;
-      // Web Crypto does not fill shared memory.
+      // Web Crypto rejects shared memory.
       const shared = !(memory.bytes.buffer instanceof ArrayBuffer);
       for (let at = start; at < end; at += RANDOM_CHUNK_BYTES) {
         const chunk = memory.bytes.subarray(at, Math.min(end, at + RANDOM_CHUNK_BYTES));
@@ -132,14 +133,14 @@ export function proc({ memory }: WasiContext): WasiFunctions {
   };
 }
 
-/** The socket functions: no descriptor is ever a socket. */
+/** Returns the socket functions, which always fail: no descriptor is a socket. */
 export function sock({ fds }: WasiContext): WasiFunctions {
-  // A directory is no stream at all. Guests probe the first descriptors for listening sockets, and
-  // EBADF at the first preopen is what they get where nothing is preopened.
-  const refuse = (fd: number): number =>
+  // Guests probe the first descriptors for listening sockets. EBADF for a preopen is what they get if nothing is
+  // preopened.
+  const fail = (fd: number): number =>
     (fds.get(fd >>> 0)?.kind ?? "directory") === "directory" ? ERRNO.BADF : ERRNO.NOTSOCK;
   return {
-    sock_accept: (fd: number, _flags: number, _result: number): number => refuse(fd),
+    sock_accept: (fd: number, _flags: number, _result: number): number => fail(fd),
     sock_recv: (
       fd: number,
       _iovs: number,
@@ -147,9 +148,9 @@ export function sock({ fds }: WasiContext): WasiFunctions {
       _flags: number,
       _size: number,
       _roflags: number,
-    ): number => refuse(fd),
+    ): number => fail(fd),
     sock_send: (fd: number, _iovs: number, _count: number, _flags: number, _size: number): number =>
-      refuse(fd),
-    sock_shutdown: (fd: number, _how: number): number => refuse(fd),
+      fail(fd),
+    sock_shutdown: (fd: number, _how: number): number => fail(fd),
   };
 }

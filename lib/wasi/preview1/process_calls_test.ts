@@ -30,20 +30,20 @@ function listed(guest: FakeGuest, family: "args" | "environ"): string[] {
   return strings;
 }
 
-Deno.test("args_get() gives all arguments", () => {
+Deno.test("args_get() returns all arguments", () => {
   const args = ["guest", "first", 'the "second" arg', "", "ünï"];
   assertEquals(listed(new FakeGuest({ args }), "args"), args);
   assertEquals(listed(new FakeGuest({ args: [] }), "args"), []);
 });
 
-Deno.test("environ_get() gives all variables", () => {
+Deno.test("environ_get() returns all variables", () => {
   const env = { a: "text", b: 'escape " ing', c: "new\nline", ["__proto__"]: "x" };
   const expected = ["a=text", 'b=escape " ing', "c=new\nline", "__proto__=x"];
   assertEquals(listed(new FakeGuest({ env }), "environ"), expected);
   assertEquals(listed(new FakeGuest(), "environ"), []);
 });
 
-Deno.test("args_get() writes nothing outside", () => {
+Deno.test("args_get() writes nothing out of bounds", () => {
   const guest = new FakeGuest({ args: ["0123456789"] });
   const end = guest.bytes.length;
   assertEquals(guest.call("args_get", end - 3, 0), ERRNO.FAULT);
@@ -53,7 +53,7 @@ Deno.test("args_get() writes nothing outside", () => {
   assertEquals(guest.call("args_sizes_get", 0, end - 3), ERRNO.FAULT);
 });
 
-Deno.test("clock_time_get() rounds down to the resolution that clock_res_get() tells", () => {
+Deno.test("clock_time_get() rounds down to the resolution that clock_res_get() returns", () => {
   let [realtime, monotonic] = [1_700_000_000_000.17, 5];
   const guest = new FakeGuest({
     now: { realtimeMs: () => realtime, monotonicMs: () => monotonic },
@@ -75,7 +75,7 @@ Deno.test("clock_time_get() rounds down to the resolution that clock_res_get() t
   }
 });
 
-Deno.test("clock_time_get() never gives the same monotonic time twice, and tells no more by it", () => {
+Deno.test("clock_time_get() returns increasing monotonic times at the same resolution", () => {
   let monotonic = 0;
   const guest = new FakeGuest({ now: { realtimeMs: () => 0, monotonicMs: () => monotonic } });
   const time = () => {
@@ -89,7 +89,7 @@ Deno.test("clock_time_get() never gives the same monotonic time twice, and tells
   assertEquals(time(), 1_000_100_000n);
 });
 
-Deno.test("clock_time_get() answers EINVAL for clocks that are not", () => {
+Deno.test("clock_time_get() returns EINVAL for an unknown clock", () => {
   const guest = new FakeGuest();
   for (const id of [4, 255, -1, 2 ** 31 - 1]) {
     assertEquals(guest.call("clock_time_get", id, 0n, RESULT_POINTER), ERRNO.INVAL);
@@ -97,7 +97,7 @@ Deno.test("clock_time_get() answers EINVAL for clocks that are not", () => {
   }
 });
 
-Deno.test("Clocks.blocked() stops the CPU clocks", () => {
+Deno.test("Clocks.blocked() pauses the CPU clocks", () => {
   let monotonic = 0;
   const clocks = new Clocks({ realtimeMs: () => 0, monotonicMs: () => monotonic });
   monotonic = 2;
@@ -106,7 +106,7 @@ Deno.test("Clocks.blocked() stops the CPU clocks", () => {
   assertEquals(clocks.preciseMs(CLOCK.PROCESS_CPUTIME), 3);
 });
 
-Deno.test("proc_exit() throws WasiExit with the code as it is", () => {
+Deno.test("proc_exit() throws WasiExit with the unsigned code", () => {
   const guest = new FakeGuest();
   for (const [code, expected] of [[0, 0], [33, 33], [256, 256], [-1, 2 ** 32 - 1]] as const) {
     const exit = assertThrows(() => guest.call("proc_exit", code), WasiExit);
@@ -114,7 +114,7 @@ Deno.test("proc_exit() throws WasiExit with the code as it is", () => {
   }
 });
 
-Deno.test("random_get() fills any length and nothing beside it", () => {
+Deno.test("random_get() fills any length and nothing else", () => {
   const guest = new FakeGuest();
   for (const length of [0, 1, 1024, 65_536, 65_537, 200_000]) {
     guest.bytes.fill(0);
@@ -135,13 +135,13 @@ Deno.test("random_get() fills shared memory", () => {
   assert(new Uint8Array(memory.buffer).subarray(4032, 4096).some((byte) => byte !== 0));
 });
 
-Deno.test("proc_raise() and sched_yield() answer as wasmtime does", () => {
+Deno.test("proc_raise() and sched_yield() match wasmtime", () => {
   const guest = new FakeGuest();
   assertEquals(guest.call("proc_raise", 9), ERRNO.NOTSUP);
   assertEquals(guest.call("sched_yield"), 0);
 });
 
-Deno.test("sock_shutdown() and its kin tell bad descriptors from streams", () => {
+Deno.test("sock_shutdown() and other socket calls distinguish bad descriptors from streams", () => {
   const guest = new FakeGuest();
   const calls: [string, ...number[]][] = [
     ["sock_accept", 0, RESULT_POINTER],

@@ -11,7 +11,7 @@ async function codeOf(functions: string): Promise<Code | undefined> {
   return readCode(bytes, readSections(bytes).known.get("code")!);
 }
 
-Deno.test("BodyScanner.scan() steps over every kind of operand", async () => {
+Deno.test("BodyScanner.scan() skips every kind of operand", async () => {
   const code = await codeOf(`(func (param i32 i64 f32 f64 v128) (local funcref externref)
     (drop (i32.const -2147483648)) (drop (i64.const -9223372036854775808))
     (drop (f32.const 1e10)) (drop (f64.const 0x1p-1000))
@@ -44,7 +44,7 @@ Deno.test("BodyScanner.scan() steps over every kind of operand", async () => {
   assertEquals(code!.weight[1], 0);
 });
 
-Deno.test("BodyScanner.scan() weighs instructions by the loops around them", async () => {
+Deno.test("BodyScanner.scan() weights instructions by loop depth", async () => {
   const code = await codeOf(`
     (func (loop nop))
     (func (loop (loop nop nop)) nop)
@@ -54,7 +54,7 @@ Deno.test("BodyScanner.scan() weighs instructions by the loops around them", asy
   assertEquals(Array.from(code!.targets), [0, 0, 0, 3]);
 });
 
-Deno.test("BodyScanner.scan() refuses what it does not know", () => {
+Deno.test("readCode() returns undefined when a body is malformed or has an unknown instruction", () => {
   // One body that is cut, longer than it says, of an unknown instruction, and with a lying jump table.
   for (
     const body of [[0, 1], [0, 0x0b, 1], [0, 0x27, 0x0b], [0, 0xfb, 0, 0, 0x0b], [

@@ -14,24 +14,24 @@ async function select(slots: number, functions: string): Promise<number[]> {
 const NESTED = "(loop (loop (loop nop nop nop nop)))";
 const TARGETS = Array(70).fill("0").join(" ");
 
-Deno.test("selectHotFunctions() chooses all that have loops where there is room", async () => {
+Deno.test("selectHotFunctions() selects every function with loops when there are enough slots", async () => {
   assertEquals(await select(3, "(func) (func (loop)) (func) (func (loop nop))"), [1, 3]);
 });
 
-Deno.test("selectHotFunctions() chooses a small loop near the entry before larger ones far away", async () => {
+Deno.test("selectHotFunctions() prefers a small loop near the entry point to larger ones far away", async () => {
   const far = `(func ${NESTED})`.repeat(6);
   assertEquals(await select(2, `(func (call 7) (loop nop)) ${far} (func (loop nop))`), [0, 1]);
   assertEquals(await select(4, `(func (call 7)) ${far} (func (loop nop))`), [1, 2, 3, 7]);
 });
 
-Deno.test("selectHotFunctions() takes a jump table in a loop for an interpreter", async () => {
+Deno.test("selectHotFunctions() prefers a loop around a large jump table", async () => {
   const interpreter = `(func (loop (loop (br_table ${TARGETS} (i32.const 0)))))`;
   // Heavier than the interpreter, were it not one.
   const others = "(func (loop (loop nop nop nop nop nop nop nop)))".repeat(3);
   assertEquals(await select(1, `(func) ${others} ${interpreter} ${others}`), [4]);
 });
 
-Deno.test("selectHotFunctions() leaves out what allocates memory, by whatever name", async () => {
+Deno.test("selectHotFunctions() omits memory allocators", async () => {
   const grower = "(func (drop (memory.grow (i32.const 1))))";
   const allocator = `(func (call 1) ${NESTED})`;
   const caller = "(func (call 2) (call 2))";

@@ -39,7 +39,7 @@ function sameFrames(bytes: Uint8Array<ArrayBuffer>): FrameMap {
   return new FrameMap({ code, order, starts: code.start });
 }
 
-Deno.test("reorderFunctions() changes nothing that a module does, nor where it says it trapped", async () => {
+Deno.test("reorderFunctions() keeps the behaviour and the trap locations of a module", async () => {
   let moved = 0;
   for (let seed = 1; seed <= 30; seed++) {
     const bytes = await randomModule({ seed, functions: 2 + seed * 6 });
@@ -54,12 +54,12 @@ Deno.test("reorderFunctions() changes nothing that a module does, nor where it s
   assertEquals(moved, 30);
 });
 
-Deno.test("reorderFunctions() leaves what it has arranged as it is", async () => {
+Deno.test("reorderFunctions() returns a reordered module unchanged", async () => {
   const { bytes } = reorderFunctions(await randomModule({ seed: 7, functions: 100 }));
   assertEquals(reorderFunctions(bytes).bytes, bytes);
 });
 
-Deno.test("reorderFunctions() never throws, and what V8 takes it still takes", async () => {
+Deno.test("reorderFunctions() never throws and keeps valid modules valid when bytes are corrupted", async () => {
   const below = random(11);
   let accepted = 0;
   for (let seed = 1; seed <= 8; seed++) {
@@ -78,7 +78,7 @@ Deno.test("reorderFunctions() never throws, and what V8 takes it still takes", a
   assertNotEquals(accepted, 0);
 });
 
-Deno.test("reorderFunctions() returns what is no module, has no code or is random", () => {
+Deno.test("reorderFunctions() returns the input when it is not a module, has no code or is random", () => {
   const below = random(3);
   for (const length of [0, 4, 8, 9, 20, 300]) {
     const bytes = Uint8Array.from({ length }, () => below(256));

@@ -7,21 +7,21 @@ function order(selected: number[], count: number, slots: number): [number[], num
   return [Array.from({ length: count + 2 }, (_, old) => index(old)), fillers];
 }
 
-Deno.test("orderFunctions() swaps selected functions with those in front, imported ones aside", () => {
+Deno.test("orderFunctions() swaps selected functions into the leading slots after the imported ones", () => {
   assertEquals(order([5, 1], 6, 2), [[0, 1, 7, 3, 4, 5, 6, 2], 0]);
 });
 
-Deno.test("orderFunctions() moves what is not selected behind the last", () => {
+Deno.test("orderFunctions() moves unselected functions to the end when too few are selected", () => {
   // Places 0 to 2 are in front; only function 1 is to stand there.
   assertEquals(order([1], 4, 3), [[0, 1, 6, 3, 7, 5], 2]);
 });
 
-Deno.test("orderFunctions() moves behind all slots where there are fewer functions", () => {
+Deno.test("orderFunctions() moves unselected functions past all slots when there are fewer functions than slots", () => {
   const [indices, fillers] = order([1], 2, 4);
   assertEquals(indices, [0, 1, 6, 3]);
   assertEquals(fillers, 3);
 });
 
-Deno.test("orderFunctions() changes nothing where the selected stand in front", () => {
+Deno.test("orderFunctions() changes nothing when the selected functions are in the leading slots", () => {
   assertEquals(orderFunctions([0, 1], { imported: 0, count: 9, slots: 2 }).changes, false);
 });

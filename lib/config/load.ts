@@ -1,12 +1,13 @@
 /**
- * Where the configuration comes from: a file, then `PLASM_*`, then flags; the later wins.
+ * Loads the configuration from a file, `PLASM_*` variables and flags; later sources win.
+ *
  * @module
  */
-import { configPaths } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
-import { CONFIG_KEYS, envName } from "./keys.ts";
+import { configPaths } from "../core/mod.ts";
+import { type Config, CONFIG_KEYS, type ConfigEntries, envName } from "./config.ts";
 import { checkEntries, nest, parseConfig, parseValue } from "./parse.ts";
-import type { Config, ConfigEntries } from "./config.ts";
+import { configEntries } from "./reload.ts";
 
 /** Options of {@linkcode loadConfig}. */
 export interface LoadConfigOptions {
@@ -95,4 +96,20 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Loade
   checkEntries(options.flags ?? {}, "flags");
   take(options.flags ?? {}, () => "flag");
   return { config: nest(entries) as unknown as Config, sources, file };
+}
+
+/** A table of every key, its value and where the value came from. */
+export function formatConfig(loaded: LoadedConfig): string {
+  const entries = configEntries(loaded.config);
+  const rows = CONFIG_KEYS.map(({ name }) => ({
+    name,
+    value: JSON.stringify(entries[name]),
+    source: loaded.sources[name] ?? "default",
+  }));
+  const width = (column: "name" | "value"): number =>
+    Math.max(...rows.map((row) => row[column].length));
+  const [names, values] = [width("name"), width("value")];
+  return rows.map(({ name, value, source }) =>
+    `${name.padEnd(names)}  ${value.padEnd(values)}  ${source}`
+  ).join("\n");
 }

@@ -1,12 +1,13 @@
 /**
- * From the text of a configuration file to checked entries.
+ * Parses and validates configuration text: a file, or one value from the environment or command line.
+ *
  * @module
  */
-import { Validator } from "@cfworker/json-schema";
 import { parse } from "@std/jsonc";
 import { PlasmError } from "../core/errors/mod.ts";
-import { CONFIG_KEYS, CONFIG_SCHEMA, nearestName } from "./keys.ts";
-import type { ConfigEntries, ConfigValue } from "./config.ts";
+import { validateDocument } from "../core/mod.ts";
+import { CONFIG_KEYS, type ConfigEntries, type ConfigValue, nearestName } from "./config.ts";
+import { CONFIG_DOCUMENT } from "./config_validator.gen.ts";
 
 const NAMES: readonly string[] = CONFIG_KEYS.map(({ name }) => name);
 
@@ -15,8 +16,6 @@ const SECTIONS: readonly string[] = [
     NAMES.flatMap((name) => name.includes(".") ? [name.slice(0, name.lastIndexOf("."))] : []),
   ),
 ];
-
-let validator: Validator | undefined;
 
 function refuse(source: string, what: string, hint?: string): never {
   throw new PlasmError("bad-config", `Cannot use ${source}: ${what}`, { hint });
@@ -37,12 +36,12 @@ function* flatten(value: object, prefix: string, source: string): Generator<[str
     if (name === "$schema") continue;
     if (NAMES.includes(name)) yield [name, child as ConfigValue];
     else if (!NAMES.some((known) => known.startsWith(`${name}.`))) refuseUnknown(source, name);
-    else if (!isRecord(child)) refuse(source, `${name} is a section, found ${typeof child}`);
+    else if (!isRecord(child)) refuse(source, `${name} must be a section, found ${typeof child}`);
     else yield* flatten(child, `${name}.`, source);
   }
 }
 
-/** Puts dotted entries back into the nested shape of a file. */
+/** Converts dotted keys to the nested objects of a file. */
 export function nest(entries: ConfigEntries): Record<string, unknown> {
   const root: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(entries)) {
@@ -56,27 +55,25 @@ export function nest(entries: ConfigEntries): Record<string, unknown> {
 }
 
 /**
- * Checks entries against the schema.
+ * Validates entries against the schema.
  *
- * @throws {PlasmError} `bad-config`: names the source, the key, the value and what is allowed
+ * @throws {PlasmError} `bad-config`, naming the source, the key, the allowed values and the value found
  */
 export function checkEntries(entries: ConfigEntries, source: string): void {
   for (const name of Object.keys(entries)) {
     if (!NAMES.includes(name)) refuseUnknown(source, name);
   }
-  validator ??= new Validator(CONFIG_SCHEMA, "2020-12", false);
-  const { valid, errors } = validator.validate(nest(entries));
-  if (valid) return;
-  // The errors run from the root to the leaf; the last is the one that says what is wrong.
-  const leaf = errors.at(-1);
-  const key = leaf?.instanceLocation.replace(/^#\/?/, "").replaceAll("/", ".") ?? "";
-  refuse(source, `${key}: ${leaf?.error.replace(/\.$/, "") ?? "does not follow the schema"}`);
+  validateDocument(CONFIG_DOCUMENT, nest(entries), {
+    code: "bad-config",
+    what: source,
+    verb: "use",
+  });
 }
 
 /**
- * Reads the text of a configuration file: JSON with comments.
+ * Parses a configuration file: JSON with comments.
  *
- * @throws {PlasmError} `bad-config`
+ * @throws {PlasmError} `bad-config` if the text is not JSON with comments or violates the schema
  */
 export function parseConfig(text: string, source: string): ConfigEntries {
   let value: unknown;
@@ -92,23 +89,22 @@ export function parseConfig(text: string, source: string): ConfigEntries {
 }
 
 /**
- * Reads one value given as text: on the command line or in the environment. Lists are separated by
- * commas.
+ * Parses one value from the command line or the environment. Lists are separated by commas.
  *
- * @throws {PlasmError} `bad-config`
+ * @throws {PlasmError} `bad-config` if the key is unknown or the text is not of the key's type
  */
 export function parseValue(name: string, text: string, source: string): ConfigValue {
   const key = CONFIG_KEYS.find((known) => known.name === name);
   if (key === undefined) refuseUnknown(source, name);
   if (key.types.includes("null") && text === "") return null;
   if (key.types.includes("integer")) {
-    if (!/^-?\d{1,16}$/.test(text)) refuse(source, `${name}: "${text}" is not an integer`);
+    if (!/^-?\d{1,16}$/.test(text)) refuse(source, `${name} must be an integer, found "${text}"`);
     return Number(text);
   }
   if (key.types.includes("boolean")) {
     if (text === "1" || text === "true") return true;
     if (text === "0" || text === "false") return false;
-    refuse(source, `${name}: "${text}" is not true or false`);
+    refuse(source, `${name} must be true or false, found "${text}"`);
   }
   if (key.types.includes("array")) return text === "" ? [] : text.split(",").map((s) => s.trim());
   return text;

@@ -2,8 +2,7 @@
  * What SIGHUP may change while the node runs.
  * @module
  */
-import { CONFIG_KEYS } from "./keys.ts";
-import type { Config, ConfigEntries, ConfigValue } from "./config.ts";
+import { type Config, CONFIG_KEYS, type ConfigEntries, type ConfigValue } from "./config.ts";
 
 /** What a reload changed, and what waits for a restart. */
 export interface ReloadPlan {

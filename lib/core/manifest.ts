@@ -3,12 +3,12 @@
  *
  * @module
  */
-import schema from "../../schemas/manifest.json" with { type: "json" };
 import { PlasmError } from "./errors/errors.ts";
 import { EMPTY_HASH, sha256 } from "./hash.ts";
 import { canonicalBytes, parseJson, pathText } from "./json.ts";
 import { validateDocument } from "./schema.ts";
 import type { Hash, Manifest, Priority, Resources } from "./types.gen.ts";
+import { MANIFEST_DOCUMENT } from "./validators.gen.ts";
 
 /** Largest manifest, as JSON, in bytes: room for a thousand inputs and long arguments. */
 export const MAX_MANIFEST_BYTES: number = 256 * 1024;
@@ -159,7 +159,7 @@ export async function manifestHash(manifest: Manifest): Promise<Hash> {
  * @throws {PlasmError} `bad-manifest` when it does not follow the schema
  */
 export function checkManifest(value: unknown): Manifest {
-  validateDocument(schema, value, { code: "bad-manifest", what: "manifest" });
+  validateDocument(MANIFEST_DOCUMENT, value, { code: "bad-manifest", what: "manifest" });
   const manifest = value as Manifest;
   checkInputs(manifest.inputs ?? {});
   return manifest;

@@ -29,7 +29,7 @@ export {
 } from "./manifest.ts";
 export { configPaths, listenPath, socketPaths, stateDir } from "./paths.ts";
 export { MAX_RECEIPT_BYTES, receiptTimes, signReceipt } from "./receipt.ts";
-export { validateDocument } from "./schema.ts";
+export { type DocumentSchema, validateDocument } from "./schema.ts";
 export { isValidSignature, type Signer } from "./signature.ts";
 export { readPrivateFile, readStateFile, writePrivateFile, writeStateFile } from "./state_file.ts";
 export {

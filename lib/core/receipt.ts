@@ -3,13 +3,13 @@
  *
  * @module
  */
-import schema from "../../schemas/receipt.json" with { type: "json" };
 import { toHex } from "../util/mod.ts";
 import { PlasmError } from "./errors/errors.ts";
 import { canonicalBytes, parseJson } from "./json.ts";
 import { validateDocument } from "./schema.ts";
 import { isValidSignature, type Signer } from "./signature.ts";
 import type { Receipt } from "./types.gen.ts";
+import { RECEIPT_DOCUMENT } from "./validators.gen.ts";
 
 /** Largest receipt, as JSON, in bytes: some thirty times a usual one. */
 export const MAX_RECEIPT_BYTES: number = 64 * 1024;
@@ -34,7 +34,7 @@ export async function signReceipt(fields: ReceiptFields, signer: Signer): Promis
   };
   const signature = toHex(await signer.sign(signedBytes(unsigned)));
   const receipt: Receipt = { ...unsigned, signature };
-  validateDocument(schema, receipt, { code: "internal", what: "receipt", verb: "sign" });
+  validateDocument(RECEIPT_DOCUMENT, receipt, { code: "internal", what: "receipt", verb: "sign" });
   const problem = findTimeProblem(receipt);
   if (problem !== undefined) {
     throw new PlasmError("internal", `Cannot sign receipt: ${problem.text}`, {
@@ -72,7 +72,11 @@ export function parseReceipt(input: string | Uint8Array): Receipt {
  * @throws {PlasmError} `bad-receipt` when it does not follow the schema
  */
 export function checkReceipt(value: unknown): Receipt {
-  validateDocument(schema, value, { code: "bad-receipt", what: "receipt", verb: "trust" });
+  validateDocument(RECEIPT_DOCUMENT, value, {
+    code: "bad-receipt",
+    what: "receipt",
+    verb: "trust",
+  });
   return value as Receipt;
 }
 

@@ -3,7 +3,7 @@
  * @module
  */
 import schema from "../../schemas/config.json" with { type: "json" };
-import { CONFIG_KEYS, type ConfigKey, envName } from "../../lib/config/keys.ts";
+import { CONFIG_KEYS, type ConfigKey, envName } from "../../lib/config/config.ts";
 import { VERSION } from "../../lib/core/version.ts";
 import { bold, example, italic, item, roff, section, title } from "./roff.ts";
 

@@ -2,7 +2,6 @@
  * The capability document: what a node says it can run, signed by its key.
  * @module
  */
-import schema from "../../../schemas/capability.json" with { type: "json" };
 import {
   canonicalBytes,
   isValidSignature,
@@ -13,6 +12,7 @@ import {
 import { PlasmError } from "../../core/errors/mod.ts";
 import { toHex } from "../../util/mod.ts";
 import type { Capability } from "./capability_document.gen.ts";
+import { CAPABILITY_DOCUMENT } from "./capability_validator.gen.ts";
 
 export type { Capability };
 
@@ -60,7 +60,11 @@ export async function signCapability(
   };
   const signature = toHex(await signer.sign(signedBytes(unsigned)));
   const document: Capability = { ...unsigned, signature };
-  validateDocument(schema, document, { code: "internal", what: "capability", verb: "sign" });
+  validateDocument(CAPABILITY_DOCUMENT, document, {
+    code: "internal",
+    what: "capability",
+    verb: "sign",
+  });
   return document;
 }
 
@@ -89,7 +93,11 @@ export async function verifyCapability(
   value: unknown,
   { peerId, lastSeq = -1, now = Date.now() }: VerifyCapabilityOptions,
 ): Promise<Capability> {
-  validateDocument(schema, value, { code: "protocol", what: "capability", verb: "trust" });
+  validateDocument(CAPABILITY_DOCUMENT, value, {
+    code: "protocol",
+    what: "capability",
+    verb: "trust",
+  });
   const document = value as Capability;
   const { node, signature, issued_at, expires_at, seq } = document;
   if (peerIdFromPublicKey(node.public_key) !== node.peer_id) {

@@ -1,12 +1,5 @@
-import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { generateTypes, TYPE_FILES } from "./types.ts";
-
-Deno.test("the committed types are what the schemas give: else run `deno task types`", async () => {
-  for (const { file, schemas } of TYPE_FILES) {
-    const text = await Deno.readTextFile(new URL(`../${file}`, import.meta.url));
-    assertEquals(text, generateTypes(schemas));
-  }
-});
+import { assertStringIncludes, assertThrows } from "@std/assert";
+import { generateTypes } from "./types.ts";
 
 Deno.test("generateTypes() covers what our schemas use", () => {
   const text = generateTypes([{

@@ -2,25 +2,24 @@
  * The command line's front door: picks a command, imports it, and maps its error to an exit status.
  * @module
  */
-import { bootstrapExecutor } from "./lib/sandbox/bootstrap/first_read.ts";
-import { EXECUTOR_COMMAND } from "./lib/sandbox/bootstrap/executor_name.ts";
+import { bootstrapExecutor, EXECUTOR_COMMAND } from "./lib/sandbox/bootstrap/mod.ts";
 
 /** Runs one command line to its exit status. */
 async function main(args: string[]): Promise<number> {
   if (args[0] === EXECUTOR_COMMAND) {
-    // Without the path of a socket it has pipes.
-    const first = args[1] === undefined ? bootstrapExecutor() : undefined;
-    const { runExecutor } = await import("./lib/sandbox/child/executor_main.ts");
-    return await runExecutor({ socket: args[1], first });
+    // Without the path of a socket the parent is connected by pipes.
+    const initialRead = args[1] === undefined ? bootstrapExecutor() : undefined;
+    const { runExecutor } = await import("./lib/sandbox/child/mod.ts");
+    return await runExecutor({ socket: args[1], initialRead });
   }
-  const early = args[0] === "exec"
+  const speculation = args[0] === "exec"
     ? await import("./lib/cli/exec/speculative_start.ts")
     : undefined;
-  early?.startEarly(args);
+  speculation?.startSpeculatively(args);
   const { runCommandLine } = await import("./lib/cli/run_command_line.ts");
   const { processIo } = await import("./lib/cli/io.ts");
   const status = await runCommandLine(args, processIo());
-  await early?.endEarly();
+  await speculation?.stopSpeculativeProcess();
   return status;
 }
 

@@ -55,12 +55,7 @@ export {
   type ReceiptWindow,
   verifyReceipt,
 } from "./lib/core/mod.ts";
-export {
-  Executor,
-  type ExecutorOptions,
-  type ExecutorReadyOptions,
-  type ExecutorRunOptions,
-} from "./lib/sandbox/host/mod.ts";
+export { Executor, type ExecutorOptions } from "./lib/sandbox/host/mod.ts";
 export {
   type RemoteCriteria,
   type RemoteJobAttempt,
@@ -77,14 +72,15 @@ export {
   type ExecutorPoolOptions,
   type PoolStats,
 } from "./lib/sandbox/host/mod.ts";
+export { type JobEvent, type JobOutcome } from "./lib/core/mod.ts";
 export {
-  type JobEvent,
+  type JobExecutor,
+  type JobExecutorOptions,
   type JobResult,
   runJob,
   type RunJobOptions,
   streamJob,
 } from "./lib/sandbox/mod.ts";
-export { type ExecutorSource } from "./lib/sandbox/mod.ts";
 export { type StdinSource } from "./lib/sandbox/mod.ts";
 export {
   type FileInput,

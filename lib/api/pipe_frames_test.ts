@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { encodeIpcFrame } from "../sandbox/ipc/frames.ts";
+import { encodeIpcFrame } from "../sandbox/ipc/protocol.ts";
 import { FrameStart, type RoomyBytes } from "../util/framing.ts";
 import { PipeConn, PipeFrame } from "./pipe_frames.ts";
 

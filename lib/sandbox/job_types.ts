@@ -1,87 +1,82 @@
 /**
- * What goes into the sandbox and what comes out of it.
+ * Types of the sandbox: a job, its limits, its events and its outcome.
+ *
  * @module
  */
-
-import type { JobStatus } from "../core/mod.ts";
+import type { JobEvent, JobOutcome, JobStatus } from "../core/mod.ts";
 import type { FileInput } from "../wasi/mod.ts";
 
 export type { FileInput, JobStatus };
 
-/** What a job may use. Everything is a ceiling; all are integers. */
+/** Limits of a job; all are integers. */
 export interface SandboxLimits {
-  /** Linear memories together, in bytes. */
+  /** All linear memories together, in bytes. */
   memoryBytes: number;
-  /** Wall time from start (compiling included) to end, in milliseconds. */
+  /** Wall time from start to end, including compilation, in milliseconds. */
   wallTimeMs: number;
-  /** CPU time of the whole executor for this job, compiling included, in milliseconds. */
+  /** CPU time of the executor for this job, including compilation, in milliseconds. */
   cpuTimeMs: number;
   /** stdout and stderr together, in bytes. */
   outputBytes: number;
-  /** Content and names of the in-memory file system, inputs included, in bytes. */
+  /** Content and names of the in-memory file system, including inputs, in bytes. */
   fsBytes: number;
   /** Files, directories and links of the in-memory file system. */
   fsInodes: number;
-  /** File descriptors open at once. */
+  /** File descriptors open at the same time. */
   openFds: number;
   /** Size of the module, in bytes. */
   moduleBytes: number;
 }
 
-/** A job as the sandbox sees it: no names, no keys, no network. */
+/** A job of the sandbox, without keys and network. */
 export interface SandboxJob {
-  /** The WebAssembly module's bytes. */
+  /** The WebAssembly module. */
   module: Uint8Array;
   /**
-   * Names the bytes, as their hash does: an executor that has compiled them for the same limits runs
-   * them again without.
-   * @default {none: compiled for this job alone}
+   * Identifies the module, for example by its hash. An executor that has compiled a module with this key and the
+   * same limits uses it again.
+   * @default {compiled for this job only}
    */
   moduleKey?: string | undefined;
-  /**
-   * The module with its functions reordered, if the host computed it while the child started.
-   * @default {the child reorders it}
-   */
-  reordered?: Uint8Array | undefined;
   /** Arguments after argv[0]. */
   args: readonly string[];
   /** The whole environment. */
   env: Readonly<Record<string, string>>;
   /** Standard input. @default {empty} */
   stdin?: ReadableStream<Uint8Array> | Uint8Array | undefined;
-  /** Files given to the job. @default {none} */
+  /** Files and directories of the guest's tree. @default {none} */
   inputs?: readonly FileInput[] | undefined;
-  /** What the job may use. */
+  /** Limits of the job. */
   limits: SandboxLimits;
+}
+
+/** A job with internal instructions for its executor. */
+export interface ExecutorJob extends SandboxJob {
+  /** The module with its functions reordered, if the host has done it. @default {the child reorders it} */
+  reordered?: Uint8Array | undefined;
   /**
-   * Whether it is a job of our own: what its executor holds afterwards is what it needs, not what jobs have left.
+   * Whether this job prepares the executor: memory that the process holds after it is the baseline for later jobs.
    * @default {false}
    */
   isWarmUp?: boolean | undefined;
 }
 
-/** What a job used. */
+/** Resources that a job used. */
 export interface SandboxUsage {
-  /** From start to end, in milliseconds. */
+  /** Time from start to end, in milliseconds. */
   wallTimeMs: number;
   /** CPU time of the executor for this job, in milliseconds. */
   cpuTimeMs: number;
   /**
-   * Linear memories and file system at their largest; where the process had to be killed, the
-   * growth of its resident memory as last seen. In bytes.
+   * Peak of linear memories and in-memory file system, in bytes. If the process was killed, the last sampled growth
+   * of its resident memory.
    */
   memoryPeakBytes: number;
 }
 
-/** How a job ended. */
-export interface SandboxOutcome {
-  /** Why it ended; `rejected` never comes from the sandbox: a node says it that ran nothing. */
-  status: JobStatus;
-  /** The job's own exit code where it exited, else null. */
-  exitCode: number | null;
-  /** For people: what happened, with figures, where the job did not simply exit. */
-  message?: string | undefined;
-  /** What it used. */
+/** How a job ended in the sandbox; the status is never `rejected`. */
+export interface SandboxOutcome extends JobOutcome {
+  /** Resources that the job used. */
   usage: SandboxUsage;
   /** Unix time in milliseconds. */
   startedAt: number;
@@ -89,9 +84,19 @@ export interface SandboxOutcome {
   finishedAt: number;
 }
 
-/** What happens to a job, in order: started, any output, finished. */
-export type SandboxEvent =
-  | { type: "started"; at: number }
-  | { type: "stdout"; data: Uint8Array }
-  | { type: "stderr"; data: Uint8Array }
-  | { type: "finished"; outcome: SandboxOutcome };
+/** An event of a job in the sandbox, which has no queue. */
+export type SandboxEvent = Exclude<JobEvent<SandboxOutcome>, { type: "queued" }>;
+
+/** Options of {@linkcode JobExecutor.run}. */
+export interface JobExecutorOptions {
+  /** Aborts waiting, or cancels the job. @default {never} */
+  signal?: AbortSignal | undefined;
+}
+
+/** Runs jobs, such as an `Executor`. */
+export interface JobExecutor {
+  /** Whether a job with this `moduleKey` runs without sending and compiling its module again. */
+  hasModule(key: string): boolean;
+  /** Runs a job and yields its events. Consuming slowly applies backpressure; returning early kills the job. */
+  run(job: SandboxJob, options?: JobExecutorOptions): AsyncGenerator<SandboxEvent, void, void>;
+}

@@ -1,18 +1,45 @@
 /**
- * From what a manifest asks and what the operator allows to what the sandbox enforces.
+ * Computes sandbox limits from the manifest and the node's ceilings.
+ *
  * @module
  */
-import type { Resources } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
-import type { Ceilings } from "./default_ceilings.ts";
+import type { Resources } from "../core/mod.ts";
 import type { SandboxLimits } from "./job_types.ts";
 
-export { type Ceilings, DEFAULT_CEILINGS } from "./default_ceilings.ts";
+/** Maximum resources of one job on a node, in the units of the manifest. */
+export interface Ceilings {
+  /** Processor cores. */
+  cpu_cores: number;
+  /** Linear memories, in MiB. */
+  memory_mb: number;
+  /** Wall time, in seconds. */
+  timeout_seconds: number;
+  /** CPU time, in seconds. */
+  cpu_seconds: number;
+  /** stdout and stderr together, in bytes. */
+  output_bytes: number;
+  /** In-memory file system, including inputs, in bytes. */
+  fs_bytes: number;
+  /** Size of a module, in bytes. */
+  module_bytes: number;
+}
+
+/** Ceilings of a node whose operator has set none: what a small machine can run. */
+export const DEFAULT_CEILINGS: Readonly<Ceilings> = {
+  cpu_cores: 1,
+  memory_mb: 4096,
+  timeout_seconds: 86_400,
+  cpu_seconds: 86_400,
+  output_bytes: 2 ** 40,
+  fs_bytes: 256 * 2 ** 20,
+  module_bytes: 256 * 2 ** 20,
+};
 
 /** Files, directories and links of a job: each costs the worker about 300 bytes. */
 const MAX_INODES = 1_000_000;
 
-/** Descriptors open at once: what Linux gives a process by default. */
+/** File descriptors open at the same time: the default limit of a Linux process. */
 const MAX_OPEN_FDS = 1024;
 
 const UNITS = {
@@ -24,9 +51,9 @@ const UNITS = {
 } as const satisfies { [field in keyof Resources]: string };
 
 /**
- * The limits of a job.
+ * Computes the limits of a job.
  *
- * @throws {PlasmError} `over-limit`, with figures, when it asks for more than the ceilings.
+ * @throws {PlasmError} `over-limit`, with figures, if it requests more than the ceilings
  */
 export function limitsOf(resources: Resources, ceilings: Ceilings): SandboxLimits {
   for (const [field, unit] of Object.entries(UNITS) as [keyof Resources, string][]) {

@@ -1,11 +1,13 @@
 /**
- * Public entry point of the sandbox component.
+ * Sandbox: runs one module with limits, in a confined child process.
+ *
  * @module
  */
-export { DEFAULT_CEILINGS } from "./default_ceilings.ts";
-export { hashInputs, type JobInputs } from "./job_inputs.ts";
+export { HashedStdin, hashInputs, type JobInputs, type StdinSource } from "./job_inputs.ts";
 export {
   type FileInput,
+  type JobExecutor,
+  type JobExecutorOptions,
   type JobStatus,
   type SandboxEvent,
   type SandboxJob,
@@ -13,15 +15,12 @@ export {
   type SandboxOutcome,
   type SandboxUsage,
 } from "./job_types.ts";
-export { type Ceilings, limitsOf } from "./limits.ts";
+export { type Ceilings, DEFAULT_CEILINGS, limitsOf } from "./limits.ts";
 export {
-  type JobEvent,
   type JobResult,
+  localRuntime,
   receiptOutcome,
   runJob,
   type RunJobOptions,
   streamJob,
 } from "./run_job.ts";
-export { type ExecutorSource } from "./run_module.ts";
-export { localRuntime } from "./runtime.ts";
-export { HashedStdin, type StdinSource } from "./stdin_hash.ts";

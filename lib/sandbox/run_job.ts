@@ -1,107 +1,100 @@
 /**
- * Runs a job as its documents describe it, and proves the run by a signed receipt.
+ * Runs a job under its manifest and signs its receipt.
+ *
  * @module
  */
-import { joinBytes } from "../util/mod.ts";
+import { PlasmError } from "../core/errors/mod.ts";
 import {
   createJobId,
   createManifest,
   createNonce,
-  EMPTY_HASH,
   type Hash,
   Hasher,
   type Manifest,
   manifestHash,
   type Receipt,
   receiptTimes,
+  type Runtime,
+  RUNTIME_NAME,
   sha256,
   type Signer,
   signReceipt,
+  VERSION,
 } from "../core/mod.ts";
-import { PlasmError } from "../core/errors/mod.ts";
-import type { Executor } from "./host/mod.ts";
-import { checkInputs, expectHash, hashInputs, type JobInputs } from "./job_inputs.ts";
+import { joinBytes } from "../util/mod.ts";
+import { inspectModule } from "../wasm/mod.ts";
+import { Executor } from "./host/mod.ts";
+import {
+  checkInputs,
+  hashInputs,
+  type JobInputs,
+  prepareStdin,
+  type StdinSource,
+} from "./job_inputs.ts";
+import type { JobExecutor, SandboxEvent, SandboxJob, SandboxOutcome } from "./job_types.ts";
 import { type Ceilings, DEFAULT_CEILINGS, limitsOf } from "./limits.ts";
-import { type ExecutorSource, runSandbox } from "./run_module.ts";
-import { localRuntime } from "./runtime.ts";
-import { HashedStdin, type StdinSource } from "./stdin_hash.ts";
-import type { SandboxOutcome } from "./job_types.ts";
 
 /** Options of {@linkcode streamJob} and {@linkcode runJob}. */
 export interface RunJobOptions {
   /**
-   * What the job is and may use.
+   * The job's manifest.
    * @default {createManifest() with the hashes of module and inputs}
    */
   manifest?: Manifest | undefined;
-  /** Standard input; one that hashes itself is not to be bound by the manifest. @default {empty} */
+  /** Standard input; a manifest cannot bind a {@linkcode StdinSource}. @default {empty} */
   stdin?: ReadableStream<Uint8Array> | StdinSource | Uint8Array | undefined;
   /** Files that the manifest names. @default {none} */
   inputs?: JobInputs | undefined;
   /**
-   * The most that a job may ask for here.
+   * Maximum resources of a job.
    * @default {DEFAULT_CEILINGS}
    */
   ceilings?: Partial<Ceilings> | undefined;
-  /** Who signs the receipt. @default {nobody: there is no receipt} */
+  /** Signs the receipt. @default {no receipt} */
   signer?: Signer | undefined;
-  /** The caller's nonce for the receipt. @default {a random one} */
+  /** The submitter's nonce for the receipt. @default {random} */
   nonce?: string | undefined;
-  /** The job's name. @default {a random one} */
+  /** The job's id. @default {random} */
   jobId?: string | undefined;
   /** Cancels the job. @default {never} */
   signal?: AbortSignal | undefined;
-  /** An executor, or who gives one for a job that may use so many bytes. @default {one of its own} */
-  executor?: Executor | ExecutorSource | undefined;
-  /** The module's hash, by who has just computed it. @default {computed} */
+  /** Runs the job. @default {an executor for this job only} */
+  executor?: JobExecutor | undefined;
+  /** The module's hash, if the caller has just computed it. @default {computed} */
   moduleHash?: Hash | undefined;
   /**
-   * What a stream as stdin hashes to, by who has hashed it before: the job may begin with its first
-   * bytes, and has no receipt when others came.
-   * @default {a stream that the manifest binds is read whole first}
+   * The hash of a stream as standard input, if the caller has computed it before. The job then starts before the
+   * stream has been read, and ends with an error instead of a receipt if the stream differs.
+   * @default {a stream that the manifest binds is read before the job starts}
    */
   stdinHash?: Hash | undefined;
-  /** The manifest's hash, likewise. @default {computed} */
+  /** The manifest's hash, if the caller has just computed it. @default {computed} */
   manifestHash?: Hash | undefined;
-  /**
-   * Whether output is overwritten once the event after it is asked for, which saves its copy; only of
-   * {@linkcode streamJob}.
-   * @default {false}
-   */
-  lendsOutput?: boolean | undefined;
 }
 
-/** What happens to a job, in order: started, any output, finished. */
-export type JobEvent =
-  | { type: "started"; at: number }
-  | { type: "stdout"; data: Uint8Array }
-  | { type: "stderr"; data: Uint8Array }
-  | { type: "finished"; outcome: SandboxOutcome; receipt: Receipt | undefined };
-
-/** A job that has ended, with all it wrote. */
+/** A job that has ended, with its output. */
 export interface JobResult {
   /** How it ended and what it used. */
   outcome: SandboxOutcome;
-  /** All of standard output. */
+  /** Standard output. */
   stdout: Uint8Array;
-  /** All of standard error. */
+  /** Standard error. */
   stderr: Uint8Array;
-  /** Signed where there was a signer. */
+  /** The receipt, if there was a signer. */
   receipt: Receipt | undefined;
 }
 
 /**
- * Runs a module in the sandbox and yields what happens as it happens. Who does not pull holds the
- * job back; who leaves the loop kills it.
+ * Runs a module in the sandbox and yields its events. Consuming slowly applies backpressure; returning early kills
+ * the job.
  *
- * @throws {PlasmError} `bad-module`, `bad-manifest`, `bad-input`, `over-limit` or `job-memory` when
- * the job cannot begin, `executor` when the process around it failed. How the job itself ended is
- * in the outcome.
+ * @throws {PlasmError} `bad-module`, `bad-manifest`, `bad-input`, `over-limit` or `job-memory` if the job cannot
+ * start, `executor` if its process failed. A job that ended in any other way has an outcome.
  */
 export async function* streamJob(
   module: Uint8Array,
   options: RunJobOptions = {},
-): AsyncGenerator<JobEvent, void, void> {
+): AsyncGenerator<SandboxEvent, void, void> {
   const moduleHash = options.moduleHash ?? await sha256(module);
   const manifest = options.manifest ?? createManifest({
     module_hash: moduleHash,
@@ -121,23 +114,16 @@ export async function* streamJob(
   });
   const stdout = new Hasher();
   const stderr = new Hasher();
-  const events = runSandbox(
-    {
-      module,
-      moduleKey: moduleHash,
-      args: manifest.args,
-      env: manifest.env,
-      stdin: stdin.source,
-      inputs,
-      limits,
-    },
-    {
-      signal: options.signal,
-      executor: options.executor,
-      lendsOutput: options.lendsOutput,
-    },
-  );
-  for await (const event of events) {
+  const job: SandboxJob = {
+    module,
+    moduleKey: moduleHash,
+    args: manifest.args,
+    env: manifest.env,
+    stdin: stdin.source,
+    inputs,
+    limits,
+  };
+  for await (const event of runSandbox(job, options)) {
     if (event.type === "stdout") await stdout.update(event.data);
     if (event.type === "stderr") await stderr.update(event.data);
     if (event.type !== "finished") {
@@ -164,9 +150,9 @@ export async function* streamJob(
 }
 
 /**
- * Runs a module in the sandbox to its end and collects what it wrote.
+ * Runs a module in the sandbox and collects its output.
  *
- * @throws {PlasmError} As {@linkcode streamJob}.
+ * @throws {PlasmError} as {@linkcode streamJob}
  *
  * @example
  * ```ts
@@ -182,17 +168,54 @@ export async function* streamJob(
  */
 export async function runJob(module: Uint8Array, options: RunJobOptions = {}): Promise<JobResult> {
   const parts = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
-  for await (const event of streamJob(module, { ...options, lendsOutput: false })) {
+  for await (const event of streamJob(module, options)) {
     if (event.type === "stdout" || event.type === "stderr") parts[event.type].push(event.data);
     if (event.type === "finished") {
       const { outcome, receipt } = event;
       return { outcome, receipt, stdout: joinBytes(parts.stdout), stderr: joinBytes(parts.stderr) };
     }
   }
-  throw new PlasmError("internal", "Unexpected fault: a job ended without an end");
+  throw new PlasmError("internal", "Job ended without a result");
 }
 
-/** The fields of a receipt that say how a job ended. */
+/** Options of {@linkcode runSandbox}. */
+export interface RunSandboxOptions {
+  /** Cancels the job, which then finishes with status `cancelled`. @default {never} */
+  signal?: AbortSignal | undefined;
+  /** Runs the job. @default {an executor for this job only} */
+  executor?: JobExecutor | undefined;
+}
+
+/**
+ * Inspects a job's module and runs it in an executor. Consuming slowly applies backpressure; returning early kills
+ * the job.
+ *
+ * @throws {PlasmError} `bad-module`, `job-memory` or `bad-input` if the job cannot start, `executor` if its process
+ * failed
+ */
+export async function* runSandbox(
+  job: SandboxJob,
+  { signal, executor }: RunSandboxOptions = {},
+): AsyncGenerator<SandboxEvent, void, void> {
+  const { moduleBytes, memoryBytes, fsBytes } = job.limits;
+  // These limits change the inspected module, and therefore what an executor has compiled.
+  const moduleKey = job.moduleKey && `${job.moduleKey} ${moduleBytes} ${memoryBytes}`;
+  const isCached = moduleKey !== undefined && executor?.hasModule(moduleKey) === true;
+  const { bytes } = isCached
+    ? { bytes: job.module }
+    : inspectModule(job.module, { moduleBytes, memoryBytes });
+  const inspected = { ...job, module: bytes, moduleKey };
+  if (executor !== undefined) return yield* executor.run(inspected, { signal });
+  const own = new Executor({ maxMemoryBytes: memoryBytes + fsBytes });
+  // `await using` in a generator is lost in the compiled program: see scripts/compile/using_test.ts.
+  try {
+    yield* own.run(inspected, { signal });
+  } finally {
+    await own.kill();
+  }
+}
+
+/** The fields of a receipt that describe how a job ended. */
 export function receiptOutcome(
   outcome: SandboxOutcome,
 ): Pick<Receipt, "status" | "exit_code" | "usage" | "started_at" | "finished_at"> {
@@ -211,66 +234,12 @@ export function receiptOutcome(
   };
 }
 
-interface PreparedStdin {
-  source: ReadableStream<Uint8Array> | Uint8Array | undefined;
-  hash(): Promise<Hash>;
-}
-
-async function prepareStdin(
-  stdin: RunJobOptions["stdin"],
-  { bound: expected, known }: { bound: Hash | undefined; known: Hash | undefined },
-): Promise<PreparedStdin> {
-  if (stdin !== undefined && "digest" in stdin) {
-    if (expected === undefined) return { source: stdin.stream, hash: () => stdin.digest() };
-    throw new PlasmError(
-      "bad-manifest",
-      `Cannot pipe standard input: the manifest names ${expected}, which only its end could show`,
-    );
-  }
-  let source = stdin;
-  if (known !== undefined && source instanceof ReadableStream) {
-    const hashed = new HashedStdin(source, { toEnd: true });
-    const hash = async (): Promise<Hash> => {
-      const found = await hashed.digest();
-      if (found === known) return found;
-      throw new PlasmError("state", `Cannot prove run: stdin was ${found}, it was to be ${known}`, {
-        hint: "Send the input again, and check the disk",
-        details: { known, found },
-      });
-    };
-    return { source: hashed.stream, hash };
-  }
-  if (expected !== undefined) {
-    // The manifest binds standard input, so nothing may run before all of it has been seen.
-    source = source instanceof ReadableStream ? await readAll(source) : source ?? new Uint8Array();
-    await expectHash(source, expected, "standard input");
-  }
-  if (source instanceof ReadableStream) {
-    const hashed = new HashedStdin(source);
-    return { source: hashed.stream, hash: () => hashed.digest() };
-  }
-  const bytes = source;
+/** Program, engine and processor architecture of this node, for receipts and capability documents. */
+export function localRuntime(): Runtime {
   return {
-    source: bytes,
-    hash: async () => bytes === undefined ? EMPTY_HASH : await sha256(bytes),
+    name: RUNTIME_NAME,
+    version: VERSION,
+    engine: `v8 ${Deno.version.v8}`,
+    arch: Deno.build.arch,
   };
-}
-
-/** Standard input that must be whole before the job may start is held in memory, up to this. */
-const MAX_BOUND_STDIN_BYTES = 128 * 2 ** 20;
-
-async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of stream) {
-    bytes += chunk.length;
-    if (bytes > MAX_BOUND_STDIN_BYTES) {
-      throw new PlasmError(
-        "too-large",
-        `Cannot bind standard input: more than ${MAX_BOUND_STDIN_BYTES} bytes`,
-      );
-    }
-    parts.push(chunk);
-  }
-  return joinBytes(parts);
 }

@@ -5,8 +5,8 @@
  * what two of them take that do nothing, one of which starts the other.
  * @module
  */
-import { confine, confinement } from "../../lib/sandbox/host/spawn/confinement.ts";
-import { EXECUTOR_COMMAND } from "../../lib/sandbox/bootstrap/executor_name.ts";
+import { confineCommand, probeConfinement } from "../../lib/sandbox/host/spawn/confinement.ts";
+import { EXECUTOR_COMMAND } from "../../lib/sandbox/bootstrap/mod.ts";
 import { run } from "../compile/process.ts";
 import { binaryFile, LINUX_TARGETS } from "../compile/targets.ts";
 import { compileBarePrograms } from "./bare_program.ts";
@@ -77,8 +77,8 @@ export const cold: BenchSection = async function* ({ binary, signal }) {
   const hello = decodeURIComponent(
     new URL("../../examples/hello/hello.wasm", import.meta.url).pathname,
   );
-  const possible = confinement();
-  const chain = possible === undefined ? [] : confine(possible, { dataBytes: 2 ** 28 });
+  const possible = probeConfinement();
+  const chain = possible === undefined ? [] : confineCommand(possible, { dataBytes: 2 ** 28 });
   const starts: Record<string, Start> = {
     "bare hello": whole([bare.hello]),
     "bare worker": whole([bare.worker]),

@@ -9,7 +9,7 @@
 import { DEFAULT_RESOURCES } from "../../lib/core/manifest.ts";
 import { Executor } from "../../lib/sandbox/host/executor.ts";
 import { DEFAULT_CEILINGS, limitsOf } from "../../lib/sandbox/limits.ts";
-import { runSandbox } from "../../lib/sandbox/run_module.ts";
+import { runSandbox } from "../../lib/sandbox/run_job.ts";
 import { NPM_DENO } from "../compile/npm_runtime.ts";
 import { type Kernel, kernels, startKernels } from "./kernels/build.ts";
 import type { BenchRow, BenchSection } from "./row.ts";

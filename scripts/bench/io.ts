@@ -10,7 +10,7 @@
 import { DEFAULT_RESOURCES } from "../../lib/core/manifest.ts";
 import { Executor } from "../../lib/sandbox/host/executor.ts";
 import { DEFAULT_CEILINGS, limitsOf } from "../../lib/sandbox/limits.ts";
-import { runSandbox } from "../../lib/sandbox/run_module.ts";
+import { runSandbox } from "../../lib/sandbox/run_job.ts";
 import { built, type Kernel } from "./kernels/build.ts";
 import { passInside } from "./pass_inside.ts";
 import type { BenchRow, BenchSection } from "./row.ts";

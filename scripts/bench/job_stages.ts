@@ -12,8 +12,8 @@ import { signReceipt } from "../../lib/core/receipt.ts";
 import { Executor } from "../../lib/sandbox/host/executor.ts";
 import { receiptOutcome } from "../../lib/sandbox/run_job.ts";
 import { DEFAULT_CEILINGS, limitsOf } from "../../lib/sandbox/limits.ts";
-import { runSandbox } from "../../lib/sandbox/run_module.ts";
-import { localRuntime } from "../../lib/sandbox/runtime.ts";
+import { runSandbox } from "../../lib/sandbox/run_job.ts";
+import { localRuntime } from "../../lib/sandbox/run_job.ts";
 import { type BenchRow, median } from "./row.ts";
 
 /** Rounds of each part. */

@@ -7,10 +7,13 @@
  */
 import { DEFAULT_RESOURCES } from "../../lib/core/manifest.ts";
 import { compileModule } from "../../lib/sandbox/child/compile_module.ts";
-import { GuestWorkerControl } from "../../lib/sandbox/child/worker_control.ts";
-import { MAX_STREAM_BYTES } from "../../lib/sandbox/ipc/protocol.ts";
-import { FRAME_HEADER_BYTES, FrameKind, parseFrameHeader } from "../../lib/sandbox/ipc/frames.ts";
-import { startGuestWorker } from "../../lib/sandbox/child/guest_worker.ts";
+import { startGuestWorker, WorkerControl } from "../../lib/sandbox/child/worker_control.ts";
+import {
+  FRAME_HEADER_BYTES,
+  FrameKind,
+  MAX_STREAM_BYTES,
+  parseFrameHeader,
+} from "../../lib/sandbox/ipc/protocol.ts";
 import { DEFAULT_CEILINGS, limitsOf } from "../../lib/sandbox/limits.ts";
 
 /** Options of {@linkcode passInside}. */
@@ -27,7 +30,7 @@ export async function passInside({ wasm, bytes }: PassInsideOptions): Promise<st
   if (!("module" in compiled)) throw new Error(compiled.message);
   const { module } = compiled;
   const guest = startGuestWorker();
-  const worker = new GuestWorkerControl(guest);
+  const worker = new WorkerControl(guest);
   try {
     await worker.ready;
     const limits = limitsOf({ ...DEFAULT_RESOURCES, timeout_seconds: 600 }, DEFAULT_CEILINGS);
@@ -39,9 +42,9 @@ export async function passInside({ wasm, bytes }: PassInsideOptions): Promise<st
       return Promise.resolve();
     };
     const job = { args: ["pass"], env: {}, limits, inputs: [] };
-    worker.give({ ...job, module, key: null, json: new Uint8Array() });
-    const [{ rest }] = await Promise.all([worker.ended(take), feed(worker, bytes)]);
-    for (const frame of rest) await take(frame);
+    worker.start({ ...job, module, key: null, json: new Uint8Array() });
+    const [{ lastOutput }] = await Promise.all([worker.finish(take), feed(worker, bytes)]);
+    for (const frame of lastOutput) await take(frame);
     return report;
   } finally {
     guest.worker.terminate();
@@ -49,10 +52,10 @@ export async function passInside({ wasm, bytes }: PassInsideOptions): Promise<st
 }
 
 /** Puts bytes where the executor has its socket put them. */
-async function feed(worker: GuestWorkerControl, bytes: number): Promise<void> {
+async function feed(worker: WorkerControl, bytes: number): Promise<void> {
   const piece = new Uint8Array(MAX_STREAM_BYTES);
   for (let left = bytes; left > 0;) {
-    const room = await worker.roomForStdin();
+    const room = await worker.reserveStdin();
     if (room === undefined) return;
     const count = Math.min(room.length, piece.length, left);
     room.set(piece.subarray(0, count));

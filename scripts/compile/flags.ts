@@ -3,7 +3,7 @@
  * @module
  */
 import config from "../../deno.json" with { type: "json" };
-import { TIER_MASK_FLAG } from "../../lib/sandbox/host/spawn/executor_command.ts";
+import { TIER_MASK_FLAG } from "../../lib/sandbox/host/spawn/spawn_executor.ts";
 
 /**
  * The flags of the task `plasm`, so that the program may do the same from source and compiled. Files

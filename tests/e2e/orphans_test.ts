@@ -6,7 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import { command, SPIN } from "../fixtures/sandbox_jobs.ts";
 import { withTempDir } from "../fixtures/plasm.ts";
 
-const RUN = new URL("../../lib/sandbox/run_module.ts", import.meta.url).href;
+const RUN = new URL("../../lib/sandbox/run_job.ts", import.meta.url).href;
 const TESTING = new URL("../fixtures/sandbox_jobs.ts", import.meta.url).href;
 const EXECUTOR = new URL("../../lib/sandbox/host/executor.ts", import.meta.url).href;
 

@@ -3,7 +3,7 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
-import { confinement } from "../../lib/sandbox/host/spawn/confinement.ts";
+import { probeConfinement } from "../../lib/sandbox/host/spawn/confinement.ts";
 import { plasm, programCommand } from "../fixtures/plasm.ts";
 
 const HELLO = decodeURIComponent(
@@ -43,14 +43,14 @@ const CONFINEMENT = new URL("../../lib/sandbox/host/spawn/confinement.ts", impor
 
 for (const { what, refusal, left } of REFUSALS) {
   Deno.test(`a job runs where there are no ${what}`, async () => {
-    if (confinement()?.namespaces !== true) {
+    if (probeConfinement()?.namespaces !== true) {
       console.warn("SKIPPED: the system refuses the namespace to refuse them in");
       return;
     }
     const flags = ["run", "-q", "--no-prompt", "--allow-run=/usr/bin/setpriv", "-"];
     const found = await plasm(flags, {
-      stdin: `import { confinement } from "${CONFINEMENT}";
-        console.log(JSON.stringify(confinement()));`,
+      stdin: `import { probeConfinement } from "${CONFINEMENT}";
+        console.log(JSON.stringify(probeConfinement()));`,
       program: [...refusal, Deno.execPath()],
     });
     // The rest of what confines it is still there.

@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { connectDaemon } from "../../lib/client/mod.ts";
-import { confinement } from "../../lib/sandbox/host/spawn/confinement.ts";
+import { probeConfinement } from "../../lib/sandbox/host/spawn/confinement.ts";
 import { DaemonProcess } from "../fixtures/daemon/daemon_process.ts";
 import { childrenOf, hasPs, isAlive } from "../fixtures/daemon/process_list.ts";
 import { withTempDir } from "../fixtures/plasm.ts";
@@ -18,7 +18,7 @@ async function output(command: string, ...args: string[]): Promise<string> {
 
 Deno.test("an executor of a compiled daemon finds neither the node's key nor its socket", async () => {
   if (!Deno.env.has("PLASM_BINARY")) return console.warn("SKIPPED: PLASM_BINARY is not set");
-  if (confinement()?.namespaces !== true || !await hasPs()) {
+  if (probeConfinement()?.namespaces !== true || !await hasPs()) {
     return console.warn("SKIPPED: the system refuses namespaces");
   }
   await withTempDir(async (given) => {

@@ -6,7 +6,7 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { PlasmError } from "../../lib/core/errors/errors.ts";
 import { Executor } from "../../lib/sandbox/host/executor.ts";
-import { encodeIpcFrame, encodeIpcJson, FrameKind } from "../../lib/sandbox/ipc/frames.ts";
+import { encodeIpcFrame, encodeIpcJson, FrameKind } from "../../lib/sandbox/ipc/protocol.ts";
 import {
   body,
   COMMAND,

@@ -4,10 +4,10 @@
  * @module
  */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { confine, confinement } from "../../lib/sandbox/host/spawn/confinement.ts";
+import { confineCommand, probeConfinement } from "../../lib/sandbox/host/spawn/confinement.ts";
 import { Executor } from "../../lib/sandbox/host/executor.ts";
-import { executorCommand } from "../../lib/sandbox/host/spawn/executor_command.ts";
-import { EXECUTOR_COMMAND } from "../../lib/sandbox/bootstrap/executor_name.ts";
+import { executorCommand } from "../../lib/sandbox/host/spawn/spawn_executor.ts";
+import { EXECUTOR_COMMAND } from "../../lib/sandbox/bootstrap/mod.ts";
 import {
   canInspect,
   inspectProcess,
@@ -26,7 +26,7 @@ const PROBE = decodeURIComponent(
 
 /** Why the process of an executor cannot be looked at here, aloud; undefined where it can. */
 async function skipped(): Promise<boolean> {
-  if (confinement() !== undefined && await canInspect()) return false;
+  if (probeConfinement() !== undefined && await canInspect()) return false;
   console.warn("SKIPPED: there is no util-linux, findutils or /proc");
   return true;
 }
@@ -38,7 +38,7 @@ async function withExecutor(look: (pid: number) => Promise<void>): Promise<void>
     await executor.ready();
     return await look(executor.pid);
   }
-  const [path, ...args] = confine(confinement()!, { dataBytes: MEMORY_BYTES });
+  const [path, ...args] = confineCommand(probeConfinement()!, { dataBytes: MEMORY_BYTES });
   await using child = new Deno.Command(path!, {
     args: [...args, BINARY, EXECUTOR_COMMAND],
     clearEnv: true,
@@ -80,7 +80,7 @@ Deno.test("an executor has no environment, directory, privileges or files", asyn
 
 Deno.test("an executor has a network without a way out, and no capabilities", async () => {
   if (await skipped()) return;
-  if (!confinement()!.namespaces) {
+  if (!probeConfinement()!.namespaces) {
     console.warn("SKIPPED: the system refuses namespaces");
     return;
   }
@@ -99,12 +99,12 @@ Deno.test("an executor has a network without a way out, and no capabilities", as
 
 Deno.test("an executor inherits no descriptor of the program that starts its node", async () => {
   if (await skipped()) return;
-  if (!confinement()!.closes) {
+  if (!probeConfinement()!.closes) {
     console.warn("SKIPPED: there is no bash");
     return;
   }
   const inherited = async (closes: boolean): Promise<string[]> => {
-    const prefix = confine({ ...confinement()!, closes }, { dataBytes: MEMORY_BYTES });
+    const prefix = confineCommand({ ...probeConfinement()!, closes }, { dataBytes: MEMORY_BYTES });
     const list = [...prefix, "/usr/bin/find", "/proc/self/fd", "-type", "l", "-printf", "%f=%l\\n"];
     const { stdout } = await new Deno.Command("bash", {
       // Without close-on-exec, as a shell leaves what it redirects.
@@ -148,7 +148,7 @@ Deno.test("an executor may read its own code and nothing else, then not even tha
 });
 
 Deno.test("an executor reaches no network even with the permission to", async () => {
-  if (confinement()?.namespaces !== true) {
+  if (probeConfinement()?.namespaces !== true) {
     console.warn("SKIPPED: the system refuses namespaces");
     return;
   }

@@ -4,7 +4,7 @@ import { ephemeralIdentity } from "../../lib/core/identity.ts";
 import { createJobId, createNonce } from "../../lib/core/ids.ts";
 import { type ReceiptFields, signReceipt } from "../../lib/core/receipt.ts";
 import type { Receipt } from "../../lib/core/types.gen.ts";
-import { localRuntime } from "../../lib/sandbox/runtime.ts";
+import { localRuntime } from "../../lib/sandbox/run_job.ts";
 import { run, TestNode } from "../fixtures/remote/bench.ts";
 
 const OTHER = `sha256:${"5".repeat(64)}`;

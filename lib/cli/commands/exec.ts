@@ -107,10 +107,6 @@ export const exec: Command = {
     if (isByDaemon(args)) {
       return await (await import("../exec/mod.ts")).runByDaemon(args, io);
     }
-    // The executor's process starts while this one loads what runs a job, and reads the job.
-    const { EarlyExecutor } = await import("../exec/mod.ts");
-    await using executor = new EarlyExecutor(args, io.signal);
-    const { execLocally } = await import("../exec/mod.ts");
-    return await execLocally(args, { io, executor });
+    return await (await import("../exec/mod.ts")).execLocally(args, io);
   },
 };

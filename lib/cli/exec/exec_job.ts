@@ -5,6 +5,7 @@
 import { loadConfig } from "../../config/mod.ts";
 import {
   createManifest,
+  type Hash,
   type Manifest,
   MAX_MANIFEST_BYTES,
   parseManifestFile,
@@ -24,6 +25,7 @@ import { orStopped } from "../abortable_work.ts";
 /** All that a run of a job needs, besides standard input. */
 export interface ExecJob {
   module: Uint8Array;
+  moduleHash: Hash;
   manifest: Manifest;
   inputs: JobInputs;
   ceilings: Ceilings;
@@ -76,7 +78,7 @@ export async function readExecJob(args: ParsedArgs, io: CliIo): Promise<ExecJob>
     env: { ...base.env, ...envOf(args) },
     ...(named ? { inputs: named } : {}),
   });
-  return { module, manifest, inputs, ceilings };
+  return { module, moduleHash, manifest, inputs, ceilings };
 }
 
 /** An operator's ceilings where there are any, else those of the machine's owner. */

@@ -2,12 +2,14 @@
  * `plasm exec` without a daemon or another node: reads the job, runs it and prints what it writes.
  * @module
  */
-import { stateDir } from "../../core/mod.ts";
+import { DEFAULT_RESOURCES, stateDir } from "../../core/mod.ts";
 import { printable } from "../../util/mod.ts";
-import { type SandboxOutcome, streamJob } from "../../sandbox/mod.ts";
+import { SpeculativeExecutor } from "../../sandbox/host/mod.ts";
+import { DEFAULT_JOB_BYTES } from "../../sandbox/host/spawn/mod.ts";
+import { DEFAULT_CEILINGS, type SandboxOutcome, streamJob } from "../../sandbox/mod.ts";
 import type { ParsedArgs } from "../args.ts";
-import type { EarlyExecutor } from "./exec_executor.ts";
 import { readJob } from "./exec_job.ts";
+import { takeSpeculativeProcess } from "./speculative_start.ts";
 import { CollectedOutput } from "./output_json.ts";
 import { exitStatusOf } from "../job_exit.ts";
 import type { CliIo } from "../io.ts";
@@ -20,16 +22,26 @@ const MAX_COLLECTED_BYTES = 64 * 2 ** 20;
 /** How long writing an interrupted job's output may take: its reader may never read, in ms. */
 const STOP_GRACE_MS = 500;
 
+/** Starts an executor for the memory on the command line, while the job is read. */
+function startExecutor(args: ParsedArgs): SpeculativeExecutor {
+  const memoryMb = args.integer("memory-mb") ?? DEFAULT_RESOURCES.memory_mb;
+  // A manifest may request any amount of memory, and an amount above the ceiling is likely to be rejected.
+  if (args.string("manifest") !== undefined || memoryMb > DEFAULT_CEILINGS.memory_mb) {
+    return new SpeculativeExecutor();
+  }
+  const maxMemoryBytes = memoryMb * 2 ** 20 + DEFAULT_CEILINGS.fs_bytes;
+  const child = maxMemoryBytes === DEFAULT_JOB_BYTES ? takeSpeculativeProcess() : undefined;
+  return new SpeculativeExecutor({ maxMemoryBytes, child });
+}
+
 /** Runs the job; resolves to the exit status. */
-export async function execLocally(
-  args: ParsedArgs,
-  { io, executor }: { io: CliIo; executor: EarlyExecutor },
-): Promise<number> {
+export async function execLocally(args: ParsedArgs, io: CliIo): Promise<number> {
+  await using executor = startExecutor(args);
   const { signal } = io;
   const receiptPath = args.string("receipt");
   const json = args.flag("json");
   const job = await readJob(args, io);
-  const { module, manifest, inputs, ceilings } = job;
+  const { module, moduleHash, manifest, inputs, ceilings } = job;
   const signer = json || receiptPath !== undefined
     ? await (await import("../../core/mod.ts")).loadOrCreateIdentity(
       stateDir((name) => io.env(name)),
@@ -41,12 +53,13 @@ export async function execLocally(
     : ceilings.output_bytes;
   const events = streamJob(module, {
     manifest,
+    moduleHash,
     inputs,
     ceilings: { ...ceilings, output_bytes },
     stdin: io.stdin,
     signer,
     signal,
-    executor: (memoryBytes, job) => executor.take(memoryBytes, job),
+    executor,
   });
   for await (const event of events) {
     if (event.type === "stdout" || event.type === "stderr") {

@@ -3,7 +3,6 @@
  * @module
  */
 export { runByDaemon, runRemote } from "./elsewhere.ts";
-export { EarlyExecutor } from "./exec_executor.ts";
 export { readExecJob } from "./exec_job.ts";
 export { execLocally } from "./local_run.ts";
 export { CollectedOutput } from "./output_json.ts";

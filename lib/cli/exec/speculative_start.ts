@@ -1,48 +1,53 @@
 /**
- * Starts the executor of `plasm exec` before the program that reads the command line is loaded: the
- * process takes longer to start than all else that comes before the job.
+ * Starts the executor process of `plasm exec` before the command line is parsed (docs/adr/0008).
+ *
+ * It loads nothing but what starts the process, which takes longer than everything else before the job runs.
+ *
  * @module
  */
-import { DEFAULT_RESOURCES } from "../../core/mod.ts";
-import { DEFAULT_CEILINGS } from "../../sandbox/mod.ts";
-import { spawnExecutor } from "../../sandbox/host/spawn/mod.ts";
+import { DEFAULT_JOB_BYTES, spawnSpeculatively } from "../../sandbox/host/spawn/mod.ts";
 
-/** Options of a command line whose job may need another executor, or none. */
-const OTHERWISE = ["--help", "-h", "--daemon", "--pipe", "--remote", "--manifest", "--memory-mb"];
-
-/** What the job of a command line without any of those may use, in bytes. */
-export const EARLY_MEMORY_BYTES: number = DEFAULT_RESOURCES.memory_mb * 2 ** 20 +
-  DEFAULT_CEILINGS.fs_bytes;
+/** Options with which the job needs another executor, or none. */
+const EXCLUDING_OPTIONS = [
+  "--help",
+  "-h",
+  "--daemon",
+  "--pipe",
+  "--remote",
+  "--manifest",
+  "--memory-mb",
+];
 
 let started: Deno.ChildProcess | undefined;
 
-/** Starts the process, where it is plain from the arguments of `exec` that it will be used. */
-export function startEarly(args: readonly string[]): void {
+/** Starts a process for a job with the default memory, unless an argument of `exec` excludes it. */
+export function startSpeculatively(args: readonly string[]): void {
   const end = args.indexOf("--");
   const own = end < 0 ? args : args.slice(0, end);
-  if (own.some((arg) => OTHERWISE.some((name) => arg === name || arg.startsWith(`${name}=`)))) {
-    return;
-  }
+  const excludes = (arg: string): boolean =>
+    EXCLUDING_OPTIONS.some((name) => arg === name || arg.startsWith(`${name}=`));
+  if (own.some(excludes)) return;
   try {
-    started = spawnExecutor({
-      maxMemoryBytes: EARLY_MEMORY_BYTES,
-      assumesConfinement: true,
-    });
+    started = spawnSpeculatively(DEFAULT_JOB_BYTES);
   } catch {
-    // Whoever needs an executor tries again, and tells why there is none.
+    // The command starts a process again, and reports why it cannot.
   }
 }
 
-/** The process, for who ends it; undefined where none was started or somebody has it. */
-export function takeEarly(): Deno.ChildProcess | undefined {
+/**
+ * Returns the process, which the caller then owns.
+ *
+ * @returns `undefined` if none was started, or it has been taken already
+ */
+export function takeSpeculativeProcess(): Deno.ChildProcess | undefined {
   const process = started;
   started = undefined;
   return process;
 }
 
-/** Ends the process if nobody has taken it: the command line was refused. */
-export async function endEarly(): Promise<void> {
-  const process = takeEarly();
+/** Ends the process if it has not been taken, for example because the command line is invalid. */
+export async function stopSpeculativeProcess(): Promise<void> {
+  const process = takeSpeculativeProcess();
   if (process === undefined) return;
   process.kill("SIGKILL");
   await process.status;

@@ -6,11 +6,11 @@
 import type { Logger } from "@logtape/logtape";
 import { EMPTY_HASH, type Receipt, type Signer, signReceipt } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
-import type { Executor } from "../../sandbox/host/mod.ts";
+import { type Executor, lendOutput } from "../../sandbox/host/mod.ts";
 import {
-  type JobEvent,
   localRuntime,
   receiptOutcome,
+  type SandboxEvent,
   type SandboxOutcome,
   type streamJob,
 } from "../../sandbox/mod.ts";
@@ -32,7 +32,7 @@ export type RunElsewhere = (
     inputs: Record<string, Uint8Array>;
     signal: AbortSignal;
   },
-) => AsyncIterable<JobEvent>;
+) => AsyncIterable<SandboxEvent>;
 
 /** Where executors come from. */
 export interface ExecutorSource {
@@ -220,8 +220,8 @@ async function execute(
         manifestHash: job.manifestHash,
         ...(job.stdinHash === null ? {} : { stdinHash: job.stdinHash }),
         signal,
-        executor,
-        lendsOutput: pipe !== undefined,
+        // A pipe writes output before it requests the next event.
+        executor: executor && pipe ? lendOutput(executor) : executor,
       });
     for await (const event of events) {
       if (event.type === "started") pipe?.started();

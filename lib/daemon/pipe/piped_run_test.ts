@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { Hasher } from "../../core/hash.ts";
 import { PipeConn, PipeFrame } from "../../api/pipe_frames.ts";
-import { encodeIpcFrame, FrameKind, readFrames } from "../../sandbox/ipc/frames.ts";
-import { pumpStdin } from "../../sandbox/host/stdin_pump.ts";
+import { encodeIpcFrame, FrameKind, readIpcFrames } from "../../sandbox/ipc/protocol.ts";
+import { writeStdinFrames } from "../../sandbox/host/job_writer.ts";
 import { PipedRun } from "./piped_run.ts";
 
 const OPTIONS = { maxBytes: 2 ** 30, maxMs: 60_000 };
@@ -55,13 +55,13 @@ function sendHeld(run: PipedRun): {
     writes.push(bytes.slice());
   };
   const { signal } = new AbortController();
-  const sent = pumpStdin(run.stdin.stream, { write, signal }).then(() => writes);
+  const sent = writeStdinFrames(run.stdin.stream, { write, signal }).then(() => writes);
   return { sent, held: held.promise, letGo: gate.resolve };
 }
 
 async function payloadsOf(writes: Uint8Array[]): Promise<Uint8Array[]> {
   const maxBytes = (kind: number) => kind === FrameKind.Stdin ? 2 ** 20 : undefined;
-  const frames = await Array.fromAsync(readFrames(ReadableStream.from(writes), { maxBytes }));
+  const frames = await Array.fromAsync(readIpcFrames(ReadableStream.from(writes), { maxBytes }));
   return frames.map(({ payload }) => payload);
 }
 

@@ -1,7 +1,11 @@
 /**
- * Public entry point of the sandbox/bootstrap component.
+ * What parent and child process share before anything else is loaded: subcommand, frame kinds, first read.
+ *
  * @module
  */
-export { EXECUTOR_COMMAND } from "./executor_name.ts";
-export { bootstrapExecutor, type InitialRead } from "./first_read.ts";
-export { FrameKind } from "./frame_kind.ts";
+export {
+  bootstrapExecutor,
+  EXECUTOR_COMMAND,
+  FrameKind,
+  type InitialRead,
+} from "./child_bootstrap.ts";

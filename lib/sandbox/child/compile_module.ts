@@ -1,11 +1,12 @@
 /**
- * From a module's bytes to what a worker can run, inside the executor.
+ * Compiles a module in the child process.
+ *
  * @module
  */
 import type { FrameMap } from "../../wasm/reorder/mod.ts";
 import type { RefusedReport } from "../ipc/mod.ts";
 
-/** A module that can be run. */
+/** A compiled module. */
 export interface CompiledModule {
   /** What the worker instantiates. */
   module: WebAssembly.Module;
@@ -13,8 +14,8 @@ export interface CompiledModule {
   frames: () => Promise<FrameMap | undefined>;
 }
 
-/** A module of so many bytes is compiled without a turn of the event loop: functions are when they are called. */
-const SMALL_BYTES = 64 * 1024;
+/** Size up to which a module is compiled synchronously, in bytes: V8 then compiles functions on first call. */
+const SYNC_COMPILE_BYTES = 64 * 1024;
 
 /** Loads the reordering on demand: a child that receives a reordered module does not need it. */
 export async function loadReorder(): Promise<typeof import("../../wasm/reorder/mod.ts")> {
@@ -34,12 +35,12 @@ export async function compileModule(
   const reordered = given ? undefined : await reorder();
   try {
     const source = given ?? reordered!.bytes;
-    const module = source.length <= SMALL_BYTES
+    const module = source.length <= SYNC_COMPILE_BYTES
       ? new WebAssembly.Module(source)
       : await WebAssembly.compile(source);
     return { module, frames: async () => (reordered ?? await reorder()).frames };
   } catch {
-    // What V8 refuses it shall refuse as it was given, and by the numbers that it had there.
+    // Compile the module as submitted, so that V8's message has its function indices.
   }
   try {
     return { module: await WebAssembly.compile(bytes), frames: () => Promise.resolve(undefined) };
@@ -53,12 +54,12 @@ export async function compileModule(
 }
 
 /**
- * The words of a trap with the place at their end as it is in the module that was given. Of what
- * stands there only the offset is used: the runtime says 0 for the index of every function.
+ * Maps the location at the end of a trap's reason to the module as submitted. Only its offset is used: the
+ * runtime reports index 0 for every function.
  */
 export function originalReason(reason: string, frames: FrameMap | undefined): string {
-  return reason.replace(/wasm-function\[\d+\]:0x([0-9a-f]+)$/, (named, offset) => {
+  return reason.replace(/wasm-function\[\d+\]:0x([0-9a-f]+)$/, (location, offset) => {
     const place = frames?.original(parseInt(offset, 16));
-    return place ? `wasm-function[${place.index}]:0x${place.offset.toString(16)}` : named;
+    return place ? `wasm-function[${place.index}]:0x${place.offset.toString(16)}` : location;
   });
 }

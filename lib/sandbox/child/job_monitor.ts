@@ -1,33 +1,35 @@
 /**
- * Watches one job from the executor's main thread, which its guest cannot block: wall time, CPU
- * time and the process's resident memory.
+ * Monitors a job's wall time, CPU time and resident memory from the child's main thread, which a guest cannot block.
+ *
  * @module
  */
 import process from "node:process";
 import type { UsageReport } from "../ipc/mod.ts";
 import type { JobStatus, SandboxLimits } from "../job_types.ts";
 
-/** How often CPU time and memory are looked at, in ms: 20 µs of work each, well under 100 ms late. */
+/** Sampling interval in milliseconds: a sample costs 20 µs, and a limit is enforced within 100 ms. */
 const INTERVAL_MS = 20;
 
-/** How many looks pass between two Usage frames. */
-const LOOKS_PER_REPORT = 5;
+/** Number of samples between two Usage frames. */
+const SAMPLES_PER_REPORT = 5;
 
 /**
- * Resident memory that a job may cost besides its linear memory and files, in bytes: generated code,
- * the engine's heap and rings. Measured growth: hello 12 MB; CPython (26 MB of module) 150 MB.
+ * Resident memory allowed in addition to linear memory and files, in bytes: generated code, the engine's heap and
+ * rings. Measured growth: hello 12 MB; CPython (a module of 26 MB) 150 MB.
  */
 const OVERHEAD_BYTES = 256 * 1024 * 1024;
 
-/** The same for each byte of the module: source, generated code and the compiler's own memory. */
+/** Additional overhead for each byte of the module: source, generated code and the compiler's memory. */
 const OVERHEAD_PER_MODULE_BYTE = 4;
 
-/** The process that began this one; another when that has died. */
-const PARENT = Deno.ppid;
+/** Process id of the parent; it changes when the parent dies. */
+const PARENT_PID = Deno.ppid;
 
-/** What was exceeded. */
-export interface Exceeded {
+/** A limit that a job has exceeded. */
+export interface ExceededLimit {
+  /** Status of the job. */
   status: JobStatus;
+  /** Explanation with figures. */
   message: string;
 }
 
@@ -38,15 +40,15 @@ export function residentBytes(): number {
 
 /** Options of {@linkcode JobMonitor}. */
 export interface JobMonitorOptions {
-  /** CPU time that was spent on the job before, in ms. @default {0} */
+  /** CPU time already spent on the job, in milliseconds. @default {0} */
   cpuBeforeMs?: number;
 }
 
-/** Watches from {@linkcode JobMonitor.watch} until {@linkcode JobMonitor.stop}; counts from its construction. */
+/** Measures a job from its construction, and monitors it between `watch()` and `stop()`. */
 export class JobMonitor {
-  /** Takes a figure now and then. @default {nothing} */
+  /** Called periodically with the usage. @default {none} */
   report: (usage: UsageReport) => unknown = () => {};
-  /** Size of the module, once it is known. @default {0} */
+  /** Size of the module, in bytes. @default {0} */
   moduleBytes = 0;
   readonly #limits: SandboxLimits;
   #cpuAtStart = processCpuMs();
@@ -54,9 +56,9 @@ export class JobMonitor {
   readonly #startedAt = performance.now();
   #deadline: ReturnType<typeof setTimeout> | undefined;
   #interval: ReturnType<typeof setInterval> | undefined;
-  #looks = 0;
+  #samples = 0;
 
-  /** @param rssAtStart Resident memory before the job, as looking at it takes some time. */
+  /** Starts measuring; `rssAtStart` is the resident memory before the job, in bytes, sampled while idle. */
   constructor(
     limits: SandboxLimits,
     rssAtStart: number,
@@ -67,57 +69,59 @@ export class JobMonitor {
     this.#cpuAtStart -= cpuBeforeMs;
   }
 
-  /** Watches from now on. Resolves when a limit is exceeded; never otherwise. */
-  watch(): Promise<Exceeded> {
+  /** Starts monitoring. Resolves when a limit is exceeded, and never otherwise. */
+  watch(): Promise<ExceededLimit> {
     const { wallTimeMs } = this.#limits;
-    const { promise, resolve } = Promise.withResolvers<Exceeded>();
+    const { promise, resolve } = Promise.withResolvers<ExceededLimit>();
     this.#deadline = setTimeout(
-      () => resolve(outOfWallTime(wallTimeMs)),
+      () => resolve(exceededWallTime(wallTimeMs)),
       wallTimeMs - (performance.now() - this.#startedAt),
     );
-    this.#interval = setInterval(() => this.#look(resolve), INTERVAL_MS);
+    this.#interval = setInterval(() => this.#sample(resolve), INTERVAL_MS);
     return promise;
   }
 
-  /** CPU time of the process since the job began, and what was spent on it before. */
+  /** CPU time of the job, in milliseconds, including what was spent on it before. */
   cpuTimeMs(): number {
     return processCpuMs() - this.#cpuAtStart;
   }
 
   /**
-   * Which limit of time the job is beyond now, if any. Nobody looks while the engine validates a large module on
-   * this thread, nor in between two looks: whoever has waited for the job looks himself.
+   * Returns the time limit that the job exceeds now, if any.
    *
-   * @param cpu CPU time of the job, where that is known. @default {looked at}
+   * Sampling stops while V8 validates a large module on this thread, and a job can end between two samples, so
+   * callers check once more after compilation and at the end.
+   *
+   * @param cpu CPU time of the job in milliseconds, if known
    */
-  overTime(cpu: number = this.cpuTimeMs()): Exceeded | undefined {
+  exceededTime(cpu: number = this.cpuTimeMs()): ExceededLimit | undefined {
     const { cpuTimeMs: cpuLimit, wallTimeMs } = this.#limits;
     if (cpu > cpuLimit) {
       const message = `Job stopped: it used more than its ${cpuLimit} ms of CPU time`;
       return { status: "timeout", message };
     }
     if (performance.now() - this.#startedAt <= wallTimeMs) return undefined;
-    return outOfWallTime(wallTimeMs);
+    return exceededWallTime(wallTimeMs);
   }
 
-  /** Growth of the process's resident memory since the job began. */
+  /** Growth of the process's resident memory since the job started, in bytes. */
   rssGrowthBytes(): number {
     return Math.max(0, residentBytes() - this.#rssAtStart);
   }
 
-  /** Stops watching. */
+  /** Stops monitoring. */
   stop(): void {
     clearTimeout(this.#deadline);
     clearInterval(this.#interval);
   }
 
-  #look(resolve: (exceeded: Exceeded) => void): void {
-    // Where setpriv is missing nothing else ends a busy guest whose parent was killed.
-    if (Deno.ppid !== PARENT) Deno.exit(1);
+  #sample(resolve: (exceeded: ExceededLimit) => void): void {
+    // Without setpriv(1) and its parent-death signal, only this check ends a busy guest whose parent was killed.
+    if (Deno.ppid !== PARENT_PID) Deno.exit(1);
     const cpu = this.cpuTimeMs();
     const rss = this.rssGrowthBytes();
     const { memoryBytes, fsBytes } = this.#limits;
-    const exceeded = this.overTime(cpu);
+    const exceeded = this.exceededTime(cpu);
     if (exceeded !== undefined) resolve(exceeded);
     else if (rss > memoryBytes + fsBytes + this.overheadBytes) {
       resolve({
@@ -126,18 +130,18 @@ export class JobMonitor {
           `the memory limit is ${toMb(memoryBytes)} MB`,
       });
     }
-    if (++this.#looks % LOOKS_PER_REPORT === 0) {
+    if (++this.#samples % SAMPLES_PER_REPORT === 0) {
       this.report({ cpuTimeMs: cpu, rssGrowthBytes: rss });
     }
   }
 
-  /** What a job may cost the process besides its memory and files; one that holds more is not used again. */
+  /** Memory allowed in addition to linear memory and files, in bytes; a process that retains more is not reused. */
   get overheadBytes(): number {
     return OVERHEAD_BYTES + OVERHEAD_PER_MODULE_BYTE * this.moduleBytes;
   }
 }
 
-function outOfWallTime(limitMs: number): Exceeded {
+function exceededWallTime(limitMs: number): ExceededLimit {
   return {
     status: "timeout",
     message: `Job stopped: it ran longer than its ${limitMs} ms of wall time`,
@@ -148,7 +152,7 @@ function toMb(bytes: number): number {
   return Math.round(bytes / 2 ** 20);
 }
 
-/** CPU time of this process, all threads, in whole milliseconds. */
+/** CPU time of all threads of this process, in whole milliseconds. */
 export function processCpuMs(): number {
   const { user, system } = process.cpuUsage();
   return Math.round((user + system) / 1000);

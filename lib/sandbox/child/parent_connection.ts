@@ -1,55 +1,56 @@
 /**
- * The executor's end of what joins it to its parent; see `executor_channel.ts`.
+ * Child's end of the connection to its parent: the parent's Unix socket, otherwise standard input and output.
+ *
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
 import type { InitialRead } from "../bootstrap/mod.ts";
-import { type Frame, FRAME_HEADER_BYTES, parseFrameHeader } from "../ipc/mod.ts";
+import { FRAME_HEADER_BYTES, type IpcFrame, parseFrameHeader } from "../ipc/mod.ts";
 
-/** Bytes that are read ahead of what is asked for: a small job comes as one piece. */
-const AHEAD_BYTES = 64 * 1024;
+/** Size of the read buffer, in bytes: a small job arrives in one piece. */
+const BUFFER_BYTES = 64 * 1024;
 
 /** Options of {@linkcode connectToParent}. */
 export interface ParentConnectionOptions {
   /** Path of the parent's socket. @default {standard input and output} */
   socket?: string | undefined;
-  /** A read of standard input that is under way. @default {none} */
-  first?: InitialRead | undefined;
-  /** Largest payload that is taken of a kind, in bytes; a kind that is not named is refused. */
+  /** A read of standard input in progress. @default {none} */
+  initialRead?: InitialRead | undefined;
+  /** Maximum payload of a kind, in bytes; a kind without a maximum is rejected. */
   maxBytes: (kind: number) => number | undefined;
-  /** The kind whose payload is not in its frame, but read by itself. */
-  streamed: number;
+  /** Kind whose payload is read separately with {@linkcode ParentConnection.readPayload}. */
+  streamedKind: number;
 }
 
-/** A frame; of the streamed kind its payload is still to come. */
-export interface ParentFrame extends Frame {
-  /** Bytes to be read with {@linkcode ParentConnection.readPayload} before the next frame. */
+/** A frame from the parent. */
+export interface ParentFrame extends IpcFrame {
+  /** Bytes to read with {@linkcode ParentConnection.readPayload} before the next frame; 0 unless streamed. */
   streamedBytes: number;
 }
 
-/** Frames to and from the parent. */
+/** Reads frames from the parent and writes frames to it. */
 export class ParentConnection {
   readonly #source: { read(into: Uint8Array): Promise<number | null> };
   readonly #sink: { write(bytes: Uint8Array): Promise<number> };
   readonly #options: ParentConnectionOptions;
-  readonly #ahead: Uint8Array;
+  readonly #buffer: Uint8Array;
   #start = 0;
   #end = 0;
-  /** From a socket a streamed payload is read to where it belongs, of a frame after one only the header. */
+  /** Whether streamed payloads are read from the socket into their destination; pipes are read in large pieces. */
   readonly #isDirect: boolean;
-  #streaming = false;
+  #isStreaming = false;
   #lastWrite: Promise<void> = Promise.resolve();
-  #first: Promise<number | null> | undefined;
+  #initialRead: Promise<number | null> | undefined;
 
-  /** @param conn The parent's socket; without it standard input and output are taken. */
+  /** Uses the socket, or standard input and output without one. */
   constructor(conn: Deno.Conn | undefined, options: ParentConnectionOptions) {
     this.#source = conn ?? Deno.stdin;
     this.#sink = conn ?? Deno.stdout;
     this.#options = options;
-    const { bytes = new Uint8Array(AHEAD_BYTES), count } = options.first ?? {};
-    this.#ahead = bytes;
-    this.#first = count?.then((count) => {
-      this.#first = undefined;
+    const { bytes = new Uint8Array(BUFFER_BYTES), count } = options.initialRead ?? {};
+    this.#buffer = bytes;
+    this.#initialRead = count?.then((count) => {
+      this.#initialRead = undefined;
       this.#end = count ?? 0;
       return count;
     });
@@ -57,15 +58,15 @@ export class ParentConnection {
   }
 
   /**
-   * The next frame; undefined when the parent has gone.
+   * Reads the next frame; resolves to `undefined` at the end of the connection.
    *
-   * @throws {PlasmError} `executor` on a frame that is not allowed
+   * @throws {PlasmError} `executor` for a frame that is not allowed
    */
   async next(): Promise<ParentFrame | undefined> {
     while (this.#end - this.#start < FRAME_HEADER_BYTES) {
-      if (!await this.#readAhead()) return undefined;
+      if (!await this.#fillBuffer()) return undefined;
     }
-    const header = this.#ahead.subarray(this.#start, this.#start += FRAME_HEADER_BYTES);
+    const header = this.#buffer.subarray(this.#start, this.#start += FRAME_HEADER_BYTES);
     const { kind, length } = parseFrameHeader(header);
     const max = this.#options.maxBytes(kind);
     if (max === undefined || length > max) {
@@ -74,8 +75,8 @@ export class ParentConnection {
         `Cannot read frame: kind ${kind} of ${length} bytes, allowed are ${max ?? "none"}`,
       );
     }
-    this.#streaming = this.#isDirect && kind === this.#options.streamed;
-    if (kind === this.#options.streamed) {
+    this.#isStreaming = this.#isDirect && kind === this.#options.streamedKind;
+    if (kind === this.#options.streamedKind) {
       return { kind, payload: new Uint8Array(), streamedBytes: length };
     }
     const payload = new Uint8Array(length);
@@ -87,68 +88,71 @@ export class ParentConnection {
     return { kind, payload, streamedBytes: 0 };
   }
 
-  /** Reads some of the payload that is still to come, no more; null when the parent has gone. */
+  /** Reads a part of the current payload; resolves to `null` at the end of the connection. */
   async readPayload(into: Uint8Array): Promise<number | null> {
     if (this.#start === this.#end) {
-      // Each read of a pipe is costly, so there all that it holds is taken.
-      if (this.#isDirect || into.length >= AHEAD_BYTES) return await this.#source.read(into);
-      if (!await this.#readAhead()) return null;
+      // A read of a pipe is expensive, so it always fills the buffer.
+      if (this.#isDirect || into.length >= BUFFER_BYTES) return await this.#source.read(into);
+      if (!await this.#fillBuffer()) return null;
     }
     const count = Math.min(into.length, this.#end - this.#start);
-    into.set(this.#ahead.subarray(this.#start, this.#start += count));
+    into.set(this.#buffer.subarray(this.#start, this.#start += count));
     return count;
   }
 
-  /** Resolves once the first read is over, or after so many milliseconds. */
-  async awaitFirst(ms: number): Promise<void> {
+  /** Waits for the initial read or the timeout, in milliseconds. */
+  async waitForInitialRead(timeoutMs: number): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const wait = (ms: number) => new Promise((resolve) => timer = setTimeout(resolve, ms));
-    await Promise.race([this.#first, wait(ms)]);
+    const delay = (ms: number) => new Promise((resolve) => timer = setTimeout(resolve, ms));
+    await Promise.race([this.#initialRead, delay(timeoutMs)]);
     clearTimeout(timer);
-    // A thread that had no turn meanwhile hears of the time before it hears of the read.
-    if (this.#first !== undefined) await wait(0);
+    // The event loop runs expired timers before it delivers a completed read: allow it one more turn.
+    if (this.#initialRead !== undefined) await delay(0);
   }
 
-  /** A copy of the first payload of a kind among the whole frames that have been read ahead; they stay. */
+  /** Returns a copy of the first complete buffered payload of a kind, without consuming it. */
   peek(kind: number): Uint8Array<ArrayBuffer> | undefined {
     for (let at = this.#start; at + FRAME_HEADER_BYTES <= this.#end;) {
-      const header = parseFrameHeader(this.#ahead.subarray(at, at += FRAME_HEADER_BYTES));
+      const header = parseFrameHeader(this.#buffer.subarray(at, at += FRAME_HEADER_BYTES));
       const end = at + header.length;
       if (end > this.#end) return undefined;
-      if (header.kind === kind) return this.#ahead.slice(at, end);
+      if (header.kind === kind) return this.#buffer.slice(at, end);
       at = end;
     }
     return undefined;
   }
 
-  /** Bytes that have been read ahead: so many can be had without waiting. */
-  get aheadBytes(): number {
+  /** Number of buffered bytes, which can be read without waiting. */
+  get bufferedBytes(): number {
     return this.#end - this.#start;
   }
 
-  /** Sends bytes, after those of the call before: a frame is whole before the next begins. */
+  /** Writes bytes after those of earlier calls, so that frames do not interleave. */
   write(bytes: Uint8Array): Promise<void> {
     return this.#lastWrite = this.#lastWrite.then(async () => {
       for (let at = 0; at < bytes.length;) at += await this.#sink.write(bytes.subarray(at));
     });
   }
 
-  async #readAhead(): Promise<boolean> {
-    if (this.#first !== undefined) return await this.#first !== null;
+  async #fillBuffer(): Promise<boolean> {
+    if (this.#initialRead !== undefined) return await this.#initialRead !== null;
     if (this.#start > 0) {
-      this.#ahead.copyWithin(0, this.#start, this.#end);
+      this.#buffer.copyWithin(0, this.#start, this.#end);
       this.#end -= this.#start;
       this.#start = 0;
     }
-    const most = this.#streaming ? FRAME_HEADER_BYTES : AHEAD_BYTES;
-    const count = await this.#source.read(this.#ahead.subarray(this.#end, most));
+    // Between streamed payloads only the header is buffered: the rest is read into its destination.
+    const limit = this.#isStreaming ? FRAME_HEADER_BYTES : BUFFER_BYTES;
+    const count = await this.#source.read(this.#buffer.subarray(this.#end, limit));
     this.#end += count ?? 0;
     return count !== null;
   }
 }
 
-/** Connects to the parent's socket, or without one takes standard input and output. */
-export async function connectToParent(options: ParentConnectionOptions): Promise<ParentConnection> {
+/** Connects to the parent's socket; falls back to standard input and output. */
+export async function connectToParent(
+  options: ParentConnectionOptions,
+): Promise<ParentConnection> {
   const { socket } = options;
   const conn = socket === undefined
     ? undefined

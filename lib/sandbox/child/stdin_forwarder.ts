@@ -1,81 +1,82 @@
 /**
- * Takes a job's standard input from the parent to the worker.
+ * Forwards a job's standard input from the parent connection to the worker's ring.
+ *
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import type { ParentConnection } from "./parent_connection.ts";
-import type { GuestWorkerControl } from "./worker_control.ts";
 import { FRAME_HEADER_BYTES, FrameKind } from "../ipc/mod.ts";
+import type { ParentConnection } from "./parent_connection.ts";
+import type { WorkerControl } from "./worker_control.ts";
 
-/** Bytes of one read of input that no guest will read. */
-const UNREAD_BYTES = 4096;
+/** Size of the buffer for input that is discarded, in bytes. */
+const DISCARD_BYTES = 4096;
 
-/** From here on a piece that comes is part of much, in bytes: nobody waits for its last few. */
+/** Size from which a piece is part of bulk input, in bytes: its last few bytes may wait for the next piece. */
 const BULK_BYTES = 1024;
 
-/** The standard input of one job. */
+/** Standard input of one job. */
 export class StdinForwarder {
-  readonly #link: ParentConnection;
-  readonly #worker: GuestWorkerControl | undefined;
-  readonly #unread = new Uint8Array(UNREAD_BYTES);
-  /** Bytes that are still to come of a frame. */
-  #left = 0;
-  /** Bytes that have come and wait for the next. */
+  readonly #connection: ParentConnection;
+  readonly #worker: WorkerControl | undefined;
+  readonly #discarded = new Uint8Array(DISCARD_BYTES);
+  /** Bytes missing of the current frame. */
+  #frameLeft = 0;
+  /** Bytes in the ring that are not published yet. */
   #held = 0;
   #ended = false;
-  #taking: Promise<void> | undefined;
+  #forwarding: Promise<void> | undefined;
 
-  /** @param worker Who has a guest that may read it; without one it is thrown away. */
-  constructor(link: ParentConnection, worker: GuestWorkerControl | undefined) {
-    this.#link = link;
+  /** Forwards to the worker, or discards the input without one. */
+  constructor(connection: ParentConnection, worker: WorkerControl | undefined) {
+    this.#connection = connection;
     this.#worker = worker;
   }
 
-  /** Whether all of it has been taken. */
+  /** Whether the end of the input has been received. */
   get ended(): boolean {
     return this.#ended;
   }
 
-  /** Takes what has come with the job, without waiting for more. */
-  async takeAhead(): Promise<void> {
-    while (!this.#ended && this.#link.aheadBytes >= (this.#left > 0 ? 1 : FRAME_HEADER_BYTES)) {
-      await this.#takeOne();
-    }
+  /** Forwards input that is already buffered. */
+  async forwardBuffered(): Promise<void> {
+    const required = () => this.#frameLeft > 0 ? 1 : FRAME_HEADER_BYTES;
+    while (!this.#ended && this.#connection.bufferedBytes >= required()) await this.#forwardOne();
   }
 
-  /** Takes it to its end, but waits so many milliseconds for that at most. */
-  async takeSoon(ms: number): Promise<void> {
+  /** Forwards input to its end, but returns after the timeout, in milliseconds, while forwarding continues. */
+  async forwardBriefly(timeoutMs: number): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
-    await Promise.race([this.takeAll(), new Promise((resolve) => timer = setTimeout(resolve, ms))]);
+    const timeout = new Promise((resolve) => timer = setTimeout(resolve, timeoutMs));
+    await Promise.race([this.forwardAll(), timeout]);
     clearTimeout(timer);
   }
 
-  /** Takes it to its end: to the worker, while that has a guest that may read it. */
-  takeAll(): Promise<void> {
-    return this.#taking ??= this.#takeAll();
+  /** Forwards input to its end; discards what arrives after the guest has ended. */
+  forwardAll(): Promise<void> {
+    return this.#forwarding ??= this.#forwardAll();
   }
 
-  async #takeAll(): Promise<void> {
-    while (!this.#ended) await this.#takeOne();
+  async #forwardAll(): Promise<void> {
+    while (!this.#ended) await this.#forwardOne();
   }
 
-  async #takeOne(): Promise<void> {
-    if (this.#left === 0) return await this.#takeHeader();
-    const into = await this.#worker?.roomForStdin(this.#held) ?? this.#unread;
-    const count = await this.#link.readPayload(into.subarray(0, this.#left));
-    if (count === null) Deno.exit(0); // without a parent there is nothing to live for
-    this.#left -= count;
-    if (into === this.#unread || this.#worker === undefined) return;
-    const holdsBack = this.#left > 0 && count >= BULK_BYTES;
+  async #forwardOne(): Promise<void> {
+    if (this.#frameLeft === 0) return await this.#readHeader();
+    const into = await this.#worker?.reserveStdin(this.#held) ?? this.#discarded;
+    const count = await this.#connection.readPayload(into.subarray(0, this.#frameLeft));
+    if (count === null) Deno.exit(0); // the parent is gone
+    this.#frameLeft -= count;
+    if (into === this.#discarded || this.#worker === undefined) return;
+    const holdsBack = this.#frameLeft > 0 && count >= BULK_BYTES;
     this.#held = this.#worker.commitStdin(this.#held + count, holdsBack);
   }
 
-  async #takeHeader(): Promise<void> {
-    const { kind, streamedBytes } = await this.#link.next() ?? Deno.exit(0);
+  async #readHeader(): Promise<void> {
+    const { kind, streamedBytes } = await this.#connection.next() ?? Deno.exit(0);
     if (kind === FrameKind.StdinEnd) {
       this.#ended = true;
       this.#worker?.endStdin();
-    } else if (kind === FrameKind.Stdin) this.#left = streamedBytes;
-    else throw new PlasmError("executor", `Cannot take frame here: kind ${kind}`);
+    } else if (kind === FrameKind.Stdin) this.#frameLeft = streamedBytes;
+    else throw new PlasmError("executor", `Unexpected frame: kind ${kind}`);
   }
 }

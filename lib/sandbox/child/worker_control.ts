@@ -1,54 +1,83 @@
 /**
- * The main thread's side of the worker in an executor: starts it, hands it jobs, moves its output.
+ * Main thread's control of the guest's worker: starts it, sends it jobs and forwards its output.
+ *
  * @module
  */
+import { PlasmError } from "../../core/errors/mod.ts";
 import {
   createMailbox,
   createRing,
-  FRAME_AT,
   FRAME_HEADER_BYTES,
+  FRAME_OFFSET,
   MailboxSender,
   MAX_STREAM_BYTES,
   OUTPUT_RING_BYTES,
   OutputRingReader,
   RingReader,
   RingWriter,
+  type WorkerJob,
+  type WorkerResult,
 } from "../ipc/mod.ts";
-import { PlasmError } from "../../core/errors/mod.ts";
-import type { GuestWorker } from "./guest_worker.ts";
-import type { WorkerJob, WorkerResult } from "../worker/mod.ts";
 
-/** Bytes of stdin that may wait in the ring: enough to overlap pipe and guest. */
+/** Path of the worker: in the bundle it lies next to this file, in the source in its own folder. */
+const WORKER_PATH = Deno.build.standalone ? "./worker.ts" : "../worker/worker.ts";
+
+/** Capacity of the ring for standard input, in bytes: enough for connection and guest to work in parallel. */
 const STDIN_RING_BYTES = 512 * 1024;
 
-/** A job for the worker. */
-export interface GivenJob extends Omit<WorkerJob, "key" | "forget" | "stdin" | "output" | "slot"> {
-  /** By what its module may be kept; null: it is not. */
+/** Size up to which the last output is sent in one write with the job's report, in bytes. */
+const LAST_OUTPUT_BYTES = 16 * 1024;
+
+/** Number of jobs after which the worker returns to its event loop, where the engine runs deferred work. */
+const JOBS_PER_TURN = 64;
+
+/** A worker and its state. */
+export interface GuestWorker {
+  /** The worker. */
+  worker: Worker;
+  /** Resolves when it is loaded; rejects with V8's message if it cannot be. */
+  ready: Promise<void>;
+}
+
+/** A job for {@linkcode WorkerControl.start}. */
+export interface StartedJob
+  extends Omit<WorkerJob, "key" | "evict" | "stdin" | "output" | "mailbox"> {
+  /** Key under which the worker may store the module; `null` if it may not. */
   key: string | null;
-  /** The same as JSON, without inputs, for a worker that has the module. */
+  /** Payload of the Job frame, for a worker that has the module stored. */
   json: Uint8Array;
 }
 
-/** How a job in the worker ended, and the last of its output, which the sink was not given. */
-export interface GivenResult extends WorkerResult {
-  rest: Uint8Array[];
+/** Result of a job in the worker. */
+export interface FinishedJob extends WorkerResult {
+  /** Frames with the last output, which have not been sent. */
+  lastOutput: Uint8Array[];
 }
 
-/** Bytes of output that are left for the end to go with, in one write. */
-const REST_BYTES = 16 * 1024;
-
-/**
- * How many jobs a worker is given without a turn of its event loop, in which the engine does what it has
- * put off.
- */
-const JOBS_PER_TURN = 64;
-
-/** Takes one whole frame; resolves when there is room for the next. */
+/** Sends one frame; resolves when the next one may be sent. */
 export type FrameSink = (frame: Uint8Array) => Promise<void>;
 
-/** One worker with its rings; runs one job at a time. */
-export class GuestWorkerControl {
-  /** Resolves once the worker is loaded. */
+/** Starts a worker without permissions. Blocks the thread for about the start-up time of a runtime. */
+export function startGuestWorker(): GuestWorker {
+  const worker = new Worker(new URL(WORKER_PATH, import.meta.url), {
+    type: "module",
+    name: "guest",
+    deno: { permissions: "none" },
+  });
+  const ready = new Promise<void>((resolve, reject) => {
+    worker.onmessage = () => resolve();
+    worker.onerror = (event) => {
+      event.preventDefault();
+      reject(new Error(event.message));
+    };
+  });
+  ready.catch(() => {}); // reported to callers that await it
+  return { worker, ready };
+}
+
+/** One worker with its rings and mailbox; runs one job at a time. */
+export class WorkerControl {
+  /** Resolves when the worker is loaded. */
   readonly ready: Promise<void>;
   readonly #worker: Worker;
   readonly #stdin = createRing(STDIN_RING_BYTES);
@@ -56,22 +85,24 @@ export class GuestWorkerControl {
   readonly #stdinReader = new RingReader(this.#stdin);
   readonly #output = createRing(OUTPUT_RING_BYTES);
   readonly #outputReader = new OutputRingReader(this.#output);
-  readonly #frame = new Uint8Array(FRAME_AT + FRAME_HEADER_BYTES + MAX_STREAM_BYTES);
-  #forwarding: Promise<void> = Promise.resolve();
-  #stopped = false;
-  #ended = true;
-  #over = false;
-  #onError: (error: PlasmError) => void = () => {};
-  readonly #slot = createMailbox();
-  readonly #giver = new MailboxSender(this.#slot);
-  /** Keys of the modules that the worker has. */
-  readonly #sent = new Set<string>();
-  #forget: string[] = [];
+  readonly #frame = new Uint8Array(FRAME_OFFSET + FRAME_HEADER_BYTES + MAX_STREAM_BYTES);
+  readonly #mailbox = createMailbox();
+  readonly #sender = new MailboxSender(this.#mailbox);
+  /** Keys of the modules that the worker has stored. */
+  readonly #stored = new Set<string>();
+  #evicted: string[] = [];
   #jobs = 0;
-  /** Whether the worker waits for its next job on the slot, else for a message. */
-  #waits = false;
-  #failed: Promise<never> | undefined;
+  #forwarding: Promise<void> = Promise.resolve();
+  /** Set by {@linkcode WorkerControl.drain}. */
+  #isDrained = false;
+  #guestEnded = true;
+  #isFinished = false;
+  /** Whether the worker blocks on the mailbox, instead of its message loop. */
+  #blocksOnMailbox = false;
+  #failure: Promise<never> | undefined;
+  #onError: (error: PlasmError) => void = () => {};
 
+  /** Takes over a worker that may still be loading. */
   constructor({ worker, ready }: GuestWorker) {
     this.#worker = worker;
     this.ready = ready.then(() => {
@@ -82,134 +113,138 @@ export class GuestWorkerControl {
     });
   }
 
-  /** Lets go of modules. */
-  forget(keys: readonly string[]): void {
-    for (const key of keys) if (this.#sent.delete(key)) this.#forget.push(key);
+  /** Releases stored modules. */
+  evict(keys: readonly string[]): void {
+    for (const key of keys) if (this.#stored.delete(key)) this.#evicted.push(key);
   }
 
-  /** Gives the worker a job; the one before must have ended. */
-  give({ json, key, ...job }: GivenJob): void {
-    this.#ended = false;
+  /** Sends a job to the worker. The previous job must have ended. */
+  start({ json, key, ...job }: StartedJob): void {
+    this.#guestEnded = false;
     const { promise, reject } = Promise.withResolvers<never>();
-    promise.catch(() => {}); // told by ended()
-    this.#failed = promise;
+    promise.catch(() => {}); // reported by finish()
+    this.#failure = promise;
     this.#onError = reject;
-    const isPlain = key !== null && this.#sent.has(key) && job.inputs.length === 0;
-    const takesTurn = ++this.#jobs % JOBS_PER_TURN === 0 || this.#forget.length > 0;
-    if (this.#waits && isPlain && !takesTurn && this.#giver.give(json)) return;
-    if (this.#waits) this.#giver.call();
+    const isStored = key !== null && this.#stored.has(key) && job.inputs.length === 0;
+    const needsTurn = ++this.#jobs % JOBS_PER_TURN === 0 || this.#evicted.length > 0;
+    if (this.#blocksOnMailbox && isStored && !needsTurn && this.#sender.sendJob(json)) return;
+    if (this.#blocksOnMailbox) this.#sender.announceMessage();
     this.#worker.postMessage(
       {
         ...job,
         key,
-        forget: this.#forget,
+        evict: this.#evicted,
         stdin: this.#stdin,
         output: this.#output,
-        slot: this.#slot,
+        mailbox: this.#mailbox,
       } satisfies WorkerJob,
     );
-    this.#forget = [];
-    if (key !== null) this.#sent.add(key);
-    // With files it goes back to its event loop, or it would hold them.
-    this.#waits = job.inputs.length === 0;
+    this.#evicted = [];
+    if (key !== null) this.#stored.add(key);
+    // After a job with files the worker returns to its event loop: the message would retain them.
+    this.#blocksOnMailbox = job.inputs.length === 0;
   }
 
-  /** Whether the job that was given has ended. */
-  get hasEnded(): boolean {
-    return this.#giver.hasEnded;
+  /** Whether the current job has a result. */
+  get hasResult(): boolean {
+    return this.#sender.hasResult;
   }
 
-  /** Blocks the thread until the job has ended, for so many milliseconds at most. */
-  waitSync(ms: number): void {
-    this.#giver.waitSync(ms);
+  /** Blocks the thread until the job has a result or the timeout expires, in milliseconds. */
+  waitSync(timeoutMs: number): void {
+    this.#sender.waitSync(timeoutMs);
   }
 
-  /** Awaits the job's end, and passes its output on until then. */
-  async ended(sink: FrameSink): Promise<GivenResult> {
-    if (!this.#giver.hasEnded) {
-      await Promise.race([this.#pump(sink), this.#failed]);
-      await Promise.race([this.#giver.wait(), this.#failed]);
+  /**
+   * Forwards output until the job has a result.
+   *
+   * @throws {PlasmError} `executor` if the worker failed or wrote a malformed result
+   */
+  async finish(sink: FrameSink): Promise<FinishedJob> {
+    if (!this.#sender.hasResult) {
+      await Promise.race([this.#pump(sink), this.#failure]);
+      await Promise.race([this.#sender.wait(), this.#failure]);
     }
-    // What is written now goes by drain(), after which the process ends.
-    if (this.#stopped) return await new Promise<never>(() => {});
-    const result = this.#giver.takeEnd();
-    this.#ended = this.#over = true;
-    let rest: Uint8Array[] = [];
-    for (let bytes = 0, end = 0; bytes < REST_BYTES; bytes += end) {
+    // drain() sends the rest, and the process exits after it.
+    if (this.#isDrained) return await new Promise<never>(() => {});
+    const result = this.#sender.readResult();
+    this.#guestEnded = this.#isFinished = true;
+    let lastOutput: Uint8Array[] = [];
+    for (let bytes = 0, end = 0; bytes < LAST_OUTPUT_BYTES; bytes += end) {
       end = this.#outputReader.readFrame(this.#frame);
       if (end === 0) break;
-      rest.push(this.#frame.slice(FRAME_AT, end));
-      if (bytes + end >= REST_BYTES) {
-        for (const frame of rest) await sink(frame);
-        rest = [];
+      lastOutput.push(this.#frame.slice(FRAME_OFFSET, end));
+      if (bytes + end >= LAST_OUTPUT_BYTES) {
+        for (const frame of lastOutput) await sink(frame);
+        lastOutput = [];
         await this.#forward(sink);
         break;
       }
     }
     this.#outputReader.reset();
-    return { ...result, rest };
+    return { ...result, lastOutput };
   }
 
-  /** Whether a job has ended, and its end is on its way. */
-  get isOver(): boolean {
-    return this.#over;
+  /** Whether the current job has ended and its report is being sent. */
+  get isFinished(): boolean {
+    return this.#isFinished;
   }
 
   /**
-   * Where the guest's next bytes of standard input are to be put; waits while it has enough unread.
-   * Undefined once there is no guest any more.
+   * Waits for space in the ring of standard input and returns a view of it.
    *
-   * @param held How many {@linkcode commitStdin} has held back.
+   * @param held Number of bytes that {@linkcode WorkerControl.commitStdin} has held back
+   * @returns `undefined` if the guest has ended
    */
-  async roomForStdin(held = 0): Promise<Uint8Array | undefined> {
-    return this.#ended ? undefined : await this.#stdinWriter.room(held);
+  async reserveStdin(held = 0): Promise<Uint8Array | undefined> {
+    return this.#guestEnded ? undefined : await this.#stdinWriter.reserve(held);
   }
 
-  /** Gives the guest so many bytes, which were put there, or holds a few back; see {@linkcode RingWriter.commit}. */
+  /** Publishes bytes to the guest; see {@linkcode RingWriter.commit}. */
   commitStdin(count: number, holdsBack = false): number {
     return this.#stdinWriter.commit(count, holdsBack);
   }
 
-  /** Ends the guest's standard input. */
+  /** Marks the end of standard input. */
   endStdin(): void {
     this.#stdinWriter.close();
   }
 
-  /** Makes standard input ready for the next job, once this one has ended and its input too. */
+  /** Prepares standard input for the next job, after this job and its input have ended. */
   resetStdin(): void {
     this.#stdinReader.reset();
-    this.#over = false;
+    this.#isFinished = false;
   }
 
-  /** Lets a write that waits for a guest which will never read again go on. */
+  /** Discards unread standard input, so that a pending write completes after the guest has ended. */
   discardStdin(): void {
     this.#stdinReader.discard();
   }
 
-  /** Sends what the guest has written until now, for a last time: it may go on writing. */
+  /** Sends the output written so far, before the process exits: the guest may be running. */
   async drain(sink: FrameSink): Promise<void> {
-    this.#stopped = true;
+    this.#isDrained = true;
     await this.#forwarding;
     await this.#forward(sink, OUTPUT_RING_BYTES);
   }
 
   async #pump(sink: FrameSink): Promise<void> {
     while (await this.#outputReader.wait()) {
-      if (this.#stopped) return;
+      if (this.#isDrained) return;
       this.#forwarding = this.#forward(sink);
       await this.#forwarding;
     }
   }
 
-  /** Sends frames until the ring is empty; once stopped, until about `atMost` bytes have gone. */
-  async #forward(sink: FrameSink, atMost = 0): Promise<void> {
+  /** Sends frames until the ring is empty; while draining, at most about `maxBytes`. */
+  async #forward(sink: FrameSink, maxBytes = 0): Promise<void> {
     const frame = this.#frame;
     let sent = 0;
     do {
       const end = this.#outputReader.readFrame(frame);
       if (end === 0) return;
-      await sink(frame.subarray(FRAME_AT, end));
+      await sink(frame.subarray(FRAME_OFFSET, end));
       sent += end;
-    } while (!this.#stopped || sent < atMost);
+    } while (!this.#isDrained || sent < maxBytes);
   }
 }

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { Executor } from "./executor.ts";
-import { ChildListener } from "./ipc_listener.ts";
+import { ChildListener } from "./child_connection.ts";
 import { command, sandboxJob } from "../../../tests/fixtures/sandbox_jobs.ts";
 import type { SandboxEvent } from "../job_types.ts";
 import { random } from "../../../tests/fixtures/random_source.ts";
@@ -22,7 +22,7 @@ async function withDir(test: (dir: string) => Promise<void>): Promise<void> {
   }
 }
 
-/** Pieces of any size, from none to more than rings, sockets and frames hold. */
+/** Chunks of sizes from zero to more than rings, sockets and frames hold. */
 function pieces(): Uint8Array<ArrayBuffer>[] {
   const below = random(7);
   return Array.from({ length: 40 }, (_, n) => {
@@ -43,13 +43,13 @@ async function passThrough(executor: Executor): Promise<void> {
   assert(actual.every((byte, at) => byte === expected[at]));
 }
 
-Deno.test("Executor.run() passes on what comes in, byte by byte, over pipes", async () => {
+Deno.test("Executor.run() passes input to output unchanged over pipes", async () => {
   await using executor = new Executor();
   await passThrough(executor);
   await passThrough(executor);
 });
 
-Deno.test("Executor.run() passes on what comes in, byte by byte, over a socket", () =>
+Deno.test("Executor.run() passes input to output unchanged over a socket", () =>
   withDir(async (dir) => {
     await using executor = new Executor({ socketDir: dir });
     await executor.ready();
@@ -58,7 +58,7 @@ Deno.test("Executor.run() passes on what comes in, byte by byte, over a socket",
     await passThrough(executor);
   }));
 
-Deno.test("Executor takes pipes where a socket's path would be too long", () =>
+Deno.test("Executor uses pipes when the path of a socket would be too long", () =>
   withDir(async (dir) => {
     const socketDir = `${dir}/${"x".repeat(100)}`;
     await using executor = new Executor({ socketDir });
@@ -66,23 +66,23 @@ Deno.test("Executor takes pipes where a socket's path would be too long", () =>
     assertEquals([...Deno.readDirSync(dir)], []);
   }));
 
-Deno.test("Executor leaves no socket when it ends before it has started", () =>
+Deno.test("Executor.kill() removes the socket when the process has not started", () =>
   withDir(async (dir) => {
     const executor = new Executor({ socketDir: dir });
     await executor.kill();
     assertEquals([...Deno.readDirSync(dir)], []);
   }));
 
-Deno.test("ChildListener.accept() lets one in, and nobody after it", () =>
+Deno.test("ChildListener.accept() accepts one connection and no further one", () =>
   withDir(async (dir) => {
-    const door = ChildListener.open(dir)!;
-    const path = `${door.dir}/s`;
-    const accepting = door.accept();
+    const listener = ChildListener.open(dir)!;
+    const path = `${listener.dir}/s`;
+    const accepting = listener.accept();
     using conn = await Deno.connect({ transport: "unix", path });
     using accepted = (await accepting)!;
     await conn.write(Uint8Array.of(7));
     const into = new Uint8Array(2);
     assertEquals([await accepted.read(into), into[0]], [1, 7]);
-    assertEquals(await Deno.connect({ transport: "unix", path }).catch(() => "nobody"), "nobody");
-    assertEquals(await door.accept(), undefined);
+    assertEquals(await Deno.connect({ transport: "unix", path }).catch(() => "refused"), "refused");
+    assertEquals(await listener.accept(), undefined);
   }));

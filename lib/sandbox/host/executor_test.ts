@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../core/errors/errors.ts";
-import { Executor } from "./executor.ts";
+import type { ExecutorJob } from "../job_types.ts";
+import { Executor, lendOutput, ModuleCache } from "./executor.ts";
 import { collect, command, sandboxJob, SPIN, write } from "../../../tests/fixtures/sandbox_jobs.ts";
 
 Deno.test("Executor.run() runs one job after another in one process", async () => {
@@ -14,7 +15,7 @@ Deno.test("Executor.run() runs one job after another in one process", async () =
   assert(executor.usable);
 });
 
-Deno.test("Executor.run() gives each job its own standard input, read or not", async () => {
+Deno.test("Executor.run() separates the standard input of jobs, read or not", async () => {
   await using executor = new Executor();
   const cat = await command(`
     (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 100))
@@ -22,7 +23,7 @@ Deno.test("Executor.run() gives each job its own standard input, read or not", a
     (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))`);
   const deaf = await command("");
   const stdin = (text: string) => new TextEncoder().encode(text);
-  // More than ring and pipes hold: the rest must be dropped, not reach the next job.
+  // More than ring and pipes hold: the rest must be discarded and not reach the next job.
   const flood = new Uint8Array(4 * 2 ** 20);
   assertEquals(
     (await collect(executor.run({ ...sandboxJob(deaf), stdin: flood }))).outcome.status,
@@ -39,7 +40,7 @@ Deno.test("Executor.run() gives each job its own standard input, read or not", a
   );
 });
 
-/** Reads at most 8 bytes and writes them; traps where they begin with t, spins where with s. */
+/** Reads at most 8 bytes and writes them; traps if they begin with t, spins if they begin with s. */
 const MOODY = `
   (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 8))
   (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 4)))
@@ -47,7 +48,7 @@ const MOODY = `
   (if (i32.eq (i32.load8_u (i32.const 1024)) (i32.const 116)) (then unreachable))
   (if (i32.eq (i32.load8_u (i32.const 1024)) (i32.const 115)) (then ${SPIN}))`;
 
-Deno.test("Executor.run() keeps jobs apart, whatever way they come to the worker", async () => {
+Deno.test("Executor.run() separates jobs that reach the worker by message and by mailbox", async () => {
   await using executor = new Executor();
   const moody = { ...sandboxJob(await command(MOODY)), moduleKey: "moody" };
   const loud = sandboxJob(await command(`${write(1, 65000)}${write(2, 7)}`));
@@ -59,14 +60,14 @@ Deno.test("Executor.run() keeps jobs apart, whatever way they come to the worker
     const { outcome, stdout } = await collect(executor.run({ ...moody, stdin, inputs, args }));
     assertEquals([outcome.status, stdout], [n % 7 === 3 ? "trapped" : "exited", text]);
     if (n % 10 !== 4) continue;
-    // Kept or not, and so many that others are let go of.
+    // Cached or not, and enough to evict others.
     const moduleKey = n % 20 === 4 ? undefined : `loud ${n}`;
     const other = await collect(executor.run({ ...loud, moduleKey }));
     assertEquals([other.stdout.length, other.stderr.length], [65000, 7]);
   }
 });
 
-Deno.test("Executor.run() stops a job whose module is kept, at its deadline and on abort", async () => {
+Deno.test("Executor.run() stops a job with a cached module at its deadline and on abort", async () => {
   const module = await command(MOODY);
   const stdin = new TextEncoder().encode("spin");
   for (const status of ["timeout", "cancelled"] as const) {
@@ -87,12 +88,12 @@ Deno.test("Executor.run() stops a job whose module is kept, at its deadline and 
   }
 });
 
-Deno.test("Executor.run() stops a job at its deadline though nobody pulls its output", async () => {
+Deno.test("Executor.run() stops a job at its deadline when its output is not consumed", async () => {
   await using executor = new Executor();
   const flood = await command(`(loop $l ${write(1, 4096)} (br $l))`);
   const events = executor.run(sandboxJob(flood, { wallTimeMs: 300 }));
   await events.next();
-  // The process is gone although this reader has not taken a byte yet.
+  // The process ends although no output has been consumed.
   await executor.ended;
   const { outcome, stdout } = await collect(events);
   assertEquals(outcome.status, "timeout");
@@ -100,7 +101,7 @@ Deno.test("Executor.run() stops a job at its deadline though nobody pulls its ou
   assert(!executor.usable);
 });
 
-Deno.test("Executor.run() cancels on abort and keeps what the job wrote", async () => {
+Deno.test("Executor.run() cancels a job on abort and yields its output", async () => {
   await using executor = new Executor();
   const job = sandboxJob(
     await command(`${write(1, 4)} ${SPIN}`, '(data (i32.const 1024) "tick")'),
@@ -116,14 +117,14 @@ Deno.test("Executor.run() cancels on abort and keeps what the job wrote", async 
   await executor.ended;
 });
 
-Deno.test("Executor.run() cancels at once where the signal is aborted already", async () => {
+Deno.test("Executor.run() cancels a job when the signal is aborted already", async () => {
   await using executor = new Executor();
   const job = sandboxJob(await command(SPIN));
   const { outcome } = await collect(executor.run(job, { signal: AbortSignal.abort() }));
   assertEquals(outcome.status, "cancelled");
 });
 
-Deno.test("Executor.run() kills the job of a reader that leaves", async () => {
+Deno.test("Executor.run() kills the job when the consumer returns early", async () => {
   await using executor = new Executor();
   for await (const event of executor.run(sandboxJob(await command(SPIN)))) {
     if (event.type === "started") break;
@@ -132,20 +133,20 @@ Deno.test("Executor.run() kills the job of a reader that leaves", async () => {
   await executor.ended;
 });
 
-Deno.test("Executor.run() refuses a second job at once and one after the process's end", async () => {
+Deno.test("Executor.run() rejects a job while another one runs and after the process has ended", async () => {
   await using executor = new Executor();
   const job = sandboxJob(await command(""));
   const running = executor.run(job);
   await running.next();
-  await assertRejects(() => executor.run(job).next(), PlasmError, "used up");
+  await assertRejects(() => executor.run(job).next(), PlasmError, "accepts no further job");
   await collect(running);
   await executor.kill();
-  await assertRejects(() => executor.run(job).next(), PlasmError, "used up");
+  await assertRejects(() => executor.run(job).next(), PlasmError, "accepts no further job");
 });
 
-Deno.test("Executor.run() refuses a module that does not compile and stays usable", async () => {
+Deno.test("Executor.run() rejects a module that does not compile and stays usable", async () => {
   await using executor = new Executor();
-  // A body that leaves a value on the stack: well-formed, not valid.
+  // A body that leaves a value on the stack: well-formed but invalid.
   const module = Uint8Array.from(
     "\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x05\x03\x01\0\x01\x07\x13\x02\x06memory\x02\0\x06_start\0\0\x0a\x06\x01\x04\0\x41\0\x0b",
     (char) => char.charCodeAt(0),
@@ -160,8 +161,8 @@ Deno.test("Executor.run() refuses a module that does not compile and stays usabl
   assertEquals(outcome.exitCode, 0);
 });
 
-Deno.test("Executor.run() leaves nothing usable that holds much more than before its jobs", async () => {
-  // Writes to each page of 400 MiB, which nobody has collected when it ends.
+Deno.test("Executor.run() leaves the executor unusable when it retains much memory", async () => {
+  // Writes to each page of 400 MiB, which V8 has not freed when the job ends.
   const large = await command(`(local $at i32)
     (drop (memory.grow (i32.const 6400)))
     (loop $next (i32.store8 (local.get $at) (i32.const 1))
@@ -172,12 +173,13 @@ Deno.test("Executor.run() leaves nothing usable that holds much more than before
     await using executor = new Executor();
     await collect(executor.run(sandboxJob(await command(""))));
     assert(executor.usable);
-    const { outcome } = await collect(executor.run({ ...job, isWarmUp }));
+    const marked: ExecutorJob = { ...job, isWarmUp };
+    const { outcome } = await collect(executor.run(marked));
     assertEquals([outcome.status, executor.usable], ["exited", isWarmUp]);
   }
 });
 
-Deno.test("Executor.run() cannot be kept from ending by a guest that catches everything", async () => {
+Deno.test("Executor.run() ends a guest that catches every exception", async () => {
   await using executor = new Executor();
   const module = await command(`
     (try (do (call $proc_exit (i32.const 7))) (catch_all))
@@ -189,7 +191,7 @@ Deno.test("Executor.run() cannot be kept from ending by a guest that catches eve
   assertEquals([stopped.outcome.status, stopped.stdout.length], ["output", 150]);
 });
 
-Deno.test("Executor.run() reports what the job used", async () => {
+Deno.test("Executor.run() reports the usage of a job", async () => {
   await using executor = new Executor();
   const module = await command("(drop (memory.grow (i32.const 30)))");
   const { usage } = (await collect(executor.run(sandboxJob(module)))).outcome;
@@ -197,10 +199,10 @@ Deno.test("Executor.run() reports what the job used", async () => {
   assert(Number.isInteger(usage.wallTimeMs) && Number.isInteger(usage.cpuTimeMs));
 });
 
-Deno.test("Executor.run() stops a job at its CPU limit though nobody pulls its output", async () => {
+Deno.test("Executor.run() stops a job at its CPU limit when its output is not consumed", async () => {
   await using executor = new Executor();
-  // More than the queue and pipes take from a reader who does not pull, less than the ring as well:
-  // the guest is not held back, and its process cannot get rid of the rest.
+  // More than queue and pipes hold, but less than these and the ring: the guest is not blocked, and its process
+  // cannot send the rest.
   const records = (1024 + 288) / 4;
   const module = await command(
     `
@@ -210,19 +212,19 @@ Deno.test("Executor.run() stops a job at its CPU limit though nobody pulls its o
   );
   const events = executor.run(sandboxJob(module, { cpuTimeMs: 200 }));
   await events.next();
-  // Without an end of its own it would go on until its wall time is over.
+  // Otherwise it would run until its wall time is exceeded.
   let guard: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise((resolve) => guard = setTimeout(resolve, 30_000, "late"));
-  assert(await Promise.race([executor.ended, late]) !== "late", "it still runs");
+  assert(await Promise.race([executor.ended, late]) !== "late", "the process is still running");
   clearTimeout(guard);
   const { outcome, stdout } = await collect(events);
   assertEquals([outcome.status, stdout.length], ["timeout", records * 4096]);
   assertEquals(outcome.message, "Job stopped: it used more than its 200 ms of CPU time");
 });
 
-Deno.test("Executor.run() lets no job end well that is beyond its CPU limit, in between two looks either", async () => {
+Deno.test("Executor.run() enforces the CPU limit when a job ends between two samples", async () => {
   await using executor = new Executor();
-  // About 10 ms: over before anybody has looked.
+  // About 10 ms: ends before the first sample.
   const module = await command(
     `
     (loop $more (global.set $i (i32.add (global.get $i) (i32.const 1)))
@@ -238,9 +240,9 @@ Deno.test("Executor.run() lets no job end well that is beyond its CPU limit, in 
   }
 });
 
-Deno.test("Executor.run() runs a kept module without its bytes, each time from the start", async () => {
+Deno.test("Executor.run() runs a cached module without its bytes, in a new instance each time", async () => {
   await using executor = new Executor();
-  // Counts its own runs in memory: a kept module must not keep an instance.
+  // Counts its runs in memory: a cached module must not share an instance.
   const counter = await command(
     `
     (i32.store (i32.const 1024) (i32.add (i32.load (i32.const 1024)) (i32.const 1)))
@@ -254,7 +256,7 @@ Deno.test("Executor.run() runs a kept module without its bytes, each time from t
   assertEquals((await collect(executor.run(again))).stdout, "1");
 });
 
-Deno.test("Executor.run() keeps no module that cannot be compiled", async () => {
+Deno.test("Executor.run() caches no module that cannot be compiled", async () => {
   await using executor = new Executor();
   const job = { ...sandboxJob(new Uint8Array([0, 97, 115, 109, 9, 9, 9, 9])), moduleKey: "bad" };
   for (let n = 0; n < 2; n++) {
@@ -262,4 +264,61 @@ Deno.test("Executor.run() keeps no module that cannot be compiled", async () => 
     assertEquals(error.code, "bad-module");
     assert(!executor.hasModule("bad"));
   }
+});
+
+Deno.test("lendOutput() yields output in the connection's buffers and Executor.run() yields copies", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "plasm-test-" });
+  try {
+    await using executor = new Executor({ socketDir: dir });
+    const flood = await command(write(1, 65000).repeat(20));
+    const buffersOf = async (runner: Pick<Executor, "run">): Promise<Set<ArrayBufferLike>> => {
+      const buffers = new Set<ArrayBufferLike>();
+      for await (const event of runner.run(sandboxJob(flood))) {
+        if (event.type === "stdout") buffers.add(event.data.buffer);
+      }
+      return buffers;
+    };
+    const lent = await buffersOf(lendOutput(executor));
+    const copied = await buffersOf(executor);
+    assert(lent.size < copied.size, `${lent.size} buffers lent, ${copied.size} copied`);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+const MIB = 2 ** 20;
+
+Deno.test("ModuleCache.use() evicts the least recently used module", () => {
+  const cache = new ModuleCache();
+  assertEquals(cache.use("a", 10), { key: "a", isCached: false, bytes: 10, evict: [] });
+  assertEquals(cache.use("a", 10), { key: "a", isCached: true, bytes: 10, evict: [] });
+  for (const key of "bcdefgh") cache.use(key, 1);
+  cache.use("a", 10);
+  assertEquals(cache.use("i", 1).evict, ["b"]);
+  assert(cache.has("a"));
+  assert(!cache.has("b"));
+});
+
+Deno.test("ModuleCache.use() limits bytes and caches no module above the limit", () => {
+  const cache = new ModuleCache();
+  cache.use("a", 20 * MIB);
+  cache.use("b", 10 * MIB);
+  assertEquals(cache.use("c", 15 * MIB).evict, ["a"]);
+  assertEquals(cache.use("d", 33 * MIB), {
+    key: null,
+    isCached: false,
+    bytes: 33 * MIB,
+    evict: [],
+  });
+  assert(cache.has("b"));
+  assert(cache.has("c"));
+  assert(!cache.has("d"));
+});
+
+Deno.test("ModuleCache.use() caches no module without a key or after evict()", () => {
+  const cache = new ModuleCache();
+  assertEquals(cache.use(undefined, 5).key, null);
+  cache.use("a", 5);
+  cache.evict("a");
+  assertEquals(cache.use("a", 5).isCached, false);
 });

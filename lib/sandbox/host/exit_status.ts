@@ -1,42 +1,46 @@
 /**
- * What the end of an executor process tells about the job in it.
+ * Derives the result of a job from the exit status and standard error of the process that ended with it.
+ *
  * @module
  */
 import { STOPPING_MARK } from "../ipc/mod.ts";
 import type { JobStatus } from "../job_types.ts";
 
-/** Why a process ended that had no time to say so. */
-export interface Death {
+/** Why a process ended without a report. */
+export interface ExitReason {
+  /** Status of the job. */
   status: JobStatus;
+  /** Explanation. */
   message: string;
 }
 
-/** Bytes of stderr that are kept: V8's last words begin with the reason and go on with a stack. */
-const KEPT_BYTES = 16 * 1024;
+/** Maximum length of retained standard error, in characters: V8 prints the reason first and then a stack trace. */
+const MAX_RETAINED_CHARS = 16 * 1024;
 
-/** What V8, Rust and glibc say when memory cannot be had. */
+/** What V8, Rust and glibc print when a memory allocation fails. */
 const OUT_OF_MEMORY = /out of memory|OOM|heap limit|memory allocation of|Allocation failed/i;
 
-/** Reads a process's stderr to its end and keeps the first part. */
-export class StderrTail {
+/** Reads a process's standard error to its end and retains the beginning. */
+export class StderrReader {
   /** Resolves at the end of the stream. */
   readonly done: Promise<void>;
-  /** Called once the process says that it stops its job. */
+  /** Called when the process reports that it stops its job. */
   onStopping: () => void = () => {};
-  #kept = "";
+  #text = "";
 
+  /** Starts to read. */
   constructor(stream: ReadableStream<Uint8Array>) {
     this.done = this.#read(stream);
   }
 
-  /** What was kept. */
+  /** The retained text. */
   text(): string {
-    return this.#kept;
+    return this.#text;
   }
 
-  /** The first line of it, for a message. */
+  /** The first line of the text, for an error message. */
   summary(): string {
-    const line = this.#kept.split("\n").find((text) => text.trim() !== "") ?? "it said nothing";
+    const line = this.#text.split("\n").find((text) => text.trim() !== "") ?? "it printed nothing";
     // deno-lint-ignore no-control-regex -- the runtime colours its errors
     return line.replace(/\x1b\[[0-9;]*m/g, "").trim().slice(0, 300);
   }
@@ -45,25 +49,25 @@ export class StderrTail {
     const decoder = new TextDecoder();
     try {
       for await (const chunk of stream) {
-        if (this.#kept.length >= KEPT_BYTES) continue;
-        this.#kept += decoder.decode(chunk, { stream: true });
-        if (this.#kept.includes(STOPPING_MARK)) this.onStopping();
+        if (this.#text.length >= MAX_RETAINED_CHARS) continue;
+        this.#text += decoder.decode(chunk, { stream: true });
+        if (this.#text.includes(STOPPING_MARK)) this.onStopping();
       }
     } catch {
-      // The pipe broke with the process: what was kept is all there is.
+      // The pipe broke when the process ended.
     }
   }
 }
 
-/** Tells from exit status and last words what the job did to its process. */
-export function describeExitStatus(status: Deno.CommandStatus, stderr: string): Death {
+/** Derives why a process ended from its exit status and standard error. */
+export function describeExitStatus(status: Deno.CommandStatus, stderr: string): ExitReason {
   const how = status.signal ?? `exit code ${status.code}`;
-  // The kernel's out-of-memory killer uses SIGKILL; our own kills have been named by the caller.
+  // The kernel's out-of-memory killer sends SIGKILL. Where the parent has sent it, the caller knows the reason.
   if (status.signal === "SIGKILL" || OUT_OF_MEMORY.test(stderr)) {
     return { status: "memory", message: `Job stopped: its process ran out of memory (${how})` };
   }
   if (status.signal === "SIGXCPU") {
-    return { status: "timeout", message: "Job stopped: it used up its CPU time" };
+    return { status: "timeout", message: "Job stopped: it exceeded its CPU time" };
   }
   return { status: "trapped", message: `Job trapped: it ended its process (${how})` };
 }

@@ -1,49 +1,94 @@
 /**
- * Warm executors: a job gets one that has started already, and none serves two tenants.
+ * Pool of executors: starts them in advance, and reuses one for jobs of the same tenant only (docs/adr/0011).
+ *
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import { Executor } from "./executor.ts";
 import { untilAborted } from "../../util/async/mod.ts";
-import { warmUp } from "./warm_up.ts";
+import type { ExecutorJob } from "../job_types.ts";
+import { Executor } from "./executor.ts";
 
-/** How many executors are tried for a job before it is told that none can be had. */
+/** Number of executors that are tried for a job. */
 const MAX_STARTS = 3;
 
-/** How long an executor that is kept for its tenant may idle, in ms. */
+/** Default time after which an idle executor is ended, in milliseconds. */
 const DEFAULT_IDLE_MS = 60_000;
 
-/** How long a job that has got a warm executor may run before another is started, in ms. */
-const REFILL_MS = 30;
+/** Delay between the acquisition of a warm executor and the start of its replacement, in milliseconds. */
+const REFILL_DELAY_MS = 30;
 
-/** The same once it has given it back, in ms: its answer goes first, which a start holds up. */
-const ANSWER_MS = 5;
+/** Delay between the release of an executor and that start, in milliseconds: the job's result is sent first. */
+const REFILL_AFTER_RELEASE_MS = 5;
+
+/** Number of warm-up runs: after these, another run takes as long as the hundredth. */
+const WARM_UP_RUNS = 12;
+
+const MIB = 2 ** 20;
+
+/**
+ * Reads 16 bytes of stdin, writes them to stdout and exits; the test has its text. Its other functions have each
+ * kind of instruction that the reordering parses, so that this code is compiled too.
+ */
+export const WARM_UP_MODULE: Readonly<Uint8Array> = Uint8Array.fromBase64(
+  "AGFzbQEAAAABFQRgAX8Bf2AEf39/fwF/YAF/AGAAAAJnAxZ3YXNpX3NuYXBzaG90X3ByZXZpZXcxB2ZkX3JlYWQA" +
+    "ARZ3YXNpX3NuYXBzaG90X3ByZXZpZXcxCGZkX3dyaXRlAAEWd2FzaV9zbmFwc2hvdF9wcmV2aWV3MQlwcm9jX2V4" +
+    "aXQAAgMFBAAAAwMEBQFwAQICBQMBAAIGBgF/AUEACwcTAgZtZW1vcnkCAAZfc3RhcnQABgkIAQBBAAsCAwQKtgEE" +
+    "IwEBfgJAA0AgAEUNASABIACtfCEBIABBAWshAAwACwsgAacLQgACQAJAAkAgAA4CAgEAC0QAAAAAAAD4P/wCDwtB" +
+    "Bw8LQcAAQQBBEPwLAEMAAAAAQwAAgD9dBH9BwAAtAAAFPwALCxAAQQBAABpBAUECIwAbJAALPAAQBRAFQQQQAxpB" +
+    "AkEBEQAAGkEAQYAINgIAQQRBEDYCAEEAQQBBAUEIEAAaQQFBAEEBQQgQARpBABACCwsLAQBBgAELBHdhcm0=",
+);
+
+/** The job that prepares an executor, so that the first job of a tenant runs compiled code. */
+const WARM_UP_JOB: ExecutorJob = {
+  module: WARM_UP_MODULE,
+  args: [],
+  env: {},
+  stdin: new Uint8Array(16),
+  isWarmUp: true,
+  limits: {
+    memoryBytes: MIB,
+    wallTimeMs: 60_000,
+    cpuTimeMs: 60_000,
+    outputBytes: MIB,
+    fsBytes: MIB,
+    fsInodes: 100,
+    openFds: 100,
+    moduleBytes: MIB,
+  },
+};
+
+/** Runs the warm-up job several times; rejects as `Executor.run()`. */
+export async function warmUp(executor: Executor): Promise<void> {
+  for (let run = 0; run < WARM_UP_RUNS; run++) {
+    for await (const _ of executor.run(WARM_UP_JOB));
+  }
+}
 
 /** Options of {@linkcode ExecutorPool}. */
 export interface ExecutorPoolOptions {
   /**
-   * Executors kept started that have served nobody yet.
+   * Number of executors that are started in advance.
    * @default {1}
    */
   warm?: number;
   /**
-   * Executors kept for the tenants whose jobs they ran, all together; 0 gives every job a process
-   * of its own, at the price of a process start a job.
+   * Maximum number of idle executors that are retained for the tenants whose jobs they ran. With 0, every job has
+   * its own process.
    * @default {0}
    */
   maxIdle?: number;
   /**
-   * How long a kept executor may idle, in ms.
+   * Time after which an idle executor is ended, in milliseconds.
    * @default {60000}
    */
   idleMs?: number;
   /**
-   * Memory that a job may use at most, in bytes.
+   * Maximum memory of a job, in bytes.
    * @default {4 GiB}
    */
   maxMemoryBytes?: number;
   /**
-   * Where executors find this process; see {@linkcode Executor}.
+   * Private directory for the sockets of executors; see {@linkcode Executor}.
    * @default {pipes}
    */
   socketDir?: string | undefined;
@@ -52,37 +97,39 @@ export interface ExecutorPoolOptions {
 /** Options of {@linkcode ExecutorPool.acquire}. */
 export interface AcquireOptions {
   /**
-   * Whose job it is: an executor is only ever used again for the same tenant.
-   * @default {nobody's: never used again}
+   * Tenant of the job; an executor is reused for jobs of the same tenant only.
+   * @default {none: the executor is not reused}
    */
   tenant?: string | undefined;
-  /** Gives up waiting. @default {never} */
+  /** Aborts waiting. @default {never} */
   signal?: AbortSignal | undefined;
 }
 
-/** What a pool has, for metrics. */
+/** Number of executors in a pool, for metrics. */
 export interface PoolStats {
-  /** Started or starting, and used by nobody yet. */
+  /** Started in advance, and not used yet. */
   warm: number;
   /** Running a job. */
   busy: number;
-  /** Kept for a tenant. */
+  /** Retained for a tenant. */
   idle: number;
 }
 
+/** An executor that is started in advance. */
 interface Warm {
   executor: Executor;
-  /** Resolves once it is ready and has run {@linkcode warmUp}. */
+  /** Resolves when it is ready and has run {@linkcode warmUp}. */
   prepared: Promise<void>;
 }
 
+/** An executor that is retained for its tenant. */
 interface Idle {
   executor: Executor;
   tenant: string;
   timer: ReturnType<typeof setTimeout>;
 }
 
-/** Starts, keeps, hands out and ends executors. */
+/** Pool of executors. */
 export class ExecutorPool implements AsyncDisposable {
   readonly #options: Required<Omit<ExecutorPoolOptions, "socketDir">>;
   readonly #socketDir: string | undefined;
@@ -105,22 +152,22 @@ export class ExecutorPool implements AsyncDisposable {
     this.#refill();
   }
 
-  /** What the pool has now. */
+  /** Current number of executors. */
   get stats(): PoolStats {
     return { warm: this.#warm.length, busy: this.#busy.size, idle: this.#idle.length };
   }
 
   /**
-   * Hands out an executor that is ready.
+   * Returns an executor that is ready, which must be passed to {@linkcode ExecutorPool.release} after its job.
    *
-   * @throws {PlasmError} `executor` when none can be started, `interrupted` on abort.
+   * @throws {PlasmError} `executor` if none can be started, `interrupted` on abort
    */
   async acquire(options: AcquireOptions = {}): Promise<Executor> {
     for (let start = 1;; start++) {
       try {
         return await this.#acquireOnce(options);
       } catch (error) {
-        // When memory runs out the kernel takes those first that wait: nothing has run in them yet.
+        // When memory runs out, the kernel kills waiting executors first: no job has run in them yet.
         const { code } = PlasmError.from(error);
         if (this.#closed || code !== "executor" || start === MAX_STARTS) throw error;
       }
@@ -133,13 +180,13 @@ export class ExecutorPool implements AsyncDisposable {
     const warm = idle === undefined ? this.#warm.shift() : undefined;
     const executor = idle ?? warm?.executor ?? this.#start();
     this.#busy.set(executor, tenant);
-    // Starting a process holds this one up, and takes a core from the job that has just got its own.
-    this.#refilling ??= setTimeout(() => this.#refill(), REFILL_MS);
+    // Starting a process blocks this one and uses a core that the job needs.
+    this.#refilling ??= setTimeout(() => this.#refill(), REFILL_DELAY_MS);
     try {
       if (warm === undefined) await executor.ready({ signal });
       else await untilAborted(warm.prepared, signal);
       if (executor.usable) return executor;
-      throw new PlasmError("executor", "Cannot run job: the executor has died");
+      throw new PlasmError("executor", "Cannot run job: the executor has ended");
     } catch (error) {
       this.#busy.delete(executor);
       this.#end(executor);
@@ -147,13 +194,13 @@ export class ExecutorPool implements AsyncDisposable {
     }
   }
 
-  /** Takes an executor back after its job, to keep it for its tenant or to end it. */
+  /** Retains an executor for its tenant after its job, or ends it. */
   release(executor: Executor): void {
     const tenant = this.#busy.get(executor);
     if (!this.#busy.delete(executor)) return;
     if (this.#refilling !== undefined) {
       clearTimeout(this.#refilling);
-      this.#refilling = setTimeout(() => this.#refill(), ANSWER_MS);
+      this.#refilling = setTimeout(() => this.#refill(), REFILL_AFTER_RELEASE_MS);
     }
     const { maxIdle, idleMs } = this.#options;
     if (this.#closed || !executor.usable || tenant === undefined || maxIdle === 0) {
@@ -163,24 +210,24 @@ export class ExecutorPool implements AsyncDisposable {
       executor,
       tenant,
       timer: setTimeout(() => {
-        this.#forget(idle);
+        this.#removeIdle(idle);
         this.#end(executor);
       }, idleMs),
     };
     this.#idle.push(idle);
     if (this.#idle.length > maxIdle) {
       const oldest = this.#idle[0]!;
-      this.#forget(oldest);
+      this.#removeIdle(oldest);
       this.#end(oldest.executor);
     }
   }
 
-  /** Ends every executor, also those that run jobs. */
+  /** Ends all executors, including those that run jobs. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#refilling);
     for (const idle of [...this.#idle]) {
-      this.#forget(idle);
+      this.#removeIdle(idle);
       this.#end(idle.executor);
     }
     for (
@@ -192,7 +239,7 @@ export class ExecutorPool implements AsyncDisposable {
     await Promise.all(this.#ending);
   }
 
-  /** As {@linkcode ExecutorPool.close}. */
+  /** Same as {@linkcode ExecutorPool.close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
@@ -212,15 +259,15 @@ export class ExecutorPool implements AsyncDisposable {
       try {
         executor = this.#start();
       } catch {
-        // No process to be had now: the job at hand has one, the next one's acquire() tries again.
+        // The system cannot start a process now; the next acquire() tries again and reports the error.
         return;
       }
       const prepared = executor.ready().then(() => warmUp(executor));
-      // What it says is for acquire(), where somebody waits for it.
+      // An error is reported by acquire().
       prepared.catch(() => {});
       const warm = { executor, prepared };
       this.#warm.push(warm);
-      // One that dies while it waits must not be handed out: its job would be blamed.
+      // An executor that ends while it waits must not be acquired: its job would be blamed.
       executor.ended.then(() => this.#dropWarm(warm));
     }
   }
@@ -231,16 +278,16 @@ export class ExecutorPool implements AsyncDisposable {
   }
 
   #takeIdle(tenant: string | undefined): Executor | undefined {
-    // The newest first: its caches are the warmest.
-    const idle = this.#idle.findLast((kept) => kept.tenant === tenant && kept.executor.usable);
+    // Prefer the most recently used one, whose memory is the most likely to be cached.
+    const idle = this.#idle.findLast((other) => other.tenant === tenant && other.executor.usable);
     if (idle === undefined) return undefined;
-    this.#forget(idle);
+    this.#removeIdle(idle);
     return idle.executor;
   }
 
-  #forget(idle: Idle): void {
+  #removeIdle(idle: Idle): void {
     clearTimeout(idle.timer);
-    this.#idle = this.#idle.filter((kept) => kept !== idle);
+    this.#idle = this.#idle.filter((other) => other !== idle);
   }
 
   #end(executor: Executor): void {

@@ -1,158 +1,212 @@
 /**
- * Shared memory in which the main thread of an executor gives its worker a job and learns how it ended.
- * Either thread may block on it, and is woken by the other at once: a message costs both a copy of all
- * that it holds, and a turn of their event loops.
+ * Shared-memory mailbox through which the child's main thread sends jobs to its worker and receives their results.
+ *
+ * Both threads can block on it and wake each other at once, while a posted message costs a structured clone and
+ * a turn of each event loop.
+ *
  * @module
  */
-import { PlasmError } from "../../core/errors/mod.ts";
-import type { WorkerEnd, WorkerResult } from "../worker/mod.ts";
+import { type ErrorCode, PlasmError } from "../../core/errors/mod.ts";
+import type { FileInput, SandboxLimits } from "../job_types.ts";
+import type { RingBuffers } from "./ring.ts";
 
 // Indices into the control words.
-/** Grows with every job and every call. */
-const ASKED = 0;
-/** What the last of them was: a job in the slot, or a message that is to be read. */
-const BY_MESSAGE = 1;
+/** Incremented with each request. */
+const REQUESTS = 0;
+/** Kind of the last request: 0 is a job in the mailbox, 1 a posted message. */
+const IS_MESSAGE = 1;
 const JOB_BYTES = 2;
-/** Grows with every end. */
-const ENDED = 3;
-const END_BYTES = 4;
+/** Incremented with each result. */
+const RESULTS = 3;
+const RESULT_BYTES = 4;
 const CONTROL_WORDS = 5;
 
-/** Bytes of a job's header that fit: one with more in its arguments and environment goes as a message. */
+/** Capacity for a job's header, in bytes; a job with longer arguments or environment is posted as a message. */
 const MAX_JOB_BYTES = 16 * 1024;
 
-/** Characters of the reason why a job ended: engines and modules give names of any length. */
+/** Maximum length of an exit's reason, in characters: engines and modules produce names of any length. */
 const MAX_REASON_CHARS = 2000;
 
-/** Bytes of an end: its reason, of which JSON may make six bytes a character, and figures. */
-const MAX_END_BYTES = 16 * 1024;
+/** Capacity for a result, in bytes: JSON needs up to six bytes for a character of the reason. */
+const MAX_RESULT_BYTES = 16 * 1024;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** The shared buffers of a slot, as they are posted to the worker. */
-export interface MailboxBuffers {
-  control: SharedArrayBuffer;
-  job: SharedArrayBuffer;
-  end: SharedArrayBuffer;
+/** A job posted to the worker as a message. */
+export interface WorkerJob {
+  /** The compiled module. */
+  module: WebAssembly.Module;
+  /** Arguments after argv[0]. */
+  args: string[];
+  /** The whole environment. */
+  env: Record<string, string>;
+  /** Files and directories of the guest's tree. */
+  inputs: FileInput[];
+  /** Limits that the WASI implementation enforces. */
+  limits: SandboxLimits;
+  /** Ring of standard input. */
+  stdin: RingBuffers;
+  /** Ring of standard output and standard error. */
+  output: RingBuffers;
+  /** Key under which the worker stores the module for jobs in the mailbox; `null` if it does not. */
+  key: string | null;
+  /** Keys of stored modules to release first. */
+  evict: readonly string[];
+  /** Mailbox of the worker. */
+  mailbox: MailboxBuffers;
 }
 
-/** Makes the shared memory of a slot. */
+/** A job in the mailbox, as JSON: the part of the Job frame's `JobHeader` that concerns the guest. */
+export interface MailboxJob extends Pick<WorkerJob, "args" | "env" | "limits"> {
+  /** Module that an earlier message has stored. */
+  module: { key: string };
+}
+
+/** How a guest ended. */
+export type GuestExit =
+  | { type: "exited"; exitCode: number }
+  | { type: "trapped"; reason: string }
+  | { type: "memory"; reason: string }
+  | { type: "output" }
+  | { type: "refused"; code: ErrorCode; reason: string };
+
+/** Result of a job in the worker. */
+export interface WorkerResult {
+  /** How the guest ended. */
+  exit: GuestExit;
+  /** Peak of linear memory and in-memory file system, in bytes. */
+  memoryPeakBytes: number;
+}
+
+/** Shared buffers of a mailbox, as they are posted to the worker. */
+export interface MailboxBuffers {
+  /** Control words. */
+  control: SharedArrayBuffer;
+  /** Bytes of the job. */
+  job: SharedArrayBuffer;
+  /** Bytes of the result. */
+  result: SharedArrayBuffer;
+}
+
+/** Allocates the shared memory of a mailbox. */
 export function createMailbox(): MailboxBuffers {
   return {
     control: new SharedArrayBuffer(CONTROL_WORDS * Int32Array.BYTES_PER_ELEMENT),
     job: new SharedArrayBuffer(MAX_JOB_BYTES),
-    end: new SharedArrayBuffer(MAX_END_BYTES),
+    result: new SharedArrayBuffer(MAX_RESULT_BYTES),
   };
 }
 
-/** The main thread's side. What the worker writes is not trusted. */
+/** Main thread's end. Bytes that the worker writes are validated: the guest may control it. */
 export class MailboxSender {
   readonly #control: Int32Array;
   readonly #job: Uint8Array;
-  readonly #end: Uint8Array;
-  #ends = 0;
+  readonly #result: Uint8Array;
+  /** Value of RESULTS when the last result was read. */
+  #results = 0;
 
+  /** Attaches to shared buffers. */
   constructor(buffers: MailboxBuffers) {
     this.#control = new Int32Array(buffers.control);
     this.#job = new Uint8Array(buffers.job);
-    this.#end = new Uint8Array(buffers.end);
+    this.#result = new Uint8Array(buffers.result);
   }
 
-  /** Gives a job as bytes to a worker that waits for one, if they fit. */
-  give(job: Uint8Array): boolean {
+  /** Sends a job to a worker that blocks on the mailbox; returns `false` if the job does not fit. */
+  sendJob(job: Uint8Array): boolean {
     if (job.length > this.#job.length) return false;
     this.#job.set(job);
     Atomics.store(this.#control, JOB_BYTES, job.length);
-    this.#ask(0);
+    this.#request(0);
     return true;
   }
 
-  /** Has a worker that waits for a job read the message that it is sent. */
-  call(): void {
-    this.#ask(1);
+  /** Wakes a worker that blocks on the mailbox, so that it reads the message posted to it. */
+  announceMessage(): void {
+    this.#request(1);
   }
 
-  #ask(byMessage: number): void {
-    Atomics.store(this.#control, BY_MESSAGE, byMessage);
-    Atomics.add(this.#control, ASKED, 1);
-    Atomics.notify(this.#control, ASKED);
+  #request(isMessage: number): void {
+    Atomics.store(this.#control, IS_MESSAGE, isMessage);
+    Atomics.add(this.#control, REQUESTS, 1);
+    Atomics.notify(this.#control, REQUESTS);
   }
 
-  /** Blocks the thread until the job has ended, for so many milliseconds at most; whether it has. */
-  waitSync(ms: number): boolean {
-    if (!this.hasEnded) Atomics.wait(this.#control, ENDED, this.#ends, ms);
-    return this.hasEnded;
+  /** Blocks the thread until a result arrives or the timeout expires, in ms; returns whether a result arrived. */
+  waitSync(timeoutMs: number): boolean {
+    if (!this.hasResult) Atomics.wait(this.#control, RESULTS, this.#results, timeoutMs);
+    return this.hasResult;
   }
 
-  /** Awaits the job's end. */
+  /** Waits for the result. */
   async wait(): Promise<void> {
-    while (!this.hasEnded) {
-      const waiting = Atomics.waitAsync(this.#control, ENDED, this.#ends);
+    while (!this.hasResult) {
+      const waiting = Atomics.waitAsync(this.#control, RESULTS, this.#results);
       if (waiting.async) await waiting.value;
     }
   }
 
-  /** Whether the job that was given last has ended. */
-  get hasEnded(): boolean {
-    return Atomics.load(this.#control, ENDED) !== this.#ends;
+  /** Whether the last job has a result. */
+  get hasResult(): boolean {
+    return Atomics.load(this.#control, RESULTS) !== this.#results;
   }
 
   /**
-   * How the job ended, once it has.
+   * Reads the result of the last job.
    *
-   * @throws {PlasmError} `executor` when the worker wrote something else
+   * @throws {PlasmError} `executor` if the worker has written anything else
    */
-  takeEnd(): WorkerResult {
-    this.#ends = Atomics.load(this.#control, ENDED);
-    const bytes = this.#end.slice(0, Atomics.load(this.#control, END_BYTES) >>> 0);
+  readResult(): WorkerResult {
+    this.#results = Atomics.load(this.#control, RESULTS);
+    const bytes = this.#result.slice(0, Atomics.load(this.#control, RESULT_BYTES) >>> 0);
     try {
-      const { end, memoryPeakBytes } = JSON.parse(decoder.decode(bytes));
-      if (typeof end.type === "string") return { end, memoryPeakBytes };
+      const { exit, memoryPeakBytes } = JSON.parse(decoder.decode(bytes));
+      if (typeof exit.type === "string") return { exit, memoryPeakBytes };
     } catch {
-      // Said below.
+      // Malformed JSON is reported below.
     }
-    throw new PlasmError("executor", "Cannot trust worker: it did not say how the job ended");
+    throw new PlasmError("executor", "Cannot read result of worker: malformed");
   }
 }
 
-/** The worker's side. */
+/** Worker's end. */
 export class MailboxReceiver {
   readonly #control: Int32Array;
   readonly #job: Uint8Array;
-  readonly #end: Uint8Array;
-  #asked: number;
+  readonly #result: Uint8Array;
+  /** Value of REQUESTS when the last request was received. */
+  #requests = 0;
 
-  /** For a worker that has just been sent its first message. */
+  /** Attaches to shared buffers, before the first request. */
   constructor(buffers: MailboxBuffers) {
     this.#control = new Int32Array(buffers.control);
     this.#job = new Uint8Array(buffers.job);
-    this.#end = new Uint8Array(buffers.end);
-    this.#asked = 0;
+    this.#result = new Uint8Array(buffers.result);
   }
 
-  /** Blocks the thread until there is a job, as bytes; undefined: there is a message. */
-  take(): Uint8Array | undefined {
-    Atomics.wait(this.#control, ASKED, this.#asked);
-    this.#asked = Atomics.load(this.#control, ASKED);
-    if (Atomics.load(this.#control, BY_MESSAGE) === 1) return undefined;
+  /** Blocks the thread until a request arrives; returns the job, or `undefined` if a message was posted. */
+  receive(): Uint8Array | undefined {
+    Atomics.wait(this.#control, REQUESTS, this.#requests);
+    this.#requests = Atomics.load(this.#control, REQUESTS);
+    if (Atomics.load(this.#control, IS_MESSAGE) === 1) return undefined;
     return this.#job.slice(0, Atomics.load(this.#control, JOB_BYTES));
   }
 
-  /** Writes how the job ended; nobody reads it before {@linkcode MailboxReceiver.tell}. */
-  putEnd({ end, memoryPeakBytes }: WorkerResult): void {
-    const bytes = encoder.encode(JSON.stringify({ end: shortened(end), memoryPeakBytes }));
-    this.#end.set(bytes);
-    Atomics.store(this.#control, END_BYTES, bytes.length);
+  /** Writes the result; the main thread reads it after {@linkcode MailboxReceiver.publishResult}. */
+  writeResult({ exit, memoryPeakBytes }: WorkerResult): void {
+    const bytes = encoder.encode(JSON.stringify({ exit: truncateReason(exit), memoryPeakBytes }));
+    this.#result.set(bytes);
+    Atomics.store(this.#control, RESULT_BYTES, bytes.length);
   }
 
-  /** Says that the job has ended, as the last thing that is done for it. */
-  tell(): void {
-    Atomics.add(this.#control, ENDED, 1);
-    Atomics.notify(this.#control, ENDED);
+  /** Makes the result visible to the main thread; the worker must not touch the job afterwards. */
+  publishResult(): void {
+    Atomics.add(this.#control, RESULTS, 1);
+    Atomics.notify(this.#control, RESULTS);
   }
 }
 
-function shortened(end: WorkerEnd): WorkerEnd {
-  return "reason" in end ? { ...end, reason: end.reason.slice(0, MAX_REASON_CHARS) } : end;
+function truncateReason(exit: GuestExit): GuestExit {
+  return "reason" in exit ? { ...exit, reason: exit.reason.slice(0, MAX_REASON_CHARS) } : exit;
 }

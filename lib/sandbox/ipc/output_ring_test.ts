@@ -1,21 +1,24 @@
 import { assertEquals } from "@std/assert";
-import { FrameKind } from "./frames.ts";
-import { FRAME_AT, OutputRingReader, OutputRingWriter } from "./output_ring.ts";
+import { FrameKind } from "./protocol.ts";
+import { FRAME_OFFSET, OutputRingReader, OutputRingWriter } from "./output_ring.ts";
 import { createRing, RingReader, RingWriter } from "./ring.ts";
 import { random } from "../../../tests/fixtures/random_source.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-function frames(reader: OutputRingReader, size: number): [number, string][] {
+function frames(reader: OutputRingReader, size: number): { kind: number; text: string }[] {
   const into = new Uint8Array(size);
-  const found: [number, string][] = [];
-  for (let length; (length = reader.readFrame(into)) > 0;) {
-    found.push([into[FRAME_AT]!, new TextDecoder().decode(into.subarray(8, length))]);
+  const found: { kind: number; text: string }[] = [];
+  for (let end; (end = reader.readFrame(into)) > 0;) {
+    found.push({
+      kind: into[FRAME_OFFSET]!,
+      text: new TextDecoder().decode(into.subarray(8, end)),
+    });
   }
   return found;
 }
 
-Deno.test("OutputRingReader.readFrame() joins writes of one stream and keeps the streams' order", () => {
+Deno.test("OutputRingReader.readFrame() coalesces writes of one stream and preserves the order of both", () => {
   const ring = createRing(256);
   const writer = new OutputRingWriter(ring, 1000);
   const reader = new OutputRingReader(ring);
@@ -24,23 +27,23 @@ Deno.test("OutputRingReader.readFrame() joins writes of one stream and keeps the
   writer.write("stderr", bytes("c"));
   writer.write("stdout", bytes("d"));
   assertEquals(frames(reader, 100), [
-    [FrameKind.Stdout, "ab"],
-    [FrameKind.Stderr, "c"],
-    [FrameKind.Stdout, "d"],
+    { kind: FrameKind.Stdout, text: "ab" },
+    { kind: FrameKind.Stderr, text: "c" },
+    { kind: FrameKind.Stdout, text: "d" },
   ]);
 });
 
-Deno.test("OutputRingReader.readFrame() cuts a write that is larger than the frame", () => {
+Deno.test("OutputRingReader.readFrame() splits a write that is larger than the frame", () => {
   const ring = createRing(256);
   new OutputRingWriter(ring, 1000).write("stderr", bytes("abcdefg"));
   assertEquals(frames(new OutputRingReader(ring), 8 + 3), [
-    [FrameKind.Stderr, "abc"],
-    [FrameKind.Stderr, "def"],
-    [FrameKind.Stderr, "g"],
+    { kind: FrameKind.Stderr, text: "abc" },
+    { kind: FrameKind.Stderr, text: "def" },
+    { kind: FrameKind.Stderr, text: "g" },
   ]);
 });
 
-Deno.test("OutputRingWriter.write() takes what fits the limit and says that it is reached", () => {
+Deno.test("OutputRingWriter.write() truncates at the limit and calls onLimit", () => {
   const ring = createRing(256);
   const writer = new OutputRingWriter(ring, 5);
   let reached = 0;
@@ -51,12 +54,12 @@ Deno.test("OutputRingWriter.write() takes what fits the limit and says that it i
   writer.write("stdout", bytes("f"));
   assertEquals(reached, 1);
   assertEquals(frames(new OutputRingReader(ring), 100), [
-    [FrameKind.Stdout, "abc"],
-    [FrameKind.Stderr, "de"],
+    { kind: FrameKind.Stdout, text: "abc" },
+    { kind: FrameKind.Stderr, text: "de" },
   ]);
 });
 
-Deno.test("OutputRingReader.readFrame() gives all bytes in order, whatever their sizes", () => {
+Deno.test("OutputRingReader.readFrame() returns all bytes in order for writes of any size", () => {
   const below = random(5);
   const ring = createRing(256);
   const writer = new OutputRingWriter(ring, Infinity);
@@ -65,7 +68,7 @@ Deno.test("OutputRingReader.readFrame() gives all bytes in order, whatever their
   let next = 0;
   let expected = 0;
   for (let round = 0; round < 5000; round++) {
-    // What fits the empty ring never blocks.
+    // A write that fits the empty ring never blocks.
     let room = 256;
     for (let size = below(120); room >= size + 15; size = below(120)) {
       writer.write("stdout", Uint8Array.from({ length: size }, () => next++));
@@ -78,7 +81,7 @@ Deno.test("OutputRingReader.readFrame() gives all bytes in order, whatever their
   }
 });
 
-Deno.test("OutputRingReader.readFrame() waits for the rest of a record that was larger than the room", () => {
+Deno.test("OutputRingReader.readFrame() continues a record that was larger than the ring", () => {
   const ring = createRing(32);
   const writer = new RingWriter(ring);
   const reader = new OutputRingReader(ring);
@@ -91,7 +94,7 @@ Deno.test("OutputRingReader.readFrame() waits for the rest of a record that was 
   assertEquals(writer.writeSome(new Uint8Array(4).fill(8)), 4);
   assertEquals(reader.readFrame(into), 8 + 4);
   assertEquals(into[8], 8);
-  // The padding is no output.
+  // Padding is not output.
   assertEquals(writer.writeSome(new Uint8Array(4).fill(9)), 4);
   assertEquals(reader.readFrame(into), 0);
   assertEquals(new RingReader(ring).fill, 0);

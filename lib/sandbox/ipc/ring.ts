@@ -1,9 +1,10 @@
 /**
- * A byte ring in shared memory between the two threads of an executor: one writes, one reads, each
- * may block or await. It is what lets a guest that runs synchronously have streams.
+ * Ring buffer in shared memory between two threads, with one writer and one reader.
  *
- * An awaited ring does not keep Deno's event loop alive (`Atomics.waitAsync` is no op): who awaits one
- * needs something else that does, as the executor has in its open stdin.
+ * Each end can block or await, which gives a guest that runs synchronously its standard streams. Awaiting a ring
+ * does not keep Deno's event loop alive (`Atomics.waitAsync` is not an op); the child process has an open
+ * connection that does.
+ *
  * @module
  */
 
@@ -11,30 +12,31 @@
 const HEAD = 0;
 const TAIL = 1;
 const CLOSED = 2;
-// Grows with every write and close. The reader waits on it: a close leaves HEAD as it was, so a wait
-// on HEAD could miss it.
+// Incremented with each write and close. The reader waits on this word: a close does not change HEAD.
 const SIGNAL = 3;
 const CONTROL_WORDS = 4;
 
 /**
- * Positions of records are multiples of this. V8 copies to and from shared memory word by word where both
- * sides are as far from a word's beginning, else byte by byte, at a tenth of the speed.
+ * Alignment of records, in bytes. V8 copies to and from shared memory word by word if source and target have the
+ * same offset within a word, otherwise byte by byte at a tenth of the speed.
  */
 export const RECORD_ALIGNMENT = 8;
 
-/** Bytes of a word in front of a record. */
+/** Size of a record's word, in bytes. */
 const WORD_BYTES = 4;
 
-/** The two shared buffers of a ring, as they are posted to the other thread. */
+/** Shared buffers of a ring, as they are posted to the other thread. */
 export interface RingBuffers {
+  /** Control words. */
   control: SharedArrayBuffer;
+  /** Content. */
   data: SharedArrayBuffer;
 }
 
 /**
- * Makes the shared memory of a ring.
+ * Allocates the shared memory of a ring.
  *
- * @param capacity Bytes it holds; a power of two, so that positions may wrap at 2^32.
+ * @param capacity Size in bytes; a power of two, because positions wrap at 2^32
  */
 export function createRing(capacity: number): RingBuffers {
   if (capacity < 1 || capacity > 2 ** 30 || (capacity & (capacity - 1)) !== 0) {
@@ -46,6 +48,7 @@ export function createRing(capacity: number): RingBuffers {
   };
 }
 
+/** What both ends have in common. */
 class RingEnd {
   protected readonly control: Int32Array;
   protected readonly data: Uint8Array;
@@ -55,7 +58,7 @@ class RingEnd {
     this.data = new Uint8Array(buffers.data);
   }
 
-  /** Bytes written and not yet read. */
+  /** Number of unread bytes. */
   get fill(): number {
     return (Atomics.load(this.control, HEAD) - Atomics.load(this.control, TAIL)) >>> 0;
   }
@@ -65,33 +68,33 @@ class RingEnd {
     return Atomics.load(this.control, CLOSED) === 1;
   }
 
-  /** Drops what is unread; wakes a writer that waits for room. */
+  /** Discards unread bytes and wakes a writer that waits for space. */
   discard(): void {
     Atomics.store(this.control, TAIL, Atomics.load(this.control, HEAD));
     Atomics.notify(this.control, TAIL);
   }
 
-  /** Empties and reopens the ring; only while neither end is in use. */
+  /** Empties and reopens the ring. Neither end may be in use. */
   reset(): void {
     this.control.fill(0);
   }
 }
 
-/** Bytes between so many bytes and the next aligned position. */
+/** Padding after `length` bytes up to the next aligned position, in bytes. */
 export function paddingOf(length: number): number {
   return -length & (RECORD_ALIGNMENT - 1);
 }
 
-/** Up to so many bytes a loop is faster than making a view and calling set(). */
+/** Size up to which a loop is faster than `subarray()` and `set()`, in bytes. */
 const LOOP_BYTES = 64;
 
-/** The writing end. */
+/** Writer's end. */
 export class RingWriter extends RingEnd {
   /**
-   * Writes a word and, {@linkcode RECORD_ALIGNMENT} bytes from it, bytes at once, if there is room for
-   * both; returns whether there was. What follows is aligned again.
+   * Writes a word and, at an offset of {@linkcode RECORD_ALIGNMENT}, bytes and their padding.
    *
-   * @param word Unsigned, of 32 bits; it lies in the ring as little-endian bytes.
+   * @param word Unsigned 32-bit integer, stored as little-endian bytes
+   * @returns `false` if the ring has no space for all of it
    */
   writeRecord(word: number, bytes: Uint8Array): boolean {
     const { data } = this;
@@ -111,7 +114,7 @@ export class RingWriter extends RingEnd {
     return true;
   }
 
-  /** Writes as much as fits now; returns how many bytes that was. */
+  /** Writes as many bytes as fit; returns their number. */
   writeSome(bytes: Uint8Array): number {
     const head = Atomics.load(this.control, HEAD);
     const tail = Atomics.load(this.control, TAIL);
@@ -124,7 +127,7 @@ export class RingWriter extends RingEnd {
     return count;
   }
 
-  /** Blocks the thread until there is room for `count` bytes, which the ring must be able to hold. */
+  /** Blocks the thread until `count` bytes fit, which must not exceed the capacity. */
   waitForRoom(count: number): void {
     while (true) {
       const tail = Atomics.load(this.control, TAIL);
@@ -133,7 +136,7 @@ export class RingWriter extends RingEnd {
     }
   }
 
-  /** Writes all of it, blocking the thread while the ring is full. */
+  /** Writes all bytes; blocks the thread while the ring is full. */
   writeSync(bytes: Uint8Array): void {
     let rest = bytes;
     while (rest.length > 0) {
@@ -144,7 +147,7 @@ export class RingWriter extends RingEnd {
     }
   }
 
-  /** Writes all of it, awaiting the reader while the ring is full. */
+  /** Writes all bytes; waits while the ring is full. */
   async write(bytes: Uint8Array): Promise<void> {
     let rest = bytes;
     while (rest.length > 0) {
@@ -160,11 +163,11 @@ export class RingWriter extends RingEnd {
   }
 
   /**
-   * Awaits room and gives it, as much as lies in one piece: for who puts bytes there by itself.
+   * Waits for space and returns a view of it, for example to read from a socket into the ring.
    *
-   * @param held Bytes at its beginning that {@linkcode commit} has held back: it is given behind them.
+   * @param held Number of bytes that {@linkcode RingWriter.commit} has held back; the view starts after them
    */
-  async room(held = 0): Promise<Uint8Array> {
+  async reserve(held = 0): Promise<Uint8Array> {
     const { data } = this;
     while (true) {
       const head = Atomics.load(this.control, HEAD);
@@ -178,11 +181,12 @@ export class RingWriter extends RingEnd {
   }
 
   /**
-   * Writes so many bytes, which are in the room already.
+   * Publishes bytes written to the view of {@linkcode RingWriter.reserve}.
    *
-   * @param holdsBack Whether those past the last aligned position wait for what comes after them: a reader that
-   * takes all the others at once would otherwise be given a few by themselves.
-   * @returns How many wait.
+   * @param count Number of bytes, including those held back before
+   * @param holdsBack Whether to hold back bytes past the last aligned position until more follow, so that a
+   * reader is not woken for a few bytes
+   * @returns Number of bytes held back
    */
   commit(count: number, holdsBack = false): number {
     const head = Atomics.load(this.control, HEAD);
@@ -193,13 +197,13 @@ export class RingWriter extends RingEnd {
     return held;
   }
 
-  /** Says that nothing more will come. */
+  /** Marks the end of the stream. */
   close(): void {
     Atomics.store(this.control, CLOSED, 1);
     this.#signal();
   }
 
-  /** Copies bytes to an index, and past the end to the beginning. */
+  /** Copies bytes to an index and wraps around at the end. */
   #put(at: number, bytes: Uint8Array): void {
     const first = this.data.length - at;
     if (bytes.length <= first) this.data.set(bytes, at);
@@ -215,11 +219,12 @@ export class RingWriter extends RingEnd {
   }
 }
 
-/** The reading end. */
+/** Reader's end. */
 export class RingReader extends RingEnd {
   /**
-   * Reads what is there now, up to the buffer's length, or a few bytes less, so that the next read is
-   * aligned; 0 when the ring is empty.
+   * Reads available bytes into a buffer, a few less than fit if that aligns the next read.
+   *
+   * @returns Number of bytes read; 0 if the ring is empty
    */
   readSome(into: Uint8Array): number {
     const head = Atomics.load(this.control, HEAD);
@@ -232,7 +237,7 @@ export class RingReader extends RingEnd {
     return count;
   }
 
-  /** The word at an offset from the next unread byte; it must be there. See {@linkcode RingWriter.writeRecord}. */
+  /** Returns the word of {@linkcode RingWriter.writeRecord} at an offset from the next unread byte. */
   peekWord(offset: number): number {
     const { data } = this;
     const mask = data.length - 1;
@@ -242,10 +247,7 @@ export class RingReader extends RingEnd {
     return word >>> 0;
   }
 
-  /**
-   * Copies `length` bytes at an offset from the next unread one to `into[start]`, without reading them;
-   * they must be there.
-   */
+  /** Copies `length` available bytes, at an offset from the next unread byte, to `into[start]`. */
   peek(offset: number, into: Uint8Array, start: number, length: number): void {
     const { data } = this;
     const mask = data.length - 1;
@@ -259,20 +261,20 @@ export class RingReader extends RingEnd {
     }
   }
 
-  /** Reads so many bytes without taking them; wakes a writer that waits for room. */
+  /** Consumes bytes and wakes a writer that waits for space. */
   advance(count: number): void {
     Atomics.store(this.control, TAIL, Atomics.load(this.control, TAIL) + count);
     Atomics.notify(this.control, TAIL);
   }
 
   /**
-   * Blocks the thread until there is something to read, the ring is closed or the time is over.
+   * Blocks the thread until bytes are available, the ring is closed or the timeout expires.
    *
-   * @param ms How long to wait at most; Infinity is allowed.
-   * @returns Whether a read would not block now.
+   * @param timeoutMs Timeout in milliseconds; may be Infinity
+   * @returns Whether bytes are available or the ring is closed
    */
-  waitSync(ms: number): boolean {
-    const until = performance.now() + ms;
+  waitSync(timeoutMs: number): boolean {
+    const until = performance.now() + timeoutMs;
     while (true) {
       const signal = Atomics.load(this.control, SIGNAL);
       if (this.fill > 0 || this.closed) return true;
@@ -282,7 +284,7 @@ export class RingReader extends RingEnd {
     }
   }
 
-  /** Awaits something to read or the close; false means closed and empty. */
+  /** Waits for bytes; resolves to `false` if the ring is closed and empty. */
   async wait(): Promise<boolean> {
     while (true) {
       const signal = Atomics.load(this.control, SIGNAL);

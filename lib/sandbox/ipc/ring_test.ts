@@ -6,12 +6,12 @@ function pair(capacity: number): { writer: RingWriter; reader: RingReader } {
   return { writer: new RingWriter(buffers), reader: new RingReader(buffers) };
 }
 
-Deno.test("createRing() refuses a capacity that is no power of two", () => {
+Deno.test("createRing() throws when the capacity is not a power of two", () => {
   assertThrows(() => createRing(0), RangeError);
   assertThrows(() => createRing(100), RangeError, "got 100");
 });
 
-Deno.test("RingReader.readSome() gives bytes in order across the wrap", () => {
+Deno.test("RingReader.readSome() returns bytes in order when the ring wraps around", () => {
   const { writer, reader } = pair(8);
   const into = new Uint8Array(8);
   assertEquals(writer.writeSome(Uint8Array.of(1, 2, 3, 4, 5, 6)), 6);
@@ -22,7 +22,7 @@ Deno.test("RingReader.readSome() gives bytes in order across the wrap", () => {
   assertEquals(reader.readSome(into), 0);
 });
 
-Deno.test("RingWriter.write() waits for the reader and delivers everything", async () => {
+Deno.test("RingWriter.write() waits for the reader and delivers all bytes", async () => {
   const { writer, reader } = pair(16);
   const alive = setInterval(() => {}, 1000);
   const sent = Uint8Array.from({ length: 1000 }, (_, i) => i);
@@ -35,14 +35,14 @@ Deno.test("RingWriter.write() waits for the reader and delivers everything", asy
   assertEquals(received, [...sent]);
 });
 
-Deno.test("RingReader.wait() sees a close that comes while it waits", async () => {
+Deno.test("RingReader.wait() resolves when the ring is closed", async () => {
   const { writer, reader } = pair(16);
   const waiting = reader.wait();
   writer.close();
   assertEquals(await waiting, false);
 });
 
-Deno.test("RingReader.waitSync() tells readable, ended and timed out apart", () => {
+Deno.test("RingReader.waitSync() returns whether bytes are available, the ring is closed or the timeout expired", () => {
   const { writer, reader } = pair(16);
   assertEquals(reader.waitSync(1), false);
   writer.writeSome(Uint8Array.of(1));
@@ -53,7 +53,7 @@ Deno.test("RingReader.waitSync() tells readable, ended and timed out apart", () 
   assertEquals(reader.closed, true);
 });
 
-Deno.test("RingReader.discard() lets a waiting writer go on", async () => {
+Deno.test("RingReader.discard() wakes a waiting writer", async () => {
   const { writer, reader } = pair(4);
   const writing = writer.write(Uint8Array.of(1, 2, 3, 4, 5, 6));
   reader.discard();
@@ -61,15 +61,15 @@ Deno.test("RingReader.discard() lets a waiting writer go on", async () => {
   assertEquals(reader.fill, 2);
 });
 
-Deno.test("RingWriter.commit() holds back what is past an aligned position, until more is there", async () => {
+Deno.test("RingWriter.commit() holds back bytes past an aligned position until more follow", async () => {
   const { writer, reader } = pair(16);
   const into = new Uint8Array(16);
-  (await writer.room()).set([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+  (await writer.reserve()).set([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
   assertEquals(writer.commit(11, true), 3);
   assertEquals(reader.readSome(into), 8);
-  const room = await writer.room(3);
-  assertEquals(room.length, 5);
-  room.set([12, 13]);
+  const space = await writer.reserve(3);
+  assertEquals(space.length, 5);
+  space.set([12, 13]);
   assertEquals(writer.commit(3 + 2, true), 5);
   assertEquals(reader.readSome(into), 0);
   assertEquals(writer.commit(5), 0);

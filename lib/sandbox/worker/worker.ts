@@ -1,104 +1,72 @@
 /**
- * The Web Worker in which a guest runs: no permissions, no imports but the WASI shim. A job comes as a
- * message, or, where its module has come before, through shared memory on which the thread then waits.
+ * Web Worker in which a guest runs, without permissions.
+ *
+ * A job arrives as a message, or in the mailbox if the worker has its module stored. The worker blocks on the
+ * mailbox between jobs.
+ *
  * @module
  */
-import { createWasi, type Wasi } from "../../wasi/mod.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
+import { createWasi, type Wasi, type WasiHost } from "../../wasi/mod.ts";
 import {
-  type MailboxBuffers,
+  type GuestExit,
+  type MailboxJob,
   MailboxReceiver,
   OutputRingWriter,
-  type RingBuffers,
   RingReader,
+  type WorkerJob,
+  type WorkerResult,
 } from "../ipc/mod.ts";
-import { createWorkerHost } from "./worker_host.ts";
-import { type ErrorCode, PlasmError } from "../../core/errors/mod.ts";
-import type { FileInput, SandboxLimits } from "../job_types.ts";
 
-/** A job that is run. */
-interface GuestJob {
-  module: WebAssembly.Module;
-  args: string[];
-  env: Record<string, string>;
-  inputs: FileInput[];
-  limits: SandboxLimits;
-  stdin: RingBuffers;
-  output: RingBuffers;
-}
+/** Message to the main thread when the worker is loaded. */
+export type ReadyMessage = { type: "ready" };
 
-/** What the worker is sent for a job. */
-export interface WorkerJob extends GuestJob {
-  /** By what the module is kept for jobs in shared memory; null: it is not. */
-  key: string | null;
-  /** Keys of modules to let go of. */
-  forget: readonly string[];
-  slot: MailboxBuffers;
-}
+/** What of a job its guest depends on. */
+type GuestJob = Omit<WorkerJob, "key" | "evict" | "mailbox">;
 
-/** What a job in shared memory says, as JSON: of the parent's `JobHeader` what concerns the guest. */
-interface SlotJob extends Pick<GuestJob, "args" | "env" | "limits"> {
-  module: { key: string };
-}
-
-/** How the guest ended. */
-export type WorkerEnd =
-  | { type: "exited"; exitCode: number }
-  | { type: "trapped"; reason: string }
-  | { type: "output" }
-  | { type: "memory"; reason: string }
-  | { type: "refused"; code: ErrorCode; reason: string };
-
-/** How a job in the worker ended. */
-export interface WorkerResult {
-  end: WorkerEnd;
-  memoryPeakBytes: number;
-}
-
-/** The one message from the worker: that it is there. */
-export type WorkerMessage = { type: "ready" };
-
-/** argv[0]: the same everywhere, for a path would tell of the host and change what is proved. */
+/** The guest's argv[0]: the same on every node, because it is visible to the guest and can affect its output. */
 const PROGRAM_NAME = "main.wasm";
 
 const scope = globalThis as unknown as {
   onmessage: ((event: MessageEvent<WorkerJob>) => void) | null;
-  postMessage(message: WorkerMessage): void;
+  postMessage(message: ReadyMessage): void;
 };
 
-// See trapReason().
+// trapReason() needs the innermost frame only.
 Error.stackTraceLimit = 1;
 
 const modules = new Map<string, WebAssembly.Module>();
 const decoder = new TextDecoder();
-let taker: MailboxReceiver | undefined;
+let receiver: MailboxReceiver | undefined;
 
 scope.onmessage = ({ data: job }) => {
-  for (const key of job.forget) modules.delete(key);
+  for (const key of job.evict) modules.delete(key);
   if (job.key !== null) modules.set(job.key, job.module);
-  const { stdin, output, slot } = job;
-  taker ??= new MailboxReceiver(slot);
-  run(job, taker);
-  // The files of a job are held by its message, as long as this function runs.
+  const { stdin, output, mailbox } = job;
+  receiver ??= new MailboxReceiver(mailbox);
+  run(job, receiver);
+  // The message retains the files of its job until this function returns.
   if (job.inputs.length > 0) return;
-  for (let bytes = taker.take(); bytes !== undefined; bytes = taker.take()) {
-    const { module: { key }, args, env, limits }: SlotJob = JSON.parse(decoder.decode(bytes));
-    const module = modules.get(key)!; // only what was sent before is given so
-    run({ args, env, limits, module, inputs: [], stdin, output }, taker);
+  let bytes: Uint8Array | undefined;
+  while ((bytes = receiver.receive()) !== undefined) {
+    const { module: { key }, args, env, limits }: MailboxJob = JSON.parse(decoder.decode(bytes));
+    const module = modules.get(key)!; // the main thread uses the mailbox for stored modules only
+    run({ args, env, limits, module, inputs: [], stdin, output }, receiver);
   }
 };
 scope.postMessage({ type: "ready" });
 
-function run(job: GuestJob, taker: MailboxReceiver): void {
+function run(job: GuestJob, receiver: MailboxReceiver): void {
   const output = new OutputRingWriter(job.output, job.limits.outputBytes);
-  taker.putEnd(runGuest(job, output));
+  receiver.writeResult(runGuest(job, output));
   output.close();
-  taker.tell();
+  receiver.publishResult();
 }
 
 function runGuest(job: GuestJob, output: OutputRingWriter): WorkerResult {
   let memory: WebAssembly.Memory | undefined;
   let wasi: Wasi | undefined;
-  let end: WorkerEnd | undefined;
+  let exit: GuestExit | undefined;
   try {
     wasi = createWasi({
       args: [PROGRAM_NAME, ...job.args],
@@ -108,12 +76,12 @@ function runGuest(job: GuestJob, output: OutputRingWriter): WorkerResult {
       host: createWorkerHost(new RingReader(job.stdin), output),
     });
     const proc_exit = (code: number) => {
-      end ??= { type: "exited", exitCode: code >>> 0 };
-      stop();
+      exit ??= { type: "exited", exitCode: code >>> 0 };
+      trap();
     };
     output.onLimit = () => {
-      end ??= { type: "output" };
-      stop();
+      exit ??= { type: "output" };
+      trap();
     };
     const instance = new WebAssembly.Instance(job.module, {
       wasi_snapshot_preview1: { ...wasi.imports, proc_exit },
@@ -121,29 +89,52 @@ function runGuest(job: GuestJob, output: OutputRingWriter): WorkerResult {
     memory = instance.exports.memory as WebAssembly.Memory;
     wasi.attach(memory);
     (instance.exports._start as () => void)();
-    end ??= { type: "exited", exitCode: 0 };
+    exit ??= { type: "exited", exitCode: 0 };
   } catch (error) {
-    end ??= endOf(error);
+    exit ??= exitOf(error);
   }
   return {
-    end,
+    exit,
     memoryPeakBytes: (memory?.buffer.byteLength ?? 0) + (wasi?.fsPeakBytes ?? 0),
   };
 }
 
-// (module (func (export "stop") unreachable))
-const STOP = new WebAssembly.Module(Uint8Array.from(
-  "\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x08\x01\x04stop\0\0\x0a\x05\x01\x03\0\0\x0b",
+/** Implements the host functions of WASI on rings shared with the main thread. */
+function createWorkerHost(stdin: RingReader, output: OutputRingWriter): WasiHost {
+  // Waiting on a word that is never notified sleeps without using CPU.
+  const sleepWord = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  return {
+    readStdin(buffer: Uint8Array): number {
+      stdin.waitSync(Infinity);
+      return stdin.readSome(buffer);
+    },
+    stdinReady(): { bytes: number; ended: boolean } {
+      // Read the flag before the fill: bytes written just before the close must be counted.
+      const ended = stdin.closed;
+      return { bytes: stdin.fill, ended };
+    },
+    wait(ms: number, watchStdin: boolean): boolean {
+      if (watchStdin) return stdin.waitSync(ms);
+      Atomics.wait(sleepWord, 0, 0, ms);
+      return false;
+    },
+    write: (stream, data): void => output.write(stream, data),
+  };
+}
+
+// (module (func (export "trap") unreachable))
+const TRAP = new WebAssembly.Module(Uint8Array.from(
+  "\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x08\x01\x04trap\0\0\x0a\x05\x01\x03\0\0\x0b",
   (char) => char.charCodeAt(0),
 ));
 
 /**
- * Ends the guest for good. What JavaScript throws a guest can catch (`catch_all` of the exception handling
- * proposal); a trap it cannot, so this one traps.
+ * Ends the guest by a trap, which it cannot catch. It could catch a JavaScript exception with `catch_all` of the
+ * exception handling proposal.
  */
-const stop = new WebAssembly.Instance(STOP).exports.stop as () => never;
+const trap = new WebAssembly.Instance(TRAP).exports.trap as () => never;
 
-function endOf(error: unknown): WorkerEnd {
+function exitOf(error: unknown): GuestExit {
   if (error instanceof PlasmError) {
     return { type: "refused", code: error.code, reason: error.message };
   }
@@ -154,7 +145,7 @@ function endOf(error: unknown): WorkerEnd {
     return { type: "trapped", reason: trapReason(error) };
   }
   if (error instanceof RangeError) {
-    // V8 reports both an exhausted stack and memory it could not get as a RangeError.
+    // V8 throws a RangeError both for stack exhaustion and for a failed memory allocation.
     return /call stack/i.test(error.message)
       ? { type: "trapped", reason: "call stack exhausted" }
       : { type: "memory", reason: error.message };
@@ -163,8 +154,8 @@ function endOf(error: unknown): WorkerEnd {
 }
 
 /**
- * The engine's words and the innermost guest frame, as an index: names belong to the module. They
- * stand before the index and may hold anything, so it is taken from the very end, of one frame.
+ * V8's message and the innermost guest frame by index. Function names in the stack come from the module and may
+ * contain anything, so the frame is parsed from the end of the only line.
  */
 function trapReason(error: WebAssembly.RuntimeError): string {
   const frame = /(wasm-function\[\d+\]:0x[0-9a-f]+)\)?$/.exec(error.stack ?? "")?.[1];

@@ -3,7 +3,7 @@
  * (docs/adr/0002-tier-mask-and-reordering.md).
  */
 import { assert, assertEquals } from "@std/assert";
-import { TIER_MASK_FLAG } from "../../../lib/sandbox/host/spawn/executor_command.ts";
+import { TIER_MASK_FLAG } from "../../../lib/sandbox/host/spawn/spawn_executor.ts";
 import { EAGER_FUNCTIONS } from "../../../lib/wasm/reorder/reorder.ts";
 import {
   body,

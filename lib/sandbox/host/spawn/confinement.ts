@@ -1,10 +1,12 @@
 /**
- * What takes from an executor process, before it begins, what the system lets it do: tools of
- * util-linux and bash, each of which replaces itself by the next and in the end by the program.
+ * Confines an executor process before it starts: resource limits, namespaces, no privileges.
+ *
+ * It uses tools of util-linux and bash, each of which executes the next one and finally the program.
+ *
  * @module
  */
 
-/** setpriv(1), unshare(1), choom(1), prlimit(1), chrt(1): util-linux, which like bash is essential in Debian. */
+/** Tools of util-linux, which like bash is an essential package in Debian. */
 const SETPRIV = "/usr/bin/setpriv";
 const CHRT = "/usr/bin/chrt";
 const CHOOM = "/usr/bin/choom";
@@ -12,117 +14,116 @@ const PRLIMIT = "/usr/bin/prlimit";
 const UNSHARE = "/usr/bin/unshare";
 const BASH = "/usr/bin/bash";
 
-/** What is tried to become: a unit that lets the tools be started lets nothing like true(1). */
+/** Command for a trial: a systemd unit that allows the tools may not allow others such as true(1). */
 const TRIAL = [SETPRIV, "--version"];
 
-/** Room for the engine's reservations and one warm worker, in bytes: measured 1.1 GB of VmData. */
+/** Data size of the engine and one warm worker, in bytes: measured 1.1 GB of VmData. */
 const DATA_BASE_BYTES = 3 * 2 ** 30;
 
-/** Descriptors an executor may open: it opens none after its start; V8 and tokio hold about 20. */
+/** Maximum number of file descriptors: V8 and tokio use about 20, and none is opened after the start. */
 const MAX_DESCRIPTORS = 64;
 
-/** The most `cpu_seconds` that a manifest can say: what ends a process nobody watches any more. */
+/** Maximum `cpu_seconds` of a manifest: ends a process that is not monitored any more. In seconds. */
 const MAX_CPU_SECONDS = 88_473_600;
 
-/** Threads and processes: an executor has about 15. Counted for each user namespace by itself. */
+/** Maximum number of threads and processes in the user namespace; an executor has about 15. */
 const MAX_THREADS = 256;
 
-/** When memory runs out the kernel is to take a job, never the node: the most that it knows. */
+/** Maximum score: when memory runs out, the kernel kills an executor instead of the node. */
 const OOM_SCORE = 1000;
 
-/** Gains no privileges, dies with its parent. */
+/** Disables the gain of privileges and ends the process with its parent. */
 const NO_PRIVILEGES = [SETPRIV, "--no-new-privs", "--pdeathsig=KILL", "--"];
 
 /**
- * Waits until a core is free or its turn comes (SCHED_BATCH, see sched(7)), where a woken process would stop
- * the one that wakes it: an executor is woken by the first half of what its parent writes, and again by the
- * second. Left so, bytes that are piped through it cost it half as much again.
+ * Schedules the process as SCHED_BATCH (see sched(7)), so that it does not preempt its parent when it is woken. With
+ * the default policy an executor is woken by the first half of a write and again by the second, which adds half to
+ * its CPU time for piped bytes.
  */
-const AS_BATCH = [CHRT, "--batch", "0"];
+const BATCH = [CHRT, "--batch", "0"];
 
 /**
- * Closes what this program inherited without close-on-exec: its children would inherit it too. Bash
- * adds to the environment, so it is emptied again.
+ * Closes inherited file descriptors without close-on-exec. The environment is cleared again because bash adds
+ * variables to it.
  */
 const CLOSE_DESCRIPTORS =
   'for fd in /proc/$$/fd/*; do fd=${fd##*/}; ((fd > 2)) && exec {fd}>&-; done; exec -c "$@"';
 
-/** No network but a loopback that is down, no System V IPC or POSIX queue of others. */
+/** Namespaces with only a loopback interface that is down, without System V IPC and POSIX queues of others. */
 const UNSHARE_ALL = [UNSHARE, "--user", "--net", "--ipc"];
 
-/** What the system allows; see {@linkcode confinement}. */
+/** What the system allows; see {@linkcode probeConfinement}. */
 export interface Confinement {
-  /** Descriptors that were inherited are closed. */
+  /** Whether inherited file descriptors are closed. */
   closes: boolean;
-  /** The process has namespaces of its own: user, network, IPC. */
+  /** Whether the process has its own user, network and IPC namespaces. */
   namespaces: boolean;
 }
 
-/** All that can be taken from a process. */
+/** Everything that can be confined. */
 export const FULL_CONFINEMENT: Readonly<Confinement> = { closes: true, namespaces: true };
 
-let found: Confinement | undefined | null = null;
+let probed: Confinement | undefined | null = null;
 
 /**
- * Finds out by trying, once, what can be taken from a process here: containers, system call filters
- * and units refuse namespaces in many ways. Costs about 10 ms; undefined where no util-linux is.
+ * Determines by trial, once, what the system allows: containers, system call filters and units deny namespaces in
+ * many ways. Takes about 10 ms.
+ *
+ * @returns `undefined` if util-linux is missing
  */
-export function confinement(): Confinement | undefined {
-  if (found !== null) return found;
+export function probeConfinement(): Confinement | undefined {
+  if (probed !== null) return probed;
   const attempts = [
     FULL_CONFINEMENT,
     { closes: true, namespaces: false },
     { closes: false, namespaces: true },
     { closes: false, namespaces: false },
   ];
-  return found = attempts.find((attempt) => succeeds(confine(attempt, { dataBytes: 0 })));
+  return probed = attempts.find((attempt) => succeeds(confineCommand(attempt, { dataBytes: 0 })));
 }
 
-let batch: boolean | undefined;
+let hasBatchScheduling: boolean | undefined;
 
-/**
- * Finds out by trying, once, whether a process can be made one that stops no other when it is woken. Costs
- * about 3 ms.
- */
-export function canBatch(): boolean {
-  return batch ??= succeeds([...NO_PRIVILEGES, ...AS_BATCH]);
+/** Determines by trial, once, whether a process can be scheduled as SCHED_BATCH. Takes about 3 ms. */
+export function canUseBatchScheduling(): boolean {
+  return hasBatchScheduling ??= succeeds([...NO_PRIVILEGES, ...BATCH]);
 }
 
-/** Options of {@linkcode confine}. */
+/** Options of {@linkcode confineCommand}. */
 export interface ConfineOptions {
-  /** Memory that jobs may use at most, in bytes. */
+  /** Maximum memory of a job, in bytes. */
   dataBytes: number;
   /**
-   * Keeps the user's id in the namespace, by which Deno finds its cache when it runs from source. A
-   * root then keeps capabilities over the namespace, none over the system.
+   * Whether to preserve the user's id in the namespace, by which Deno locates its cache when it runs from source.
+   * Root then has capabilities over the namespace, but none over the system.
    * @default {false}
    */
   keepUser?: boolean;
-  /**
-   * Whether the process stops no other when it is woken; see {@linkcode canBatch}.
-   * @default {false: one program less to start}
-   */
+  /** Whether the process is scheduled as SCHED_BATCH. @default {false} */
   isBatch?: boolean;
 }
 
-/** The command that becomes, confined, the command that is appended to it. */
-export function confine({ closes, namespaces }: Confinement, options: ConfineOptions): string[] {
+/** Builds the beginning of a command line that confines a process; the command to execute is appended to it. */
+export function confineCommand(
+  { closes, namespaces }: Confinement,
+  options: ConfineOptions,
+): string[] {
   const { dataBytes, keepUser = false, isBatch = false } = options;
-  // Who has no id in a user namespace has no capabilities there and can make none below it, where it
-  // would have all of them, and with them the parts of the kernel that only root is meant to reach.
+  // A process without an id in its user namespace has no capabilities and cannot create a nested namespace, in
+  // which it would have all of them and could reach parts of the kernel that are reserved to root.
   const identity = keepUser ? ["--map-current-user"] : [];
   const bytes = DATA_BASE_BYTES + dataBytes;
-  // Without a namespace it would count all processes of the user, the node's own among them.
+  // Without a user namespace the limit would count all processes of the user, including the node.
   const threads = namespaces ? MAX_THREADS : undefined;
   return [
     ...NO_PRIVILEGES,
-    ...(isBatch ? AS_BATCH : []),
+    ...(isBatch ? BATCH : []),
     ...(namespaces ? [...UNSHARE_ALL, ...identity, "--"] : []),
     ...(closes ? limitAndClose(bytes, threads) : limit(bytes, threads)),
   ];
 }
 
-/** All in one program, for each that is started costs a millisecond. */
+/** Sets limits and closes descriptors in one program: each program takes a millisecond to start. */
 function limitAndClose(bytes: number, threads: number | undefined): string[] {
   const limits = [
     `-c 0 -n ${MAX_DESCRIPTORS} -t ${MAX_CPU_SECONDS} -d ${Math.ceil(bytes / 1024)}`,
@@ -133,7 +134,7 @@ function limitAndClose(bytes: number, threads: number | undefined): string[] {
   return [BASH, "-c", script, "bash"];
 }
 
-/** The same but for what was inherited, where bash cannot be had. */
+/** Sets limits without bash, and leaves inherited descriptors open. */
 function limit(bytes: number, threads: number | undefined): string[] {
   return [
     ...[CHOOM, `--adjust=${OOM_SCORE}`, "--"],

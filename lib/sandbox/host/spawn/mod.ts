@@ -1,7 +1,15 @@
 /**
- * Public entry point of the sandbox/host/spawn component.
+ * Starts executor processes, confined by the operating system.
+ *
+ * It loads nothing but the bootstrap, so that a process can be started before the rest of the program is loaded.
+ *
  * @module
  */
-export { type ExecutorCommandOptions } from "./executor_command.ts";
 export { maskFromExecutors } from "./mount_masking.ts";
-export { spawnExecutor } from "./process.ts";
+export {
+  DEFAULT_JOB_BYTES,
+  SOCKET_NAME,
+  spawnExecutor,
+  type SpawnOptions,
+  spawnSpeculatively,
+} from "./spawn_executor.ts";

@@ -1,6 +1,8 @@
 /**
- * Hides directories from executors: the daemon's state, with the node's key in it, and its socket. What
- * breaks out of the engine is the node's user to the kernel, and could read one and speak to the other.
+ * Masks directories from executors: the daemon's state directory with the node's key, and its socket.
+ *
+ * A guest that escapes its sandbox has the node's user id, and could read the key or connect to the socket.
+ *
  * @module
  */
 
@@ -8,78 +10,80 @@ const SETPRIV = "/usr/bin/setpriv";
 const UNSHARE = "/usr/bin/unshare";
 const BASH = "/usr/bin/bash";
 
-/** mount(8) is required in Debian. */
+/** mount(8), a required package in Debian. */
 const MOUNT = "/usr/bin/mount";
 
-/** Where an executor finds the one directory that it is to see of those hidden: always there in Debian. */
-export const KEPT_DIR = "/mnt";
+/** Mount point of the one directory that is exposed to an executor; it exists in every Debian system. */
+export const EXPOSED_DIR = "/mnt";
 
 /**
- * Shows a directory at another place, if one is given first; then lays an empty directory that nobody may
- * read over each path before "--", then becomes what follows. Root of this namespace alone is able to, and
- * to take it away again: the program has to go on into a namespace below, in which it is nobody.
+ * Binds its first argument, unless empty, to {@linkcode EXPOSED_DIR}, mounts an empty unreadable directory over
+ * each path before "--", and executes the command after it. This needs root of the mount namespace, which could
+ * also undo it, so the command must enter a nested user namespace in which it is not root.
  */
-const SCRIPT = `if [[ $1 ]]; then ${MOUNT} --bind "$1" ${KEPT_DIR} ` +
+const SCRIPT = `if [[ $1 ]]; then ${MOUNT} --bind "$1" ${EXPOSED_DIR} ` +
   "</dev/null >/dev/null 2>&1 || exit 126; fi; shift; while [[ $1 != -- ]]; do " +
   `${MOUNT} -t tmpfs -o ro,mode=0,size=4k none "$1" </dev/null >/dev/null 2>&1 || exit 126; shift; ` +
   'done; shift; exec -c "$@"';
 
-const HIDE = [
+const MASK = [
   ...[SETPRIV, "--no-new-privs", "--pdeathsig=KILL", "--"],
   ...[UNSHARE, "--user", "--map-root-user", "--mount", "--"],
   ...[BASH, "-c", SCRIPT, "bash"],
 ];
 
-/** As the executor goes on: into a namespace in which it is nobody. */
+/** Command for a trial: enters a nested user namespace, as an executor does. */
 const TRIAL = [UNSHARE, "--user", "--net", "--ipc", "--", SETPRIV, "--version"];
 
 /**
- * The command that becomes, with these directories hidden, the command that is appended to it.
+ * Builds the beginning of a command line that masks directories; the command to execute is appended to it.
  *
- * @param kept A directory that is found at {@linkcode KEPT_DIR}, also if it lies in one of the hidden.
+ * @param exposed A directory to expose at {@linkcode EXPOSED_DIR}, which may lie in a masked one
  */
-export function hide(paths: readonly string[], kept: string = ""): string[] {
-  return paths.length === 0 ? [] : [...HIDE, kept, ...paths, "--"];
+export function maskCommand(paths: readonly string[], exposed: string = ""): string[] {
+  return paths.length === 0 ? [] : [...MASK, exposed, ...paths, "--"];
 }
 
-/** Of several paths those that exist and lie in none of the others, and lead to nothing that is needed. */
-export function hideable(paths: readonly string[], needed: string): string[] {
+/** Returns the paths that exist, do not lie in another one and do not contain the required path. */
+export function maskablePaths(paths: readonly string[], required: string): string[] {
   const real = paths.map(realPath).filter((path) => path !== undefined);
   const isIn = (path: string, dir: string): boolean => path === dir || path.startsWith(`${dir}/`);
   return [...new Set(real)].filter((path) =>
-    path !== "/" && !isIn(needed, path) &&
-    !real.some((other) => other !== path && isIn(path, other) && !isIn(needed, other))
+    path !== "/" && !isIn(required, path) &&
+    !real.some((other) => other !== path && isIn(path, other) && !isIn(required, other))
   );
 }
 
-let hidden: string[] = [];
-let keeps = true;
+let masked: string[] = [];
+let canExpose = true;
 
 /**
- * Hides directories from all executors that this process starts from now on, where the system lets it:
- * containers and units may refuse, and then nothing is hidden. From source nothing is either: the runtime
- * finds its cache by the user's id, which does not come through.
+ * Masks directories from all executors that this process starts afterwards.
+ *
+ * Nothing is masked where the system does not allow it, as in some containers and units. Nothing is masked from
+ * source either: the runtime locates its cache by the user's id, which masking does not preserve.
  */
 export function maskFromExecutors(paths: readonly string[]): void {
-  hidden = [];
-  keeps = true;
+  masked = [];
+  canExpose = true;
   if (!Deno.build.standalone) return;
   const program = Deno.execPath();
-  const wanted = hideable(paths, program);
-  if (wanted.length === 0) return;
-  keeps = !program.startsWith(`${KEPT_DIR}/`) && succeeds([...hide(wanted, wanted[0]), ...TRIAL]);
-  if (keeps || succeeds([...hide(wanted), ...TRIAL])) hidden = wanted;
-  else keeps = true;
+  const maskable = maskablePaths(paths, program);
+  if (maskable.length === 0) return;
+  canExpose = !program.startsWith(`${EXPOSED_DIR}/`) &&
+    succeeds([...maskCommand(maskable, maskable[0]), ...TRIAL]);
+  if (canExpose || succeeds([...maskCommand(maskable), ...TRIAL])) masked = maskable;
+  else canExpose = true;
 }
 
-/** Whether an executor can be shown one directory of those that are hidden. */
-export function canKeep(): boolean {
-  return keeps;
+/** Whether one directory can be exposed to an executor although it is masked. */
+export function canExposeDir(): boolean {
+  return canExpose;
 }
 
-/** What {@linkcode maskFromExecutors} has found to hide. */
-export function hiddenFromExecutors(): readonly string[] {
-  return hidden;
+/** Directories that {@linkcode maskFromExecutors} masks. */
+export function maskedDirs(): readonly string[] {
+  return masked;
 }
 
 function realPath(path: string): string | undefined {

@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
-import { confine, confinement } from "./confinement.ts";
-import { hide, hideable, KEPT_DIR } from "./mount_masking.ts";
+import { confineCommand, probeConfinement } from "./confinement.ts";
+import { EXPOSED_DIR, maskablePaths, maskCommand } from "./mount_masking.ts";
 
-async function inDir(test: (dir: string) => Promise<void>): Promise<void> {
+async function withDir(test: (dir: string) => Promise<void>): Promise<void> {
   const dir = await Deno.makeTempDir();
   try {
     await test(dir);
@@ -11,20 +11,20 @@ async function inDir(test: (dir: string) => Promise<void>): Promise<void> {
   }
 }
 
-/** Runs a command as an executor is, with a directory hidden. */
+/** Runs a command confined like an executor, with a masked directory. */
 function run(dir: string, ...command: string[]): Promise<{ code: number; text: string }> {
-  return runKeeping(undefined, dir, command);
+  return runExposing(undefined, dir, command);
 }
 
-/** The same, with one directory kept. */
-async function runKeeping(
-  kept: string | undefined,
+/** The same with an exposed directory. */
+async function runExposing(
+  exposed: string | undefined,
   dir: string,
   command: string[],
 ): Promise<{ code: number; text: string }> {
   const chain = [
-    ...hide([dir], kept),
-    ...confine(confinement()!, { dataBytes: 2 ** 30 }),
+    ...maskCommand([dir], exposed),
+    ...confineCommand(probeConfinement()!, { dataBytes: 2 ** 30 }),
     ...command,
   ];
   const [path, ...args] = chain;
@@ -34,20 +34,20 @@ async function runKeeping(
 }
 
 async function isPossible(): Promise<boolean> {
-  if (confinement()?.namespaces === true) {
+  if (probeConfinement()?.namespaces === true) {
     let possible = false;
-    await inDir(async (dir) => {
+    await withDir(async (dir) => {
       possible = (await run(dir, "/usr/bin/true")).code === 0;
     });
     if (possible) return true;
   }
-  console.warn("SKIPPED: the system refuses the namespaces that it takes");
+  console.warn("SKIPPED: the system denies the required namespaces");
   return false;
 }
 
-Deno.test("hide() takes a directory away, and nothing brings it back", async () => {
+Deno.test("maskCommand() masks a directory, and the masked process cannot undo it", async () => {
   if (!await isPossible()) return;
-  await inDir(async (dir) => {
+  await withDir(async (dir) => {
     await Deno.writeTextFile(`${dir}/key`, "secret");
     const attempts: [string, ...string[]][] = [
       ["/usr/bin/cat", `${dir}/key`],
@@ -63,8 +63,8 @@ Deno.test("hide() takes a directory away, and nothing brings it back", async () 
       assertEquals([code === 0, text.includes("secret")], [false, false], attempt.join(" "));
     }
     assertEquals([...Deno.readDirSync(dir)].map(({ name }) => name), ["key"]);
-    // Without, it can be read: this is what is taken away.
-    const [path, ...args] = confine(confinement()!, { dataBytes: 2 ** 30 });
+    // Confinement without masking can list directories.
+    const [path, ...args] = confineCommand(probeConfinement()!, { dataBytes: 2 ** 30 });
     const { success } = await new Deno.Command(path!, {
       args: [...args, "/usr/bin/ls", "/"],
       clearEnv: true,
@@ -73,26 +73,26 @@ Deno.test("hide() takes a directory away, and nothing brings it back", async () 
   });
 });
 
-Deno.test("hide() shows the one directory that is kept, and nothing beside it", async () => {
+Deno.test("maskCommand() exposes one directory without its siblings", async () => {
   if (!await isPossible()) return;
-  await inDir(async (dir) => {
+  await withDir(async (dir) => {
     await Deno.writeTextFile(`${dir}/key`, "secret");
     for (const name of ["mine", "other"]) {
       await Deno.mkdir(`${dir}/${name}`);
       await Deno.writeTextFile(`${dir}/${name}/s`, name);
     }
-    const look = (path: string) => runKeeping(`${dir}/mine`, dir, ["/usr/bin/cat", path]);
-    assertEquals(await look(`${KEPT_DIR}/s`), { code: 0, text: "mine" });
-    for (const path of [`${KEPT_DIR}/../key`, `${KEPT_DIR}/../other/s`, `${dir}/other/s`]) {
+    const look = (path: string) => runExposing(`${dir}/mine`, dir, ["/usr/bin/cat", path]);
+    assertEquals(await look(`${EXPOSED_DIR}/s`), { code: 0, text: "mine" });
+    for (const path of [`${EXPOSED_DIR}/../key`, `${EXPOSED_DIR}/../other/s`, `${dir}/other/s`]) {
       const { code, text } = await look(path);
       assertEquals([code === 0, /secret|other$/.test(text)], [false, false], path);
     }
   });
 });
 
-Deno.test("hide() leaves no environment, and only what follows", async () => {
+Deno.test("maskCommand() clears the environment and passes arguments unchanged", async () => {
   if (!await isPossible()) return;
-  await inDir(async (dir) => {
+  await withDir(async (dir) => {
     assertEquals(await run(dir, "/usr/bin/env"), { code: 0, text: "" });
     assertEquals(await run(dir, "/usr/bin/printf", "%s|", "--", "a b"), {
       code: 0,
@@ -101,14 +101,14 @@ Deno.test("hide() leaves no environment, and only what follows", async () => {
   });
 });
 
-Deno.test("hideable() leaves out what is needed, is not there or is hidden already", () =>
-  inDir(async (given) => {
+Deno.test("maskablePaths() omits paths that are required, missing or nested", () =>
+  withDir(async (given) => {
     const dir = await Deno.realPath(given);
     await Deno.mkdir(`${dir}/run/inner`, { recursive: true });
     await Deno.mkdir(`${dir}/state`);
     await Deno.symlink(`${dir}/state`, `${dir}/link`);
     const paths = [`${dir}/state`, `${dir}/link`, `${dir}/run`, `${dir}/run/inner`, `${dir}/none`];
-    assertEquals(hideable(paths, "/usr/bin/plasm"), [`${dir}/state`, `${dir}/run`]);
-    assertEquals(hideable(paths, `${dir}/run/plasm`), [`${dir}/state`, `${dir}/run/inner`]);
-    assertEquals(hideable(["/", dir], `${dir}/bin/plasm`), []);
+    assertEquals(maskablePaths(paths, "/usr/bin/plasm"), [`${dir}/state`, `${dir}/run`]);
+    assertEquals(maskablePaths(paths, `${dir}/run/plasm`), [`${dir}/state`, `${dir}/run/inner`]);
+    assertEquals(maskablePaths(["/", dir], `${dir}/bin/plasm`), []);
   }));

@@ -1,16 +1,16 @@
 import { assertEquals } from "@std/assert";
 import { sha256 } from "../core/hash.ts";
-import { HashedStdin } from "./stdin_hash.ts";
+import { HashedStdin } from "./job_inputs.ts";
 
 const PIECE = Uint8Array.of(1, 2, 3);
 
-Deno.test("HashedStdin.stream ends with its source", async () => {
+Deno.test("HashedStdin.stream ends when its source ends", async () => {
   const stdin = new HashedStdin(ReadableStream.from([PIECE]));
   assertEquals(await Array.fromAsync(stdin.stream), [PIECE]);
   assertEquals(await stdin.digest(), await sha256(PIECE));
 });
 
-Deno.test("HashedStdin.stream does not end with a source that is broken", async () => {
+Deno.test("HashedStdin.stream does not end when its source is broken", async () => {
   const stdin = new HashedStdin(ReadableStream.from([PIECE]), { isBroken: () => true });
   const reader = stdin.stream.getReader();
   assertEquals((await reader.read()).value, PIECE);

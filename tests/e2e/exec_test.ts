@@ -105,7 +105,7 @@ Deno.test("plasm exec refuses more memory than the job is allowed with 137 and b
     );
     const { code, stderr } = await plasm(["exec", "--memory-mb", "64", module]);
     assertEquals(code, 137);
-    assertStringIncludes(stderr, "needs 256 MB of memory at start, the job is allowed 64 MB");
+    assertStringIncludes(stderr, "needs 256 MB of memory at start, the job's limit is 64 MB");
   });
 });
 

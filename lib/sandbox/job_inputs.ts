@@ -216,10 +216,14 @@ export async function prepareStdin(
     const hash = async (): Promise<Hash> => {
       const found = await hashed.digest();
       if (found === known) return found;
-      throw new PlasmError("state", `Cannot prove run: stdin was ${found}, it was to be ${known}`, {
-        hint: "Send the input again, and check the disk",
-        details: { known, found },
-      });
+      throw new PlasmError(
+        "state",
+        `Cannot prove run: standard input hashed to ${found}, expected ${known}`,
+        {
+          hint: "Send the input again, and check the disk",
+          details: { known, found },
+        },
+      );
     };
     return { source: hashed.stream, hash };
   }

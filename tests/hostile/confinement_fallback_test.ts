@@ -1,5 +1,6 @@
 /**
- * Executors where the system refuses what would confine them: they run without, and say nothing.
+ * Executors on systems that deny parts of the confinement: they run without it, and print nothing.
+ *
  * @module
  */
 import { assertEquals } from "@std/assert";
@@ -10,7 +11,7 @@ const HELLO = decodeURIComponent(
   new URL("../../examples/hello/hello.wasm", import.meta.url).pathname,
 );
 
-/** Becomes the command after it, in a namespace that allows none below it. */
+/** Executes the command after it, in a namespace that allows no nested one. */
 const WITHOUT_NAMESPACES = [
   "/usr/bin/unshare",
   "--user",
@@ -21,7 +22,7 @@ const WITHOUT_NAMESPACES = [
   "bash",
 ];
 
-/** Becomes the command after it, where no other program may be started than the package's unit lets. */
+/** Executes the command after it, where only the programs that the package's systemd unit allows can be started. */
 const WITHOUT_PROGRAMS = [
   "/usr/bin/unshare",
   "--user",
@@ -34,30 +35,31 @@ const WITHOUT_PROGRAMS = [
   "bash",
 ];
 
-const REFUSALS = [
-  { what: "namespaces", refusal: WITHOUT_NAMESPACES, left: { closes: true, namespaces: false } },
-  { what: "programs", refusal: WITHOUT_PROGRAMS, left: { closes: false, namespaces: false } },
+const DENIALS = [
+  { what: "namespaces", denial: WITHOUT_NAMESPACES, left: { closes: true, namespaces: false } },
+  { what: "programs", denial: WITHOUT_PROGRAMS, left: { closes: false, namespaces: false } },
 ];
 
 const CONFINEMENT = new URL("../../lib/sandbox/host/spawn/confinement.ts", import.meta.url).href;
 
-for (const { what, refusal, left } of REFUSALS) {
-  Deno.test(`a job runs where there are no ${what}`, async () => {
+for (const { what, denial, left } of DENIALS) {
+  Deno.test(`plasm exec runs a job when the system denies ${what}`, async () => {
     if (probeConfinement()?.namespaces !== true) {
-      console.warn("SKIPPED: the system refuses the namespace to refuse them in");
+      console.warn("SKIPPED: the system denies the namespace for this test");
       return;
     }
     const flags = ["run", "-q", "--no-prompt", "--allow-run=/usr/bin/setpriv", "-"];
     const found = await plasm(flags, {
       stdin: `import { probeConfinement } from "${CONFINEMENT}";
         console.log(JSON.stringify(probeConfinement()));`,
-      program: [...refusal, Deno.execPath()],
+      program: [...denial, Deno.execPath()],
     });
-    // The rest of what confines it is still there.
-    assertEquals([JSON.parse(found.stdout), found.stderr], [left, ""]);
+    // The rest of the confinement is available.
+    assertEquals(found.stderr, "");
+    assertEquals(JSON.parse(found.stdout), left);
     const { code, stdout, stderr } = await plasm(["exec", HELLO], {
       stdin: "abc",
-      program: [...refusal, ...programCommand()],
+      program: [...denial, ...programCommand()],
     });
     assertEquals({ code, stdout, stderr }, { code: 0, stdout: "cba", stderr: "" });
   });

@@ -1,6 +1,6 @@
 /**
- * What a job finds of the one before it in the same executor: nothing. And what of the host: no more
- * than the time of day.
+ * Isolation of jobs that run one after another in the same executor.
+ *
  * @module
  */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
@@ -9,7 +9,7 @@ import { check, guest, runGuest, writeOut } from "../fixtures/hostile/containmen
 
 const OPEN = `(call $path_open (i32.const 3) (i32.const 0) (i32.const 100) (i32.const 6)`;
 
-/** Fills its memory, makes a file and a directory, opens descriptors, leaves its input unread. */
+/** Fills its memory, creates a file and a directory, opens descriptors and leaves its input unread. */
 const LEAVE_TRACES = `(local $n i32)
   ${check("(i32.ne (memory.grow (i32.const 500)) (i32.const -1))", 1)}
   (loop $open
@@ -22,7 +22,7 @@ const LEAVE_TRACES = `(local $n i32)
   (table.set 0 (i32.const 0) (ref.func $self))
   (memory.fill (i32.const 256) (i32.const 0xaa) (i32.const 32833280))`;
 
-/** Leaves with the number of the first thing that it finds of another job. */
+/** Exits with the number of the first trace of another job that it finds. */
 const LOOK_FOR_TRACES = `(local $at i32)
   (i32.store (i32.const 24) (i32.const 0))
   ${check("(i32.ne (memory.grow (i32.const 500)) (i32.const -1))", 1)}
@@ -33,7 +33,7 @@ const LOOK_FOR_TRACES = `(local $at i32)
     (br_if $look (i32.lt_u (local.get $at) (i32.const 32833280))))
   ${check("(i32.eqz (global.get $mark))", 3)}
   ${check("(ref.is_null (table.get 0 (i32.const 0)))", 4)}
-  ;; ENOENT: there is no such file.
+  ;; ENOENT: the file does not exist.
   ${
   check(
     `(i32.eq (i32.const 44) ${OPEN} (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0)
@@ -41,9 +41,9 @@ const LOOK_FOR_TRACES = `(local $at i32)
     5,
   )
 }
-  ;; EBADF: of the descriptors only streams and the root are open.
+  ;; EBADF: only the streams and the root are open.
   ${check("(i32.eq (i32.const 8) (call $fd_fdstat_get (i32.const 4) (i32.const 32)))", 6)}
-  ;; . and .. take 24 + 1 and 24 + 2 bytes: the root has nothing else in it.
+  ;; . and .. take 24 + 1 and 24 + 2 bytes: the root is empty.
   (drop (call $fd_readdir (i32.const 3) (i32.const 256) (i32.const 512) (i64.const 0) (i32.const 24)))
   ${check("(i32.eq (i32.load (i32.const 24)) (i32.const 51))", 7)}
   (drop (call $args_sizes_get (i32.const 24) (i32.const 28)))
@@ -70,7 +70,7 @@ const OPTIONS = {
     (data (i32.const 100) "secret") (data (i32.const 110) "dir")`,
 };
 
-Deno.test("a job finds nothing of the job before it in the same executor", async () => {
+Deno.test("a job finds no traces of the previous job in the same executor", async () => {
   await using executor = new Executor();
   const leave = await guest(LEAVE_TRACES, OPTIONS);
   const leaveAndTrap = await guest(`${LEAVE_TRACES} unreachable`, OPTIONS);
@@ -89,7 +89,7 @@ Deno.test("a job finds nothing of the job before it in the same executor", async
   assert(executor.usable);
 });
 
-Deno.test("the guest that looks for traces finds its own", async () => {
+Deno.test("the guest that looks for traces finds its own traces", async () => {
   const both = await guest(
     `(call $leave) (call $look)`,
     {
@@ -104,7 +104,7 @@ Deno.test("the guest that looks for traces finds its own", async () => {
   assertEquals((await runGuest(executor, both)).outcome.exitCode, 2);
 });
 
-Deno.test("each job has random bytes of its own", async () => {
+Deno.test("two jobs in the same executor read different random bytes", async () => {
   await using executor = new Executor();
   const module = await guest(
     `(drop (call $random_get (i32.const 64) (i32.const 32))) ${writeOut(1, 64, 32)}`,
@@ -116,7 +116,7 @@ Deno.test("each job has random bytes of its own", async () => {
   assertNotEquals(first.stdout, second.stdout);
 });
 
-Deno.test("a guest reads the time of day in steps of 100 µs", async () => {
+Deno.test("a guest reads the time with a resolution of 100 µs", async () => {
   await using executor = new Executor();
   const module = await guest(
     `(local $n i32)

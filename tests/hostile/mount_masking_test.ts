@@ -1,5 +1,6 @@
 /**
- * What an executor of a compiled daemon sees of its node: neither its key nor its socket.
+ * Masking of a compiled daemon's key and socket from its executors.
+ *
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
@@ -16,14 +17,14 @@ async function output(command: string, ...args: string[]): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-Deno.test("an executor of a compiled daemon finds neither the node's key nor its socket", async () => {
+Deno.test("an executor of a compiled daemon can access neither the node's key nor its socket", async () => {
   if (!Deno.env.has("PLASM_BINARY")) return console.warn("SKIPPED: PLASM_BINARY is not set");
   if (probeConfinement()?.namespaces !== true || !await hasPs()) {
-    return console.warn("SKIPPED: the system refuses namespaces");
+    return console.warn("SKIPPED: the system denies namespaces");
   }
   await withTempDir(async (given) => {
     const dir = await Deno.realPath(given);
-    // Not beside each other: each has to be hidden by itself.
+    // In separate directories: each must be masked.
     await Deno.mkdir(`${dir}/run`);
     const env = { PLASM_SOCKET: `${dir}/run/plasm.sock` };
     const daemon = await DaemonProcess.start({ dir, env });
@@ -35,7 +36,7 @@ Deno.test("an executor of a compiled daemon finds neither the node's key nor its
       assertEquals(job.status, "exited");
       const [executor] = await childrenOf(daemon.pid);
       assert(executor !== undefined);
-      // From above its root can be looked into, as it sees it.
+      // The parent can inspect the root directory of its executor.
       const mounts = await output("cat", `/proc/${executor}/mountinfo`);
       for (const path of [`${dir}/state`, `${dir}/run`]) {
         assert(mounts.includes(` ${path} ro`), `${path} in ${mounts}`);

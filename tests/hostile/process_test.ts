@@ -1,6 +1,6 @@
 /**
- * What an executor's process can still do: what the kernel says of a real one, and what a program
- * finds that is started exactly like one.
+ * Confinement of an executor's process: the kernel's view of a real one, and a probe that is started like one.
+ *
  * @module
  */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
@@ -17,26 +17,26 @@ import type { ProbeReport } from "../fixtures/hostile/permission_probe.ts";
 
 const MEMORY_BYTES = 2 ** 30;
 
-/** The compiled program to look at, instead of this source. */
+/** Compiled program to inspect instead of the source. */
 const BINARY = Deno.env.get("PLASM_BINARY");
 
 const PROBE = decodeURIComponent(
   new URL("../fixtures/hostile/permission_probe.ts", import.meta.url).pathname,
 );
 
-/** Why the process of an executor cannot be looked at here, aloud; undefined where it can. */
+/** Whether the tests are skipped because processes cannot be inspected on this system; prints a warning. */
 async function skipped(): Promise<boolean> {
   if (probeConfinement() !== undefined && await canInspect()) return false;
-  console.warn("SKIPPED: there is no util-linux, findutils or /proc");
+  console.warn("SKIPPED: util-linux, findutils or /proc is missing");
   return true;
 }
 
-/** A running executor: of this source, or of the binary that `PLASM_BINARY` names. */
-async function withExecutor(look: (pid: number) => Promise<void>): Promise<void> {
+/** Runs an executor from source, or of the binary in `PLASM_BINARY`. */
+async function withExecutor(inspect: (pid: number) => Promise<void>): Promise<void> {
   if (BINARY === undefined) {
     await using executor = new Executor({ maxMemoryBytes: MEMORY_BYTES });
     await executor.ready();
-    return await look(executor.pid);
+    return await inspect(executor.pid);
   }
   const [path, ...args] = confineCommand(probeConfinement()!, { dataBytes: MEMORY_BYTES });
   await using child = new Deno.Command(path!, {
@@ -48,7 +48,7 @@ async function withExecutor(look: (pid: number) => Promise<void>): Promise<void>
   }).spawn();
   const reader = child.stdout.getReader();
   await reader.read();
-  await look(child.pid);
+  await inspect(child.pid);
   child.kill("SIGKILL");
   await reader.cancel();
   await child.stdin.close().catch(() => {});
@@ -64,12 +64,12 @@ function assertConfined(facts: ProcessFacts): void {
   assertEquals(limit("Max open files"), ["64", "64"]);
   assertEquals(limit("Max data size"), [`${2 ** 32}`, `${2 ** 32}`]);
   assertNotEquals(limit("Max cpu time")?.[1], "unlimited");
-  // Pipes to the parent, the event loop's own; from source Deno's caches; no file, no socket out.
+  // Pipes to the parent and the event loop's descriptors; from source also Deno's caches; no other file or socket.
   const expected = BINARY === undefined
     ? /^(pipe:|anon_inode:|unix:pair$)|_cache_v\d+(-wal|-shm|-journal)?$/
     : /^(pipe:|anon_inode:|unix:pair$)/;
   for (const [fd, target] of facts.descriptors) {
-    assert(expected.test(target), `descriptor ${fd} leads to ${target}`);
+    assert(expected.test(target), `descriptor ${fd} is ${target}`);
   }
 }
 
@@ -78,10 +78,10 @@ Deno.test("an executor has no environment, directory, privileges or files", asyn
   await withExecutor(async (pid) => assertConfined(await inspectProcess(pid)));
 });
 
-Deno.test("an executor has a network without a way out, and no capabilities", async () => {
+Deno.test("an executor has only an inactive loopback interface and no capabilities", async () => {
   if (await skipped()) return;
   if (!probeConfinement()!.namespaces) {
-    console.warn("SKIPPED: the system refuses namespaces");
+    console.warn("SKIPPED: the system denies namespaces");
     return;
   }
   await withExecutor(async (pid) => {
@@ -97,17 +97,17 @@ Deno.test("an executor has a network without a way out, and no capabilities", as
   });
 });
 
-Deno.test("an executor inherits no descriptor of the program that starts its node", async () => {
+Deno.test("an executor inherits no descriptor of the program that started its node", async () => {
   if (await skipped()) return;
   if (!probeConfinement()!.closes) {
-    console.warn("SKIPPED: there is no bash");
+    console.warn("SKIPPED: bash is missing");
     return;
   }
   const inherited = async (closes: boolean): Promise<string[]> => {
     const prefix = confineCommand({ ...probeConfinement()!, closes }, { dataBytes: MEMORY_BYTES });
     const list = [...prefix, "/usr/bin/find", "/proc/self/fd", "-type", "l", "-printf", "%f=%l\\n"];
     const { stdout } = await new Deno.Command("bash", {
-      // Without close-on-exec, as a shell leaves what it redirects.
+      // Without close-on-exec, like a redirection of a shell.
       args: ["-c", 'exec 7</etc/passwd 60</etc/passwd; exec "$@"', "bash", ...list],
     }).output();
     return new TextDecoder().decode(stdout).split("\n").filter((line) => line.includes("passwd"));
@@ -116,8 +116,10 @@ Deno.test("an executor inherits no descriptor of the program that starts its nod
   assertEquals(await inherited(true), []);
 });
 
-/** Runs the probe in the place of an executor, with flags more than one has. */
-async function probe(flags: string[] = []): Promise<[ProbeReport, ProbeReport]> {
+/** Runs the probe in place of an executor, with additional flags; reports before and after it drops permissions. */
+async function probe(
+  flags: string[] = [],
+): Promise<{ before: ProbeReport; after: ProbeReport }> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const [path, ...args] = executorCommand({ maxMemoryBytes: MEMORY_BYTES }).slice(0, -1);
   const { stdout, stderr } = await new Deno.Command(path!, {
@@ -126,10 +128,11 @@ async function probe(flags: string[] = []): Promise<[ProbeReport, ProbeReport]> 
     cwd: "/",
   }).output();
   assertEquals(new TextDecoder().decode(stderr), "");
-  return JSON.parse(new TextDecoder().decode(stdout));
+  const [before, after] = JSON.parse(new TextDecoder().decode(stdout));
+  return { before, after };
 }
 
-const REFUSED = {
+const DENIED = {
   "read /etc/hostname": "NotCapable",
   "write to /tmp": "NotCapable",
   "read the environment": "NotCapable",
@@ -141,19 +144,20 @@ const REFUSED = {
   "import a module": "TypeError",
 };
 
-Deno.test("an executor may read its own code and nothing else, then not even that", async () => {
-  const [before, after] = await probe();
-  assertEquals(before, { granted: [], attempts: { "read plasm's code": "done", ...REFUSED } });
-  assertEquals(after, { granted: [], attempts: { "read plasm's code": "NotCapable", ...REFUSED } });
+Deno.test("an executor may read its own code only, and nothing after it drops permissions", async () => {
+  const { before, after } = await probe();
+  assertEquals(before, { granted: [], attempts: { "read plasm's code": "done", ...DENIED } });
+  assertEquals(after, { granted: [], attempts: { "read plasm's code": "NotCapable", ...DENIED } });
 });
 
-Deno.test("an executor reaches no network even with the permission to", async () => {
+Deno.test("an executor reaches no network when it has network permission", async () => {
   if (probeConfinement()?.namespaces !== true) {
-    console.warn("SKIPPED: the system refuses namespaces");
+    console.warn("SKIPPED: the system denies namespaces");
     return;
   }
-  const [before, after] = await probe(["--allow-net"]);
+  const { before, after } = await probe(["--allow-net"]);
   assertEquals(before.granted, ["net"]);
   assertEquals(before.attempts.connect, "NetworkUnreachable");
-  assertEquals([after.granted, after.attempts.connect], [[], "NotCapable"]);
+  assertEquals(after.granted, []);
+  assertEquals(after.attempts.connect, "NotCapable");
 });

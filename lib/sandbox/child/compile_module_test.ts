@@ -5,13 +5,13 @@ import { compileModule, originalReason } from "./compile_module.ts";
 import { Executor } from "../host/executor.ts";
 import { collect, sandboxJob } from "../../../tests/fixtures/sandbox_jobs.ts";
 
-/** The function that traps is moved, and has calls before the trap that get longer. */
+/** The function that traps is moved, and its calls before the trap are encoded longer. */
 const TRAPPING = `(module (memory (export "memory") 1)
   ${"(func)".repeat(150)}
   (func $traps (loop (call 1) (call 2) (br_if 0 (i32.const 0))) (unreachable))
   (func (export "_start") (call $traps)))`;
 
-Deno.test("Executor.run() names the function of a trap by its index in the module given", async () => {
+Deno.test("Executor.run() reports a trap at its location in the submitted module", async () => {
   await using executor = new Executor();
   const bytes = await assemble(TRAPPING);
   assert(reorderFunctions(bytes).bytes !== bytes);
@@ -21,9 +21,9 @@ Deno.test("Executor.run() names the function of a trap by its index in the modul
   assertEquals(bytes[offset], 0x00, "the instruction there is not unreachable");
 });
 
-Deno.test("compileModule() tells what V8 has against a module in the module's own numbers", async () => {
+Deno.test("compileModule() reports V8's error with the function indices of the submitted module", async () => {
   const bytes = await assemble(TRAPPING);
-  // The last body: one call, whose index is now that of no function.
+  // Replace the index of the only call in the last body by one that does not exist.
   const changed = bytes.slice();
   const at = changed.findLastIndex((byte, i) => byte === 0x10 && changed[i + 3] === 0x0b);
   changed.set([0xff, 0x7f], at + 1);
@@ -32,7 +32,7 @@ Deno.test("compileModule() tells what V8 has against a module in the module's ow
   assertMatch(refused.message, /^Cannot compile module: Compiling function #151:?/);
 });
 
-Deno.test("originalReason() leaves words without a place", () => {
+Deno.test("originalReason() returns the reason unchanged when it has no location", () => {
   assertEquals(originalReason("call stack exhausted", undefined), "call stack exhausted");
   assertEquals(
     originalReason("unreachable at wasm-function[0]:0x12", undefined),

@@ -68,7 +68,7 @@ function withNames(
 }
 
 for (const text of NAMES) {
-  Deno.test(`runSandbox() rejects an import named ${shown(text)}`, async () => {
+  Deno.test(`inspectModule() rejects an import named ${shown(text)}`, async () => {
     await using executor = new Executor();
     for (
       const pair of [["wasi_snapshot_preview1", text], [text, "fd_write"], [text, text]] as const
@@ -81,7 +81,7 @@ for (const text of NAMES) {
   });
 }
 
-Deno.test("runSandbox() ignores exports with hostile names and rejects long and duplicate ones", async () => {
+Deno.test("inspectModule() ignores exports with hostile names and rejects long and duplicate ones", async () => {
   await using executor = new Executor();
   const names = NAMES.filter((text) => text !== LONG);
   assertEquals((await runGuest(executor, withNames([], names))).outcome.exitCode, 0);
@@ -95,7 +95,7 @@ Deno.test("runSandbox() ignores exports with hostile names and rejects long and 
   assertEquals((await runGuest(executor, withNames([]))).outcome.exitCode, 0);
 });
 
-Deno.test("runSandbox() ignores custom sections of any name and content", async () => {
+Deno.test("inspectModule() ignores custom sections of any name and content", async () => {
   await using executor = new Executor();
   const contents = ["", "file:///etc/passwd", "\0\x01\x02garbage", LONG];
   const named = ["name", "sourceMappingURL", "external_debug_info", "producers", "metadata.code.x"];

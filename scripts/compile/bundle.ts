@@ -8,7 +8,7 @@ import { run } from "./process.ts";
 const ROOT = new URL("../../", import.meta.url);
 const ENTRY = "main.js";
 
-/** Loaded by URL rather than imported: its name and place are those that executor_worker.ts asks for. */
+/** Loaded by URL rather than imported, with the path that lib/sandbox/child/worker_control.ts uses. */
 const WORKER = "worker.ts";
 
 /** What the program may read of its own build; see lib/cli/commands/show_version.ts. */

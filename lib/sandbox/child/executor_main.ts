@@ -30,8 +30,7 @@ import {
 } from "./compile_module.ts";
 import { type ExceededLimit, JobMonitor, processCpuMs, residentBytes } from "./job_monitor.ts";
 import { connectToParent, type ParentConnection, type ParentFrame } from "./parent_connection.ts";
-import { StdinForwarder } from "./stdin_forwarder.ts";
-import { startGuestWorker, WorkerControl } from "./worker_control.ts";
+import { startGuestWorker, StdinForwarder, WorkerControl } from "./worker_control.ts";
 
 /** Maximum payload of a Module or Input frame, in bytes; the parent enforces the job's own limits. */
 const MAX_BLOB_BYTES = 2 ** 31 - 1;

@@ -13,7 +13,9 @@ const ROOT = new URL("../", import.meta.url);
 /** Every generated file: path relative to the repository → text. */
 export async function generatedFiles(): Promise<Record<string, string>> {
   const files: Record<string, string> = {};
-  for (const { file, schemas } of TYPE_FILES) files[file] = generateTypes(schemas);
+  for (const { file, schemas, options } of TYPE_FILES) {
+    files[file] = generateTypes(schemas, options);
+  }
   for (const one of VALIDATOR_FILES) {
     const schemas: Record<string, Record<string, unknown>> = {};
     for (const name of Object.values(one.documents)) {

@@ -1,13 +1,12 @@
 /**
- * Public entry point of the api component.
+ * The contract of the local API: types generated from schemas/openapi.json, and the frames of piped runs.
+ *
  * @module
  */
 export {
-  type ApiEvent,
   type DiscoverQueryJson,
   type EventJson,
   type FoundNodeJson,
-  isFinalEvent,
   type JobDetailJson,
   type JobJson,
   type JobPageJson,
@@ -20,7 +19,8 @@ export {
   type PeerJson,
   type ReadinessJson,
   type VersionJson,
-} from "./api_types.ts";
+} from "./api_types.gen.ts";
+export { type ApiEvent, isFinalEvent } from "./events.ts";
 export {
   encodePipeJson,
   PIPE_PROTOCOL,

@@ -112,6 +112,7 @@ function inline(schema: unknown, root: JsonSchema): unknown {
       const parts = Object.entries(rule as JsonSchema);
       put(keyword, Object.fromEntries(parts.map(([name, part]) => [name, inline(part, root)])));
     } else if (keyword === "const" || keyword === "enum") put(keyword, rule);
+    else if (keyword === "format") throw new Error("format is not supported; use pattern");
     else put(keyword, inline(rule, root));
   }
   return result;

@@ -71,7 +71,7 @@ export const discover: Command = {
     const capabilities = args.strings("capability");
     const found = client.discover({
       arch: args.string("arch"),
-      features: capabilities.length === 0 ? undefined : capabilities,
+      features: capabilities.length === 0 ? undefined : [...capabilities],
       min_memory_mb: args.integer("min-memory"),
       limit: args.integer("limit"),
       timeout_seconds: args.integer("timeout"),

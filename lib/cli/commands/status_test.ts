@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { NodeJson } from "../../api/api_types.ts";
+import type { NodeJson } from "../../api/api_types.gen.ts";
 import { nodeTable } from "./status.ts";
 
 const NODE: NodeJson = {
@@ -7,7 +7,16 @@ const NODE: NodeJson = {
   public_key: "00",
   runtime: { name: "plasm", version: "0.1.0", engine: "v8", arch: "x86_64" },
   capabilities: [],
-  ceilings: {},
+  ceilings: {
+    memory_mb: 0,
+    timeout_seconds: 0,
+    cpu_seconds: 0,
+    cpu_cores: 0,
+    output_bytes: 0,
+    fs_bytes: 0,
+    module_bytes: 0,
+    input_bytes: 0,
+  },
   load: {
     queued: 3,
     running: 1,

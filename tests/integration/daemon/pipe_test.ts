@@ -6,7 +6,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connectDaemon, type DaemonClient, type PipeOptions } from "../../../lib/client/mod.ts";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import { EMPTY_HASH, sha256 } from "../../../lib/core/hash.ts";
-import type { JobJson } from "../../../lib/api/api_types.ts";
+import type { JobJson } from "../../../lib/api/api_types.gen.ts";
 import type { Receipt } from "../../../lib/core/types.gen.ts";
 import { joinBytes } from "../../../lib/util/bytes.ts";
 import { PIPE_PROTOCOL, PipeConn, PipeFrame } from "../../../lib/api/pipe_frames.ts";

@@ -6,73 +6,73 @@
 import schema from "../../schemas/config.json" with { type: "json" };
 import { nearest } from "../util/mod.ts";
 
-/** The most one job may ask for. */
+/** Limits of one job. */
 export interface JobCeilings {
-  /** Linear memory, in MiB. */
+  /** Total size of the linear memories, in MiB. */
   memory_mb: number;
-  /** Wall time, in seconds. */
+  /** Wall-clock time, in seconds. */
   timeout_seconds: number;
   /** CPU time, in seconds. */
   cpu_seconds: number;
   /** CPU cores. */
   cpu_cores: number;
-  /** stdout and stderr together, in bytes. */
+  /** Standard output and standard error together, in bytes. */
   output_bytes: number;
   /** In-memory file system, inputs included, in bytes. */
   fs_bytes: number;
-  /** Size of a module, in bytes. */
+  /** Size of the module, in bytes. */
   module_bytes: number;
-  /** stdin or one input file, in bytes. */
+  /** Standard input or one input file, in bytes. */
   input_bytes: number;
 }
 
 /** The local HTTP API. */
 export interface ApiConfig {
-  /** The API on loopback TCP, beside the unix socket. */
+  /** The API on loopback TCP, in addition to the unix socket. */
   tcp: { listen: string | null; token_file: string | null; allowed_origins: string[] };
-  /** Largest JSON body of a request, in bytes. */
+  /** Maximum size of a request's JSON body, in bytes. */
   request_bytes: number;
-  /** Longest pause inside a request's body, in seconds. */
+  /** Maximum pause within a request's body, in seconds. */
   idle_timeout_seconds: number;
-  /** Event streams and piped runs open at once. */
+  /** Maximum number of open event streams and piped runs. */
   max_streams: number;
-  /** Standard input of a piped run, and stdout and stderr together, in bytes: none is kept. */
+  /** Maximum size of the standard input of a piped run, and of its standard output and error together, in bytes. */
   piped_bytes: number;
 }
 
-/** Running jobs. */
+/** Execution of jobs. */
 export interface JobsConfig {
-  /** Jobs running at once; 0: one for each CPU core. */
+  /** Number of jobs that run at once; 0: one for each CPU core. */
   concurrency: number;
-  /** Jobs waiting at once. */
+  /** Maximum number of queued jobs. */
   queue_max: number;
-  /** Memory limits of all running jobs together, in MiB. */
+  /** Maximum sum of the memory limits of all running jobs, in MiB. */
   memory_budget_mb: number;
-  /** Executors started ahead of need. */
+  /** Number of idle executors to start in advance. */
   warm_executors: number;
-  /** Whether an executor serves further jobs of the same submitter. */
+  /** Whether an executor runs further jobs of the same submitter. */
   executor_sharing: "never" | "submitter";
-  /** The most one job may ask for. */
+  /** Limits of one job. */
   ceilings: JobCeilings;
 }
 
-/** What other peers may do here. */
+/** Permissions and limits of other peers. */
 export interface NetworkPolicyConfig {
-  /** Who may submit jobs. */
+  /** Which peers may submit jobs. */
   submit: "anyone" | "listed" | "nobody";
-  /** Peer ids that may submit jobs when `submit` is `listed`. */
+  /** Peer ids that may submit jobs if `submit` is `listed`. */
   submitters: string[];
-  /** Jobs of one peer waiting or running at once. */
+  /** Maximum number of queued and running jobs per peer. */
   jobs_per_peer: number;
-  /** Bytes held for one peer at once. */
+  /** Maximum size of the modules, inputs and outputs stored per peer, in bytes. */
   bytes_per_peer: number;
-  /** Accepted offers whose transfer has not ended, at once. */
+  /** Maximum number of accepted offers whose transfer is incomplete. */
   half_open_offers: number;
-  /** How long a result waits for its client, in seconds. */
+  /** How long a result is stored for its client, in seconds. */
   result_seconds: number;
-  /** How long a job runs on without its client, in seconds. */
+  /** How long a job continues after its client has disconnected, in seconds. */
   orphan_seconds: number;
-  /** The most one job of a peer may ask for; null: as `jobs.ceilings`. */
+  /** Limits of one job of a peer; null: the value in `jobs.ceilings`. */
   ceilings: {
     memory_mb: number | null;
     timeout_seconds: number | null;
@@ -87,19 +87,19 @@ export interface NetworkConfig {
   enabled: boolean;
   /** Multiaddrs to listen on. */
   listen: string[];
-  /** Multiaddrs told to others in place of those listened on. */
+  /** Multiaddrs to announce instead of those listened on. */
   announce: string[];
-  /** Multiaddrs, with /p2p/, of the nodes to join through. */
+  /** Multiaddrs, including /p2p/, of the nodes to connect to first. */
   bootstrap: string[];
-  /** Whether nodes on the same link are found by multicast DNS. */
+  /** Whether to discover nodes on the local network by multicast DNS. */
   mdns: boolean;
-  /** Whether the router is asked for a port by UPnP. */
+  /** Whether to request a port mapping from the router by UPnP. */
   upnp: boolean;
   /** Whether the node advertises that it runs jobs. */
   provide: boolean;
-  /** Whether the node answers DHT queries of others. */
+  /** Whether the node answers DHT queries. */
   dht_server: boolean;
-  /** Bounds on connections. */
+  /** Limits of connections. */
   limits: {
     connections: number;
     connections_per_peer: number;
@@ -111,27 +111,27 @@ export interface NetworkConfig {
   allow: string[];
   /** Peer ids that may not connect. */
   deny: string[];
-  /** What other peers may do here. */
+  /** Permissions and limits of other peers. */
   policy: NetworkPolicyConfig;
 }
 
 /** The configuration of a node, complete with defaults. */
 export interface Config {
-  /** Directory for identity, job store and caches; null: the platform's place. */
+  /** Directory for the identity, the job store and the cache; null: the default directory. */
   state_dir: string | null;
-  /** Path of the local API's unix socket; null: the platform's place. */
+  /** Path of the local API's unix socket; null: the default path. */
   socket: string | null;
   /** The local HTTP API. */
   api: ApiConfig;
-  /** Running jobs. */
+  /** Execution of jobs. */
   jobs: JobsConfig;
-  /** How long finished jobs are kept. */
+  /** Retention of finished jobs. */
   retention: { age_seconds: number; bytes: number };
-  /** Modules and inputs kept by hash. */
+  /** Cache of modules and inputs, by hash. */
   cache: { max_bytes: number };
-  /** Log lines on standard error. */
+  /** Log on standard error. */
   log: { level: "debug" | "info" | "warning" | "error"; format: "auto" | "json" | "human" };
-  /** Stopping. */
+  /** Shutdown of the daemon. */
   shutdown: { grace_seconds: number };
   /** The peer-to-peer network. */
   network: NetworkConfig;
@@ -140,20 +140,20 @@ export interface Config {
 /** A value of one configuration key. */
 export type ConfigValue = null | boolean | number | string | string[];
 
-/** What one source says: dotted keys, such as `jobs.queue_max`, and their values. */
+/** Keys and values of one source; keys are dotted, such as `jobs.queue_max`. */
 export type ConfigEntries = Record<string, ConfigValue>;
 
-/** What the schema says about one key. */
+/** One key of the schema. */
 export interface ConfigKey {
   /** Dotted name, such as `jobs.queue_max`. */
   name: string;
-  /** JSON types that the key takes. */
+  /** JSON types of the value. */
   types: readonly string[];
-  /** The value where nothing else is said. */
+  /** Default value. */
   default: ConfigValue;
-  /** What the key means. */
+  /** Meaning of the key. */
   description: string;
-  /** Whether SIGHUP applies a change. */
+  /** Whether a change applies on SIGHUP instead of a restart. */
   live: boolean;
 }
 
@@ -182,7 +182,7 @@ function* walk(node: SchemaNode, prefix: string): Generator<ConfigKey> {
   }
 }
 
-/** The schema, as printed by `plasm config schema`. */
+/** The schema; `plasm config schema` prints it. */
 export const CONFIG_SCHEMA: object = schema;
 
 /** Every key, in the schema's order. */
@@ -193,9 +193,9 @@ export function envName(key: string): string {
   return `PLASM_${key.replaceAll(".", "_").toUpperCase()}`;
 }
 
-/** The known name that was probably meant by one that is not known. */
+/** The known name that is most similar to an unknown one. */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
-  // A right last part in the wrong section is nearer than any misspelling.
+  // The same last part in another section is a better guess than any misspelling.
   const last = name.split(".").at(-1);
   return known.find((candidate) => candidate.split(".").at(-1) === last) ?? nearest(name, known);
 }

@@ -50,7 +50,7 @@ async function withFile(text: string, run: (path: string) => Promise<void>): Pro
   }
 }
 
-Deno.test("loadConfig() lets flags win over the environment and that over the file", async () => {
+Deno.test("loadConfig() prefers flags to the environment, and the environment to the file", async () => {
   await withFile(
     `{ // a comment
       "jobs": { "queue_max": 1, "concurrency": 1, "memory_budget_mb": 100 },
@@ -75,7 +75,7 @@ Deno.test("loadConfig() lets flags win over the environment and that over the fi
   );
 });
 
-Deno.test("loadConfig() reads the user's file before the system's and PLASM_CONFIG before both", async () => {
+Deno.test("loadConfig() prefers PLASM_CONFIG to the user's file, and that to the system's", async () => {
   await withFile(`{"cache": {"max_bytes": 7}}`, async (path) => {
     const dir = path.slice(0, path.lastIndexOf("/"));
     await Deno.mkdir(`${dir}/plasm`);
@@ -87,7 +87,7 @@ Deno.test("loadConfig() reads the user's file before the system's and PLASM_CONF
   });
 });
 
-Deno.test("loadConfig() refuses a named file that is missing", async () => {
+Deno.test("loadConfig() throws when a named file is missing", async () => {
   const error = await assertRejects(
     () => loadConfig({ path: "/nonexistent/config.jsonc", env: NO_ENV }),
     PlasmError,
@@ -110,13 +110,13 @@ const REFUSED: [string, string, string | undefined][] = [
   [`{"jobs": `, "Cannot use test", undefined],
 ];
 for (const [text, message, hint] of REFUSED) {
-  Deno.test(`parseConfig() refuses ${text}`, () => {
+  Deno.test(`parseConfig() throws when the text is ${text}`, () => {
     const error = assertThrows(() => parseConfig(text, "test"), PlasmError, message);
     if (hint !== undefined) assertEquals(error.hint, hint);
   });
 }
 
-Deno.test("loadConfig() names the variable whose value is wrong", async () => {
+Deno.test("loadConfig() names the variable when its value is invalid", async () => {
   const cases: [string, string][] = [
     ["PLASM_JOBS_QUEUE_MAX", "many"],
     ["PLASM_JOBS_QUEUE_MAX", "-5"],
@@ -143,7 +143,7 @@ Deno.test("loadConfig() reads lists, booleans and nulls from the environment", a
   assertEquals([config.network.enabled, config.state_dir], [true, null]);
 });
 
-Deno.test("every configuration key has a description, a variable of its own and a valid default", () => {
+Deno.test("CONFIG_KEYS have descriptions, distinct variables and valid defaults", () => {
   assertEquals(CONFIG_SCHEMA, schema);
   assert(CONFIG_KEYS.length > 40);
   assertEquals(new Set(CONFIG_KEYS.map(({ name }) => envName(name))).size, CONFIG_KEYS.length);
@@ -151,7 +151,7 @@ Deno.test("every configuration key has a description, a variable of its own and 
   parseConfig(JSON.stringify(defaultConfig()), "defaults");
 });
 
-Deno.test("planReload() applies live keys and says which need a restart", () => {
+Deno.test("planReload() applies live keys and lists those that need a restart", () => {
   const current = defaultConfig();
   const next = structuredClone(current);
   next.log.level = "debug";

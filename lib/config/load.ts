@@ -22,15 +22,15 @@ export interface LoadConfigOptions {
    */
   flags?: ConfigEntries | undefined;
   /**
-   * Reads an environment variable.
+   * Looks up an environment variable.
    * @default {Deno.env.get}
    */
   env?: ((name: string) => string | undefined) | undefined;
 }
 
-/** A configuration and where each of its values came from. */
+/** A configuration, and the source of each value. */
 export interface LoadedConfig {
-  /** The values, complete with defaults. */
+  /** The values, including defaults. */
   config: Config;
   /** For each dotted key: `default`, the file's path, the variable's name, or `flag`. */
   sources: Record<string, string>;
@@ -48,22 +48,22 @@ async function readConfigFile(path: string, required: boolean): Promise<string |
   }
 }
 
-/** The configuration that the defaults alone make. */
+/** The default configuration. */
 export function defaultConfig(): Config {
   const entries = Object.fromEntries(CONFIG_KEYS.map((key) => [key.name, key.default]));
   return nest(structuredClone(entries)) as unknown as Config;
 }
 
 /**
- * Reads the configuration from all its sources.
+ * Loads the configuration from all sources.
  *
- * @throws {PlasmError} `bad-config`: an unreadable file, an unknown key, a value out of bounds
+ * @throws {PlasmError} `bad-config` if the file cannot be read, a key is unknown or a value is invalid
  */
 export async function loadConfig(options: LoadConfigOptions = {}): Promise<LoadedConfig> {
   const env = options.env ?? ((name) => Deno.env.get(name));
   const entries: ConfigEntries = {};
   const sources: Record<string, string> = {};
-  const take = (found: ConfigEntries, source: (name: string) => string): void => {
+  const add = (found: ConfigEntries, source: (name: string) => string): void => {
     for (const [name, value] of Object.entries(found)) {
       entries[name] = value;
       sources[name] = source(name);
@@ -71,16 +71,16 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Loade
   };
 
   for (const key of CONFIG_KEYS) {
-    take({ [key.name]: structuredClone(key.default) }, () => "default");
+    add({ [key.name]: structuredClone(key.default) }, () => "default");
   }
 
   let file: string | undefined;
   const named = options.path ?? env("PLASM_CONFIG");
-  // The user's own file replaces the administrator's, which comes first in the list.
+  // The user's file replaces the administrator's, which is first in the list.
   for (const path of named === undefined ? configPaths(env).reverse() : [named]) {
     const text = await readConfigFile(path, named !== undefined);
     if (text === undefined) continue;
-    take(parseConfig(text, path), () => path);
+    add(parseConfig(text, path), () => path);
     file = path;
     break;
   }
@@ -90,15 +90,15 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Loade
     if (text === undefined) continue;
     const found = { [name]: parseValue(name, text, envName(name)) };
     checkEntries(found, envName(name));
-    take(found, envName);
+    add(found, envName);
   }
 
   checkEntries(options.flags ?? {}, "flags");
-  take(options.flags ?? {}, () => "flag");
+  add(options.flags ?? {}, () => "flag");
   return { config: nest(entries) as unknown as Config, sources, file };
 }
 
-/** A table of every key, its value and where the value came from. */
+/** Formats a table of every key, its value and its source. */
 export function formatConfig(loaded: LoadedConfig): string {
   const entries = configEntries(loaded.config);
   const rows = CONFIG_KEYS.map(({ name }) => ({

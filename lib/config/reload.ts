@@ -1,14 +1,15 @@
 /**
- * What SIGHUP may change while the node runs.
+ * Computes which configuration changes apply without a restart.
+ *
  * @module
  */
 import { type Config, CONFIG_KEYS, type ConfigEntries, type ConfigValue } from "./config.ts";
 
-/** What a reload changed, and what waits for a restart. */
+/** Changes that a reload applies, and those that need a restart. */
 export interface ReloadPlan {
-  /** The configuration to go on with: the old one with the live changes. */
+  /** The new configuration: the current one with the live changes. */
   config: Config;
-  /** Keys whose new value is in effect. */
+  /** Keys whose new value applies now. */
   applied: string[];
   /** Keys whose new value needs a restart. */
   ignored: string[];
@@ -28,12 +29,12 @@ function write(config: Config, name: string, value: ConfigValue): void {
   node[last] = value;
 }
 
-/** The configuration as dotted keys, in the schema's order. */
+/** Converts a configuration to dotted keys, in the schema's order. */
 export function configEntries(config: Config): ConfigEntries {
   return Object.fromEntries(CONFIG_KEYS.map(({ name }) => [name, read(config, name)]));
 }
 
-/** Sorts the differences between two configurations into those applied now and those that wait. */
+/** Divides the changes between two configurations into those that apply now and those that need a restart. */
 export function planReload(current: Config, next: Config): ReloadPlan {
   const config = structuredClone(current);
   const applied: string[] = [];

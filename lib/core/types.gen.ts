@@ -6,48 +6,45 @@
  */
 
 /**
- * What a job is and what it may use. Its hash is taken over its RFC 8785 canonical JSON; all
- * numbers are integers and all strings well-formed Unicode.
+ * Describes a job and its resource limits. Its hash is the SHA-256 of its RFC 8785 canonical
+ * JSON. All numbers are integers and all strings are well-formed Unicode.
  */
 export interface Manifest {
   /** Version of this format. */
   version: "0.1";
   /** SHA-256 of the WebAssembly module. */
   module_hash: Hash;
-  /** What the job may use. Each is a ceiling; the node's own ceilings win. */
+  /** Limits of the job. The node's ceilings apply as well. */
   resources: Resources;
   /**
-   * Arguments after argv[0]; no NUL in them.
+   * Arguments after argv[0], without NUL.
    * @default {[]}
    */
   args: string[];
   /**
-   * The job's whole environment; nothing of the node's is added.
+   * The complete environment of the job; the node adds nothing.
    * @default {{}}
    */
   env: { [name: string]: string };
-  /**
-   * SHA-256 of standard input. Absent: standard input is not bound by the manifest, only by
-   * the receipt.
-   */
+  /** SHA-256 of standard input. Absent: only the receipt binds standard input. */
   stdin_hash?: Hash;
   /**
-   * Files given to the job's in-memory tree: guest path to SHA-256. A path that ends in / is
-   * a directory made as a preopen of that name; its hash is that of no bytes.
+   * Input files in the job's in-memory file system: guest path to SHA-256. A path that ends
+   * in / is a directory, provided as a preopen of that name; its hash is that of zero bytes.
    */
   inputs?: { [name: string]: Hash };
   /**
-   * What a node must have to run the job, as in its capability document.
+   * Capabilities that a node must have, as in its capability document.
    * @default {[]}
    */
   capabilities: string[];
   /**
-   * Which queue the job waits in.
+   * Order among the submitter's jobs.
    * @default {"normal"}
    */
   priority: Priority;
   /**
-   * Whether the job may run again when a crash leaves open if it has run.
+   * Whether to allow a re-run if a crash makes it unclear whether the job ran.
    * @default {false}
    */
   idempotent: boolean;
@@ -57,63 +54,63 @@ export interface Manifest {
 export type Hash = string;
 
 /**
- * Which queue the job waits in.
+ * Order among the submitter's jobs.
  * @default {"normal"}
  */
 export type Priority = "low" | "normal" | "high";
 
-/** What the job may use. Each is a ceiling; the node's own ceilings win. */
+/** Limits of the job. The node's ceilings apply as well. */
 export interface Resources {
   /**
-   * Processor cores.
+   * CPU cores.
    * From 1 to 1024.
    * @default {1}
    */
   cpu_cores: number;
   /**
-   * Linear memories together, in MiB.
+   * Total size of the linear memories, in MiB.
    * From 1 to 65536.
    * @default {256}
    */
   memory_mb: number;
   /**
-   * Wall time from start to end, compiling included, in seconds.
+   * Wall-clock time from start to end, compilation included, in seconds.
    * From 1 to 86400.
    * @default {60}
    */
   timeout_seconds: number;
   /**
-   * CPU time, in seconds. Absent: the node's own ceiling.
+   * CPU time, in seconds. Absent: the node's ceiling.
    * From 1 to 88473600.
    */
   cpu_seconds?: number;
   /**
-   * Standard output and error together, in bytes. Absent: the node's own ceiling.
+   * Standard output and standard error together, in bytes. Absent: the node's ceiling.
    * From 0 to 1099511627776.
    */
   output_bytes?: number;
 }
 
 /**
- * What a node says it ran and with which result. Signed bytes: the ASCII string
+ * A node's signed record of one run and its result. Signed bytes: the ASCII string
  * plasm-receipt-v0.1 and a newline, then the RFC 8785 canonical JSON of the receipt without
  * signature. All numbers are integers.
  */
 export interface Receipt {
   /** Version of this format. */
   version: "0.1";
-  /** "job_" and 26 lowercase base32 digits. Names the job on its node. */
+  /** "job_" and 26 lowercase base32 digits. Identifies the job on its node. */
   job_id: string;
   /**
-   * 64 lowercase hex digits. The client's 32 random bytes: a receipt of an earlier job cannot
-   * answer for this one.
+   * 64 lowercase hex digits. The client's 32 random bytes, which prevent the replay of an
+   * earlier receipt.
    */
   nonce: string;
   /** SHA-256 of the manifest's canonical JSON. */
   manifest_hash: Hash;
   /** SHA-256 of the module. */
   module_hash: Hash;
-  /** SHA-256 of standard input as the node received it; of no bytes where there was none. */
+  /** SHA-256 of standard input as the node received it; of zero bytes if there was none. */
   stdin_hash: Hash;
   /** SHA-256 of standard output. */
   stdout_hash: Hash;
@@ -123,28 +120,28 @@ export interface Receipt {
   stderr_hash: Hash;
   /** Length of standard error. */
   stderr_bytes: number;
-  /** Why the job ended. rejected: the node ran nothing. */
+  /** Why the job ended. rejected: the node refused to run it. */
   status: JobStatus;
   /**
-   * The job's own exit code where status is exited, else null.
+   * The job's exit code if status is exited, else null.
    * From 0 to 4294967295.
    */
   exit_code: number | null;
-  /** What the job used. */
+  /** Resources that the job used. */
   usage: Usage;
-  /** When the job started; where nothing ran, when it was refused. */
+  /** When the job started; if it was refused, when it was refused. */
   started_at: string;
   /** When the job ended. */
   finished_at: string;
-  /** What ran the job. */
+  /** Program and engine that ran the job. */
   runtime: Runtime;
-  /** Who signed. */
+  /** The node that signed the receipt. */
   node: ReceiptNode;
   /** 128 lowercase hex digits. Ed25519 signature of the node. */
   signature: string;
 }
 
-/** Why the job ended. rejected: the node ran nothing. */
+/** Why the job ended. rejected: the node refused to run it. */
 export type JobStatus =
   | "exited"
   | "trapped"
@@ -154,17 +151,17 @@ export type JobStatus =
   | "cancelled"
   | "rejected";
 
-/** What the job used. */
+/** Resources that the job used. */
 export interface Usage {
-  /** From start to end, in milliseconds. */
+  /** Wall-clock time from start to end, in milliseconds. */
   wall_time_ms: number;
-  /** CPU time of the process around the job, in milliseconds. */
+  /** CPU time of the job's process, in milliseconds. */
   cpu_time_ms: number;
-  /** Memory of the job at its largest, in bytes. */
+  /** Peak memory of the job, in bytes. */
   memory_peak_bytes: number;
 }
 
-/** What ran the job. */
+/** Program and engine that ran the job. */
 export interface Runtime {
   /** Name of the node's program. */
   name: string;
@@ -176,7 +173,7 @@ export interface Runtime {
   arch: string;
 }
 
-/** Who signed. */
+/** The node that signed the receipt. */
 export interface ReceiptNode {
   /** A libp2p peer id of an Ed25519 key in base58btc. Follows from public_key. */
   peer_id: string;

@@ -6,43 +6,43 @@
  */
 
 /**
- * What a node says it can run. Signed bytes: the ASCII string plasm-capability-v0.1 and a
- * newline, then the RFC 8785 canonical JSON of the document without signature. All numbers
- * are integers.
+ * A node's signed statement of what it can run. Signed bytes: the ASCII string
+ * plasm-capability-v0.1 and a newline, then the RFC 8785 canonical JSON of the document
+ * without signature. All numbers are integers.
  */
 export interface Capability {
   /** Version of this format. */
   version: "0.1";
-  /** Who signed. */
+  /** The node that signed the document. */
   node: CapabilityNode;
   /**
-   * Grows with each document of the node. One with a lower number than one seen before is a
-   * replay.
+   * Sequence number, which rises with each document of the node. A lower number than one seen
+   * before is a replay.
    */
   seq: number;
-  /** When it was signed. */
+  /** When the document was signed. */
   issued_at: string;
-  /** When it is no longer valid; at most a day after issued_at. */
+  /** When the document expires; at most a day after issued_at. */
   expires_at: string;
-  /** What runs jobs. */
+  /** Program and engine that run jobs. */
   runtime: CapabilityRuntime;
-  /** WASI levels that jobs may import, such as preview1. */
+  /** WASI versions that jobs may import, such as preview1. */
   wasi: string[];
-  /** WebAssembly proposals that modules may use, found by probing, such as simd. */
+  /** WebAssembly proposals that modules may use, detected by probing, such as simd. */
   features: string[];
   /**
-   * Cores given to jobs.
+   * CPU cores available to jobs.
    * From 1 to 65536.
    */
   cpu_cores: number;
   /**
-   * Memory given to all jobs together, in MiB.
+   * Memory available to all jobs together, in MiB.
    * From 1 to 1099511627776.
    */
   memory_mb: number;
-  /** The most that one job may ask for. */
+  /** Limits of one job. */
   limits: CapabilityLimits;
-  /** How busy the node was when it signed. */
+  /** Load of the node when the document was signed. */
   load: CapabilityLoad;
   /** Multiaddrs of the node, without /p2p/. */
   addresses: string[];
@@ -50,7 +50,7 @@ export interface Capability {
   signature: string;
 }
 
-/** Who signed. */
+/** The node that signed the document. */
 export interface CapabilityNode {
   /** A libp2p peer id of an Ed25519 key in base58btc. Follows from public_key. */
   peer_id: string;
@@ -58,7 +58,7 @@ export interface CapabilityNode {
   public_key: string;
 }
 
-/** What runs jobs. */
+/** Program and engine that run jobs. */
 export interface CapabilityRuntime {
   /** Name of the node's program. */
   name: string;
@@ -70,21 +70,21 @@ export interface CapabilityRuntime {
   arch: string;
 }
 
-/** The most that one job may ask for. */
+/** Limits of one job. */
 export interface CapabilityLimits {
-  /** Linear memory, in MiB. */
+  /** Total size of the linear memories, in MiB. */
   memory_mb: number;
-  /** Wall time, in seconds. */
+  /** Wall-clock time, in seconds. */
   timeout_seconds: number;
   /** CPU time, in seconds. */
   cpu_seconds: number;
-  /** stdout and stderr together, in bytes. */
+  /** Standard output and standard error together, in bytes. */
   output_bytes: number;
-  /** The module, in bytes. */
+  /** Size of the module, in bytes. */
   module_bytes: number;
 }
 
-/** How busy the node was when it signed. */
+/** Load of the node when the document was signed. */
 export interface CapabilityLoad {
   /** Jobs running. */
   running: number;

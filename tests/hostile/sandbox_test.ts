@@ -1,5 +1,6 @@
 /**
- * Every hostile module, in the sandbox: the right end, and nothing of the process left.
+ * Runs every hostile module in an executor: expected result, and no CPU time or process afterwards.
+ *
  * @module
  */
 import { assert } from "@std/assert";
@@ -16,11 +17,13 @@ import {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** How soon after a job's end its process is idle, and for how long that is looked at, in ms. */
+/** Time after a job's end until its process is idle, in milliseconds. */
 const IDLE_AFTER_MS = 100;
-const LOOK_MS = 100;
 
-/** CPU time in that while; a thread that spins takes all of it. */
+/** Time for which CPU time is measured then, in milliseconds. */
+const MEASURE_MS = 100;
+
+/** Maximum CPU time in that period, in nanoseconds; a busy thread uses all of it. */
 const IDLE_CPU_NS = 50e6;
 
 function neverEnding(): ReadableStream<Uint8Array> {
@@ -54,13 +57,13 @@ async function run(hostile: HostileModule, executor: Executor): Promise<End> {
   } catch (error) {
     return rejection(error);
   }
-  throw new Error("The job ended without an end");
+  throw new Error("the job has no finished event");
 }
 
 const canCount = await hasPs();
 
 for (const hostile of HOSTILE_MODULES) {
-  Deno.test(`the sandbox holds ${hostile.name}: ${hostile.what}`, async () => {
+  Deno.test(`Executor.run() contains ${hostile.name}: ${hostile.what}`, async () => {
     const executor = new Executor();
     try {
       await executor.ready();
@@ -68,14 +71,14 @@ for (const hostile of HOSTILE_MODULES) {
       if (executor.usable && canCount) {
         await pause(IDLE_AFTER_MS);
         const used = await cpuNs([executor.pid]);
-        await pause(LOOK_MS);
+        await pause(MEASURE_MS);
         const idle = await cpuNs([executor.pid]) - used;
-        assert(idle < IDLE_CPU_NS, `${idle} ns of CPU time though the job is over`);
+        assert(idle < IDLE_CPU_NS, `${idle} ns of CPU time after the end of the job`);
       }
     } finally {
       await executor.kill();
     }
-    // The process is reaped: nothing of the guest can still run.
+    // The process has ended, and the guest with it.
     await executor.ended;
   });
 }

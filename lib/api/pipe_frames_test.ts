@@ -23,7 +23,7 @@ async function take(conn: PipeConn): Promise<RoomyBytes> {
   return (await conn.part())!;
 }
 
-Deno.test("PipeConn.part() leaves bytes alone until they are released, however the rest comes", async () => {
+Deno.test("PipeConn.part() does not overwrite bytes until they are released", async () => {
   const third = frame(3, 3000);
   const empty = frame(0, 0);
   for (
@@ -53,7 +53,7 @@ Deno.test("PipeConn.part() leaves bytes alone until they are released, however t
   }
 });
 
-Deno.test("PipeConn.part() reads into memory again that was released, once all of it was", async () => {
+Deno.test("PipeConn.part() reuses a buffer when all its parts are released", async () => {
   const both = new Uint8Array([...frame(1, 10), ...frame(2, 10)]);
   const conn = new PipeConn(connectionOf([both, frame(3, 10), frame(4, 10), frame(5, 10)]));
   const [one, two] = [await take(conn), await take(conn)];

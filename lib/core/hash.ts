@@ -1,47 +1,48 @@
 /**
- * SHA-256, in the form all documents carry it.
+ * SHA-256 of bytes and streams, in the form `sha256:<hex>` of all documents.
+ *
  * @module
  */
 import type { Hash as NodeHash } from "node:crypto";
 import { toHex } from "../util/mod.ts";
 import type { Hash } from "./types.gen.ts";
 
-/** Hash of no bytes: of absent standard input and of a directory among the inputs. */
+/** Hash of zero bytes: of absent standard input and of an input directory. */
 export const EMPTY_HASH: Hash =
   "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /**
- * What is hashed at once with WebCrypto, in bytes. Above it node:crypto hashes as the chunks come, at
- * native speed, but its import costs some 40 ms, which a small job should not pay.
+ * Maximum size to buffer and hash with WebCrypto, in bytes. Larger streams are hashed incrementally by node:crypto,
+ * whose import takes about 40 ms, too much for a small job.
  */
 const BUFFERED_BYTES = 256 * 1024;
 
-/** node:crypto, once something has loaded it. */
+/** node:crypto, once loaded. */
 let native: typeof import("node:crypto") | undefined;
 
-/** Up to here hashing at once, at 1.5 GB/s, is cheaper than another thread; in bytes. */
+/** Size up to which synchronous hashing, at 1.5 GB/s, is faster than another thread, in bytes. */
 const IMMEDIATE_BYTES = 64 * 1024;
 
 /**
- * Loads node:crypto, which from then on hashes what is small, and signs: WebCrypto goes by way of another
- * thread and back, 70 µs of work for each hash, where this takes 2. For processes that live long.
+ * Loads node:crypto, which then hashes small content and signs: 2 µs for a hash, against 70 µs with WebCrypto, which
+ * uses another thread. For long-lived processes.
  */
 export async function loadNativeHash(): Promise<void> {
   native ??= await import("node:crypto");
 }
 
-/** Tells whether a value is "sha256:" and 64 lowercase hex digits. */
+/** Reports whether a value is "sha256:" and 64 lowercase hex digits. */
 export function isHash(value: unknown): value is Hash {
   return typeof value === "string" && /^sha256:[0-9a-f]{64}$/.test(value);
 }
 
-/** node:crypto, where {@linkcode loadNativeHash} has loaded it. */
+/** node:crypto, if {@linkcode loadNativeHash} has loaded it. */
 export function nativeCrypto(): typeof import("node:crypto") | undefined {
   return native;
 }
 
 /**
- * SHA-256 of bytes that are in memory already.
+ * Computes the SHA-256 of bytes in memory.
  *
  * @example
  * ```ts
@@ -62,7 +63,7 @@ export async function sha256(bytes: Uint8Array): Promise<Hash> {
   return `sha256:${toHex(new Uint8Array(digest))}`;
 }
 
-/** SHA-256 of bytes that come in chunks; holds at most 256 KiB of them and one chunk. */
+/** Computes the SHA-256 of chunks; buffers at most 256 KiB and one chunk. */
 export class Hasher {
   #chunks: Uint8Array[] = [];
   #bytes = 0;
@@ -70,14 +71,14 @@ export class Hasher {
   #switching: Promise<void> | undefined;
   #done = false;
 
-  /** Bytes seen so far. */
+  /** Number of bytes so far. */
   get bytes(): number {
     return this.#bytes;
   }
 
   /**
-   * Takes the next chunk. The chunk may be changed once this returns; await the promise, where
-   * there is one, before the next call, or chunks pile up.
+   * Adds a chunk. The chunk may be overwritten once this returns. Await the promise, if any, before the
+   * next call, or chunks accumulate in memory.
    *
    * @throws {TypeError} after {@linkcode digest}
    */
@@ -93,9 +94,9 @@ export class Hasher {
   }
 
   /**
-   * Ends the stream.
+   * Returns the hash and ends the stream.
    *
-   * @throws {TypeError} when called twice
+   * @throws {TypeError} if called twice
    */
   async digest(): Promise<Hash> {
     if (this.#done) throw new TypeError("Hasher is finished");

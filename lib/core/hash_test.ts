@@ -13,19 +13,19 @@ async function hashInChunks(bytes: Uint8Array, size: number): Promise<string> {
   return await hasher.digest();
 }
 
-Deno.test("sha256() gives the hash in the documents' form", async () => {
+Deno.test("sha256() returns sha256: and lowercase hex", async () => {
   assertEquals(await sha256(new TextEncoder().encode("abc")), ABC);
   assertEquals(await sha256(new Uint8Array()), EMPTY_HASH);
 });
 
-Deno.test("isHash() takes only lowercase and the right length", () => {
+Deno.test("isHash() accepts only lowercase hex of the right length", () => {
   assertEquals(isHash(ABC), true);
   for (const value of [ABC.toUpperCase(), ABC.slice(1), `${ABC}0`, `${ABC}\n`, "", null, 7]) {
     assertEquals(isHash(value), false);
   }
 });
 
-Deno.test("Hasher gives the same hash for any size of bytes and chunks", async () => {
+Deno.test("Hasher returns the same hash for any sizes of content and chunks", async () => {
   for (const length of [0, 1, 3, 256 * 1024, 256 * 1024 + 1, 1_000_003]) {
     const bytes = Uint8Array.from({ length }, (_, i) => i * 7 + (i >> 8));
     const whole = await sha256(bytes);
@@ -33,7 +33,7 @@ Deno.test("Hasher gives the same hash for any size of bytes and chunks", async (
   }
 });
 
-Deno.test("Hasher.update() copies: a reader may use one buffer for all chunks", async () => {
+Deno.test("Hasher.update() copies a chunk when the caller reuses its buffer", async () => {
   const hasher = new Hasher();
   const buffer = new TextEncoder().encode("abc");
   await hasher.update(buffer);
@@ -41,7 +41,7 @@ Deno.test("Hasher.update() copies: a reader may use one buffer for all chunks", 
   assertEquals(await hasher.digest(), ABC);
 });
 
-Deno.test("Hasher.update() keeps the order when its promise is not awaited", async () => {
+Deno.test("Hasher.update() preserves the order when its promise is not awaited", async () => {
   const bytes = Uint8Array.from({ length: 900_000 }, (_, i) => i % 251);
   const hasher = new Hasher();
   for (let i = 0; i < bytes.length; i += 100_000) {
@@ -50,7 +50,7 @@ Deno.test("Hasher.update() keeps the order when its promise is not awaited", asy
   assertEquals(await hasher.digest(), await sha256(bytes));
 });
 
-Deno.test("Hasher.digest() ends it", async () => {
+Deno.test("Hasher throws when it is used after digest()", async () => {
   const hasher = new Hasher();
   assertEquals(await hasher.digest(), EMPTY_HASH);
   assertThrows(() => hasher.update(new Uint8Array(1)), TypeError, "finished");

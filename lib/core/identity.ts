@@ -1,5 +1,5 @@
 /**
- * The node's identity: one Ed25519 key for receipts, adverts and libp2p.
+ * The node's identity: one Ed25519 key for receipts, capability documents and libp2p.
  *
  * `identity.key` in the state directory is PEM with PKCS #8 (RFC 8410), as `openssl genpkey -algorithm
  * ed25519` writes it.
@@ -10,21 +10,21 @@ import { peerIdFromPublicKey } from "./ids.ts";
 import { PKCS8_PREFIX, publicKeyOf, signBytes, type Signer, toPkcs8 } from "./signature.ts";
 import { readPrivateFile, writePrivateFile } from "./state_file.ts";
 
-/** A key pair and what follows from it. */
+/** A key pair, with its peer id. */
 export interface Identity extends Signer {
   /**
-   * The 32-byte secret key (RFC 8032's seed, as libp2p's `generateKeyPairFromSeed` takes it). Not
-   * enumerable, so that no log or JSON shows it by accident.
+   * The 32-byte secret key (the seed of RFC 8032 and of libp2p's `generateKeyPairFromSeed`). Not
+   * enumerable, so that logs and JSON never include it.
    */
   readonly secretKey: Uint8Array;
 }
 
-/** Name of the key's file in the state directory. */
+/** File name of the key in the state directory. */
 export const IDENTITY_FILE = "identity.key";
 
 const SEED_BYTES = 32;
 
-/** Makes the identity of a 32-byte secret key. */
+/** Creates the identity of a 32-byte secret key. */
 export async function identityFromSecretKey(secretKey: Uint8Array): Promise<Identity> {
   const seed = secretKey.slice();
   const publicKey = await publicKeyOf(seed);
@@ -36,26 +36,25 @@ export async function identityFromSecretKey(secretKey: Uint8Array): Promise<Iden
   return Object.freeze(Object.defineProperty(signer, "secretKey", { value: seed }) as Identity);
 }
 
-/** A new identity that is kept nowhere: for anonymous clients and tests. */
+/** Creates an identity in memory, for anonymous clients and tests. */
 export async function ephemeralIdentity(): Promise<Identity> {
   return await identityFromSecretKey(newSecretKey());
 }
 
 /**
- * The identity kept in a state directory; created with it where there is none. Several starters at
- * once end with the same one.
+ * Loads the identity of a state directory, or creates it. Concurrent calls return the same identity.
  *
- * @param stateDir Created with mode 0700 where it does not exist
- * @throws {PlasmError} `bad-identity` when the file is not private, or not a key: `details.damaged` is
+ * @param stateDir Created with mode 0700 if it does not exist
+ * @throws {PlasmError} `bad-identity` if the file is not private, or not a key: `details.damaged` is
  * then true
- * @throws {PlasmError} `state` when the directory cannot be read or written
+ * @throws {PlasmError} `state` if the directory cannot be read or written
  */
 export async function loadOrCreateIdentity(stateDir: string): Promise<Identity> {
   return await loadIdentity(stateDir) ?? await createIdentity(stateDir);
 }
 
 /**
- * The identity kept in a state directory, `undefined` where there is none.
+ * Loads the identity of a state directory; `undefined` if it has none.
  *
  * @throws {PlasmError} as {@linkcode loadOrCreateIdentity}
  */
@@ -67,10 +66,13 @@ export async function loadIdentity(stateDir: string): Promise<Identity | undefin
 
 async function createIdentity(stateDir: string): Promise<Identity> {
   await writePrivateFile(`${stateDir}/${IDENTITY_FILE}`, encodeKey(newSecretKey()));
-  // Whoever was first: what counts is what the file says.
+  // Another process may have created the file first; its content counts.
   const identity = await loadIdentity(stateDir);
   if (identity !== undefined) return identity;
-  throw new PlasmError("state", `Cannot keep identity: ${IDENTITY_FILE} vanished from ${stateDir}`);
+  throw new PlasmError(
+    "state",
+    `Cannot store identity: ${IDENTITY_FILE} disappeared from ${stateDir}`,
+  );
 }
 
 function newSecretKey(): Uint8Array {
@@ -86,7 +88,7 @@ function decodeKey(text: string, path: string): Uint8Array {
     .exec(text)?.[1];
   const der = base64 === undefined ? new Uint8Array() : Uint8Array.fromBase64(base64);
   const prefix = der.subarray(0, PKCS8_PREFIX.length);
-  // Base64 of 48 bytes has no padding and no spare bits: one key, one text.
+  // Base64 of 48 bytes has no padding and no unused bits, so each key has exactly one text.
   if (der.length === 0 || prefix.toHex() !== PKCS8_PREFIX.toHex()) {
     throw new PlasmError("bad-identity", `Cannot use identity key: no Ed25519 key in ${path}`, {
       hint: "Restore it from a copy, or move it away to become a new node with a new peer id",

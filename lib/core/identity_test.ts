@@ -27,7 +27,7 @@ async function refusal(dir: string): Promise<PlasmError> {
   return await assertRejects(() => loadOrCreateIdentity(dir), PlasmError);
 }
 
-Deno.test("identityFromSecretKey() gives the key, the peer id and signatures", async () => {
+Deno.test("identityFromSecretKey() returns the key, the peer id and valid signatures", async () => {
   // RFC 8032, section 7.1, test 2.
   const secretKey = fromHex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb");
   const identity = await identityFromSecretKey(secretKey);
@@ -43,7 +43,7 @@ Deno.test("identityFromSecretKey() gives the key, the peer id and signatures", a
   assertStringIncludes(identity.peerId, "12D3KooW");
 });
 
-Deno.test("identityFromSecretKey() keeps the secret out of JSON and logs, and its own copy", async () => {
+Deno.test("identityFromSecretKey() copies the secret and hides it from JSON and logs", async () => {
   const secretKey = crypto.getRandomValues(new Uint8Array(32));
   const hex = toHex(secretKey);
   const identity = await identityFromSecretKey(secretKey);
@@ -54,12 +54,12 @@ Deno.test("identityFromSecretKey() keeps the secret out of JSON and logs, and it
   assertEquals(JSON.stringify(identity).includes("secretKey"), false);
 });
 
-Deno.test("ephemeralIdentity() is new each time", async () => {
+Deno.test("ephemeralIdentity() returns a new identity on each call", async () => {
   const [a, b] = [await ephemeralIdentity(), await ephemeralIdentity()];
   assertNotEquals(a.peerId, b.peerId);
 });
 
-Deno.test("loadOrCreateIdentity() creates a private key once and then loads it", async () => {
+Deno.test("loadOrCreateIdentity() creates a private key on the first call and loads it afterwards", async () => {
   await withDir(async (dir) => {
     const state = `${dir}/a/state`;
     assertEquals(await loadIdentity(state), undefined);
@@ -75,7 +75,7 @@ Deno.test("loadOrCreateIdentity() creates a private key once and then loads it",
   });
 });
 
-Deno.test("loadOrCreateIdentity() gives many starters at once the same identity", async () => {
+Deno.test("loadOrCreateIdentity() returns the same identity to concurrent calls", async () => {
   await withDir(async (dir) => {
     const starters = Array.from({ length: 20 }, () => loadOrCreateIdentity(dir));
     const identities = await Promise.all(starters);
@@ -96,7 +96,7 @@ Deno.test("loadOrCreateIdentity() writes a key that WebCrypto reads as PKCS #8",
   });
 });
 
-Deno.test("loadOrCreateIdentity() refuses what is no key and leaves it alone", async () => {
+Deno.test("loadOrCreateIdentity() throws and changes nothing when the file is not a key", async () => {
   await withDir(async (dir) => {
     const path = `${dir}/${IDENTITY_FILE}`;
     await loadOrCreateIdentity(dir);
@@ -127,7 +127,7 @@ Deno.test("loadOrCreateIdentity() refuses what is no key and leaves it alone", a
   });
 });
 
-Deno.test("loadOrCreateIdentity() refuses a key that others may read", async () => {
+Deno.test("loadOrCreateIdentity() throws when other users can read the key", async () => {
   await withDir(async (dir) => {
     await loadOrCreateIdentity(dir);
     for (const mode of [0o640, 0o604, 0o620, 0o610]) {

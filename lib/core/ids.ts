@@ -5,22 +5,24 @@
  */
 import { fromHex, toHex } from "../util/mod.ts";
 
-const BASE32 = "abcdefghijklmnopqrstuvwxyz234567"; // RFC 4648, section 6, in lower case
-const ID_DIGITS = 26; // 130 bits: not to be guessed, so that an id alone does not find another's job
+/** RFC 4648, section 6, in lower case. */
+const BASE32 = "abcdefghijklmnopqrstuvwxyz234567";
+/** 130 bits, so that an id cannot be guessed. */
+const ID_DIGITS = 26;
 
-/** A new job id: "job_" and 26 random base32 digits. */
+/** Creates a job id: "job_" and 26 random base32 digits. */
 export function createJobId(): string {
   let id = "job_";
   for (const byte of crypto.getRandomValues(new Uint8Array(ID_DIGITS))) id += BASE32[byte & 31];
   return id;
 }
 
-/** Tells whether a value has the form of {@linkcode createJobId}. */
+/** Reports whether a value has the form of a job id. */
 export function isJobId(value: unknown): value is string {
   return typeof value === "string" && /^job_[a-z2-7]{26}$/.test(value);
 }
 
-/** A new nonce: 32 random bytes in lowercase hex. */
+/** Creates a nonce: 32 random bytes in lowercase hex. */
 export function createNonce(): string {
   return toHex(crypto.getRandomValues(new Uint8Array(32)));
 }
@@ -32,10 +34,10 @@ const PEER_ID_PREFIX = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
 const BASE58BTC = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 
 /**
- * The peer id, `12D3KooW…`, that follows from a public key.
+ * Derives the libp2p peer id, `12D3KooW…`, from a public key, without loading libp2p, which takes longer than a job.
  *
  * @param publicKey Ed25519 public key in 64 lowercase hex digits
- * @throws {SyntaxError} when the text is not that
+ * @throws {SyntaxError} if the text is not a key
  */
 export function peerIdFromPublicKey(publicKey: string): string {
   const key = fromHex(publicKey);
@@ -48,7 +50,7 @@ function base58(bytes: number[]): string {
   let text = "";
   for (const byte of bytes) number = number << 8n | BigInt(byte);
   for (; number > 0n; number /= 58n) text = BASE58BTC[Number(number % 58n)] + text;
-  // A leading zero byte has no place in the number: base58 writes it as its zero digit.
+  // Leading zero bytes do not change the number; base58 encodes each as its zero digit.
   for (const byte of bytes) {
     if (byte !== 0) break;
     text = BASE58BTC[0] + text;

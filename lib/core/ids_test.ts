@@ -5,7 +5,7 @@ import { fromHex, toHex } from "../util/mod.ts";
 import { createJobId, createNonce, isJobId, peerIdFromPublicKey } from "./ids.ts";
 import { publicKeyOf } from "./signature.ts";
 
-Deno.test("createJobId() makes ids that isJobId() knows and that differ", () => {
+Deno.test("createJobId() returns distinct ids that isJobId() accepts", () => {
   const ids = Array.from({ length: 1000 }, () => createJobId());
   assertEquals(ids.every(isJobId), true);
   assertEquals(new Set(ids).size, 1000);
@@ -13,19 +13,19 @@ Deno.test("createJobId() makes ids that isJobId() knows and that differ", () => 
   assertEquals(new Set(ids.join("").replaceAll("job_", "")).size, 32);
 });
 
-Deno.test("isJobId() refuses other forms", () => {
+Deno.test("isJobId() rejects other forms", () => {
   const id = createJobId();
   for (const value of [id.slice(1), `${id}a`, id.toUpperCase(), `${id}\n`, `../${id}`, 7, null]) {
     assertEquals(isJobId(value), false);
   }
 });
 
-Deno.test("createNonce() makes 32 bytes of hex, new each time", () => {
+Deno.test("createNonce() returns 32 new bytes in hex on each call", () => {
   assertMatch(createNonce(), /^[0-9a-f]{64}$/);
   assertEquals(new Set(Array.from({ length: 100 }, () => createNonce())).size, 100);
 });
 
-Deno.test("peerIdFromPublicKey() gives what libp2p gives", async () => {
+Deno.test("peerIdFromPublicKey() returns the same peer id as libp2p", async () => {
   for (let i = 0; i < 20; i++) {
     const publicKey = await publicKeyOf(new Uint8Array(32).fill(i));
     const expected = libp2pPeerId(publicKeyFromRaw(fromHex(publicKey))).toString();
@@ -33,14 +33,14 @@ Deno.test("peerIdFromPublicKey() gives what libp2p gives", async () => {
   }
 });
 
-Deno.test("peerIdFromPublicKey() gives every key an id of the receipt's form", () => {
+Deno.test("peerIdFromPublicKey() returns ids that match the receipt schema", () => {
   for (const fill of [0, 1, 0x7f, 0xff]) {
     const id = peerIdFromPublicKey(toHex(new Uint8Array(32).fill(fill)));
     assertEquals(/^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/.test(id), true);
   }
 });
 
-Deno.test("peerIdFromPublicKey() refuses what is no key", () => {
+Deno.test("peerIdFromPublicKey() throws when the text is not a key", () => {
   for (const text of ["", "00", "zz".repeat(32), "AA".repeat(32), "00".repeat(33)]) {
     assertThrows(() => peerIdFromPublicKey(text), SyntaxError);
   }

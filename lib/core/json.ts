@@ -1,5 +1,5 @@
 /**
- * Strict JSON: parsing input from outside, canonical output (RFC 8785), and places and values in messages.
+ * Parses JSON from outside strictly, writes canonical JSON (RFC 8785), and formats paths and values for messages.
  *
  * @module
  */
@@ -7,24 +7,25 @@ import canonicalize from "canonicalize";
 import { printable } from "../util/mod.ts";
 import { type ErrorCode, PlasmError } from "./errors/errors.ts";
 
-/** Deep enough for every document of ours (at most 4), shallow enough for every recursion. */
+/** Maximum nesting depth; our documents need 4. */
 export const MAX_JSON_DEPTH = 32;
 
 /** Options of {@linkcode parseJson}. */
 export interface ParseJsonOptions {
-  /** Size cap in bytes of UTF-8. */
+  /** Maximum size in bytes of UTF-8. */
   maxBytes: number;
   /** Code of the error thrown. */
   code: ErrorCode;
-  /** What is read, for the message, such as "manifest". */
+  /** Name of the document in the message, such as "manifest". */
   what: string;
 }
 
 /**
- * Parses JSON text or its UTF-8 bytes.
+ * Parses JSON text or its UTF-8 bytes. Refuses what `JSON.parse` accepts but other languages read differently:
+ * duplicate keys and lone surrogates.
  *
- * @throws {PlasmError} `code` when it is not JSON, not UTF-8, over the cap, too deep, has a key twice
- * in one object or a string that is not well-formed Unicode
+ * @throws {PlasmError} `code` if it is not JSON, not UTF-8, too large, too deep, has a duplicate key
+ * or a string that is not well-formed Unicode
  */
 export function parseJson(input: string | Uint8Array, options: ParseJsonOptions): unknown {
   const { maxBytes, code, what } = options;
@@ -54,7 +55,7 @@ export function parseJson(input: string | Uint8Array, options: ParseJsonOptions)
   return value;
 }
 
-/** What {@linkcode findJsonProblem} finds. */
+/** A value that is not plain JSON data. */
 export interface JsonProblem {
   /** The place, such as `args[3]`. */
   field: string;
@@ -63,14 +64,14 @@ export interface JsonProblem {
 }
 
 /**
- * Finds what keeps a value from being plain JSON data: `undefined`, functions, bigints, class
- * instances, non-finite numbers, lone surrogates, cycles and deep nesting.
+ * Finds the first part of a value that is not plain JSON data: `undefined`, a function, a bigint, a class
+ * instance, a non-finite number, a lone surrogate, a cycle or deep nesting.
  */
 export function findJsonProblem(value: unknown): JsonProblem | undefined {
   return isPlainJson(value, 0) ? undefined : findProblem(value, []);
 }
 
-/** A quick yes to plain JSON data: places need not be named where nothing is wrong. */
+/** Fast path: does not track paths. */
 function isPlainJson(value: unknown, depth: number): boolean {
   if (typeof value === "string") return value.isWellFormed();
   if (typeof value === "number") return Number.isFinite(value);
@@ -78,7 +79,7 @@ function isPlainJson(value: unknown, depth: number): boolean {
   if (value === null) return true;
   if (depth >= MAX_JSON_DEPTH) return false;
   if (Array.isArray(value)) {
-    // By index: holes are found so.
+    // By index, to find holes.
     for (let n = 0; n < value.length; n++) if (!isPlainJson(value[n], depth + 1)) return false;
     return true;
   }
@@ -109,11 +110,11 @@ function findProblem(
     case "string":
       return value.isWellFormed() ? undefined : problem("is not well-formed Unicode");
     case "number":
-      return Number.isFinite(value) ? undefined : problem(`is no JSON number: ${value}`);
+      return Number.isFinite(value) ? undefined : problem(`is not a JSON number: ${value}`);
     case "object":
       break;
     default:
-      return problem(`is no JSON value: ${typeof value}`);
+      return problem(`is not a JSON value: ${typeof value}`);
   }
   if (value === null) return undefined;
   if (path.length >= MAX_JSON_DEPTH) {
@@ -121,7 +122,7 @@ function findProblem(
     return { field, text: `${field} is nested too deep: ${MAX_JSON_DEPTH} levels are allowed` };
   }
   if (Array.isArray(value)) return findProblemIn([...value.entries()], path);
-  if (!isPlainObject(value)) return problem("is no plain object");
+  if (!isPlainObject(value)) return problem("is not a plain object");
   if (!Object.keys(value).every((key) => key.isWellFormed())) {
     return problem("has a field name that is not well-formed Unicode");
   }
@@ -140,11 +141,11 @@ function findProblemIn(
 }
 
 /**
- * Finds a key that occurs twice in one object. RFC 8259 leaves open which one counts, so two
- * programs could read two documents under one hash.
+ * Finds a duplicate key. RFC 8259 does not define which one counts, so two programs could read different
+ * documents with one hash.
  */
 function findDuplicateKey(text: string): string | undefined {
-  // The text has been parsed already, so tokens need no checking: only strings and nesting matter.
+  // The text is valid JSON, so only strings and nesting matter.
   const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?|[{}]/g;
   const seen: Set<string>[] = [];
   for (let match = tokens.exec(text); match !== null; match = tokens.exec(text)) {
@@ -153,7 +154,7 @@ function findDuplicateKey(text: string): string | undefined {
     else if (token === "}") seen.pop();
     else if (match[1] !== undefined) {
       const key = JSON.parse(token.slice(0, -match[1].length)) as string;
-      if (seen.at(-1)?.has(key)) return `field ${clip(JSON.stringify(key))} is there twice`;
+      if (seen.at(-1)?.has(key)) return `field ${clip(JSON.stringify(key))} occurs twice`;
       seen.at(-1)?.add(key);
     }
   }
@@ -163,11 +164,11 @@ function findDuplicateKey(text: string): string | undefined {
 const encoder = new TextEncoder();
 
 /**
- * The RFC 8785 form of a document. Stricter than the RFC where languages differ: numbers must be
- * safe integers, since floats and large integers are printed and parsed differently, and nothing is
- * dropped silently as `JSON.stringify` drops `undefined`.
+ * Canonical JSON (RFC 8785) of a document. Stricter than the RFC where languages differ: numbers must be
+ * safe integers, because languages print and parse other numbers differently, and `undefined` is refused instead of
+ * dropped.
  *
- * @throws {PlasmError} `internal` when the value is not plain JSON data with integers only
+ * @throws {PlasmError} `internal` if the value is not plain JSON data with integers only
  */
 export function canonicalJson(value: unknown): string {
   const problem = findJsonProblem(value)?.text ?? findUnsafeNumber(value);
@@ -196,15 +197,15 @@ function findUnsafeNumber(value: unknown): string | undefined {
   return undefined;
 }
 
-/** Longest value shown in a message, in characters. */
+/** Maximum length of a value in a message, in characters. */
 const MAX_SHOWN = 80;
 
-/** Shortens text from outside and makes it safe to print. */
+/** Truncates text from outside and escapes control characters. */
 export function clip(text: string): string {
   return printable(text, MAX_SHOWN);
 }
 
-/** Shows a value: its JSON where it is short, else what it is. */
+/** Formats a value: JSON for scalars, the kind for arrays and objects. */
 export function valueText(value: unknown): string {
   if (value === undefined) return "nothing";
   if (Array.isArray(value)) return `an array of ${value.length}`;
@@ -213,7 +214,7 @@ export function valueText(value: unknown): string {
   return clip(String(value));
 }
 
-/** Shows a place: `resources.memory_mb`, `args[3]`, `inputs["a b"]`. */
+/** Formats a path: `resources.memory_mb`, `args[3]`, `inputs["a b"]`. */
 export function pathText(path: readonly (string | number)[]): string {
   let text = "";
   for (const part of path) {

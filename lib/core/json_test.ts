@@ -22,12 +22,12 @@ function refusal(input: string | Uint8Array): string {
   return error.message;
 }
 
-Deno.test("parseJson() reads text and bytes", () => {
+Deno.test("parseJson() parses text and bytes", () => {
   assertEquals(parseJson('{"a":[1,"é"]}', OPTIONS), { a: [1, "é"] });
   assertEquals(parseJson(new TextEncoder().encode('"€"'), OPTIONS), "€");
 });
 
-Deno.test("parseJson() refuses what is over the cap, counted in bytes", () => {
+Deno.test("parseJson() throws when the input exceeds the limit in bytes", () => {
   assertEquals(parseJson(`"${"x".repeat(998)}"`, OPTIONS), "x".repeat(998));
   assertStringIncludes(refusal(`"${"x".repeat(999)}"`), "at most 1000 bytes are allowed");
   // 500 characters of three bytes each.
@@ -35,31 +35,31 @@ Deno.test("parseJson() refuses what is over the cap, counted in bytes", () => {
   assertStringIncludes(refusal(new Uint8Array(1001)), "found 1001");
 });
 
-Deno.test("parseJson() refuses what is not JSON or not UTF-8", () => {
+Deno.test("parseJson() throws when the input is not JSON or not UTF-8", () => {
   assertStringIncludes(refusal("{"), "it is not JSON");
   assertStringIncludes(refusal(""), "it is not JSON");
   assertStringIncludes(refusal("\ufeff{}"), "it is not JSON");
   assertStringIncludes(refusal(Uint8Array.of(0x22, 0xff, 0x22)), "it is not UTF-8");
 });
 
-Deno.test("parseJson() shows no control characters of the input", () => {
+Deno.test("parseJson() escapes control characters of the input in errors", () => {
   const message = refusal('{"a":\u001b[31mred');
   // deno-lint-ignore no-control-regex -- control characters are what must not be there
   assertEquals(/[\u0000-\u001f]/.test(message), false);
 });
 
-Deno.test("parseJson() refuses a key that is twice in one object", () => {
-  assertStringIncludes(refusal('{"a":1,"b":{"c":1},"a":2}'), 'field "a" is there twice');
-  assertStringIncludes(refusal('[{"a" : 1 , "\\u0061":2}]'), 'field "a" is there twice');
-  assertStringIncludes(refusal('{"a":{"b":1,"b":1}}'), 'field "b" is there twice');
+Deno.test("parseJson() throws when an object has a duplicate key", () => {
+  assertStringIncludes(refusal('{"a":1,"b":{"c":1},"a":2}'), 'field "a" occurs twice');
+  assertStringIncludes(refusal('[{"a" : 1 , "\\u0061":2}]'), 'field "a" occurs twice');
+  assertStringIncludes(refusal('{"a":{"b":1,"b":1}}'), 'field "b" occurs twice');
 });
 
-Deno.test("parseJson() allows the same key in different objects and in strings", () => {
+Deno.test("parseJson() accepts the same key in different objects and in strings", () => {
   const text = '{"a":{"a":1},"b":[{"a":1},{"a":"{\\"a\\":1,\\"a\\":2}"}],"c":"a","d":"\\\\"}';
   assertEquals(parseJson(text, OPTIONS), JSON.parse(text));
 });
 
-Deno.test("parseJson() refuses nesting that is too deep", () => {
+Deno.test("parseJson() throws when the nesting is too deep", () => {
   const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);
   assertEquals(Array.isArray(parseJson(nested(MAX_JSON_DEPTH), OPTIONS)), true);
   assertStringIncludes(refusal(nested(MAX_JSON_DEPTH + 1)), "nested too deep");
@@ -67,12 +67,12 @@ Deno.test("parseJson() refuses nesting that is too deep", () => {
   assertThrows(() => parseJson(nested(400_000), big), PlasmError, "nested too deep");
 });
 
-Deno.test("parseJson() reads long strings of escapes", () => {
+Deno.test("parseJson() parses long strings of escapes", () => {
   const text = JSON.stringify("\\".repeat(200_000));
   assertEquals(parseJson(text, { ...OPTIONS, maxBytes: 1_000_000 }), "\\".repeat(200_000));
 });
 
-Deno.test("parseJson() refuses lone surrogates", () => {
+Deno.test("parseJson() throws when a string has a lone surrogate", () => {
   assertStringIncludes(refusal('{"a":["\\ud800"]}'), "a[0] is not well-formed Unicode");
   assertStringIncludes(
     refusal('{"b":{"\\udfff":1}}'),
@@ -80,7 +80,7 @@ Deno.test("parseJson() refuses lone surrogates", () => {
   );
 });
 
-Deno.test("findJsonProblem() names what is no JSON data and where", () => {
+Deno.test("findJsonProblem() returns the place and the kind when a value is not JSON data", () => {
   const cases: [unknown, string | undefined][] = [
     [{ a: [1, null, "x", true] }, undefined],
     [Object.create(null), undefined],
@@ -99,20 +99,20 @@ Deno.test("findJsonProblem() names what is no JSON data and where", () => {
   for (const [value, field] of cases) assertEquals(findJsonProblem(value)?.field, field);
 });
 
-Deno.test("findJsonProblem() ends with a cycle", () => {
+Deno.test("findJsonProblem() terminates when a value has a cycle", () => {
   const cycle: Record<string, unknown> = {};
   cycle.self = cycle;
   assertStringIncludes(findJsonProblem(cycle)!.text, "nested too deep");
 });
 
-Deno.test("canonicalJson() gives the published forms", () => {
+Deno.test("canonicalJson() returns the forms of the test vectors", () => {
   for (const { name, json, canonical, hex } of vectors.accepted) {
     assertEquals(canonicalJson(JSON.parse(json)), canonical, name);
     assertEquals(toHex(canonicalBytes(JSON.parse(json))), hex, name);
   }
 });
 
-Deno.test("canonicalJson() gives the form that RFC 8785, 3.2.3 prints", () => {
+Deno.test("canonicalJson() returns the form of RFC 8785, section 3.2.3", () => {
   const value = {
     "\u20ac": 1,
     "\r": 2,
@@ -128,7 +128,7 @@ Deno.test("canonicalJson() gives the form that RFC 8785, 3.2.3 prints", () => {
   );
 });
 
-Deno.test("canonicalJson() refuses what has no one form", () => {
+Deno.test("canonicalJson() throws when a value has no unique form", () => {
   for (const { name, json } of vectors.refused) {
     assertThrows(() => canonicalJson(JSON.parse(json)), PlasmError, undefined, name);
   }
@@ -137,7 +137,7 @@ Deno.test("canonicalJson() refuses what has no one form", () => {
   }
 });
 
-Deno.test("canonicalJson() does not depend on the order of fields, and keeps the value", () => {
+Deno.test("canonicalJson() preserves the value and ignores the order of fields", () => {
   const leaf = fc.oneof(
     fc.maxSafeInteger(),
     fc.string({ unit: "grapheme" }),
@@ -163,7 +163,7 @@ Deno.test("canonicalJson() does not depend on the order of fields, and keeps the
   );
 });
 
-Deno.test("pathText() writes a place as code would", () => {
+Deno.test("pathText() formats a path as in code", () => {
   assertEquals(pathText(["resources", "memory_mb"]), "resources.memory_mb");
   assertEquals(pathText(["args", 3]), "args[3]");
   assertEquals(pathText(["inputs", "a/b c"]), 'inputs["a/b c"]');
@@ -171,7 +171,7 @@ Deno.test("pathText() writes a place as code would", () => {
   assertEquals(pathText([]), "the document");
 });
 
-Deno.test("valueText() shows short values and names large ones", () => {
+Deno.test("valueText() formats scalars as JSON and names the kind of the rest", () => {
   assertEquals(valueText(undefined), "nothing");
   assertEquals(valueText(null), "null");
   assertEquals(valueText(1.5), "1.5");
@@ -181,7 +181,7 @@ Deno.test("valueText() shows short values and names large ones", () => {
   assertEquals(valueText("x".repeat(1_000_000)).length, 81);
 });
 
-Deno.test("clip() escapes what would act on a terminal", () => {
+Deno.test("clip() escapes control characters", () => {
   assertEquals(clip("a\u001b[2J\u0085\u202eb\n"), "a\\u001b[2J\\u0085\\u202eb\\u000a");
   assertEquals(clip("x".repeat(79) + "\ud83d\ude00"), "x".repeat(79) + "\ufffd…");
 });

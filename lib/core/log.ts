@@ -1,39 +1,39 @@
 /**
- * Log lines on standard error, by way of LogTape: one JSON object a line for programs, one readable
- * line for people. Whatever came from outside is escaped in both, so that a job's name or a peer's
- * error cannot move the cursor or forge a line.
+ * Writes log lines to standard error through LogTape, as JSON or as readable text.
  *
- * A line says what happened (`event`, kebab-case, constant) and carries figures as properties:
+ * Control characters are escaped in both formats, so that text from outside cannot move the cursor or forge a line.
+ * A line has an event (kebab-case, constant) and properties:
  * `getLog("daemon").info("job-finished", { job_id, latency_ms })`.
+ *
  * @module
  */
 import { configureSync, getLogger, type Logger, type LogRecord } from "@logtape/logtape";
 import { PlasmError } from "./errors/errors.ts";
 import { escapeUnsafe } from "../util/mod.ts";
 
-/** Least severity that is written. */
+/** Lowest severity to write. */
 export type LogSeverity = "debug" | "info" | "warning" | "error";
 
 /** Options of {@linkcode configureLogging}. */
 export interface LoggingOptions {
   /**
-   * Least severity that is written.
+   * Lowest severity to write.
    * @default {"info"}
    */
   level?: LogSeverity;
   /**
-   * `json`: one object a line; `human`: for people; `auto`: human on a terminal.
+   * `json`: one object per line; `human`: readable lines; `auto`: human on a terminal, else json.
    * @default {"auto"}
    */
   format?: "auto" | "json" | "human";
   /**
-   * Takes a line, its end included.
+   * Writes a line, which includes its newline.
    * @default {standard error}
    */
   write?: (line: string) => void;
 }
 
-// A line longer than this is cut: a log is no place for a peer's or a job's data.
+/** Maximum length of a string property; longer ones are truncated. */
 const LONGEST_VALUE = 2048;
 
 function plain(value: unknown): unknown {
@@ -52,7 +52,7 @@ function eventOf(record: LogRecord): string {
   return typeof record.rawMessage === "string" ? record.rawMessage : record.rawMessage.join("{}");
 }
 
-/** One JSON object: `ts`, `level`, `event`, `from` and the properties of the record. */
+/** Formats a record as a JSON object with `ts`, `level`, `event`, `from` and its properties. */
 export function formatJsonLine(record: LogRecord): string {
   const line: Record<string, unknown> = {
     ts: new Date(record.timestamp).toISOString(),
@@ -63,11 +63,11 @@ export function formatJsonLine(record: LogRecord): string {
   for (const [key, value] of Object.entries(record.properties)) {
     if (value !== undefined) line[key] = plain(value);
   }
-  // JSON leaves DEL, C1 and the separators as they are; escaped they are the same JSON strings.
+  // JSON does not escape DEL, C1 and line separators; escaping them does not change the strings.
   return escapeUnsafe(JSON.stringify(line, (_key, value) => plain(value))) + "\n";
 }
 
-/** One line for people: time, level, event, then `key=value`. */
+/** Formats a record as readable text: time, level, event, then `key=value`. */
 export function formatHumanLine(record: LogRecord): string {
   const time = new Date(record.timestamp).toISOString().slice(11, 23);
   const level = { warning: "WARN", error: "ERROR", info: "INFO" }[record.level as string] ??
@@ -89,13 +89,12 @@ function writeToStderr(line: string): void {
   try {
     while (bytes.length > 0) bytes = bytes.subarray(Deno.stderr.writeSync(bytes));
   } catch {
-    // A closed standard error must not stop a daemon: there is nobody left to tell.
+    // A closed standard error must not stop a daemon.
   }
 }
 
 /**
- * Sets what is logged and how, for the whole process; may be called again to change it. Before the
- * first call nothing is written.
+ * Configures logging for the whole process; may be called again. Nothing is written before the first call.
  */
 export function configureLogging(options: LoggingOptions = {}): void {
   const { level = "info", format = "auto", write = writeToStderr } = options;
@@ -111,7 +110,7 @@ export function configureLogging(options: LoggingOptions = {}): void {
   });
 }
 
-/** The logger of one part of plasm, such as `daemon` or `network`. */
+/** Returns the logger of one part of plasm, such as `daemon` or `network`. */
 export function getLog(part: string): Logger {
   return getLogger(["plasm", part]);
 }

@@ -1,5 +1,5 @@
 /**
- * Manifests: what a job is and what it may use.
+ * Creates, parses and validates manifests, which describe a job and its limits.
  *
  * @module
  */
@@ -10,22 +10,22 @@ import { validateDocument } from "./schema.ts";
 import type { Hash, Manifest, Priority, Resources } from "./types.gen.ts";
 import { MANIFEST_DOCUMENT } from "./validators.gen.ts";
 
-/** Largest manifest, as JSON, in bytes: room for a thousand inputs and long arguments. */
+/** Maximum size of a manifest as JSON, in bytes: enough for a thousand inputs and long arguments. */
 export const MAX_MANIFEST_BYTES: number = 256 * 1024;
 
-/** What a job may use where its author says nothing. */
+/** Default limits of a job. */
 export const DEFAULT_RESOURCES: Readonly<Resources> = {
   cpu_cores: 1,
   memory_mb: 256,
   timeout_seconds: 60,
 };
 
-/** Fields of a manifest, as {@linkcode Manifest} describes them; undefined counts as left out. */
+/** Fields of a manifest, as {@linkcode Manifest} describes them; undefined counts as absent. */
 export interface ManifestOptions {
   /** SHA-256 of the module. */
   module_hash: Hash;
   /**
-   * What the job may use; what is left out has its default.
+   * Limits of the job; absent ones have their defaults.
    * @default {DEFAULT_RESOURCES}
    */
   resources?: { [K in keyof Resources]?: Resources[K] | undefined } | undefined;
@@ -35,41 +35,41 @@ export interface ManifestOptions {
    */
   args?: string[] | undefined;
   /**
-   * The whole environment.
+   * The complete environment.
    * @default {{}}
    */
   env?: { [name: string]: string } | undefined;
   /**
-   * SHA-256 of standard input, to bind it.
+   * SHA-256 of standard input; binds the job to it.
    * @default {undefined}
    */
   stdin_hash?: Hash | undefined;
   /**
-   * Guest path to SHA-256; a directory's path ends in / and has the hash of no bytes.
+   * Guest path to SHA-256; the path of a directory ends in /, and its hash is that of zero bytes.
    * @default {undefined}
    */
   inputs?: { [path: string]: Hash } | undefined;
   /**
-   * What a node must have.
+   * Capabilities that a node must have.
    * @default {[]}
    */
   capabilities?: string[] | undefined;
   /**
-   * Which queue the job waits in.
+   * Order among the submitter's jobs.
    * @default {"normal"}
    */
   priority?: Priority | undefined;
   /**
-   * Whether the job may run again after a crash.
+   * Whether to allow a re-run if a crash makes it unclear whether the job ran.
    * @default {false}
    */
   idempotent?: boolean | undefined;
 }
 
 /**
- * A complete manifest from what is given and the defaults.
+ * Creates a manifest, with defaults for absent fields.
  *
- * @throws {PlasmError} `bad-manifest` when the result does not follow the schema
+ * @throws {PlasmError} `bad-manifest` if the result violates the schema
  *
  * @example
  * ```ts
@@ -94,7 +94,7 @@ export function createManifest(options: ManifestOptions): Manifest {
     priority: "normal",
     idempotent: false,
     ...defined(fields),
-    // Anything that is no object is left for the schema to refuse.
+    // The schema refuses anything but an object.
     resources: resources === undefined || isObject(resources)
       ? { ...DEFAULT_RESOURCES, ...defined(resources ?? {}) }
       : resources,
@@ -103,10 +103,10 @@ export function createManifest(options: ManifestOptions): Manifest {
 }
 
 /**
- * Reads a complete manifest, as it travels between programs.
+ * Parses a complete manifest, as programs exchange it.
  *
- * @throws {PlasmError} `bad-manifest` when it is not JSON, over {@linkcode MAX_MANIFEST_BYTES} or does
- * not follow the schema
+ * @throws {PlasmError} `bad-manifest` if it is not JSON, exceeds {@linkcode MAX_MANIFEST_BYTES} or
+ * violates the schema
  */
 export function parseManifest(input: string | Uint8Array): Manifest {
   return checkManifest(parseManifestJson(input));
@@ -114,20 +114,19 @@ export function parseManifest(input: string | Uint8Array): Manifest {
 
 /** Options of {@linkcode parseManifestFile}. */
 export interface ParseManifestFileOptions {
-  /** Hash of the module that the file is used with. */
+  /** Hash of the module that runs. */
   moduleHash: Hash;
   /**
-   * Whether the file may name another module all the same.
+   * Whether to accept a manifest of another module.
    * @default {false}
    */
   allowOther?: boolean;
 }
 
 /**
- * Reads a manifest that a person wrote: what has a default may be left out, and so may the version
- * and the module's hash.
+ * Parses a handwritten manifest, in which the version, the module's hash and fields with a default may be absent.
  *
- * @throws {PlasmError} `bad-manifest` as {@linkcode parseManifest}, and when the file names another
+ * @throws {PlasmError} `bad-manifest` as {@linkcode parseManifest}, and if the file names another
  * module
  */
 export function parseManifestFile(
@@ -154,9 +153,9 @@ export async function manifestHash(manifest: Manifest): Promise<Hash> {
 }
 
 /**
- * Checks a value that came as an object, such as a decoded frame.
+ * Validates a parsed manifest, such as one from a frame.
  *
- * @throws {PlasmError} `bad-manifest` when it does not follow the schema
+ * @throws {PlasmError} `bad-manifest` if it violates the schema
  */
 export function checkManifest(value: unknown): Manifest {
   validateDocument(MANIFEST_DOCUMENT, value, { code: "bad-manifest", what: "manifest" });
@@ -173,7 +172,7 @@ function parseManifestJson(input: string | Uint8Array): unknown {
   });
 }
 
-/** What the schema cannot say: directories have no bytes, files have nothing below them. */
+/** Rules that a schema cannot express: directories have the empty hash, and no path is below a file. */
 function checkInputs(inputs: Record<string, Hash>): void {
   const paths = Object.keys(inputs);
   const files = new Set(paths.filter((path) => !path.endsWith("/")));

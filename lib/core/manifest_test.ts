@@ -26,7 +26,7 @@ function resources(change: Record<string, unknown>): Record<string, unknown> {
   return { resources: { ...DEFAULT_RESOURCES, ...change } };
 }
 
-Deno.test("createManifest() fills in the schema's defaults", () => {
+Deno.test("createManifest() adds the schema's defaults", () => {
   const defaults = (properties: Record<string, object>): Record<string, unknown> =>
     Object.fromEntries(
       Object.entries(properties).filter(([, field]) => "default" in field)
@@ -41,7 +41,7 @@ Deno.test("createManifest() fills in the schema's defaults", () => {
   });
 });
 
-Deno.test("createManifest() keeps what is given and takes undefined for not given", () => {
+Deno.test("createManifest() preserves given fields and treats undefined as absent", () => {
   const manifest = createManifest({
     module_hash: HASH,
     args: ["a"],
@@ -55,7 +55,7 @@ Deno.test("createManifest() keeps what is given and takes undefined for not give
   assertEquals("stdin_hash" in manifest, false);
 });
 
-Deno.test("createManifest() refuses what does not follow the schema", () => {
+Deno.test("createManifest() throws when the result violates the schema", () => {
   const error = assertThrows(
     () => createManifest({ module_hash: HASH, resources: { memory_mb: 70000 } }),
     PlasmError,
@@ -66,7 +66,7 @@ Deno.test("createManifest() refuses what does not follow the schema", () => {
   );
 });
 
-Deno.test("checkManifest() names the field that is wrong", () => {
+Deno.test("checkManifest() names the field when it is invalid", () => {
   for (const name of Object.keys(MANIFEST)) {
     const { [name as keyof typeof MANIFEST]: _, ...rest } = MANIFEST;
     const error = assertThrows(() => checkManifest(rest), PlasmError);
@@ -102,7 +102,7 @@ Deno.test("checkManifest() holds resources to their bounds", () => {
   assertEquals(fieldRefused({ resources: null }), "resources");
 });
 
-Deno.test("checkManifest() takes only names that every program can set in env", () => {
+Deno.test("checkManifest() throws when a name in env is not portable", () => {
   checkManifest({ ...MANIFEST, env: { _a1: "", constructor: "x", toString: "y" } });
   for (const name of ["", "1A", "A-B", "A=B", "A\0", "é", "A\n", "__proto__", "A".repeat(129)]) {
     const env = JSON.parse(`{${JSON.stringify(name)}:"x"}`);
@@ -110,7 +110,7 @@ Deno.test("checkManifest() takes only names that every program can set in env", 
   }
 });
 
-Deno.test("checkManifest() takes only guest paths that stay where they are", () => {
+Deno.test("checkManifest() throws when a guest path is not normalized", () => {
   const fine = [
     "a",
     "/a",
@@ -137,7 +137,7 @@ Deno.test("checkManifest() takes only guest paths that stay where they are", () 
   }
 });
 
-Deno.test("checkManifest() refuses inputs that no tree can hold", () => {
+Deno.test("checkManifest() throws when inputs do not form a tree", () => {
   assertEquals(fieldRefused({ inputs: { "d/": HASH } }), 'inputs["d/"]');
   assertEquals(fieldRefused({ inputs: { "a/b/c": HASH, "a/b": HASH } }), 'inputs["a/b/c"]');
   assertEquals(fieldRefused({ inputs: { "/a/b": HASH, "/a": HASH } }), 'inputs["/a/b"]');
@@ -145,7 +145,7 @@ Deno.test("checkManifest() refuses inputs that no tree can hold", () => {
   checkManifest({ ...MANIFEST, inputs: { "a/": EMPTY_HASH, "a/b": HASH, "a/bc": HASH } });
 });
 
-Deno.test("parseManifest() reads complete manifests only", () => {
+Deno.test("parseManifest() throws when a manifest is incomplete", () => {
   assertEquals(parseManifest(JSON.stringify(MANIFEST)), MANIFEST);
   for (const text of ["", "{", "[]", "null", "7", `{"version":"0.1"}`, '"x"']) {
     assertEquals(assertThrows(() => parseManifest(text), PlasmError).code, "bad-manifest");
@@ -154,7 +154,7 @@ Deno.test("parseManifest() reads complete manifests only", () => {
   assertThrows(() => parseManifest(padded), PlasmError, `at most ${MAX_MANIFEST_BYTES} bytes`);
 });
 
-Deno.test("parseManifestFile() lets people leave out what has a default", () => {
+Deno.test("parseManifestFile() adds defaults for absent fields", () => {
   assertEquals(parseManifestFile("{}", { moduleHash: HASH }), MANIFEST);
   const text = '{"resources":{"memory_mb":9},"args":["x"]}';
   const manifest = parseManifestFile(new TextEncoder().encode(text), { moduleHash: HASH });
@@ -165,7 +165,7 @@ Deno.test("parseManifestFile() lets people leave out what has a default", () => 
   }
 });
 
-Deno.test("parseManifestFile() refuses the manifest of another module", () => {
+Deno.test("parseManifestFile() throws when the manifest names another module", () => {
   const text = JSON.stringify({ module_hash: EMPTY_HASH });
   const error = assertThrows(() => parseManifestFile(text, { moduleHash: HASH }), PlasmError);
   assertEquals(error.details.field, "module_hash");
@@ -173,7 +173,7 @@ Deno.test("parseManifestFile() refuses the manifest of another module", () => {
   assertEquals(other.module_hash, EMPTY_HASH);
 });
 
-Deno.test("manifestHash() depends on every field and not on their order", async () => {
+Deno.test("manifestHash() depends on every field but not on their order", async () => {
   const hash = await manifestHash(MANIFEST);
   const reversed = Object.fromEntries(Object.entries(MANIFEST).reverse());
   assertEquals(await manifestHash(checkManifest(reversed)), hash);

@@ -1,5 +1,6 @@
 /**
- * Where things are kept. Pure: nothing here looks at the disk.
+ * Paths of the state directory, configuration files and sockets. Nothing here accesses the disk.
+ *
  * @module
  */
 import { PlasmError } from "./errors/errors.ts";
@@ -7,22 +8,22 @@ import { PlasmError } from "./errors/errors.ts";
 /** Looks up an environment variable, such as `Deno.env.get`. */
 export type Env = (name: string) => string | undefined;
 
-/** Where systemd's unit keeps the socket, and so where a client looks for a system-wide daemon. */
+/** Socket of the systemd unit. */
 const SYSTEM_SOCKET = "/run/plasm/plasm.sock";
 
-/** The administrator's configuration. */
+/** The administrator's configuration file. */
 const SYSTEM_CONFIG = "/etc/plasm/config.jsonc";
 
 /**
  * The state directory: `$PLASM_STATE_DIR`, else systemd's `$STATE_DIRECTORY`, else
  * `$XDG_STATE_HOME/plasm`, else `~/.local/state/plasm`.
  *
- * @throws {PlasmError} `state` when none of these is set
+ * @throws {PlasmError} `state` if none of these is set
  */
 export function stateDir(env: Env): string {
   const own = env("PLASM_STATE_DIR");
   if (own) return own;
-  // systemd gives a list when the unit names several; ours names one.
+  // A list if the unit names several directories; ours names one.
   const systemd = env("STATE_DIRECTORY")?.split(":")[0];
   if (systemd) return systemd;
   const home = xdgDir(env, "XDG_STATE_HOME", ".local/state");
@@ -31,13 +32,13 @@ export function stateDir(env: Env): string {
     "state",
     "Cannot find a state directory: neither PLASM_STATE_DIR nor HOME is set",
     {
-      hint: "Set PLASM_STATE_DIR to a directory of your own",
+      hint: "Set PLASM_STATE_DIR to a directory that you can write to",
     },
   );
 }
 
 /**
- * The configuration files that are read where they exist, later ones winning: `/etc/plasm/config.jsonc`,
+ * Paths of the configuration files, in increasing precedence: `/etc/plasm/config.jsonc`,
  * then `$XDG_CONFIG_HOME/plasm/config.jsonc` (or under `~/.config`).
  */
 export function configPaths(env: Env): string[] {
@@ -46,7 +47,7 @@ export function configPaths(env: Env): string[] {
 }
 
 /**
- * The sockets on which a client looks for a daemon, in order: only `$PLASM_SOCKET` where it is set,
+ * Paths where a client looks for a daemon, in order: only `$PLASM_SOCKET` if it is set,
  * else `/run/plasm/plasm.sock`, then `$XDG_RUNTIME_DIR/plasm/plasm.sock`.
  */
 export function socketPaths(env: Env): string[] {
@@ -57,7 +58,7 @@ export function socketPaths(env: Env): string[] {
 }
 
 /**
- * The socket on which a daemon listens: `$PLASM_SOCKET`, else in systemd's `$RUNTIME_DIRECTORY`, else
+ * Path of a daemon's socket: `$PLASM_SOCKET`, else in systemd's `$RUNTIME_DIRECTORY`, else
  * `$XDG_RUNTIME_DIR/plasm/plasm.sock`, else `/run/plasm/plasm.sock`.
  */
 export function listenPath(env: Env): string {
@@ -76,7 +77,7 @@ function xdgDir(env: Env, name: string, fallback: string): string | undefined {
   return home ? `${home}/${fallback}` : undefined;
 }
 
-/** The XDG base directory specification has relative paths ignored. */
+/** The XDG base directory specification requires that relative paths are ignored. */
 function absolute(path: string | undefined): string | undefined {
   return path?.startsWith("/") ? path : undefined;
 }

@@ -6,7 +6,7 @@ function env(variables: Record<string, string>): Env {
   return (name) => variables[name];
 }
 
-Deno.test("stateDir() takes the first that is set", () => {
+Deno.test("stateDir() returns the first path that is set", () => {
   const all = {
     PLASM_STATE_DIR: "own",
     STATE_DIRECTORY: "/var/lib/plasm:/var/lib/other",
@@ -21,12 +21,12 @@ Deno.test("stateDir() takes the first that is set", () => {
   assertEquals(stateDir(relative), "/home/a/.local/state/plasm");
 });
 
-Deno.test("stateDir() says what to set where nothing is", () => {
+Deno.test("stateDir() names the variable to set when none is set", () => {
   const error = assertThrows(() => stateDir(env({})), PlasmError);
   assertEquals([error.code, error.hint?.includes("PLASM_STATE_DIR")], ["state", true]);
 });
 
-Deno.test("configPaths() puts the user's file after the administrator's", () => {
+Deno.test("configPaths() returns the user's file after the administrator's", () => {
   const system = "/etc/plasm/config.jsonc";
   assertEquals(configPaths(env({})), [system]);
   assertEquals(configPaths(env({ HOME: "/h" })), [system, "/h/.config/plasm/config.jsonc"]);
@@ -34,7 +34,7 @@ Deno.test("configPaths() puts the user's file after the administrator's", () => 
   assertEquals(configPaths(xdg), [system, "/c/plasm/config.jsonc"]);
 });
 
-Deno.test("socketPaths() looks for the system's daemon, then for the user's", () => {
+Deno.test("socketPaths() returns the system's socket before the user's", () => {
   const system = "/run/plasm/plasm.sock";
   assertEquals(socketPaths(env({})), [system]);
   assertEquals(socketPaths(env({ XDG_RUNTIME_DIR: "/r" })), [system, "/r/plasm/plasm.sock"]);
@@ -42,7 +42,7 @@ Deno.test("socketPaths() looks for the system's daemon, then for the user's", ()
   assertEquals(socketPaths(env({ PLASM_SOCKET: "/s", XDG_RUNTIME_DIR: "/r" })), ["/s"]);
 });
 
-Deno.test("listenPath() is one that socketPaths() finds", () => {
+Deno.test("listenPath() returns a path that socketPaths() includes", () => {
   assertEquals(listenPath(env({ PLASM_SOCKET: "/s", RUNTIME_DIRECTORY: "/run/plasm" })), "/s");
   assertEquals(listenPath(env({ RUNTIME_DIRECTORY: "/run/plasm" })), "/run/plasm/plasm.sock");
   assertEquals(listenPath(env({ XDG_RUNTIME_DIR: "/r" })), "/r/plasm/plasm.sock");

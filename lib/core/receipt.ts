@@ -1,5 +1,5 @@
 /**
- * Receipts: creating, signing and parsing the signed record of one run.
+ * Creates, signs and parses receipts, the signed records of one run.
  *
  * @module
  */
@@ -11,20 +11,20 @@ import { isValidSignature, type Signer } from "./signature.ts";
 import type { Receipt } from "./types.gen.ts";
 import { RECEIPT_DOCUMENT } from "./validators.gen.ts";
 
-/** Largest receipt, as JSON, in bytes: some thirty times a usual one. */
+/** Maximum size of a receipt as JSON, in bytes: about thirty times a typical one. */
 export const MAX_RECEIPT_BYTES: number = 64 * 1024;
 
-/** Keeps a signature under a receipt from being one under anything else. */
+/** Domain separation: a signature of a receipt is valid for nothing else. */
 const DOMAIN: Uint8Array = new TextEncoder().encode("plasm-receipt-v0.1\n");
 
-/** What a node fills in; version, node and signature come with signing. */
+/** Fields that the caller sets; signing adds version, node and signature. */
 export type ReceiptFields = Omit<Receipt, "version" | "node" | "signature">;
 
 /**
  * Signs a receipt.
  *
- * @throws {PlasmError} `internal` when the receipt would not be accepted by anyone: a field that
- * does not follow the schema, or times that cannot be
+ * @throws {PlasmError} `internal` if no verifier would accept the receipt: a field violates the schema,
+ * or its times are inconsistent
  */
 export async function signReceipt(fields: ReceiptFields, signer: Signer): Promise<Receipt> {
   const unsigned: Omit<Receipt, "signature"> = {
@@ -44,7 +44,7 @@ export async function signReceipt(fields: ReceiptFields, signer: Signer): Promis
   return receipt;
 }
 
-/** The bytes that a receipt's signature is over. */
+/** The signed bytes of a receipt. */
 export function signedBytes(receipt: Omit<Receipt, "signature"> | Receipt): Uint8Array {
   const { signature: _, ...unsigned } = receipt as Receipt;
   const document = canonicalBytes(unsigned);
@@ -55,10 +55,10 @@ export function signedBytes(receipt: Omit<Receipt, "signature"> | Receipt): Uint
 }
 
 /**
- * Parses a receipt's JSON. Nothing but its form is known then: see `verifyReceipt`.
+ * Parses a receipt and validates its form only; see `verifyReceipt`.
  *
- * @throws {PlasmError} `bad-receipt` when it is not JSON, over {@linkcode MAX_RECEIPT_BYTES} or does
- * not follow the schema
+ * @throws {PlasmError} `bad-receipt` if it is not JSON, exceeds {@linkcode MAX_RECEIPT_BYTES} or
+ * violates the schema
  */
 export function parseReceipt(input: string | Uint8Array): Receipt {
   return checkReceipt(
@@ -67,9 +67,9 @@ export function parseReceipt(input: string | Uint8Array): Receipt {
 }
 
 /**
- * Checks that a value has the form of a receipt, whoever signed it.
+ * Validates the form of a receipt, but not its signature.
  *
- * @throws {PlasmError} `bad-receipt` when it does not follow the schema
+ * @throws {PlasmError} `bad-receipt` if it violates the schema
  */
 export function checkReceipt(value: unknown): Receipt {
   validateDocument(RECEIPT_DOCUMENT, value, {
@@ -80,7 +80,7 @@ export function checkReceipt(value: unknown): Receipt {
   return value as Receipt;
 }
 
-/** Tells whether the signature is by the key that the receipt itself names. */
+/** Reports whether the signature matches the key that the receipt names. */
 export async function hasValidSignature(receipt: Receipt): Promise<boolean> {
   return await isValidSignature({
     bytes: signedBytes(receipt),
@@ -90,20 +90,20 @@ export async function hasValidSignature(receipt: Receipt): Promise<boolean> {
 }
 
 /**
- * How far `wall_time_ms` may be from the difference of the two times, in milliseconds. They come from
- * two clocks, and the wall clock may be set while a job runs.
+ * Maximum difference between `wall_time_ms` and the time from start to end, in milliseconds. They are read from
+ * two clocks, and the wall clock may be adjusted while a job runs.
  */
 export const WALL_TIME_TOLERANCE_MS = 1000;
 
-/** What {@linkcode receiptTimes} takes: Unix time and duration in milliseconds. */
+/** Options of {@linkcode receiptTimes}. */
 export interface ReceiptTimesOptions {
   /** Unix time in milliseconds. */
   startedAt: number;
-  /** Duration by a clock that is never set, in milliseconds. */
+  /** Duration by the monotonic clock, in milliseconds. */
   wallTimeMs: number;
 }
 
-/** The time fields of a receipt; the end is counted from the start, so that they agree. */
+/** Time fields of a receipt. */
 export interface ReceiptTimes {
   /** RFC 3339. */
   started_at: string;
@@ -113,7 +113,7 @@ export interface ReceiptTimes {
   wall_time_ms: number;
 }
 
-/** Makes the time fields of a receipt from what was measured. */
+/** Computes consistent time fields: the end is the start plus the duration. */
 export function receiptTimes(options: ReceiptTimesOptions): ReceiptTimes {
   const startedAt = Math.round(options.startedAt);
   const wallTimeMs = Math.max(0, Math.round(options.wallTimeMs));
@@ -124,21 +124,21 @@ export function receiptTimes(options: ReceiptTimesOptions): ReceiptTimes {
   };
 }
 
-/** A field and what is wrong with it, as text that begins with the field. */
+/** An invalid time field. */
 export interface TimeProblem {
   /** The field's path. */
   field: string;
-  /** What is wrong. */
+  /** What is wrong, beginning with the field. */
   text: string;
 }
 
-/** Finds times that cannot be: days that do not exist, an end before the start, a wrong duration. */
+/** Finds an inconsistent time: a day that does not exist, an end before the start, a wrong duration. */
 export function findTimeProblem(receipt: Receipt): TimeProblem | undefined {
   for (const field of ["started_at", "finished_at"] as const) {
     const time = Date.parse(receipt[field]);
-    // V8 reads 30 February as 2 March.
+    // V8 parses 30 February as 2 March.
     if (Number.isNaN(time) || new Date(time).toISOString() !== receipt[field]) {
-      return { field, text: `${field} is no time: ${receipt[field]}` };
+      return { field, text: `${field} is not a valid time: ${receipt[field]}` };
     }
   }
   const difference = Date.parse(receipt.finished_at) - Date.parse(receipt.started_at);
@@ -152,8 +152,7 @@ export function findTimeProblem(receipt: Receipt): TimeProblem | undefined {
   if (Math.abs(wallTime - difference) > WALL_TIME_TOLERANCE_MS) {
     return {
       field: "usage.wall_time_ms",
-      text:
-        `usage.wall_time_ms is ${wallTime}, from started_at to finished_at are ${difference} ms`,
+      text: `usage.wall_time_ms is ${wallTime}, finished_at is ${difference} ms after started_at`,
     };
   }
   return undefined;

@@ -18,7 +18,7 @@ import type { Receipt } from "./types.gen.ts";
 const RECEIPT = parseReceipt(JSON.stringify(vectors.receipt));
 const NODE = await identityFromSecretKey(Uint8Array.from({ length: 32 }, (_, i) => i + 1));
 
-Deno.test("signReceipt() signs the domain and the canonical form without signature", async () => {
+Deno.test("signReceipt() signs the domain and the canonical JSON without the signature", async () => {
   const { version: _v, node: _n, signature: _s, ...fields } = RECEIPT;
   assertEquals(await signReceipt(fields, NODE), RECEIPT);
   const text = new TextDecoder().decode(signedBytes(RECEIPT));
@@ -26,7 +26,7 @@ Deno.test("signReceipt() signs the domain and the canonical form without signatu
   assertEquals(toHex(signedBytes(RECEIPT)), vectors.signed_bytes);
 });
 
-Deno.test("signReceipt() signs nothing that no one would accept", async () => {
+Deno.test("signReceipt() throws when no verifier would accept the receipt", async () => {
   const cases: [Record<string, unknown>, string][] = [
     [{ exit_code: null }, "exit_code"],
     [{ status: "trapped" }, "exit_code"],
@@ -44,7 +44,7 @@ Deno.test("signReceipt() signs nothing that no one would accept", async () => {
   }
 });
 
-Deno.test("hasValidSignature() is true for the key that the receipt names only", async () => {
+Deno.test("hasValidSignature() returns true only for the key that the receipt names", async () => {
   assertEquals(await hasValidSignature(RECEIPT), true);
   assertEquals(await hasValidSignature({ ...RECEIPT, exit_code: 1 }), false);
   const other = await identityFromSecretKey(new Uint8Array(32));
@@ -52,7 +52,7 @@ Deno.test("hasValidSignature() is true for the key that the receipt names only",
   assertEquals(await hasValidSignature({ ...RECEIPT, node }), false);
 });
 
-Deno.test("parseReceipt() refuses what has not the form of a receipt", () => {
+Deno.test("parseReceipt() throws when the input violates the schema", () => {
   for (const text of ["", "{", "[]", "null", "{}", '{"version":"0.1","version":"0.1"}']) {
     assertEquals(assertThrows(() => parseReceipt(text), PlasmError).code, "bad-receipt");
   }
@@ -64,7 +64,7 @@ function receiptWith(started_at: string, finished_at: string, wall_time_ms: numb
   return { ...RECEIPT, started_at, finished_at, usage: { ...RECEIPT.usage, wall_time_ms } };
 }
 
-Deno.test("receiptTimes() makes times that agree", () => {
+Deno.test("receiptTimes() returns consistent times", () => {
   assertEquals(receiptTimes({ startedAt: 1_700_000_000_000.4, wallTimeMs: 1234.6 }), {
     started_at: "2023-11-14T22:13:20.000Z",
     finished_at: "2023-11-14T22:13:21.235Z",
@@ -73,7 +73,7 @@ Deno.test("receiptTimes() makes times that agree", () => {
   assertEquals(receiptTimes({ startedAt: 0, wallTimeMs: -1 }).wall_time_ms, 0);
 });
 
-Deno.test("findTimeProblem() takes a duration within the tolerance", () => {
+Deno.test("findTimeProblem() accepts a duration within the tolerance", () => {
   const start = "2026-01-01T00:00:00.000Z";
   const end = "2026-01-01T00:00:10.000Z";
   const tolerance = WALL_TIME_TOLERANCE_MS;
@@ -87,7 +87,7 @@ Deno.test("findTimeProblem() takes a duration within the tolerance", () => {
   assertEquals(findTimeProblem(receiptWith(start, start, 0)), undefined);
 });
 
-Deno.test("findTimeProblem() names a time that cannot be", () => {
+Deno.test("findTimeProblem() names the field when a time is impossible", () => {
   const start = "2026-01-01T00:00:00.000Z";
   const field = (from: string, to: string): string | undefined =>
     findTimeProblem(receiptWith(from, to, 0))?.field;

@@ -5,9 +5,9 @@ import vectors from "../../tests/vectors/receipt.json" with { type: "json" };
 import { fromHex, toHex } from "../util/mod.ts";
 import { loadNativeHash } from "./hash.ts";
 import {
+  isSmallOrderKey,
   isValidNatively,
   isValidSignature,
-  isWeakKey,
   publicKeyOf,
   signBytes,
 } from "./signature.ts";
@@ -61,7 +61,7 @@ function littleBytes(value: bigint): Uint8Array {
   return Uint8Array.fromHex(value.toString(16).padStart(64, "0")).reverse();
 }
 
-Deno.test("isValidNatively() says yes where @noble/ed25519 does, and isValidSignature() the same", async () => {
+Deno.test("isValidNatively() accepts only what @noble/ed25519 accepts, and isValidSignature() exactly that", async () => {
   const cases: [what: string, valid: boolean, signed: Odd][] = [
     ["usual", true, await odd({ holds: true })],
     ["S + order", false, await odd({ holds: true, orders: 1n })],
@@ -108,42 +108,42 @@ Deno.test("isValidNatively() says yes where @noble/ed25519 does, and isValidSign
   }
 });
 
-Deno.test("isWeakKey() knows all eight points of small order, in all forms", () => {
+Deno.test("isSmallOrderKey() returns true for all eight points of small order, in all forms", () => {
   let point = Point.ZERO;
   const found = new Set<string>();
   for (let n = 0; n < 8; n++, point = point.add(T8)) {
-    assertEquals(isWeakKey(point.toBytes()), true);
+    assertEquals(isSmallOrderKey(point.toBytes()), true);
     assertEquals(point.isSmallOrder(), true);
     found.add(point.toHex());
     const negative = point.toBytes();
     negative[31]! ^= 0x80; // with x = 0 this is a form that is not canonical
-    assertEquals(isWeakKey(negative), true);
+    assertEquals(isSmallOrderKey(negative), true);
   }
   assertEquals(found.size, 8);
 });
 
-Deno.test("isWeakKey() takes y at or above the modulus for weak, and the y before it alone", () => {
+Deno.test("isSmallOrderKey() returns true when y is at or above the modulus", () => {
   for (let low = 0xe0; low <= 0xff; low++) {
     for (const top of [0x7f, 0xff]) {
       const key = new Uint8Array(32).fill(0xff);
       [key[0], key[31]] = [low, top];
-      assertEquals(isWeakKey(key), low >= 0xec); // 0xec is -1, of order 2
+      assertEquals(isSmallOrderKey(key), low >= 0xec); // 0xec is -1, of order 2
       key[17] = 0xfe;
-      assertEquals(isWeakKey(key), false);
+      assertEquals(isSmallOrderKey(key), false);
     }
   }
 });
 
-Deno.test("isWeakKey() lets keys of others pass, and changes none", () => {
+Deno.test("isSmallOrderKey() returns false for other keys and does not change them", () => {
   let point = Point.BASE;
   for (let n = 0; n < 50; n++, point = point.double().add(T8)) {
     const key = point.toBytes();
-    assertEquals(isWeakKey(key), false);
+    assertEquals(isSmallOrderKey(key), false);
     assertEquals(key, point.toBytes());
   }
 });
 
-Deno.test("signBytes() and publicKeyOf() give what @noble/ed25519 gives", async () => {
+Deno.test("signBytes() and publicKeyOf() return the same as @noble/ed25519", async () => {
   for (let i = 0; i < 20; i++) {
     const secretKey = new Uint8Array(32).fill(i * 13);
     const bytes = new Uint8Array(i * 50).fill(i);
@@ -152,7 +152,7 @@ Deno.test("signBytes() and publicKeyOf() give what @noble/ed25519 gives", async 
   }
 });
 
-Deno.test("signBytes() gives the same by way of node:crypto", async () => {
+Deno.test("signBytes() returns the same when node:crypto is loaded", async () => {
   const secretKey = crypto.getRandomValues(new Uint8Array(32));
   const bytes = crypto.getRandomValues(new Uint8Array(900));
   await loadNativeHash();
@@ -162,7 +162,7 @@ Deno.test("signBytes() gives the same by way of node:crypto", async () => {
   }
 });
 
-Deno.test("signBytes() and publicKeyOf() refuse secret keys of another length", async () => {
+Deno.test("signBytes() and publicKeyOf() throw when the secret key has another length", async () => {
   for (const length of [0, 31, 33, 64]) {
     const secretKey = new Uint8Array(length);
     await assertRejects(() => publicKeyOf(secretKey), RangeError);
@@ -170,7 +170,7 @@ Deno.test("signBytes() and publicKeyOf() refuse secret keys of another length", 
   }
 });
 
-Deno.test("isValidSignature() refuses malformed input and other signatures of the same", async () => {
+Deno.test("isValidSignature() rejects malformed input and other forms of a valid signature", async () => {
   const bytes = fromHex(vectors.signed_bytes);
   const { signature, public_key: publicKey } = vectors;
   assertEquals(await isValidSignature({ bytes, signature, publicKey }), true);

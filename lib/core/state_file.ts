@@ -1,12 +1,12 @@
 /**
- * Files of the state directory: private files for secrets, and small JSON documents.
+ * Reads and writes files of the state directory: private files for secrets, and small JSON documents.
  *
  * @module
  */
 import { syncFile, toHex } from "../util/mod.ts";
 import { PlasmError } from "./errors/errors.ts";
 
-/** Far more than a key needs; keeps a wrong file from being read whole. */
+/** Maximum size of a private file, in bytes; a key needs far less. */
 const MAX_BYTES = 4096;
 
 const OTHERS = 0o077;
@@ -14,20 +14,20 @@ const WORLD_WRITABLE = 0o002;
 const STICKY = 0o1000;
 
 /**
- * Reads a private file; `undefined` when there is none.
+ * Reads a private file; `undefined` if it does not exist.
  *
- * @throws {PlasmError} `bad-identity` when it is a link, no regular file, too large, not UTF-8 or
- * accessible to group or others, or anyone may replace it
- * @throws {PlasmError} `state` when it cannot be read
+ * @throws {PlasmError} `bad-identity` if it is a link, not a regular file, too large, not UTF-8,
+ * accessible to group or others, or replaceable by any user
+ * @throws {PlasmError} `state` if it cannot be read
  */
 export async function readPrivateFile(path: string): Promise<string | undefined> {
   try {
     const named = await Deno.lstat(path);
     if (named.isSymlink) throw unsafe(path, "it is a symbolic link", "Put the file itself there");
-    if (!named.isFile) throw unsafe(path, "it is no regular file");
+    if (!named.isFile) throw unsafe(path, "it is not a regular file");
     using file = await Deno.open(path);
     const info = await file.stat();
-    // Between the two calls the name may have come to mean another file.
+    // The file may have been replaced between lstat and open.
     if (info.ino !== named.ino || info.dev !== named.dev) {
       throw unsafe(path, "it was replaced while it was opened");
     }
@@ -50,11 +50,10 @@ export async function readPrivateFile(path: string): Promise<string | undefined>
 }
 
 /**
- * Creates a private file where there is none yet; leaves an existing one alone. The file appears
- * under its name only once it is complete and on disk, so neither a crash nor a second writer at the same
- * time can leave or show half of one.
+ * Creates a private file unless it exists. It is linked to its name when it is complete and synced, so neither a
+ * crash nor a concurrent writer can leave a partial file.
  *
- * @throws {PlasmError} `state` when it cannot be written
+ * @throws {PlasmError} `state` if it cannot be written
  */
 export async function writePrivateFile(path: string, text: string): Promise<void> {
   const suffix = toHex(crypto.getRandomValues(new Uint8Array(8)));
@@ -65,12 +64,12 @@ export async function writePrivateFile(path: string, text: string): Promise<void
       await writeNew(temporary, text);
       await Deno.link(temporary, path);
     } catch (error) {
-      // Another starter was first.
+      // Another process created it first.
       if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
     } finally {
       await removeIfThere(temporary);
     }
-    // Without this a power cut may take the name back.
+    // Without this a power failure may lose the directory entry.
     await syncFile(parentOf(path));
   } catch (error) {
     throw stateError("write", path, error);
@@ -111,7 +110,7 @@ function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/")) || "/";
 }
 
-/** What a crash of the machine can leave, unlike the rest: `details.damaged` says so. */
+/** A state that a power failure can cause; `details.damaged` distinguishes it from the others. */
 function damaged(path: string, why: string): PlasmError {
   return new PlasmError("bad-identity", `Cannot use ${path}: ${why}`, {
     hint: "Restore it from a copy, or move it away to become a new node with a new peer id",
@@ -133,13 +132,13 @@ function stateError(verb: string, path: string, cause: unknown): PlasmError {
   });
 }
 
-/** Beyond this a file is not ours, whatever its name. */
+/** Maximum size of a JSON document, in bytes; a larger file is not ours. */
 const MAX_JSON_BYTES = 4 * 1024 * 1024;
 
 /**
- * Replaces a file's content at once, mode 0600.
+ * Replaces a file atomically, with mode 0600.
  *
- * @throws {Deno.errors.NotFound} and what else the file system says
+ * @throws {Deno.errors.NotFound} if the directory does not exist; other errors of the file system
  */
 export async function writeStateFile(path: string, value: unknown): Promise<void> {
   const temporary = `${path}.${crypto.randomUUID()}.tmp`;
@@ -153,9 +152,9 @@ export async function writeStateFile(path: string, value: unknown): Promise<void
 }
 
 /**
- * Reads what was written; undefined where there is no such file.
+ * Reads a JSON document; undefined if the file does not exist.
  *
- * @throws {Error} where it cannot be read, is too large or is not JSON
+ * @throws {Error} if it cannot be read, is too large or is not JSON
  */
 export async function readStateFile(path: string): Promise<unknown> {
   try {

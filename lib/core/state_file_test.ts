@@ -15,7 +15,7 @@ async function refusal(path: string): Promise<PlasmError> {
   return await assertRejects(() => readPrivateFile(path), PlasmError);
 }
 
-Deno.test("writePrivateFile() writes what readPrivateFile() reads", async () => {
+Deno.test("readPrivateFile() returns what writePrivateFile() wrote", async () => {
   await withDir(async (dir) => {
     assertEquals(await readPrivateFile(`${dir}/x/secret`), undefined);
     await writePrivateFile(`${dir}/x/secret`, "größer");
@@ -23,7 +23,7 @@ Deno.test("writePrivateFile() writes what readPrivateFile() reads", async () => 
   });
 });
 
-Deno.test("writePrivateFile() leaves an existing file alone and nothing behind", async () => {
+Deno.test("writePrivateFile() changes nothing when the file exists", async () => {
   await withDir(async (dir) => {
     await writePrivateFile(`${dir}/secret`, "first");
     await writePrivateFile(`${dir}/secret`, "second");
@@ -32,7 +32,7 @@ Deno.test("writePrivateFile() leaves an existing file alone and nothing behind",
   });
 });
 
-Deno.test("writePrivateFile() says where it cannot write, and leaves nothing behind", async () => {
+Deno.test("writePrivateFile() names the path and leaves no files when it cannot write", async () => {
   await withDir(async (dir) => {
     await Deno.writeTextFile(`${dir}/file`, "");
     const path = `${dir}/file/secret`;
@@ -42,7 +42,7 @@ Deno.test("writePrivateFile() says where it cannot write, and leaves nothing beh
   });
 });
 
-Deno.test("readPrivateFile() refuses links, even to a private file", async () => {
+Deno.test("readPrivateFile() throws when the path is a link, even to a private file", async () => {
   await withDir(async (dir) => {
     await writePrivateFile(`${dir}/target`, "x");
     await Deno.symlink(`${dir}/target`, `${dir}/link`);
@@ -52,10 +52,10 @@ Deno.test("readPrivateFile() refuses links, even to a private file", async () =>
   });
 });
 
-Deno.test("readPrivateFile() refuses what is no file, too large or no text", async () => {
+Deno.test("readPrivateFile() throws when the path is not a file, too large or not text", async () => {
   await withDir(async (dir) => {
     await Deno.mkdir(`${dir}/folder`);
-    assertStringIncludes((await refusal(`${dir}/folder`)).message, "it is no regular file");
+    assertStringIncludes((await refusal(`${dir}/folder`)).message, "it is not a regular file");
     await Deno.writeFile(`${dir}/large`, new Uint8Array(4097), { mode: 0o600 });
     assertStringIncludes((await refusal(`${dir}/large`)).message, "it has 4097 bytes");
     await Deno.writeFile(`${dir}/binary`, Uint8Array.of(0xff), { mode: 0o600 });
@@ -65,7 +65,7 @@ Deno.test("readPrivateFile() refuses what is no file, too large or no text", asy
   });
 });
 
-Deno.test("readPrivateFile() refuses a directory where anyone may replace the file", async () => {
+Deno.test("readPrivateFile() throws when any user may replace the file", async () => {
   await withDir(async (dir) => {
     await writePrivateFile(`${dir}/secret`, "x");
     await Deno.chmod(dir, 0o777);
@@ -77,7 +77,7 @@ Deno.test("readPrivateFile() refuses a directory where anyone may replace the fi
   });
 });
 
-Deno.test("readPrivateFile() says when it cannot read", async () => {
+Deno.test("readPrivateFile() throws when it cannot read the file", async () => {
   await withDir(async (dir) => {
     await Deno.writeTextFile(`${dir}/file`, "");
     assertEquals((await refusal(`${dir}/file/secret`)).code, "state");

@@ -1,6 +1,6 @@
 /**
- * What a receipt proves: each thing that the verifier knows is checked, and anything missing, extra or
- * different is refused.
+ * Verifies receipts: compares a receipt with everything that the verifier knows and refuses any difference.
+ *
  * @module
  */
 import { PlasmError } from "./errors/errors.ts";
@@ -12,28 +12,28 @@ import { checkReceipt, hasValidSignature } from "./receipt.ts";
 import { findTimeProblem } from "./receipt.ts";
 import type { Hash, Manifest, Receipt } from "./types.gen.ts";
 
-/** Bytes that were hashed as they came, as by `Hasher`. */
+/** Hash and length of content, as computed by `Hasher`. */
 export interface Measured {
-  /** Their SHA-256. */
+  /** SHA-256 of the content. */
   hash: Hash;
-  /** How many they are. */
+  /** Length in bytes. */
   bytes: number;
 }
 
-/** When a job can have run, by the verifier's clock; Unix times in milliseconds. */
+/** Time in which a job can have run, by the verifier's clock; Unix times in milliseconds. */
 export interface ReceiptWindow {
   /** When the job was offered. */
   from: number;
-  /** When its receipt had come. */
+  /** When the receipt was received. */
   to: number;
   /**
-   * How wrong the node's clock may be, in milliseconds.
+   * Maximum error of the node's clock, in milliseconds.
    * @default {300000}
    */
   toleranceMs?: number;
 }
 
-/** What the verifier knows. Only what is given is checked, beyond the receipt's own consistency. */
+/** What the verifier knows. Absent fields are not checked. */
 export interface ReceiptExpectations {
   /** The node's Ed25519 public key, in hex. */
   key?: string;
@@ -43,7 +43,7 @@ export interface ReceiptExpectations {
   jobId?: string;
   /** The nonce that was sent with the job. */
   nonce?: string;
-  /** The manifest that was sent; binds module and standard input where it names them. */
+  /** The manifest that was sent; binds the module, and standard input if it has its hash. */
   manifest?: Manifest;
   /** The module that was sent, or its hash. */
   module?: Uint8Array | Hash;
@@ -53,7 +53,7 @@ export interface ReceiptExpectations {
   stdout?: Uint8Array | Measured;
   /** The standard error that was received, or its hash and length. */
   stderr?: Uint8Array | Measured;
-  /** When the job can have run. */
+  /** Time in which the job can have run. */
   window?: ReceiptWindow;
 }
 
@@ -74,9 +74,9 @@ const EXPECTATIONS: ReadonlySet<string> = new Set<keyof ReceiptExpectations>([
 ]);
 
 /**
- * Verifies a receipt and returns it. Checks, in this order: form, signature, that the peer id follows
- * from the key, the expected node, job id, nonce, manifest, module, standard input, hash and length of the
- * output received, and times.
+ * Verifies a receipt and returns a copy. Checks, in this order: form, signature, peer id (derived from the
+ * key), the expected node, job id, nonce, manifest, module, standard input, hash and length of the received
+ * output, and times.
  *
  * @throws {PlasmError} `bad-receipt`; `details.field` names the first field that is wrong
  * @throws {PlasmError} `usage` when an expectation is unknown or undefined: an expectation that is lost
@@ -100,7 +100,7 @@ export async function verifyReceipt(
       throw new PlasmError("usage", `Cannot verify receipt: expectation is ${why}: ${clip(name)}`);
     }
   }
-  // What is returned is what was checked, whatever the caller does to its object meanwhile.
+  // A copy, because the caller may change its object during the checks.
   const checked = structuredClone(checkReceipt(receipt));
   await checkNode(checked, expected);
   compare("job_id", checked.job_id, expected.jobId, "expected");
@@ -166,7 +166,7 @@ function checkTimes(receipt: Receipt, window: ReceiptWindow | undefined): void {
   const tolerance = window.toleranceMs ?? CLOCK_TOLERANCE_MS;
   for (const field of ["started_at", "finished_at"] as const) {
     const time = Date.parse(receipt[field]);
-    // Written so that a NaN in the window refuses.
+    // Negated, so that NaN in the window refuses.
     if (!(time >= window.from - tolerance && time <= window.to + tolerance)) {
       throw refusal(
         field,

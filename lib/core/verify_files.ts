@@ -1,5 +1,6 @@
 /**
- * Verifies a receipt against files; they are read in chunks and may be larger than memory.
+ * Verifies a receipt against files, which are read in chunks.
+ *
  * @module
  */
 import { type ErrorCode, PlasmError } from "./errors/errors.ts";
@@ -9,7 +10,7 @@ import { MAX_RECEIPT_BYTES, parseReceipt } from "./receipt.ts";
 import type { Receipt } from "./types.gen.ts";
 import { type Measured, type ReceiptExpectations, verifyReceipt } from "./verify.ts";
 
-/** What {@linkcode verifyReceiptFiles} checks a receipt against; only what is given is checked. */
+/** Options of {@linkcode verifyReceiptFiles}; absent ones are not checked. */
 export interface VerifyFilesOptions {
   /** The node's public key, in hex. @default {undefined} */
   key?: string | undefined;
@@ -19,23 +20,23 @@ export interface VerifyFilesOptions {
   nonce?: string | undefined;
   /** File of the module. @default {undefined} */
   module?: string | undefined;
-  /** File of what was sent as standard input. @default {undefined} */
+  /** File of the standard input that was sent. @default {undefined} */
   stdin?: string | undefined;
-  /** File of the standard output received. @default {undefined} */
+  /** File of the standard output that was received. @default {undefined} */
   stdout?: string | undefined;
-  /** File of the standard error received. @default {undefined} */
+  /** File of the standard error that was received. @default {undefined} */
   stderr?: string | undefined;
-  /** File of the manifest; what it leaves out has its default. @default {undefined} */
+  /** File of the manifest; absent fields have their defaults. @default {undefined} */
   manifest?: string | undefined;
-  /** Stops the reading. @default {undefined} */
+  /** Aborts the verification. @default {undefined} */
   signal?: AbortSignal | undefined;
 }
 
 /**
  * Verifies the receipt in a file.
  *
- * @throws {PlasmError} `bad-receipt` as `verifyReceipt`; `bad-manifest` when the manifest's file is not
- * one; `not-found` and `bad-input` when a file cannot be read; `interrupted` when stopped
+ * @throws {PlasmError} `bad-receipt` as `verifyReceipt`; `bad-manifest` if the manifest is invalid;
+ * `not-found` or `bad-input` if a file cannot be read; `interrupted` if aborted
  */
 export async function verifyReceiptFiles(
   path: string,
@@ -59,7 +60,7 @@ export async function verifyReceiptFiles(
       code: "bad-manifest",
       signal,
     });
-    // A file that names another module is the manifest of another job: verifyReceipt says so.
+    // verifyReceipt refuses the manifest of another module.
     expected.manifest = parseManifestFile(text, {
       moduleHash: receipt.module_hash,
       allowOther: true,

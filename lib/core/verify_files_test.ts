@@ -40,14 +40,14 @@ async function refusal(path: string, options: VerifyFilesOptions): Promise<Plasm
   return await assertRejects(() => verifyReceiptFiles(path, options), PlasmError);
 }
 
-Deno.test("verifyReceiptFiles() accepts what the receipt speaks of", async () => {
+Deno.test("verifyReceiptFiles() accepts the files of the job", async () => {
   await withFiles(async (dir, options) => {
     assertEquals(await verifyReceiptFiles(`${dir}/receipt.json`, options), RECEIPT);
     assertEquals(await verifyReceiptFiles(`${dir}/receipt.json`), RECEIPT);
   });
 });
 
-Deno.test("verifyReceiptFiles() names the field that differs from each thing given", async () => {
+Deno.test("verifyReceiptFiles() names the field when a file differs", async () => {
   await withFiles(async (dir, options) => {
     const receipt = `${dir}/receipt.json`;
     await Deno.writeTextFile(`${dir}/other`, "other");
@@ -73,7 +73,7 @@ Deno.test("verifyReceiptFiles() names the field that differs from each thing giv
   });
 });
 
-Deno.test("verifyReceiptFiles() takes the manifest of another module for another job's", async () => {
+Deno.test("verifyReceiptFiles() throws when the manifest names another module", async () => {
   await withFiles(async (dir) => {
     const module_hash = `sha256:${"0".repeat(64)}`;
     await Deno.writeTextFile(
@@ -85,7 +85,7 @@ Deno.test("verifyReceiptFiles() takes the manifest of another module for another
   });
 });
 
-Deno.test("verifyReceiptFiles() measures files larger than its buffers", async () => {
+Deno.test("verifyReceiptFiles() hashes files larger than its buffers", async () => {
   await withFiles(async (dir, { stdout }) => {
     const bytes = Uint8Array.from({ length: 1_500_000 }, (_, i) => i % 253);
     await Deno.writeFile(stdout!, bytes);
@@ -103,7 +103,7 @@ Deno.test("verifyReceiptFiles() measures files larger than its buffers", async (
   });
 });
 
-Deno.test("verifyReceiptFiles() says which file cannot be read", async () => {
+Deno.test("verifyReceiptFiles() names the file when it cannot be read", async () => {
   await withFiles(async (dir) => {
     const receipt = `${dir}/receipt.json`;
     const cases: [string, VerifyFilesOptions, string, string][] = [
@@ -120,7 +120,7 @@ Deno.test("verifyReceiptFiles() says which file cannot be read", async () => {
   });
 });
 
-Deno.test("verifyReceiptFiles() reads no more of a receipt or manifest than may be there", async () => {
+Deno.test("verifyReceiptFiles() stops reading when a receipt or manifest is too large", async () => {
   await withFiles(async (dir) => {
     await Deno.writeFile(`${dir}/large`, new Uint8Array(300_000).fill(0x20));
     const receipt = await refusal(`${dir}/large`, {});
@@ -130,7 +130,7 @@ Deno.test("verifyReceiptFiles() reads no more of a receipt or manifest than may 
   });
 });
 
-Deno.test("verifyReceiptFiles() stops when told to", async () => {
+Deno.test("verifyReceiptFiles() stops when its signal is aborted", async () => {
   await withFiles(async (dir) => {
     const error = await refusal(`${dir}/receipt.json`, { signal: AbortSignal.abort() });
     assertEquals([error.code, error.exitCode], ["interrupted", 130]);

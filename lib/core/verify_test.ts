@@ -66,14 +66,14 @@ Deno.test("verifyReceipt() accepts the published receipt and returns it", async 
   assertEquals(await verifyReceipt(RECEIPT), RECEIPT);
 });
 
-Deno.test("verifyReceipt() accepts the published receipts that are in order", async () => {
+Deno.test("verifyReceipt() accepts the published valid receipts", async () => {
   for (const { name, json, expected } of vectors.accepted) {
     const receipt = await verifyReceipt(JSON.parse(json), expectations(expected));
     assertEquals(receipt as unknown, JSON.parse(json), name);
   }
 });
 
-Deno.test("verifyReceipt() refuses each published mutation and names its field", async () => {
+Deno.test("verifyReceipt() names the field of each published mutation", async () => {
   for (const vector of vectors.refused) {
     const expected: VectorExpectations = { ...vectors.expected, ...vector.expected };
     const error = await assertRejects(
@@ -87,15 +87,15 @@ Deno.test("verifyReceipt() refuses each published mutation and names its field",
   }
 });
 
-Deno.test("verifyReceipt() refuses a change of any field", async () => {
+Deno.test("verifyReceipt() throws when any field is changed", async () => {
   await assertAllRefused(changedFields(RECEIPT));
 });
 
-Deno.test("verifyReceipt() refuses a receipt without any one field", async () => {
+Deno.test("verifyReceipt() throws when any field is missing", async () => {
   await assertAllRefused(droppedFields(RECEIPT));
 });
 
-Deno.test("verifyReceipt() refuses a field of any other type", async () => {
+Deno.test("verifyReceipt() throws when any field has another type", async () => {
   const values = [true, [], {}, 0.5, -1, 1e300, "", "\ud800", undefined, 1n, NaN];
   for (const { name, receipt } of retypedFields(RECEIPT, values)) {
     const error = await assertRejects(() => verifyReceipt(receipt, EXPECTED), PlasmError);
@@ -104,11 +104,11 @@ Deno.test("verifyReceipt() refuses a field of any other type", async () => {
   await assertAllRefused(retypedFields(RECEIPT, [true, [], 0.5]));
 });
 
-Deno.test("verifyReceipt() refuses a field too many in any object", async () => {
+Deno.test("verifyReceipt() throws when any object has an additional field", async () => {
   await assertAllRefused(addedFields(RECEIPT));
 });
 
-Deno.test("verifyReceipt() refuses a flip of any byte of the canonical form", async () => {
+Deno.test("verifyReceipt() throws when any byte of the canonical JSON is flipped", async () => {
   const bytes = new TextEncoder().encode(vectors.canonical);
   let parsed = 0;
   for (let i = 0; i < bytes.length; i++) {
@@ -132,7 +132,7 @@ Deno.test("verifyReceipt() refuses a flip of any byte of the canonical form", as
   assertEquals(parsed > 300, true);
 });
 
-Deno.test("verifyReceipt() refuses what differs from each expectation", async () => {
+Deno.test("verifyReceipt() throws when an expectation differs", async () => {
   const text = new TextEncoder().encode("other");
   const manifest = EXPECTED.manifest!;
   const cases: [ReceiptExpectations, string][] = [
@@ -160,7 +160,7 @@ Deno.test("verifyReceipt() refuses what differs from each expectation", async ()
   }
 });
 
-Deno.test("verifyReceipt() derives the peer id from the key by itself", async () => {
+Deno.test("verifyReceipt() derives the peer id from the key", async () => {
   const lies = vectors.refused.filter(({ name }) => name.endsWith("the peer id of another key"));
   assertEquals(lies.length, 1);
   for (const { json } of lies) {
@@ -169,7 +169,7 @@ Deno.test("verifyReceipt() derives the peer id from the key by itself", async ()
   }
 });
 
-Deno.test("verifyReceipt() binds module and stdin by the manifest alone", async () => {
+Deno.test("verifyReceipt() binds module and stdin when only the manifest is given", async () => {
   const node = await identityFromSecretKey(fromHex(vectors.secret_key));
   const manifest = EXPECTED.manifest!;
   for (const field of ["module_hash", "stdin_hash"] as const) {
@@ -179,7 +179,7 @@ Deno.test("verifyReceipt() binds module and stdin by the manifest alone", async 
   }
 });
 
-Deno.test("verifyReceipt() says what the receipt says and what was received", async () => {
+Deno.test("verifyReceipt() names both values when they differ", async () => {
   const stdout = new TextEncoder().encode("other");
   const error = await assertRejects(() => verifyReceipt(RECEIPT, { stdout }), PlasmError);
   assertEquals(
@@ -189,7 +189,7 @@ Deno.test("verifyReceipt() says what the receipt says and what was received", as
   );
 });
 
-Deno.test("verifyReceipt() refuses times outside the verifier's window", async () => {
+Deno.test("verifyReceipt() throws when a time is outside the window", async () => {
   const from = Date.parse(RECEIPT.started_at);
   const to = Date.parse(RECEIPT.finished_at);
   const hour = 3_600_000;
@@ -204,7 +204,7 @@ Deno.test("verifyReceipt() refuses times outside the verifier's window", async (
   assertEquals(await refused({ from: NaN, to }), "started_at");
 });
 
-Deno.test("verifyReceipt() refuses expectations that would check nothing", async () => {
+Deno.test("verifyReceipt() throws when an expectation is unknown or undefined", async () => {
   for (const expected of [{ nonce: undefined }, { peerid: "12D3KooW" }, { "module_hash": OTHER }]) {
     const error = await assertRejects(
       () => verifyReceipt(RECEIPT, expected as ReceiptExpectations),
@@ -214,7 +214,7 @@ Deno.test("verifyReceipt() refuses expectations that would check nothing", async
   }
 });
 
-Deno.test("verifyReceipt() returns what it checked, not what the caller holds", async () => {
+Deno.test("verifyReceipt() returns a copy of the receipt", async () => {
   const receipt = structuredClone(RECEIPT);
   const pending = verifyReceipt(receipt);
   receipt.exit_code = 7;

@@ -1,11 +1,12 @@
 /**
- * What this program calls itself in receipts, adverts and `plasm version`.
+ * Name and version of the program, for receipts, capability documents and `plasm version`.
+ *
  * @module
  */
 import config from "../../deno.json" with { type: "json" };
 
-/** The version of plasm, from deno.json, the one place where it is written. */
+/** Version of plasm, from deno.json. */
 export const VERSION: string = config.version;
 
-/** The name under which plasm signs receipts. */
+/** Name of the program in receipts. */
 export const RUNTIME_NAME = "plasm";

@@ -1,7 +1,7 @@
 import { assertStringIncludes, assertThrows } from "@std/assert";
 import { generateTypes } from "./types.ts";
 
-Deno.test("generateTypes() covers what our schemas use", () => {
+Deno.test("generateTypes() supports what our schemas use", () => {
   const text = generateTypes([{
     title: "A",
     additionalProperties: false,
@@ -32,7 +32,7 @@ export type B = number;
   );
 });
 
-Deno.test("generateTypes() stops at what it does not understand", () => {
+Deno.test("generateTypes() throws when a schema is not supported", () => {
   const bad = [
     { title: "A", properties: {} },
     { title: "A", additionalProperties: false, properties: { a: {} } },

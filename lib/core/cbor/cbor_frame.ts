@@ -1,5 +1,6 @@
 /**
- * Messages of our small protocols: one value of canonical CBOR behind its length.
+ * Encodes and decodes messages as canonical CBOR, and frames them by a length prefix.
+ *
  * @module
  */
 import type { Stream } from "@libp2p/interface";
@@ -8,13 +9,13 @@ import { decode, encode, encodeInto, rfc8949EncodeOptions } from "cborg";
 import { joinBytes } from "../../util/mod.ts";
 import { PlasmError } from "../errors/errors.ts";
 
-/** One side of a conversation in frames. */
+/** Reads and writes messages on a stream. */
 export interface FrameStream {
   /**
    * Reads one message.
    *
-   * @throws {PlasmError} `protocol` where it is too large, cut off or not canonical CBOR
-   * @throws {DOMException} where the signal is aborted: its reason
+   * @throws {PlasmError} `protocol` if it is too large, truncated or not canonical CBOR
+   * @throws {DOMException} the signal's reason if it is aborted
    */
   read(options: { signal: AbortSignal }): Promise<unknown>;
   /** Writes one message. */
@@ -22,9 +23,9 @@ export interface FrameStream {
 }
 
 /**
- * Frames over a stream.
+ * Frames a libp2p stream.
  *
- * @param maxBytes Largest message that is read
+ * @param maxBytes Maximum size of a received message
  */
 export function frameStream(stream: Stream, { maxBytes }: { maxBytes: number }): FrameStream {
   const frames = lpStream(stream, { maxDataLength: maxBytes, maxBufferSize: maxBytes + 8 });
@@ -48,11 +49,11 @@ export function frameStream(stream: Stream, { maxBytes }: { maxBytes: number }):
 type MapSorter = NonNullable<(typeof rfc8949EncodeOptions)["mapSorter"]>;
 const bytewise: MapSorter = rfc8949EncodeOptions.mapSorter!;
 
-/** Text whose length in UTF-8, and whose order in it, is that of its UTF-16. */
+/** Text whose length and order are the same in UTF-8 and UTF-16. */
 const ASCII = /^\p{ASCII}*$/u;
 
 /**
- * Orders keys by their encodings, as cborg does, but without making them: a key of text begins with its length.
+ * Orders keys by their encodings, as cborg does, but without encoding them: the encoding of a text key begins with its length.
  */
 const byKey: MapSorter = (left, right) => {
   const [a, b] = [keyOf(left), keyOf(right)];
@@ -68,30 +69,30 @@ function keyOf([key]: Parameters<MapSorter>[0]): string | undefined {
 
 const ENCODING: typeof rfc8949EncodeOptions = { ...rfc8949EncodeOptions, mapSorter: byKey };
 
-/** The canonical CBOR (RFC 8949, section 4.2.1) of a value of strings, integers, lists and maps. */
+/** Encodes strings, integers, lists and maps as canonical CBOR (RFC 8949, section 4.2.1). */
 export function encodeMessage(message: unknown): Uint8Array {
   return encode(message, ENCODING);
 }
 
-/** Longest message that is looked at again without memory of its own: a piece of output, and room around it. */
+/** Size of the scratch buffer, in bytes: a chunk of output and its envelope. Longer messages allocate. */
 const SCRATCH_BYTES = 80 * 1024;
-/** One is enough: nothing is awaited between filling and reading it. */
+/** Shared, because nothing is awaited between filling and reading it. */
 const scratch = new Uint8Array(SCRATCH_BYTES + Uint32Array.BYTES_PER_ELEMENT);
 
-/** Bytes of a varint that can say any length up to 2 MiB. */
+/** Bytes of a varint for lengths up to 2 MiB. */
 export const MAX_LENGTH_BYTES = 3;
 
-/** A message behind its length as an unsigned varint. */
+/** Encodes a message with its length, an unsigned varint, in front. */
 export function encodeFrame(message: unknown): Uint8Array {
   const body = encodeMessage(message);
   return joinBytes([varint(body.length), body]);
 }
 
 /**
- * As {@linkcode encodeFrame}, in memory that is there already: new memory for each long message costs ten
- * times what it costs to write it. Returns the part of the buffer that has the frame.
+ * As {@linkcode encodeFrame}, into an existing buffer: allocating memory for a long message costs ten times as much
+ * as encoding it. Returns the part of the buffer that contains the frame.
  *
- * @throws {Error} where the message does not fit
+ * @throws {Error} if the message does not fit
  */
 export function encodeFrameInto(message: unknown, buffer: Uint8Array): Uint8Array {
   const body = buffer.subarray(MAX_LENGTH_BYTES);
@@ -111,9 +112,9 @@ function varint(value: number): Uint8Array {
 }
 
 /**
- * Reads canonical CBOR.
+ * Decodes canonical CBOR.
  *
- * @throws {PlasmError} `protocol` where the bytes are anything else
+ * @throws {PlasmError} `protocol` if the bytes are anything else
  */
 export function decodeMessage(bytes: Uint8Array): unknown {
   let message: unknown;
@@ -131,14 +132,14 @@ export function decodeMessage(bytes: Uint8Array): unknown {
     const why = error instanceof Error ? error.message : String(error);
     throw new PlasmError("protocol", `Cannot read message: ${why}`, { cause: error });
   }
-  // One value, one sequence of bytes: no room for a second meaning.
+  // Each value has exactly one encoding.
   if (!isSame(bytes, encodeAgain(message, bytes))) {
     throw new PlasmError("protocol", "Cannot read message: its CBOR is not canonical");
   }
   return message;
 }
 
-/** The encoding of a message, aligned in memory as these bytes are; of no bytes where it is longer. */
+/** Encodes a message with the same memory alignment as `like`; empty if it is longer. */
 function encodeAgain(message: unknown, like: Uint8Array): Uint8Array {
   if (like.length > SCRATCH_BYTES) return encodeMessage(message);
   const from = like.byteOffset % Uint32Array.BYTES_PER_ELEMENT;
@@ -157,7 +158,7 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
   let at = 0;
   while (at < head && a[at] === b[at]) at++;
   if (at < head) return false;
-  // Word by word where both are aligned alike: output is all that is long here.
+  // By words if both have the same alignment; only output is long.
   if ((a.byteOffset - b.byteOffset) % width === 0) {
     const words = Math.floor((a.length - head) / width);
     const [left, right] = [a, b].map((part) =>

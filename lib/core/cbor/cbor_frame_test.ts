@@ -6,7 +6,7 @@ import { decodeMessage, encodeMessage } from "./cbor_frame.ts";
 
 const SEED = 20260102;
 
-Deno.test("decodeMessage() reads what encodeMessage() wrote", () => {
+Deno.test("decodeMessage() returns what encodeMessage() encoded", () => {
   const value = fc.letrec((tie) => ({
     any: fc.oneof(
       { depthSize: "small" },
@@ -27,7 +27,7 @@ Deno.test("decodeMessage() reads what encodeMessage() wrote", () => {
   );
 });
 
-Deno.test("encodeMessage() has keys in the order of their encodings, of whatever length and script", () => {
+Deno.test("encodeMessage() orders keys by their encodings, for any length and script", () => {
   const key = fc.oneof(
     fc.string(),
     fc.string({ unit: "binary", maxLength: 40 }),
@@ -42,7 +42,7 @@ Deno.test("encodeMessage() has keys in the order of their encodings, of whatever
   );
 });
 
-Deno.test("decodeMessage() answers any bytes with a value or a PlasmError", () => {
+Deno.test("decodeMessage() returns a value or throws a PlasmError for any bytes", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
       try {
@@ -55,7 +55,7 @@ Deno.test("decodeMessage() answers any bytes with a value or a PlasmError", () =
   );
 });
 
-Deno.test("decodeMessage() answers a changed byte with a value or a PlasmError", () => {
+Deno.test("decodeMessage() returns a value or throws a PlasmError when a byte is changed", () => {
   const bytes = encodeMessage({ type: "get", list: [1, 2, { a: "b" }], n: 70000 });
   for (let place = 0; place < bytes.length; place++) {
     for (let bit = 0; bit < 8; bit++) {
@@ -70,7 +70,7 @@ Deno.test("decodeMessage() answers a changed byte with a value or a PlasmError",
   }
 });
 
-Deno.test("decodeMessage() refuses CBOR that is not canonical", () => {
+Deno.test("decodeMessage() throws when the CBOR is not canonical", () => {
   for (
     const hex of [
       "1800", // 0 in two bytes
@@ -89,7 +89,7 @@ Deno.test("decodeMessage() refuses CBOR that is not canonical", () => {
   }
 });
 
-Deno.test("decodeMessage() survives nesting without end", () => {
+Deno.test("decodeMessage() throws when the nesting is too deep", () => {
   const deep = new Uint8Array(32 * 1024).fill(0x81);
   assertThrows(() => decodeMessage(deep), PlasmError, "Cannot read message");
 });

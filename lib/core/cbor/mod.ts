@@ -1,7 +1,7 @@
 /**
  * Canonical CBOR and length-prefixed frames: the encoding of the peer-to-peer protocols.
  *
- * A component of its own, because it loads libp2p's stream helpers, which a local job does not need.
+ * Separate from core, because it loads libp2p's stream helpers, which a local job does not need.
  *
  * @module
  */

@@ -1,12 +1,13 @@
 /**
- * The one error class, carried unchanged over every boundary: CLI, HTTP, wire and PHP.
+ * The error class of plasm, which the CLI, HTTP, the wire and PHP carry unchanged.
+ *
  * @module
  */
 import { ERROR_CODES, type ErrorCode, isErrorCode } from "./error_codes.ts";
 
 export type { ErrorCode };
 
-/** A value that JSON can say. */
+/** A JSON value. */
 export type JsonValue =
   | null
   | boolean
@@ -24,11 +25,11 @@ export interface PlasmErrorOptions {
   hint?: string | undefined;
   /**
    * Whether the same request may succeed later without a change.
-   * @default {the code's own, see ERROR_CODES}
+   * @default {the value of the code in ERROR_CODES}
    */
   retryable?: boolean | undefined;
   /**
-   * When a retry makes sense, in milliseconds from now.
+   * When to retry, in milliseconds from now.
    * @default {undefined}
    */
   retryAfterMs?: number | undefined;
@@ -38,31 +39,30 @@ export interface PlasmErrorOptions {
    */
   details?: Record<string, JsonValue> | undefined;
   /**
-   * What led to this error; never leaves the process.
+   * The error that caused this one; never leaves the process.
    * @default {undefined}
    */
   cause?: unknown;
 }
 
-/** How an error looks as JSON, on every boundary. */
+/** JSON form of an error. */
 export interface PlasmErrorJson {
   /** The stable code. */
   code: ErrorCode;
-  /** What was asked and what is allowed. */
+  /** What failed, with what was requested and what is allowed. */
   message: string;
   /** What to do next. */
   hint?: string;
   /** Whether the same request may succeed later without a change. */
   retryable: boolean;
-  /** When a retry makes sense, in milliseconds from now. */
+  /** When to retry, in milliseconds from now. */
   retryAfterMs?: number;
   /** The figures of the message. */
   details: Record<string, JsonValue>;
 }
 
 /**
- * An error with a stable code, a message that states what was asked and what is allowed, and what
- * to do next.
+ * An error with a stable code, a message with figures, and a hint that names the next step.
  *
  * @example
  * ```ts
@@ -84,12 +84,12 @@ export class PlasmError extends Error {
   readonly hint: string | undefined;
   /** Whether the same request may succeed later without a change. */
   readonly retryable: boolean;
-  /** When a retry makes sense, in milliseconds from now. */
+  /** When to retry, in milliseconds from now. */
   readonly retryAfterMs: number | undefined;
   /** The figures of the message, for programs. */
   readonly details: Record<string, JsonValue>;
 
-  /** Makes an error of a code and a message in sentence case, without a period. */
+  /** Creates an error; the message is in sentence case, without a period. */
   constructor(code: ErrorCode, message: string, options: PlasmErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "PlasmError";
@@ -110,7 +110,7 @@ export class PlasmError extends Error {
     return ERROR_CODES[this.code].http;
   }
 
-  /** What crosses a boundary: never the stack, never the cause. */
+  /** JSON form for other processes, without stack and cause. */
   toJSON(): PlasmErrorJson {
     return {
       code: this.code,
@@ -123,8 +123,7 @@ export class PlasmError extends Error {
   }
 
   /**
-   * Reads an error that came from outside. What is malformed becomes an `internal` or `protocol`
-   * error rather than an exception.
+   * Parses an error from outside. Malformed input gives a `protocol` error instead of an exception.
    */
   static fromJSON(value: unknown): PlasmError {
     const record = typeof value === "object" && value !== null
@@ -144,7 +143,7 @@ export class PlasmError extends Error {
     });
   }
 
-  /** Makes a PlasmError of anything thrown; what is not one already becomes `internal`. */
+  /** Converts anything thrown to a PlasmError; unknown errors become `internal`. */
   static from(error: unknown): PlasmError {
     if (error instanceof PlasmError) return error;
     if (error instanceof DOMException && error.name === "AbortError") {

@@ -1,6 +1,7 @@
 /**
- * The error class and its table of codes. A component of its own, so that code that starts fast or runs without permissions
- * (the child process, its worker) does not load the rest of core.
+ * The error class and its table of codes.
+ *
+ * Separate from core, so that the child process and its worker load nothing else.
  *
  * @module
  */

@@ -37,7 +37,7 @@ final class Json
         $value = self::decode($text, $code, $what);
         $twice = self::findDuplicateKey($text);
         if ($twice !== null) {
-            throw PlasmException::of($code, "Cannot read $what: field $twice is there twice");
+            throw PlasmException::of($code, "Cannot read $what: field $twice occurs twice");
         }
         return $value;
     }

@@ -34,7 +34,7 @@ final class ReceiptTimes
         $wallTime = $receipt->usage->wallTimeMs;
         $difference = $finished - $started;
         if (abs($wallTime - $difference) > self::WALL_TIME_TOLERANCE_MS) {
-            $why = "usage.wall_time_ms is $wallTime, from started_at to finished_at are $difference ms";
+            $why = "usage.wall_time_ms is $wallTime, finished_at is $difference ms after started_at";
             throw ReceiptVerifier::refusal('usage.wall_time_ms', $why);
         }
     }
@@ -49,7 +49,7 @@ final class ReceiptTimes
         $time = \DateTimeImmutable::createFromFormat('!' . self::FORMAT, $text, new \DateTimeZone('UTC'));
         // PHP reads 30 February as 2 March.
         if ($time === false || $time->format(self::FORMAT) !== $text) {
-            throw ReceiptVerifier::refusal($field, "$field is no time: $text");
+            throw ReceiptVerifier::refusal($field, "$field is not a valid time: $text");
         }
         return $time->getTimestamp() * 1000 + (int) $time->format('v');
     }

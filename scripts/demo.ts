@@ -8,7 +8,7 @@ import type { Candidate } from "../lib/p2p/discovery/candidate.ts";
 import { createNetwork, type PlasmNetwork } from "../lib/p2p/network.ts";
 import { bytesSource } from "../lib/remote/client/blob_source.ts";
 import { jobDialer, remoteCandidate } from "../lib/remote/libp2p/network_binding.ts";
-import { runRemote } from "../lib/remote/client/run_on_peers.ts";
+import { runOnPeers } from "../lib/remote/client/run_on_peers.ts";
 import type { RemoteCandidate, RemoteProgress } from "../lib/remote/client/run_types.ts";
 import { startNode } from "./demo/nodes.ts";
 
@@ -67,7 +67,7 @@ async function runJob(network: PlasmNetwork, signal: AbortSignal): Promise<void>
   const module = await Deno.readFile(MODULE);
   const stdin = new TextEncoder().encode(INPUT);
   const manifest = createManifest({ module_hash: await sha256(module) });
-  const { receipt, output, attempts } = await runRemote({
+  const { receipt, output, attempts } = await runOnPeers({
     manifest,
     module: await bytesSource(module),
     stdin: await bytesSource(stdin),

@@ -4,11 +4,11 @@
  */
 import { manifestHash, readStateFile, writeStateFile } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
-import type { RemoteJob, RemoteTicket } from "../remote/client/mod.ts";
+import type { RemoteJob, ResumeTicket } from "../remote/client/mod.ts";
 
 /** A ticket, and where its node was when it was given. */
 export interface KeptTicket {
-  ticket: RemoteTicket;
+  ticket: ResumeTicket;
   /** A multiaddr that ends with the node's peer id, where it is known. */
   address: string | null;
 }
@@ -39,7 +39,7 @@ export async function readTicket(path: string, job: RemoteJob): Promise<KeptTick
   }
   if (value === undefined) return undefined;
   const file = recordOf(value) as Partial<KeptTicket & Binding>;
-  const ticket = recordOf(file.ticket) as Partial<RemoteTicket>;
+  const ticket = recordOf(file.ticket) as Partial<ResumeTicket>;
   const isWhole = TEXTS.every((name) => typeof ticket[name] === "string") &&
     Number.isSafeInteger(ticket.offeredAt) &&
     (file.address === null || typeof file.address === "string");
@@ -50,7 +50,7 @@ export async function readTicket(path: string, job: RemoteJob): Promise<KeptTick
       throw refusal(path, `it is of another job, whose ${field} is ${file[field]}`);
     }
   }
-  return { ticket: ticket as RemoteTicket, address: file.address ?? null };
+  return { ticket: ticket as ResumeTicket, address: file.address ?? null };
 }
 
 function recordOf(value: unknown): object {

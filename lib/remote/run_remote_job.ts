@@ -112,7 +112,7 @@ export async function runRemoteJob(
   const job = await makeJob(module, options);
   const { createNetwork } = await import("../p2p/mod.ts");
   const { ephemeralIdentity } = await import("../core/mod.ts");
-  const { runRemote } = await import("./client/mod.ts");
+  const { runOnPeers } = await import("./client/mod.ts");
   const { findCandidates, jobDialer } = await import("./libp2p/mod.ts");
   const network = await createNetwork({
     identity: options.identity ?? await ephemeralIdentity(),
@@ -122,7 +122,7 @@ export async function runRemoteJob(
   try {
     const { signal, attempts, onProgress } = options;
     const { resources } = job.manifest;
-    const result = await runRemote(job, {
+    const result = await runOnPeers(job, {
       dial: jobDialer(network),
       candidates: findCandidates(network, {
         peer,

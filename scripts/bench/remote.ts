@@ -11,9 +11,9 @@ import { createManifest } from "../../lib/core/manifest.ts";
 import { verifyReceipt } from "../../lib/core/verify.ts";
 import { createNetwork, type PlasmNetwork } from "../../lib/p2p/network.ts";
 import { type BlobSource, bytesSource } from "../../lib/remote/client/blob_source.ts";
-import { duplexOf } from "../../lib/remote/wire/byte_stream.ts";
+import { byteStreamOf } from "../../lib/remote/wire/byte_stream.ts";
 import { jobDialer } from "../../lib/remote/libp2p/network_binding.ts";
-import { runRemote } from "../../lib/remote/client/run_on_peers.ts";
+import { runOnPeers } from "../../lib/remote/client/run_on_peers.ts";
 import type { RemoteJob } from "../../lib/remote/client/run_types.ts";
 import { BenchNode, SINK_PROTOCOL, type TransportName } from "./remote_node.ts";
 import { type BenchRow, type BenchSection, median, percentile } from "./row.ts";
@@ -111,7 +111,7 @@ async function* latency(
       phases.set(last, [...phases.get(last) ?? [], now - since]);
       [last, since] = [phase, now];
     };
-    const { output } = await runRemote(job, {
+    const { output } = await runOnPeers(job, {
       dial: jobDialer(client),
       candidates: [{ peerId: node.peerId }],
       attempts: 1,
@@ -194,7 +194,7 @@ async function* transfer({ node, hello, transport, signal }: Context): AsyncGene
 
 /** Sends bytes to a handler that throws them away and says when it has all. */
 async function sendPlain(client: PlasmNetwork, peerId: string, bytes: number): Promise<number> {
-  const duplex = duplexOf(await client.dialProtocol(peerId, SINK_PROTOCOL));
+  const duplex = byteStreamOf(await client.dialProtocol(peerId, SINK_PROTOCOL));
   const piece = new Uint8Array(PIECE_BYTES);
   const start = performance.now();
   for (let sent = 0; sent < bytes; sent += piece.length) await duplex.write(piece);
@@ -236,7 +236,7 @@ async function sendModule(
   },
 ): Promise<number> {
   let [accepted, queued] = [0, 0];
-  const { output } = await runRemote({
+  const { output } = await runOnPeers({
     manifest: createManifest({ module_hash: module.hash }),
     module,
     stdin: await bytesSource(new Uint8Array()),

@@ -111,7 +111,7 @@ async function main(dir: string): Promise<void> {
   const { joinNetwork } = await import("../../lib/daemon/peers/join_network.ts");
   const { ephemeralIdentity } = await import("../../lib/core/identity.ts");
   const { createNetwork } = await import("../../lib/p2p/network.ts");
-  const { duplexOf } = await import("../../lib/remote/wire/byte_stream.ts");
+  const { byteStreamOf } = await import("../../lib/remote/wire/byte_stream.ts");
   const config = defaultConfig();
   config.state_dir = `${dir}/state`;
   config.socket = `${dir}/plasm.sock`;
@@ -135,7 +135,7 @@ async function main(dir: string): Promise<void> {
   });
   const sink = await createNetwork({ identity: await ephemeralIdentity(), listen: LISTEN });
   await sink.handle(SINK_PROTOCOL, async (stream) => {
-    const duplex = duplexOf(stream);
+    const duplex = byteStreamOf(stream);
     while (await duplex.read() !== null);
     await duplex.write(new Uint8Array(1));
     await duplex.close();

@@ -86,7 +86,7 @@ async function expectLie(node: TestNode): Promise<PlasmError> {
 }
 
 for (const [field, lie] of Object.entries(SIGNED)) {
-  Deno.test(`runRemote() catches a node that signs a wrong ${field}`, async () => {
+  Deno.test(`runOnPeers() catches a node that signs a wrong ${field}`, async () => {
     await using node = await TestNode.create();
     node.host.lie = (fields) => ({ ...fields, ...lie(fields) });
     assertEquals((await expectLie(node)).details["field"], field);
@@ -94,7 +94,7 @@ for (const [field, lie] of Object.entries(SIGNED)) {
 }
 
 for (const [field, forge] of Object.entries(FORGED)) {
-  Deno.test(`runRemote() catches a receipt changed after it was signed: ${field}`, async () => {
+  Deno.test(`runOnPeers() catches a receipt changed after it was signed: ${field}`, async () => {
     await using node = await TestNode.create();
     node.host.twist = (event) =>
       event.type === "finished" ? { ...event, receipt: forge(event.receipt) as Receipt } : event;
@@ -102,7 +102,7 @@ for (const [field, forge] of Object.entries(FORGED)) {
   });
 }
 
-Deno.test("runRemote() catches a receipt that another node signed", async () => {
+Deno.test("runOnPeers() catches a receipt that another node signed", async () => {
   await using node = await TestNode.create();
   const other = await ephemeralIdentity();
   let forged: Receipt | undefined;
@@ -114,14 +114,14 @@ Deno.test("runRemote() catches a receipt that another node signed", async () => 
   assertEquals((await expectLie(node)).details["field"], "node.peer_id");
 });
 
-Deno.test("runRemote() catches output that is not what the receipt speaks of", async () => {
+Deno.test("runOnPeers() catches output that is not what the receipt speaks of", async () => {
   await using node = await TestNode.create();
   node.host.twist = (event) =>
     event.type === "stdout" ? { ...event, data: event.data.slice(1) } : event;
   assertEquals((await expectLie(node)).details["field"], "stdout_hash");
 });
 
-Deno.test("runRemote() catches a result of another job of the same node", async () => {
+Deno.test("runOnPeers() catches a result of another job of the same node", async () => {
   await using node = await TestNode.create();
   let first: Receipt | undefined;
   node.host.twist = (event) => {

@@ -9,10 +9,10 @@ import {
   bytesSource,
   type RemoteJob,
   type RemoteResult,
-  type RemoteTicket,
-  resumeRemote,
-  type ResumeRemoteOptions,
-  runRemote,
+  resumeOnPeer,
+  type ResumeOnPeerOptions,
+  type ResumeTicket,
+  runOnPeers,
 } from "../../remote/client/mod.ts";
 import { findCandidates, jobDialer } from "../../remote/libp2p/mod.ts";
 import { printable } from "../../util/mod.ts";
@@ -88,22 +88,22 @@ function isLost({ code }: PlasmError): boolean {
 async function run(
   job: RemoteJob,
   network: PlasmNetwork,
-  { args, io, ...options }: Context & Omit<ResumeRemoteOptions, "dial">,
+  { args, io, ...options }: Context & Omit<ResumeOnPeerOptions, "dial">,
 ): Promise<RemoteResult> {
   const dial = jobDialer(network);
   const path = args.string("ticket");
   const kept = path === undefined ? undefined : await readTicket(path, job);
-  const keepTicket = path === undefined ? undefined : async (ticket?: RemoteTicket) => {
+  const saveTicket = path === undefined ? undefined : async (ticket?: ResumeTicket) => {
     if (ticket === undefined) return await removeTicket(path);
     const { address = null } = network.peers().find(({ peerId }) => peerId === ticket.peerId) ?? {};
     await writeTicket(path, { ticket, address: address && whole(address, ticket.peerId) }, job);
   };
   try {
     if (kept === undefined) {
-      return await runRemote(job, {
+      return await runOnPeers(job, {
         ...options,
         dial,
-        keepTicket,
+        saveTicket,
         attempts: args.integer("attempts"),
         isSole: args.string("peer") !== undefined,
         candidates: findCandidates(network, {
@@ -117,10 +117,10 @@ async function run(
       });
     }
     const { ticket, address } = kept;
-    return await resumeRemote(job, ticket, {
+    return await resumeOnPeer(job, ticket, {
       ...options,
       dial: (peerId, dialling) => dial(address ?? peerId, dialling),
-      keepTicket,
+      saveTicket,
     });
   } catch (error) {
     if (path !== undefined && !isLost(PlasmError.from(error))) await removeTicket(path);
@@ -136,7 +136,7 @@ function whole(address: string, peerId: string): string {
 /**
  * Runs a job on another node.
  *
- * @throws {PlasmError} why there is no verified result; see `runRemote`
+ * @throws {PlasmError} why there is no verified result; see `runOnPeers`
  */
 export async function execRemote(job: ExecJob, context: Context): Promise<number> {
   const { args, io } = context;

@@ -6,7 +6,7 @@
  */
 import { ephemeralIdentity } from "../../core/mod.ts";
 import { createNetwork, type PlasmNetwork } from "../../p2p/mod.ts";
-import type { Duplex } from "../../remote/wire/mod.ts";
+import type { ByteStream } from "../../remote/wire/mod.ts";
 import { jobDialer } from "../../remote/libp2p/mod.ts";
 
 /** Nobody dials it, so nothing is done to be reached. */
@@ -31,7 +31,7 @@ export class AnonymousClient implements AsyncDisposable {
   }
 
   /** Opens a conversation about a job; the first one starts the client. */
-  async dial(peerId: string, options: { signal: AbortSignal }): Promise<Duplex> {
+  async dial(peerId: string, options: { signal: AbortSignal }): Promise<ByteStream> {
     const own = await (this.#own ??= start(this.#lists));
     await own.noteAddresses(peerId, await this.#node.addressesOf(peerId));
     return await jobDialer(own)(peerId, options);

@@ -4,7 +4,7 @@
  */
 import { PlasmError } from "../../core/errors/mod.ts";
 import type { PlasmNetwork } from "../../p2p/mod.ts";
-import { bytesSource, runRemote } from "../../remote/client/mod.ts";
+import { bytesSource, runOnPeers } from "../../remote/client/mod.ts";
 import { findCandidates, jobDialer } from "../../remote/libp2p/mod.ts";
 import { AnonymousClient, type PeerLists } from "./anonymous_client.ts";
 import type { RunElsewhere } from "../jobs/mod.ts";
@@ -37,7 +37,7 @@ export function elsewhereIn(network: PlasmNetwork, lists: () => PeerLists): RunE
     await using anonymous = new AnonymousClient(network, lists());
     const { resources } = manifest;
     const { peer, arch, min_memory_mb: minMemoryMb, attempts } = target;
-    const { receipt, message, output } = await runRemote({
+    const { receipt, message, output } = await runOnPeers({
       manifest,
       module: await bytesSource(module),
       stdin: await bytesSource(stdin),

@@ -12,9 +12,9 @@ import {
   type MessageOf,
   type Need,
 } from "../wire/mod.ts";
-import { findAgain } from "./reconnect.ts";
+import { reconnect } from "./reconnect.ts";
 import { makeOffer } from "./make_offer.ts";
-import { attachToJob, dialNode, offerJob, proofOf } from "./handshake.ts";
+import { attachToJob, dialNode, offerJob, ticketFields } from "./handshake.ts";
 import type { ReceivedOutput } from "./received_output.ts";
 import { receiveEvents, type RunStage } from "./receive_events.ts";
 import type {
@@ -23,10 +23,10 @@ import type {
   RemoteCandidate,
   RemoteJob,
   RemoteProgress,
-  RemoteTicket,
-  RunRemoteOptions,
+  ResumeTicket,
+  RunOnPeersOptions,
 } from "./run_types.ts";
-import { sayTaken } from "./acknowledge_result.ts";
+import { acknowledgeResult } from "./acknowledge_result.ts";
 import { sendContent } from "./send_content.ts";
 import { verifyResult } from "./verify_result.ts";
 
@@ -48,14 +48,14 @@ interface Finish {
 
 /** Options of {@linkcode RemoteAttempt}. */
 export interface RemoteAttemptOptions
-  extends Pick<RunRemoteOptions, "dial" | "nonce" | "signal" | "keepTicket" | "retryMs"> {
+  extends Pick<RunOnPeersOptions, "dial" | "nonce" | "signal" | "saveTicket" | "retryMs"> {
   timeouts: PhaseTimeouts;
   output: ReceivedOutput;
   /** Whether the job may run before we have heard that it is accepted. */
   mayBegin: boolean;
   onProgress: (progress: RemoteProgress) => void;
   /** A job that was accepted before this process began. @default {the job is offered} */
-  ticket?: RemoteTicket | undefined;
+  ticket?: ResumeTicket | undefined;
 }
 
 /** Talks with one node about one job. */
@@ -74,7 +74,7 @@ export class RemoteAttempt {
   readonly #stage: RunStage = { lastId: 0 };
   /** Where the node last asked for each content from. */
   readonly #offsets = new Map<string, number>();
-  #ticket: RemoteTicket | undefined;
+  #ticket: ResumeTicket | undefined;
   /** What the node was offered, to be said again where the answer is lost. */
   #offered: MessageOf<"offer"> | undefined;
   /** When we let the job run; not known where an earlier process did. */
@@ -141,13 +141,15 @@ export class RemoteAttempt {
     if (ticket !== undefined) this.#sayCancel(channel, ticket);
   }
 
-  #sayCancel(channel: FrameChannel, ticket: RemoteTicket): void {
-    channel.write({ type: "cancel", version: JOB_VERSION, ...proofOf(ticket) }).catch(() => {});
+  #sayCancel(channel: FrameChannel, ticket: ResumeTicket): void {
+    channel.write({ type: "cancel", version: JOB_VERSION, ...ticketFields(ticket) }).catch(
+      () => {},
+    );
   }
 
-  async #dial({ mayBeKept = false } = {}): Promise<FrameChannel> {
+  async #dial({ allowReused = false } = {}): Promise<FrameChannel> {
     const { dial, timeouts, signal } = this.#options;
-    const options = { dial, signal, timeoutMs: timeouts.connect, mayBeKept };
+    const options = { dial, signal, timeoutMs: timeouts.connect, allowReused };
     this.#channel = await dialNode(this.#candidate.peerId, options);
     if (this.#cancelled !== undefined) throw this.#cancelled;
     return this.#channel;
@@ -165,7 +167,7 @@ export class RemoteAttempt {
     this.#offered = offer;
     onProgress({ peerId, phase: "connecting" });
     // Only where its answer would be asked for again: the node may give up a kept one as we speak.
-    const channel = await this.#dial({ mayBeKept: offer.begin });
+    const channel = await this.#dial({ allowReused: offer.begin });
     onProgress({ peerId, phase: "offering" });
     if (offer.begin) this.#mayRun();
     try {
@@ -193,7 +195,7 @@ export class RemoteAttempt {
 
   /** Makes the offer and hears the answer. */
   async #ask(channel: FrameChannel, { isFirst }: { isFirst: boolean }): Promise<Start> {
-    const { onProgress, timeouts, keepTicket } = this.#options;
+    const { onProgress, timeouts, saveTicket } = this.#options;
     const { peerId } = this.#candidate;
     const age = isFirst ? 0 : 1 + Math.ceil(performance.now() - this.#begunAt!);
     const offer = { ...this.#offered!, age_ms: age };
@@ -216,7 +218,7 @@ export class RemoteAttempt {
     this.report.sentBytes += offer.stdin_data?.length ?? 0;
     if (!begun) this.#runsNot();
     if (this.#cancelled !== undefined) this.#sayCancel(channel, this.#ticket);
-    await keepTicket?.(this.#ticket);
+    await saveTicket?.(this.#ticket);
     onProgress({ peerId, phase: "accepted", jobId });
     return { channel, need: begun ? null : need };
   }
@@ -257,7 +259,7 @@ export class RemoteAttempt {
   async #find(lost: Disconnected): Promise<Start> {
     const { timeouts, signal, onProgress, retryMs } = this.#options;
     onProgress({ peerId: this.#candidate.peerId, phase: "reconnecting", reason: lost.message });
-    return await findAgain(() => this.#return(), {
+    return await reconnect(() => this.#return(), {
       forMs: timeouts.reattach,
       retryMs,
       signal,
@@ -278,7 +280,7 @@ export class RemoteAttempt {
     return start;
   }
 
-  async #attach(channel: FrameChannel, ticket: RemoteTicket): Promise<Start> {
+  async #attach(channel: FrameChannel, ticket: ResumeTicket): Promise<Start> {
     this.#keepsMs = 0;
     const answer = await attachToJob(channel, ticket, this.#stage.lastId);
     return { channel, need: answer.state === "transfer" ? answer.need : null };
@@ -302,7 +304,7 @@ export class RemoteAttempt {
         },
       });
       this.#mayRun();
-      const { job_id, node_nonce } = proofOf(this.#ticket!);
+      const { job_id, node_nonce } = ticketFields(this.#ticket!);
       await channel.write({ type: "begin", job_id, node_nonce });
     }
     const end = await receiveEvents(channel, {
@@ -344,7 +346,7 @@ export class RemoteAttempt {
   async #end(channel: FrameChannel): Promise<void> {
     // From here on it may be another job's.
     this.#channel = undefined;
-    await sayTaken(channel, this.#ticket!.jobId, { keepsMs: this.#keepsMs });
-    await this.#options.keepTicket?.(undefined);
+    await acknowledgeResult(channel, this.#ticket!.jobId, { keepsMs: this.#keepsMs });
+    await this.#options.saveTicket?.(undefined);
   }
 }

@@ -6,12 +6,12 @@ import { PlasmError } from "../../core/errors/mod.ts";
 import { FrameChannel, JOB_VERSION, type MessageOf } from "../wire/mod.ts";
 import { ANSWER_MS, deadline, orAborted, within } from "../../util/async/mod.ts";
 import { checkAccept } from "./make_offer.ts";
-import type { RemoteTicket, RunRemoteOptions } from "./run_types.ts";
+import type { ResumeTicket, RunOnPeersOptions } from "./run_types.ts";
 
 /** Options of {@linkcode dialNode}. */
-export interface DialNodeOptions extends Pick<RunRemoteOptions, "dial" | "signal"> {
+export interface DialNodeOptions extends Pick<RunOnPeersOptions, "dial" | "signal"> {
   /** Whether a connection will do whose node may have given it up meanwhile. @default {false} */
-  mayBeKept?: boolean;
+  allowReused?: boolean;
   /** In milliseconds. */
   timeoutMs: number;
 }
@@ -22,11 +22,11 @@ export interface DialNodeOptions extends Pick<RunRemoteOptions, "dial" | "signal
  * @throws {PlasmError} `peer-timeout`, and what `dial` throws
  */
 export async function dialNode(peerId: string, options: DialNodeOptions): Promise<FrameChannel> {
-  const { dial, signal, timeoutMs, mayBeKept = false } = options;
+  const { dial, signal, timeoutMs, allowReused = false } = options;
   const limit = AbortSignal.timeout(timeoutMs);
   try {
     const both = signal === undefined ? limit : AbortSignal.any([signal, limit]);
-    const dialling = dial(peerId, { signal: both, mayBeKept });
+    const dialling = dial(peerId, { signal: both, allowReused });
     // One that does not heed the signal, or comes after it, must not stay.
     dialling.then((late) => both.aborted && late.abort(new Error("Too late")), () => {});
     return new FrameChannel(await orAborted(dialling, both));
@@ -66,8 +66,8 @@ export async function offerJob(
 }
 
 /** What shows that a client may speak of a job. */
-export function proofOf(
-  { jobId, secret, nodeNonce }: RemoteTicket,
+export function ticketFields(
+  { jobId, secret, nodeNonce }: ResumeTicket,
 ): { job_id: string; secret: string; node_nonce: string } {
   return { job_id: jobId, secret, node_nonce: nodeNonce };
 }
@@ -80,10 +80,10 @@ export function proofOf(
  */
 export async function attachToJob(
   channel: FrameChannel,
-  ticket: RemoteTicket,
+  ticket: ResumeTicket,
   after: number,
 ): Promise<MessageOf<"attached">> {
-  const attach = { type: "attach", version: JOB_VERSION, after, ...proofOf(ticket) } as const;
+  const attach = { type: "attach", version: JOB_VERSION, after, ...ticketFields(ticket) } as const;
   await deadline(channel, ANSWER_MS, channel.write(attach));
   const answer = await deadline(channel, ANSWER_MS, channel.read(["attached", "reject"]));
   if (answer.type === "reject") throw PlasmError.fromJSON(answer.error);

@@ -3,13 +3,13 @@
  * @module
  */
 export { bytesSource } from "./blob_source.ts";
-export { resumeRemote, type ResumeRemoteOptions, runRemote } from "./run_on_peers.ts";
+export { resumeOnPeer, type ResumeOnPeerOptions, runOnPeers } from "./run_on_peers.ts";
 export {
   type DialJobOptions,
   type RemoteCandidate,
   type RemoteJob,
   type RemoteProgress,
   type RemoteResult,
-  type RemoteTicket,
+  type ResumeTicket,
 } from "./run_types.ts";
-export { KeptDuplexes } from "./stream_pool.ts";
+export { StreamPool } from "./stream_pool.ts";

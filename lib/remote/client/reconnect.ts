@@ -10,8 +10,8 @@ import { Disconnected } from "../wire/mod.ts";
 const RETRY_MS = 100;
 const MAX_RETRY_MS = 5000;
 
-/** Options of {@linkcode findAgain}. */
-export interface FindAgainOptions {
+/** Options of {@linkcode reconnect}. */
+export interface ReconnectOptions {
   /** How long it is tried, in milliseconds. */
   forMs: number;
   /** First wait, in milliseconds; it doubles. @default {100} */
@@ -27,9 +27,9 @@ export interface FindAgainOptions {
  *
  * @throws {unknown} What the last try failed with; the signal's reason
  */
-export async function findAgain<T>(
+export async function reconnect<T>(
   act: () => Promise<T>,
-  { forMs, retryMs = RETRY_MS, signal, onFailure }: FindAgainOptions,
+  { forMs, retryMs = RETRY_MS, signal, onFailure }: ReconnectOptions,
 ): Promise<T> {
   const never = new AbortController().signal;
   const until = performance.now() + forMs;

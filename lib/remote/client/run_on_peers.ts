@@ -14,8 +14,8 @@ import type {
   RemoteCandidate,
   RemoteJob,
   RemoteResult,
-  RemoteTicket,
-  RunRemoteOptions,
+  ResumeTicket,
+  RunOnPeersOptions,
 } from "./run_types.ts";
 
 const DEFAULT_TIMEOUTS: PhaseTimeouts = {
@@ -48,7 +48,10 @@ function isHopeless({ code }: PlasmError): boolean {
  * was nobody to try; `bad-receipt` when a node lied
  * @throws {PlasmError} `interrupted` when the signal aborts; the job is then cancelled on its node
  */
-export async function runRemote(job: RemoteJob, options: RunRemoteOptions): Promise<RemoteResult> {
+export async function runOnPeers(
+  job: RemoteJob,
+  options: RunOnPeersOptions,
+): Promise<RemoteResult> {
   const { attempts: most = 3, signal, backoffMs = BACKOFF_MS } = options;
   const reports: AttemptReport[] = [];
   const start = performance.now();
@@ -69,11 +72,11 @@ export async function runRemote(job: RemoteJob, options: RunRemoteOptions): Prom
         await sleep(Math.max(told, wait * (0.5 + Math.random() / 2)), signal ?? never);
         if (signal?.aborted) throw PlasmError.from(signal.reason);
       }
-      const { keepTicket, isSole = false } = options;
+      const { saveTicket, isSole = false } = options;
       // That a job may have run is of no weight where it is tried nowhere else, or may run twice. A ticket must
       // be kept before anything runs.
       const isLast = isSole || reports.length + 1 === most;
-      const mayBegin = keepTicket === undefined && (isLast || job.manifest.idempotent === true);
+      const mayBegin = saveTicket === undefined && (isLast || job.manifest.idempotent === true);
       const outcome = await attempt(job, { candidate, options, start, reports, mayBegin });
       if (!(outcome instanceof PlasmError)) return outcome;
       error = outcome;
@@ -91,17 +94,17 @@ export async function runRemote(job: RemoteJob, options: RunRemoteOptions): Prom
   );
 }
 
-/** Options of {@linkcode resumeRemote}. */
-export interface ResumeRemoteOptions extends Omit<RunRemoteOptions, "candidates" | "attempts"> {
+/** Options of {@linkcode resumeOnPeer}. */
+export interface ResumeOnPeerOptions extends Omit<RunOnPeersOptions, "candidates" | "attempts"> {
   /** What the node says it is, where that is known; its receipt must say the same. @default {not known} */
   candidate?: RemoteCandidate | undefined;
 }
 
-/** Goes on with a job that an earlier process had begun. @throws {PlasmError} as {@linkcode runRemote} */
-export async function resumeRemote(
+/** Goes on with a job that an earlier process had begun. @throws {PlasmError} as {@linkcode runOnPeers} */
+export async function resumeOnPeer(
   job: RemoteJob,
-  ticket: RemoteTicket,
-  { candidate, ...options }: ResumeRemoteOptions,
+  ticket: ResumeTicket,
+  { candidate, ...options }: ResumeOnPeerOptions,
 ): Promise<RemoteResult> {
   const { peerId } = ticket;
   const reports: AttemptReport[] = [];
@@ -118,12 +121,12 @@ export async function resumeRemote(
 
 interface AttemptContext {
   candidate: RemoteCandidate;
-  options: RunRemoteOptions;
+  options: RunOnPeersOptions;
   start: number;
   reports: AttemptReport[];
   /** Whether the job may run before its acceptance is heard of. @default {false} */
   mayBegin?: boolean;
-  ticket?: RemoteTicket;
+  ticket?: ResumeTicket;
 }
 
 async function attempt(
@@ -133,7 +136,7 @@ async function attempt(
   // Noise has loaded node:crypto anyway: the offer's hash, output and receipt then need no other thread.
   await loadNativeHash();
   const { peerId } = candidate;
-  const { dial, nonce, signal, keepTicket, retryMs, live, onProgress = () => {}, noteOutcome } =
+  const { dial, nonce, signal, saveTicket, retryMs, live, onProgress = () => {}, noteOutcome } =
     options;
   const maxBytes = options.maxOutputBytes ?? job.manifest.resources.output_bytes ??
     MAX_OUTPUT_BYTES;
@@ -144,7 +147,7 @@ async function attempt(
     dial,
     nonce,
     signal,
-    keepTicket,
+    saveTicket,
     retryMs,
     output,
     mayBegin,

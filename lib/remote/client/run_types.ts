@@ -5,7 +5,7 @@
 import type { Manifest, Receipt, Runtime } from "../../core/mod.ts";
 import type { PlasmErrorJson } from "../../core/errors/mod.ts";
 import type { BlobSource } from "./blob_source.ts";
-import type { Duplex } from "../wire/mod.ts";
+import type { ByteStream } from "../wire/mod.ts";
 import type { OutputName, ReceivedOutput } from "./received_output.ts";
 
 /** A job to run on another node. */
@@ -76,7 +76,7 @@ export interface AttemptReport {
 }
 
 /** What lets a restarted client go on: keep it secret. */
-export interface RemoteTicket {
+export interface ResumeTicket {
   peerId: string;
   jobId: string;
   secret: string;
@@ -94,13 +94,13 @@ export interface DialJobOptions {
    * Whether it may be one that was used before, and that the node may have given up meanwhile: what is said then
    * is lost, and must be said again. @default {false}
    */
-  mayBeKept?: boolean;
+  allowReused?: boolean;
 }
 
-/** Options of {@linkcode runRemote}. */
-export interface RunRemoteOptions {
+/** Options of {@linkcode runOnPeers}. */
+export interface RunOnPeersOptions {
   /** Opens a connection to a node, as by `PlasmNetwork.dialProtocol`. */
-  dial: (peerId: string, options: DialJobOptions) => Promise<Duplex>;
+  dial: (peerId: string, options: DialJobOptions) => Promise<ByteStream>;
   /** Nodes to try, the best first. */
   candidates: AsyncIterable<RemoteCandidate> | Iterable<RemoteCandidate>;
   /**
@@ -124,7 +124,7 @@ export interface RunRemoteOptions {
   /** Takes news. Must not throw. @default {nobody} */
   onProgress?: ((progress: RemoteProgress) => void) | undefined;
   /** Keeps what a restarted client needs; undefined when it is of no more use. @default {nowhere} */
-  keepTicket?: ((ticket: RemoteTicket | undefined) => void | Promise<void>) | undefined;
+  saveTicket?: ((ticket: ResumeTicket | undefined) => void | Promise<void>) | undefined;
   /** What a node did; the network remembers it. @default {nobody} */
   noteOutcome?: ((peerId: string, outcome: { ok: boolean }) => void) | undefined;
   /** First wait before a lost connection is tried again, in milliseconds; it doubles. @default {100} */

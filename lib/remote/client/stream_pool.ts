@@ -3,7 +3,12 @@
  * what is said about a small job.
  * @module
  */
-import { Disconnected, type Duplex, KEEP_MS, type LastingDuplex } from "../wire/mod.ts";
+import {
+  type ByteStream,
+  Disconnected,
+  type ReusableByteStream,
+  STREAM_REUSE_MS,
+} from "../wire/mod.ts";
 
 /** Connections that wait for each peer: as many small jobs at once as are worth it. */
 const MAX_KEPT = 4;
@@ -15,13 +20,13 @@ const MAX_KEPT = 4;
 const SAFE_PART = 0.5;
 
 interface Kept {
-  duplex: LastingDuplex;
+  duplex: ReusableByteStream;
   /** Until when it may be used, by the steady clock. */
   until: number;
 }
 
 /** Lends connections, and keeps those that come back. One conversation at a time is held on each. */
-export class KeptDuplexes {
+export class StreamPool {
   readonly #kept = new Map<string, Kept[]>();
   readonly #now: () => number;
 
@@ -36,7 +41,7 @@ export class KeptDuplexes {
   }
 
   /** A connection to the peer on which nothing has been said since its last conversation; undefined without one. */
-  take(peerId: string): Duplex | undefined {
+  take(peerId: string): ByteStream | undefined {
     for (let kept; (kept = this.#kept.get(peerId)?.at(-1)) !== undefined;) {
       const { duplex, until } = kept;
       this.#remove(peerId, duplex);
@@ -47,14 +52,14 @@ export class KeptDuplexes {
   }
 
   /** Gives a new connection to one conversation, which may hand it back by `keep()` and can do nothing to it then. */
-  lend(peerId: string, duplex: LastingDuplex): Duplex {
+  lend(peerId: string, duplex: ReusableByteStream): ByteStream {
     duplex.ended.then(() => this.#remove(peerId, duplex) && drop(duplex));
     return this.#lend(peerId, duplex);
   }
 
-  #lend(peerId: string, duplex: LastingDuplex): Duplex {
+  #lend(peerId: string, duplex: ReusableByteStream): ByteStream {
     let isLent = true;
-    const own = (): LastingDuplex => {
+    const own = (): ReusableByteStream => {
       if (!isLent) throw new Disconnected("The conversation is over");
       return duplex;
     };
@@ -72,16 +77,16 @@ export class KeptDuplexes {
     };
   }
 
-  #keep(peerId: string, duplex: LastingDuplex, ms: number): boolean {
+  #keep(peerId: string, duplex: ReusableByteStream, ms: number): boolean {
     const others = this.#kept.get(peerId) ?? [];
     if (others.length >= MAX_KEPT || !duplex.isQuiet()) return false;
-    const until = this.#now() + Math.min(ms, KEEP_MS) * SAFE_PART;
+    const until = this.#now() + Math.min(ms, STREAM_REUSE_MS) * SAFE_PART;
     this.#kept.set(peerId, [...others, { duplex, until }]);
     return true;
   }
 
   /** Whether it was there. */
-  #remove(peerId: string, duplex: LastingDuplex): boolean {
+  #remove(peerId: string, duplex: ReusableByteStream): boolean {
     const before = this.#kept.get(peerId) ?? [];
     const rest = before.filter((kept) => kept.duplex !== duplex);
     if (rest.length > 0) this.#kept.set(peerId, rest);
@@ -91,7 +96,7 @@ export class KeptDuplexes {
 }
 
 /** Ends one that is of no more use: the other side has ended, or will hear of it. */
-function drop(duplex: LastingDuplex): void {
+function drop(duplex: ReusableByteStream): void {
   duplex.endRead();
   duplex.close().catch(() => {});
 }

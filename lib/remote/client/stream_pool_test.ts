@@ -1,12 +1,12 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { KEEP_MS } from "../wire/constants.ts";
-import { Disconnected, type LastingDuplex } from "../wire/byte_stream.ts";
-import { KeptDuplexes } from "./stream_pool.ts";
+import { STREAM_REUSE_MS } from "../wire/constants.ts";
+import { Disconnected, type ReusableByteStream } from "../wire/byte_stream.ts";
+import { StreamPool } from "./stream_pool.ts";
 
 const PEER = "12D3KooWPeer";
 
 /** A connection that does nothing but note what is done to it. */
-function fake(): LastingDuplex & { done: string[]; quiet: boolean; end: () => void } {
+function fake(): ReusableByteStream & { done: string[]; quiet: boolean; end: () => void } {
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
   const done: string[] = [];
   const note = (what: string): Promise<void> => (done.push(what), Promise.resolve());
@@ -25,8 +25,8 @@ function fake(): LastingDuplex & { done: string[]; quiet: boolean; end: () => vo
   return self;
 }
 
-Deno.test("KeptDuplexes.take() gives what was handed back, to its peer and to one at a time", async () => {
-  const kept = new KeptDuplexes();
+Deno.test("StreamPool.take() gives what was handed back, to its peer and to one at a time", async () => {
+  const kept = new StreamPool();
   const duplex = fake();
   const first = kept.lend(PEER, duplex);
   assertEquals([first.keep!(1000), kept.size], [true, 1]);
@@ -38,8 +38,8 @@ Deno.test("KeptDuplexes.take() gives what was handed back, to its peer and to on
   assertEquals([second.keep!(1000), kept.size], [true, 1]);
 });
 
-Deno.test("KeptDuplexes.lend() gives what is of no effect once it was handed back", async () => {
-  const kept = new KeptDuplexes();
+Deno.test("StreamPool.lend() gives what is of no effect once it was handed back", async () => {
+  const kept = new StreamPool();
   const duplex = fake();
   const lent = kept.lend(PEER, duplex);
   lent.keep!(1000);
@@ -51,9 +51,9 @@ Deno.test("KeptDuplexes.lend() gives what is of no effect once it was handed bac
   assertEquals([lent.keep!(1000), duplex.done, kept.size], [false, [], 1]);
 });
 
-Deno.test("KeptDuplexes.take() ends what waits too long, or on which something has come", () => {
+Deno.test("StreamPool.take() ends what waits too long, or on which something has come", () => {
   let now = 0;
-  const kept = new KeptDuplexes(() => now);
+  const kept = new StreamPool(() => now);
   const [old, loud] = [fake(), fake()];
   kept.lend(PEER, old).keep!(1000);
   kept.lend(PEER, loud).keep!(10_000);
@@ -64,17 +64,17 @@ Deno.test("KeptDuplexes.take() ends what waits too long, or on which something h
   assertEquals([old.done, loud.done], [["endRead", "close"], ["endRead", "close"]]);
 });
 
-Deno.test("KeptDuplexes.take() believes no node that says it waits for ever", () => {
+Deno.test("StreamPool.take() believes no node that says it waits for ever", () => {
   let now = 0;
-  const kept = new KeptDuplexes(() => now);
+  const kept = new StreamPool(() => now);
   const duplex = fake();
   kept.lend(PEER, duplex).keep!(2 ** 53);
-  now = KEEP_MS / 2;
+  now = STREAM_REUSE_MS / 2;
   assertEquals([kept.take(PEER), duplex.done], [undefined, ["endRead", "close"]]);
 });
 
-Deno.test("KeptDuplexes forgets what the other side has ended", async () => {
-  const kept = new KeptDuplexes();
+Deno.test("StreamPool forgets what the other side has ended", async () => {
+  const kept = new StreamPool();
   const [waiting, used] = [fake(), fake()];
   const lent = kept.lend(PEER, used);
   kept.lend(PEER, waiting).keep!(1000);
@@ -86,8 +86,8 @@ Deno.test("KeptDuplexes forgets what the other side has ended", async () => {
   assertEquals([lent.keep!(1000), kept.size], [false, 0]);
 });
 
-Deno.test("KeptDuplexes keeps a few for each peer", () => {
-  const kept = new KeptDuplexes();
+Deno.test("StreamPool keeps a few for each peer", () => {
+  const kept = new StreamPool();
   const lent = Array.from({ length: 6 }, () => kept.lend(PEER, fake()));
   assertEquals(lent.map((one) => one.keep!(1000)), [true, true, true, true, false, false]);
   assertStrictEquals(kept.lend("12D3KooWOther", fake()).keep!(1000), true);

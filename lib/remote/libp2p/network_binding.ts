@@ -4,9 +4,9 @@
  */
 import type { Resources } from "../../core/mod.ts";
 import { agreementOn, type Candidate, type PlasmNetwork } from "../../p2p/mod.ts";
-import { type Duplex, duplexOf, JOB_PROTOCOL } from "../wire/mod.ts";
-import { agreed } from "./optimistic_negotiation.ts";
-import { type DialJobOptions, KeptDuplexes, type RemoteCandidate } from "../client/mod.ts";
+import { type ByteStream, byteStreamOf, JOB_PROTOCOL } from "../wire/mod.ts";
+import { expectAgreement } from "./optimistic_negotiation.ts";
+import { type DialJobOptions, type RemoteCandidate, StreamPool } from "../client/mod.ts";
 import type { JobServer } from "../server/mod.ts";
 
 /**
@@ -31,13 +31,13 @@ const CANDIDATES_PER_ATTEMPT = 3;
 export async function serveJobs(network: PlasmNetwork, server: JobServer): Promise<void> {
   await network.handle(
     JOB_PROTOCOL,
-    (stream, peerId, mayAgain) => server.serve(duplexOf(stream), peerId, { mayAgain }),
+    (stream, peerId, mayAgain) => server.serve(byteStreamOf(stream), peerId, { mayAgain }),
     { maxStreams: MAX_STREAMS, burst: STREAMS_PER_SECOND, perSecond: STREAMS_PER_SECOND },
   );
 }
 
 /** Streams of each network that wait for another job. */
-const waiting = new WeakMap<object, KeptDuplexes>();
+const waiting = new WeakMap<object, StreamPool>();
 
 /**
  * Opens conversations about jobs, on a stream of before where one waits. A new one begins with our offer or ticket,
@@ -45,14 +45,14 @@ const waiting = new WeakMap<object, KeptDuplexes>();
  */
 export function jobDialer(
   network: Pick<PlasmNetwork, "dialProtocol">,
-): (peerId: string, options: DialJobOptions) => Promise<Duplex> {
-  const kept = waiting.get(network) ?? new KeptDuplexes();
+): (peerId: string, options: DialJobOptions) => Promise<ByteStream> {
+  const kept = waiting.get(network) ?? new StreamPool();
   waiting.set(network, kept);
-  return async (peerId, { signal, mayBeKept = false }) => {
-    const old = mayBeKept ? kept.take(peerId) : undefined;
+  return async (peerId, { signal, allowReused = false }) => {
+    const old = allowReused ? kept.take(peerId) : undefined;
     if (old !== undefined) return old;
     const stream = await network.dialProtocol(peerId, JOB_PROTOCOL, { signal, early: true });
-    return kept.lend(peerId, agreed(duplexOf(stream), agreementOn(JOB_PROTOCOL)));
+    return kept.lend(peerId, expectAgreement(byteStreamOf(stream), agreementOn(JOB_PROTOCOL)));
   };
 }
 

@@ -3,14 +3,14 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import type { Duplex } from "../wire/mod.ts";
+import type { ByteStream } from "../wire/mod.ts";
 
 /**
  * Takes bytes off the front of what comes; what is written goes at once.
  *
  * @returns a duplex whose `read` throws `no-peer` where something else comes
  */
-export function agreed<T extends Duplex>(duplex: T, agreement: Uint8Array): T {
+export function expectAgreement<T extends ByteStream>(duplex: T, agreement: Uint8Array): T {
   let at = 0;
   return {
     ...duplex,

@@ -4,15 +4,15 @@
  */
 import { PlasmError } from "../../core/errors/mod.ts";
 import {
+  type ByteStream,
+  type ClientRequest,
   Disconnected,
-  type Duplex,
   FrameChannel,
   JOB_VERSION,
-  KEEP_MS,
   type MessageOf,
-  nextOpening,
-  type Opening,
-  OPENINGS,
+  readNextRequest,
+  REQUESTS,
+  STREAM_REUSE_MS,
 } from "../wire/mod.ts";
 import { ANSWER_MS, deadline } from "../../util/async/mod.ts";
 import { sendEvents } from "./send_events.ts";
@@ -58,21 +58,21 @@ export class JobServer {
 
   /** Holds one conversation after the other with a peer; resolves when the last is over, however it went. */
   async serve(
-    duplex: Duplex,
+    stream: ByteStream,
     peerId: string,
     { mayAgain = () => true }: ServeOptions = {},
   ): Promise<void> {
-    const channel = new FrameChannel(duplex);
+    const channel = new FrameChannel(stream);
     let counted = 0;
     try {
       const timeoutMs = Math.min(OPENING_MS, this.#options.policy().transferMs);
-      let opening: Opening | undefined = await channel.read(OPENINGS, { timeoutMs });
+      let opening: ClientRequest | undefined = await channel.read(REQUESTS, { timeoutMs });
       while (opening !== undefined) {
         const isKept = await this.#answer(opening, channel, peerId);
         this.receivedBytes += channel.received - counted;
         counted = channel.received;
         if (!isKept) break;
-        opening = await nextOpening(channel, mayAgain);
+        opening = await readNextRequest(channel, mayAgain);
       }
       await deadline(channel, ANSWER_MS, channel.close());
       channel.endRead(); // whatever else it says is not kept
@@ -84,7 +84,7 @@ export class JobServer {
   }
 
   /** Holds one conversation; tells whether another may follow. */
-  async #answer(opening: Opening, channel: FrameChannel, peerId: string): Promise<boolean> {
+  async #answer(opening: ClientRequest, channel: FrameChannel, peerId: string): Promise<boolean> {
     if (opening.type === "offer") return await this.#onOffer(opening, channel, peerId);
     if (opening.type === "attach") await this.#onAttach(opening, channel, peerId);
     else await this.#sessions.remove(this.#sessions.find(opening), cancelled());
@@ -136,7 +136,7 @@ export class JobServer {
       mayBegin: message.begin,
       greet: () => {
         // After a transfer the channel holds memory for its chunks.
-        keepsMs = session.phase === "transfer" ? 0 : KEEP_MS;
+        keepsMs = session.phase === "transfer" ? 0 : STREAM_REUSE_MS;
         return {
           type: "accept",
           version: JOB_VERSION,

@@ -15,10 +15,10 @@ import {
 } from "../wire/mod.ts";
 import type { JobHost, OfferTerms, RemoteJobOffer } from "./job_host.ts";
 import { IncomingBlob } from "./incoming_blob.ts";
-import { TransferPace } from "./transfer_rate.ts";
+import { TransferRateCheck } from "./transfer_rate.ts";
 
 /** What a client must show to speak of a job. */
-export interface Ticket {
+export interface TicketFields {
   job_id: string;
   secret: string;
   node_nonce: string;
@@ -51,7 +51,7 @@ export class Session {
   /** `transfer` until all is there and it may run; `over` has a result or never will. */
   phase: "transfer" | "begun" | "over" = "transfer";
   /** How fast its content comes. */
-  readonly pace: TransferPace = new TransferPace();
+  readonly pace: TransferRateCheck = new TransferRateCheck();
   readonly #blobs = new Map<string, IncomingBlob>();
   #attachment: Attachment | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -85,7 +85,7 @@ export class Session {
   }
 
   /** Whether a client that shows this may speak of the job. */
-  isTicket({ secret, node_nonce }: Ticket): boolean {
+  isTicket({ secret, node_nonce }: TicketFields): boolean {
     // Both are compared to the end, so that time tells nothing of the secret.
     let difference = 0;
     for (const [told, known] of [[secret, this.secret], [node_nonce, this.nonce]] as const) {

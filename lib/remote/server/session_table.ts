@@ -13,7 +13,7 @@ import {
   OFFER_VALID_MS,
 } from "../wire/mod.ts";
 import type { JobHost, RemoteJobOffer, RemotePolicy } from "./job_host.ts";
-import { Session, type Ticket } from "./session.ts";
+import { Session, type TicketFields } from "./session.ts";
 
 /** Offers remembered against replay; a flood of others makes room for one it has captured. */
 const MAX_NONCES = 10_000;
@@ -201,7 +201,7 @@ export class SessionTable {
    *
    * @throws {PlasmError} `not-found`; the same for a wrong secret, which must tell nothing
    */
-  find(ticket: Ticket): Session {
+  find(ticket: TicketFields): Session {
     const session = this.#sessions.get(ticket.job_id);
     if (session?.isTicket(ticket)) return session;
     throw new PlasmError(

@@ -12,7 +12,7 @@ const GRACE_MS = 60_000;
 const LEAST_SPEED = 4;
 
 /** Counts what came of an offer's content since it was accepted, over all of its connections. */
-export class TransferPace {
+export class TransferRateCheck {
   readonly #now: () => number;
   readonly #start: number;
   #received = 0;

@@ -1,10 +1,10 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { PlasmError } from "../../core/errors/errors.ts";
-import { TransferPace } from "./transfer_rate.ts";
+import { TransferRateCheck } from "./transfer_rate.ts";
 
-Deno.test("TransferPace.check() lets pass who sends fast enough, and nobody for ever", () => {
+Deno.test("TransferRateCheck.check() lets pass who sends fast enough, and nobody for ever", () => {
   let now = 5_000;
-  const pace = new TransferPace(() => now);
+  const pace = new TransferRateCheck(() => now);
   now += 60_000;
   pace.check(1_000);
   now += 1;

@@ -12,7 +12,7 @@ export class Disconnected extends Error {
 }
 
 /** A connection of two sides. One reader and one writer at a time. */
-export interface Duplex {
+export interface ByteStream {
   /**
    * The next bytes; `null` when the other side has ended.
    *
@@ -42,7 +42,7 @@ export interface Duplex {
 }
 
 /** A connection that can wait for another conversation. */
-export interface LastingDuplex extends Duplex {
+export interface ReusableByteStream extends ByteStream {
   /** Resolves when the other side has ended, or the connection is lost. */
   readonly ended: Promise<void>;
   /** Whether both sides may still speak, and nothing has come that nobody has read. */
@@ -58,8 +58,8 @@ const HIGH_WATER_BYTES = 256 * 1024;
  */
 const PAUSED_BYTES: number = MAX_STREAM_WINDOW_BYTES + 2 ** 20;
 
-/** A libp2p stream as a {@linkcode Duplex}. */
-export function duplexOf(stream: Stream): LastingDuplex {
+/** A libp2p stream as a {@linkcode ByteStream}. */
+export function byteStreamOf(stream: Stream): ReusableByteStream {
   const queue: Uint8Array[] = [];
   let queued = 0;
   let ended = false;

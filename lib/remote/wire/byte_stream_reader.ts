@@ -1,23 +1,23 @@
 /**
- * Bytes of a {@linkcode Duplex}, in the lengths that a reader asks for.
+ * Bytes of a {@linkcode ByteStream}, in the lengths that a reader asks for.
  * @module
  */
-import { Disconnected, type Duplex } from "./byte_stream.ts";
+import { type ByteStream, Disconnected } from "./byte_stream.ts";
 
 /** What is made ready at first for bytes that are only announced; the rest follows as they come. */
 const FIRST_BYTES = 16 * 1024;
 
-/** Reads a duplex. One read at a time. */
-export class ByteReader {
-  readonly #duplex: Duplex;
+/** Reads a stream. One read at a time. */
+export class ByteStreamReader {
+  readonly #stream: ByteStream;
   #piece: Uint8Array = new Uint8Array();
   #at = 0;
   #buffer: Uint8Array = new Uint8Array();
   /** Bytes received so far, whether or not they were asked for. */
   received = 0;
 
-  constructor(duplex: Duplex) {
-    this.#duplex = duplex;
+  constructor(stream: ByteStream) {
+    this.#stream = stream;
   }
 
   /** Whether all that was received has been asked for. */
@@ -67,7 +67,7 @@ export class ByteReader {
   }
 
   async #more(): Promise<boolean> {
-    const piece = await this.#duplex.read();
+    const piece = await this.#stream.read();
     if (piece === null) return false;
     this.#piece = piece;
     this.#at = 0;

@@ -1,9 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { ByteReader } from "./byte_stream_reader.ts";
+import { ByteStreamReader } from "./byte_stream_reader.ts";
 import { Disconnected } from "./byte_stream.ts";
 import { memoryPair } from "../../../tests/fixtures/memory_streams.ts";
 
-Deno.test("ByteReader gives the lengths that are asked for, however the bytes come", async () => {
+Deno.test("ByteStreamReader gives the lengths that are asked for, however the bytes come", async () => {
   const { client, node } = memoryPair();
   const bytes = Uint8Array.from({ length: 50_000 }, (_, at) => at * 7);
   const writing = (async () => {
@@ -12,7 +12,7 @@ Deno.test("ByteReader gives the lengths that are asked for, however the bytes co
     }
     await client.close();
   })();
-  const reader = new ByteReader(node);
+  const reader = new ByteStreamReader(node);
   let at = 0;
   for (const length of [1, 2, 3, 1000, 20_000, 17, 20_000]) {
     assertEquals((await reader.take(length)).toHex(), bytes.subarray(at, at += length).toHex());

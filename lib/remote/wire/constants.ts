@@ -38,7 +38,7 @@ export const ALIVE_MS = 10_000;
  * How long a node waits for another offer where the one before has ended, in milliseconds: whoever has many small jobs
  * makes the next at once, and to open a stream takes both sides longer than to run one.
  */
-export const KEEP_MS = 10_000;
+export const STREAM_REUSE_MS = 10_000;
 
 /** Silence after which a client takes a connection for dead, in milliseconds: three lost signs. */
 export const SILENCE_MS: number = 3 * ALIVE_MS + 2_000;

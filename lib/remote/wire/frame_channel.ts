@@ -1,5 +1,5 @@
 /**
- * Messages over a {@linkcode Duplex}: each is canonical CBOR behind its length as an unsigned varint, the
+ * Messages over a {@linkcode ByteStream}: each is canonical CBOR behind its length as an unsigned varint, the
  * framing of our other protocols.
  * @module
  */
@@ -12,9 +12,9 @@ import {
   MAX_LENGTH_BYTES,
 } from "../../core/cbor/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
-import { ByteReader } from "./byte_stream_reader.ts";
+import { ByteStreamReader } from "./byte_stream_reader.ts";
 import { decodeChunk } from "./chunk_frame.ts";
-import { Disconnected, type Duplex } from "./byte_stream.ts";
+import { type ByteStream, Disconnected } from "./byte_stream.ts";
 import {
   checkMessage,
   MAX_BYTES,
@@ -41,17 +41,17 @@ interface Batch {
 
 /** One side of a conversation. */
 export class FrameChannel {
-  readonly #duplex: Duplex;
-  readonly #reader: ByteReader;
+  readonly #stream: ByteStream;
+  readonly #reader: ByteStreamReader;
   #writes: Promise<void> = Promise.resolve();
   /** Small messages that wait for their turn, to go together. */
   #batch: Batch | undefined;
   /** Where chunks are encoded, one after the other. */
   #chunkBuffer: Uint8Array | undefined;
 
-  constructor(duplex: Duplex) {
-    this.#duplex = duplex;
-    this.#reader = new ByteReader(duplex);
+  constructor(stream: ByteStream) {
+    this.#stream = stream;
+    this.#reader = new ByteStreamReader(stream);
   }
 
   /** Bytes received, framing included, whether or not they were of use. */
@@ -165,29 +165,29 @@ export class FrameChannel {
 
   /** Writes bytes after those before them. */
   #enqueue(bytes: () => Uint8Array): Promise<void> {
-    const written = this.#writes.then(() => this.#duplex.write(bytes()));
+    const written = this.#writes.then(() => this.#stream.write(bytes()));
     this.#writes = written.catch(() => {}); // told to whoever wrote it
     return written;
   }
 
-  /** Hands the connection back where that can be, see {@linkcode Duplex.keep}. All must have been said. */
+  /** Hands the connection back where that can be, see {@linkcode ByteStream.keep}. All must have been said. */
   keep(ms: number): boolean {
-    return this.#reader.isEmpty && (this.#duplex.keep?.(ms) ?? false);
+    return this.#reader.isEmpty && (this.#stream.keep?.(ms) ?? false);
   }
 
   /** Ends our side. */
   async close(): Promise<void> {
     await this.#writes;
-    await this.#duplex.close();
+    await this.#stream.close();
   }
 
   /** Drops the connection. */
   abort(reason: Error): void {
-    this.#duplex.abort(reason);
+    this.#stream.abort(reason);
   }
 
   /** Reads no more than has come. */
   endRead(): void {
-    this.#duplex.endRead();
+    this.#stream.endRead();
   }
 }

@@ -1,13 +1,13 @@
 import { assertEquals } from "@std/assert";
 import { createJobId } from "../../core/ids.ts";
-import type { Duplex } from "./byte_stream.ts";
+import type { ByteStream } from "./byte_stream.ts";
 import { FrameChannel } from "./frame_channel.ts";
 import type { HostEvent } from "../server/job_host.ts";
 import { sendEvents } from "../server/send_events.ts";
 import { memoryPair } from "../../../tests/fixtures/memory_streams.ts";
 
 /** A side that counts what is written. */
-function counted(duplex: Duplex): { duplex: Duplex; writes: number[] } {
+function counted(duplex: ByteStream): { duplex: ByteStream; writes: number[] } {
   const writes: number[] = [];
   const write = (bytes: Uint8Array): Promise<void> => {
     writes.push(bytes.length);

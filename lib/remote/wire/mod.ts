@@ -2,7 +2,12 @@
  * Public entry point of the remote/wire component.
  * @module
  */
-export { Disconnected, type Duplex, duplexOf, type LastingDuplex } from "./byte_stream.ts";
+export {
+  type ByteStream,
+  byteStreamOf,
+  Disconnected,
+  type ReusableByteStream,
+} from "./byte_stream.ts";
 export { checksumOf } from "./checksum.ts";
 export {
   ALIVE_MS,
@@ -11,11 +16,11 @@ export {
   EVENT_DATA_BYTES,
   JOB_PROTOCOL,
   JOB_VERSION,
-  KEEP_MS,
   MAX_INPUTS,
   OFFER_VALID_MS,
   OFFERED_STDIN_BYTES,
   SILENCE_MS,
+  STREAM_REUSE_MS,
 } from "./constants.ts";
 export { FrameChannel } from "./frame_channel.ts";
 export {
@@ -26,5 +31,5 @@ export {
   type MessageOf,
   type Need,
 } from "./messages.ts";
-export { nextOpening, type Opening, OPENINGS } from "./next_request.ts";
+export { type ClientRequest, readNextRequest, REQUESTS } from "./next_request.ts";
 export { checkOffer, contentOf, isSameOffer, type OfferedJob } from "./offer.ts";

@@ -3,16 +3,16 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import { KEEP_MS } from "./constants.ts";
+import { STREAM_REUSE_MS } from "./constants.ts";
 import { Disconnected } from "./byte_stream.ts";
 import type { FrameChannel } from "./frame_channel.ts";
 import type { MessageOf } from "./messages.ts";
 
 /** What a client may open with. */
-export const OPENINGS = ["offer", "attach", "cancel"] as const;
+export const REQUESTS = ["offer", "attach", "cancel"] as const;
 
 /** A message that opens a conversation. */
-export type Opening = MessageOf<(typeof OPENINGS)[number]>;
+export type ClientRequest = MessageOf<(typeof REQUESTS)[number]>;
 
 /** When a peer that asks too often should ask again, in milliseconds: it has earned many conversations by then. */
 const AGAIN_MS = 1000;
@@ -24,13 +24,13 @@ const AGAIN_MS = 1000;
  * @returns undefined where the client does not, or is gone
  * @throws {PlasmError} `protocol`; `busy` where the peer may not
  */
-export async function nextOpening(
+export async function readNextRequest(
   channel: FrameChannel,
   mayAgain: () => boolean,
-): Promise<Opening | undefined> {
-  let opening: Opening;
+): Promise<ClientRequest | undefined> {
+  let opening: ClientRequest;
   try {
-    opening = await channel.read(OPENINGS, { timeoutMs: KEEP_MS });
+    opening = await channel.read(REQUESTS, { timeoutMs: STREAM_REUSE_MS });
   } catch (error) {
     if (error instanceof Disconnected) return undefined;
     if (error instanceof PlasmError && error.code === "peer-timeout") return undefined;

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { jobDialer } from "../../../lib/remote/libp2p/network_binding.ts";
-import { runRemote } from "../../../lib/remote/client/run_on_peers.ts";
+import { runOnPeers } from "../../../lib/remote/client/run_on_peers.ts";
 import { ExecutorPool } from "../../../lib/sandbox/host/pool.ts";
 import { LIBP2P } from "../../fixtures/p2p/nodes.ts";
 import { makeJob } from "../../fixtures/remote/bench.ts";
@@ -31,7 +31,7 @@ Deno.test(
         for (const client of clients) {
           const dial = jobDialer(client);
           const candidates = candidatesOf(client);
-          const { output, receipt } = await runRemote(job, { dial, candidates });
+          const { output, receipt } = await runOnPeers(job, { dial, candidates });
           assertEquals(await textOf(output.read("stdout")), "dlroW ,olleH");
           await forgotten(receipt.job_id);
         }

@@ -14,7 +14,7 @@ async function failure(act: () => Promise<unknown>): Promise<PlasmError & { trie
   return Object.assign(error, { tries: tell(attempts) });
 }
 
-Deno.test("runRemote() goes to the next node when one refuses, with its figures", async () => {
+Deno.test("runOnPeers() goes to the next node when one refuses, with its figures", async () => {
   await using busy = await TestNode.create();
   await using free = await TestNode.create();
   busy.host.refuse = () => {
@@ -28,7 +28,7 @@ Deno.test("runRemote() goes to the next node when one refuses, with its figures"
   assertEquals(receipt.node.peer_id, free.peerId);
 });
 
-Deno.test("runRemote() comes back to a node that was busy", async () => {
+Deno.test("runOnPeers() comes back to a node that was busy", async () => {
   await using node = await TestNode.create();
   let times = 0;
   node.host.refuse = () => {
@@ -39,7 +39,7 @@ Deno.test("runRemote() comes back to a node that was busy", async () => {
   assertEquals(receipt.nonce, "12".repeat(32));
 });
 
-Deno.test("runRemote() goes on when a node cannot be reached, stalls, or breaks off early", async () => {
+Deno.test("runOnPeers() goes on when a node cannot be reached, stalls, or breaks off early", async () => {
   await using deaf = await TestNode.create();
   deaf.wrap = (duplex) => ({ ...duplex, read: () => new Promise(() => {}) });
   await using broken = await TestNode.create();
@@ -55,7 +55,7 @@ Deno.test("runRemote() goes on when a node cannot be reached, stalls, or breaks 
   assertEquals(tell(attempts), ["no no-peer", "no peer-timeout", "no no-peer", "yes ok"]);
 });
 
-Deno.test("runRemote() does not retry what the caller caused", async () => {
+Deno.test("runOnPeers() does not retry what the caller caused", async () => {
   await using node = await TestNode.create();
   await using other = await TestNode.create();
   node.host.refuse = () => {
@@ -66,7 +66,7 @@ Deno.test("runRemote() does not retry what the caller caused", async () => {
   assertEquals(other.dialled, 0);
 });
 
-Deno.test("runRemote() never runs a job twice that may have run, unless it may", async () => {
+Deno.test("runOnPeers() never runs a job twice that may have run, unless it may", async () => {
   for (const idempotent of [false, true]) {
     await using lost = await TestNode.create();
     await using other = await TestNode.create();
@@ -95,7 +95,7 @@ Deno.test("runRemote() never runs a job twice that may have run, unless it may",
   }
 });
 
-Deno.test("runRemote() tries an idempotent job elsewhere when a node lies", async () => {
+Deno.test("runOnPeers() tries an idempotent job elsewhere when a node lies", async () => {
   await using liar = await TestNode.create();
   await using honest = await TestNode.create();
   liar.host.lie = (fields) => ({ ...fields, stdout_bytes: 1 });
@@ -104,7 +104,7 @@ Deno.test("runRemote() tries an idempotent job elsewhere when a node lies", asyn
   assertEquals(tell(attempts), ["yes bad-receipt", "yes ok"]);
 });
 
-Deno.test("runRemote() takes a job back from a node that does not start it", async () => {
+Deno.test("runOnPeers() takes a job back from a node that does not start it", async () => {
   await using slow = await TestNode.create();
   await using other = await TestNode.create();
   // It says that the job waits, and never that it starts.
@@ -126,7 +126,7 @@ Deno.test("runRemote() takes a job back from a node that does not start it", asy
   assertEquals(slow.host.jobs.size, 0);
 });
 
-Deno.test("runRemote() cancels on the node when its signal aborts", async () => {
+Deno.test("runOnPeers() cancels on the node when its signal aborts", async () => {
   await using node = await TestNode.create();
   node.host.program = hang;
   const stop = new AbortController();
@@ -142,7 +142,7 @@ Deno.test("runRemote() cancels on the node when its signal aborts", async () => 
   assertEquals(node.host.jobs.size, 0);
 });
 
-Deno.test("runRemote() stops a node that floods", async () => {
+Deno.test("runOnPeers() stops a node that floods", async () => {
   await using node = await TestNode.create();
   node.host.program = function* () {
     for (let at = 0; at < 64; at++) yield new Uint8Array(50_000);
@@ -153,7 +153,7 @@ Deno.test("runRemote() stops a node that floods", async () => {
   assertEquals(error.tries, ["yes protocol"]);
 });
 
-Deno.test("runRemote() gives output as it comes when asked to, and verifies it all the same", async () => {
+Deno.test("runOnPeers() gives output as it comes when asked to, and verifies it all the same", async () => {
   await using node = await TestNode.create();
   const shown: string[] = [];
   const { text, receipt } = await run({

@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
-import type { Duplex } from "../../../lib/remote/wire/byte_stream.ts";
+import type { ByteStream } from "../../../lib/remote/wire/byte_stream.ts";
 import { jobDialer } from "../../../lib/remote/libp2p/network_binding.ts";
 import { verifyReceipt } from "../../../lib/core/verify.ts";
 import { runRemoteJob } from "../../../lib/remote/run_remote_job.ts";
-import { runRemote } from "../../../lib/remote/client/run_on_peers.ts";
+import { runOnPeers } from "../../../lib/remote/client/run_on_peers.ts";
 import { command } from "../../fixtures/hostile/case.ts";
 import { assemble } from "../../fixtures/hostile/wat.ts";
 import { LIBP2P } from "../../fixtures/p2p/nodes.ts";
@@ -20,14 +20,14 @@ import {
 const FOR_EVER = await assemble(command("(loop $again (br $again))"));
 
 Deno.test(
-  "runRemote() finds a daemon in the DHT, runs a job there, and nothing stays",
+  "runOnPeers() finds a daemon in the DHT, runs a job there, and nothing stays",
   LIBP2P,
   () =>
     withRealNode(async ({ net, daemon, bootstrap, store, forgotten }) => {
       const client = await net.startClient({ bootstrap });
       const job = await makeJob({ module: HELLO });
       const options = () => ({ dial: jobDialer(client), candidates: candidatesOf(client) });
-      const result = await runRemote(job, options());
+      const result = await runOnPeers(job, options());
       assertEquals(await textOf(result.output.read("stdout")), "dlroW ,olleH");
       assertEquals(result.receipt.node.peer_id, daemon.identity.peerId);
       assertEquals([result.receipt.status, result.receipt.exit_code], ["exited", 0]);
@@ -36,13 +36,13 @@ Deno.test(
       // The module stays in the cache, which is told to others; what was read by it does not.
       assert(store.blobs.info(job.module.hash) !== undefined);
       assertEquals(store.blobs.info(job.stdin.hash), undefined);
-      const again = await runRemote(job, options());
+      const again = await runOnPeers(job, options());
       assertEquals(again.attempts[0]!.sentBytes, 12);
     }),
 );
 
 Deno.test(
-  "runRemote() needs one stream of libp2p for one small job after the other",
+  "runOnPeers() needs one stream of libp2p for one small job after the other",
   LIBP2P,
   () =>
     withRealNode(async ({ net, daemon, bootstrap, forgotten }) => {
@@ -55,7 +55,7 @@ Deno.test(
       });
       const job = await makeJob({ module: HELLO });
       for (const after of [1, 2, 2, 2]) {
-        const result = await runRemote(job, { dial, candidates: [{ peerId }], isSole: true });
+        const result = await runOnPeers(job, { dial, candidates: [{ peerId }], isSole: true });
         assertEquals(await textOf(result.output.read("stdout")), "dlroW ,olleH");
         // The first has brought the module: a stream of chunks is not used again.
         assertEquals(streams, after);
@@ -65,7 +65,7 @@ Deno.test(
 );
 
 Deno.test(
-  "runRemote() is told by a peer that takes no jobs, though it speaks before it has agreed",
+  "runOnPeers() is told by a peer that takes no jobs, though it speaks before it has agreed",
   LIBP2P,
   () =>
     withRealNode(async ({ net, bootstrap }) => {
@@ -74,7 +74,7 @@ Deno.test(
       await client.noteAddresses(peerId, bootstrap);
       const error = await assertRejects(
         async () =>
-          await runRemote(await makeJob({ module: HELLO }), {
+          await runOnPeers(await makeJob({ module: HELLO }), {
             dial: jobDialer(client),
             candidates: [{ peerId }],
             attempts: 1,
@@ -95,7 +95,7 @@ Deno.test(
       const job = await makeJob({ module: HELLO, resources: { memory_mb: 128 } });
       const error = await assertRejects(
         () =>
-          runRemote(job, {
+          runOnPeers(job, {
             dial: jobDialer(client),
             candidates: candidatesOf(client),
             attempts: 1,
@@ -108,7 +108,7 @@ Deno.test(
 );
 
 Deno.test(
-  "runRemote() goes on over cut streams of libp2p",
+  "runOnPeers() goes on over cut streams of libp2p",
   LIBP2P,
   () =>
     withRealNode(async ({ net, bootstrap, daemon, forgotten }) => {
@@ -119,7 +119,7 @@ Deno.test(
       const job = await makeJob({ module: padded(HELLO, 4 * 2 ** 20) });
       const cuts = [100_000, 1_000_000, 700_000, 3];
       let dialled = 0;
-      const result = await runRemote(job, {
+      const result = await runOnPeers(job, {
         dial: async (peerId, options) => {
           const limit = cuts[dialled++];
           const duplex = await dial(peerId, options);
@@ -146,7 +146,7 @@ Deno.test(
       let jobId = "";
       const error = await assertRejects(
         async () =>
-          runRemote(await makeJob({ module: FOR_EVER }), {
+          runOnPeers(await makeJob({ module: FOR_EVER }), {
             dial: jobDialer(client),
             candidates: candidatesOf(client),
             signal: stop.signal,
@@ -192,7 +192,7 @@ Deno.test(
       const client = await net.startClient({ bootstrap });
       await client.ask(daemon.identity.peerId);
       const job = await makeJob({ module: padded(HELLO, 48 * 2 ** 20) });
-      const { output, attempts } = await runRemote(job, {
+      const { output, attempts } = await runOnPeers(job, {
         dial: jobDialer(client),
         candidates: [{ peerId: daemon.identity.peerId }],
       });
@@ -203,7 +203,7 @@ Deno.test(
 );
 
 /** Breaks a connection after so many bytes were written. */
-function cutAfter(duplex: Duplex, limit: number): Duplex {
+function cutAfter(duplex: ByteStream, limit: number): ByteStream {
   let left = limit;
   return {
     ...duplex,

@@ -3,7 +3,7 @@ import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import { CHUNK_BYTES } from "../../../lib/remote/wire/constants.ts";
 import { makeJob, run, seededBytes, TestNode } from "../../fixtures/remote/bench.ts";
 
-Deno.test("runRemote() offers, sends, runs and verifies", async () => {
+Deno.test("runOnPeers() offers, sends, runs and verifies", async () => {
   await using node = await TestNode.create();
   const { text, receipt, attempts, progress } = await run({ nodes: [node] });
   assertEquals(text, "dlroW ,olleH");
@@ -22,7 +22,7 @@ Deno.test("runRemote() offers, sends, runs and verifies", async () => {
   assertEquals(node.server.counts, { transfer: 0, begun: 0, over: 0 });
 });
 
-Deno.test("runRemote() sends nothing that the node has", async () => {
+Deno.test("runOnPeers() sends nothing that the node has", async () => {
   await using node = await TestNode.create();
   const first = await run({ nodes: [node] });
   const second = await run({ nodes: [node] });
@@ -30,7 +30,7 @@ Deno.test("runRemote() sends nothing that the node has", async () => {
   assertEquals(second.attempts[0]!.sentBytes, 12);
 });
 
-Deno.test("runRemote() sends small standard input with the offer, and more of it in chunks", async () => {
+Deno.test("runOnPeers() sends small standard input with the offer, and more of it in chunks", async () => {
   await using node = await TestNode.create();
   for (const [size, count] of [[16 * 1024, 0], [16 * 1024 + 1, 1]] as const) {
     const job = await makeJob({ stdin: seededBytes(size) });
@@ -48,7 +48,7 @@ Deno.test("runRemote() sends small standard input with the offer, and more of it
   }
 });
 
-Deno.test("runRemote() does not run ahead of a node that stores slowly", async () => {
+Deno.test("runOnPeers() does not run ahead of a node that stores slowly", async () => {
   await using node = await TestNode.create();
   const job = await makeJob({ module: seededBytes(4 * 2 ** 20) });
   const { host } = node;
@@ -75,7 +75,7 @@ Deno.test("runRemote() does not run ahead of a node that stores slowly", async (
   assertLess(ahead, 4 * CHUNK_BYTES);
 });
 
-Deno.test("runRemote() says that there is nobody to ask", async () => {
+Deno.test("runOnPeers() says that there is nobody to ask", async () => {
   const error = await assertRejects(() => run({ nodes: [] }), PlasmError, "no node");
   assertEquals(error.code, "no-peer");
 });

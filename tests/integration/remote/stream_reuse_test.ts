@@ -3,10 +3,10 @@ import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import { createJobId, createNonce } from "../../../lib/core/ids.ts";
 import { Disconnected } from "../../../lib/remote/wire/byte_stream.ts";
 import { FrameChannel } from "../../../lib/remote/wire/frame_channel.ts";
-import { KeptDuplexes } from "../../../lib/remote/client/stream_pool.ts";
+import { StreamPool } from "../../../lib/remote/client/stream_pool.ts";
 import { makeOffer } from "../../../lib/remote/client/make_offer.ts";
 import type { MessageOf } from "../../../lib/remote/wire/messages.ts";
-import type { RunRemoteOptions } from "../../../lib/remote/client/run_types.ts";
+import type { RunOnPeersOptions } from "../../../lib/remote/client/run_types.ts";
 import { memoryPair } from "../../fixtures/memory_streams.ts";
 import { makeJob, nodeWithModule, run, type TestNode } from "../../fixtures/remote/bench.ts";
 import { hang, reverse } from "../../fixtures/remote/fake_host.ts";
@@ -29,11 +29,11 @@ async function converse(channel: FrameChannel): Promise<MessageOf<"accept">> {
 }
 
 /** A client's lines to a node, which last until they are disposed. */
-function lasting(node: TestNode): { dial: RunRemoteOptions["dial"] } & Disposable {
-  const kept = new KeptDuplexes();
+function lasting(node: TestNode): { dial: RunOnPeersOptions["dial"] } & Disposable {
+  const kept = new StreamPool();
   const cuts: (() => void)[] = [];
-  const dial: RunRemoteOptions["dial"] = (peerId, { mayBeKept = false }) => {
-    const old = mayBeKept ? kept.take(peerId) : undefined;
+  const dial: RunOnPeersOptions["dial"] = (peerId, { allowReused = false }) => {
+    const old = allowReused ? kept.take(peerId) : undefined;
     if (old !== undefined) return Promise.resolve(old);
     const duplex = node.dial();
     cuts.push(node.cut);
@@ -159,7 +159,7 @@ Deno.test("JobServer forgets no job for a result that is another's", async () =>
   await channel.close();
 });
 
-Deno.test("runRemote() is not refused for a job before, which its node could not forget", async () => {
+Deno.test("runOnPeers() is not refused for a job before, which its node could not forget", async () => {
   await using node = await nodeWithModule();
   using lines = lasting(node);
   const { dial } = lines;
@@ -172,7 +172,7 @@ Deno.test("runRemote() is not refused for a job before, which its node could not
   assertEquals(node.log.find(({ error_code }) => error_code !== undefined)?.event, "job-forgotten");
 });
 
-Deno.test("runRemote() says a job's offer where the one before has ended", async () => {
+Deno.test("runOnPeers() says a job's offer where the one before has ended", async () => {
   await using node = await nodeWithModule();
   using lines = lasting(node);
   const { dial } = lines;
@@ -186,7 +186,7 @@ Deno.test("runRemote() says a job's offer where the one before has ended", async
   assertEquals(node.dialled, 2);
 });
 
-Deno.test("runRemote() runs a job once where the node gives its connection up as it speaks", async () => {
+Deno.test("runOnPeers() runs a job once where the node gives its connection up as it speaks", async () => {
   await using node = await nodeWithModule();
   using lines = lasting(node);
   const { dial } = lines;
@@ -197,7 +197,7 @@ Deno.test("runRemote() runs a job once where the node gives its connection up as
   assertEquals(node.host.submitted.length, 2);
 });
 
-Deno.test("runRemote() leaves a connection alone that a cancelled job has handed back", async () => {
+Deno.test("runOnPeers() leaves a connection alone that a cancelled job has handed back", async () => {
   await using node = await nodeWithModule();
   using lines = lasting(node);
   const { dial } = lines;

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import { CHUNK_BYTES } from "../../../lib/remote/wire/constants.ts";
-import { resumeRemote } from "../../../lib/remote/client/run_on_peers.ts";
-import type { RemoteTicket } from "../../../lib/remote/client/run_types.ts";
+import { resumeOnPeer } from "../../../lib/remote/client/run_on_peers.ts";
+import type { ResumeTicket } from "../../../lib/remote/client/run_types.ts";
 import { makeJob, run, seededBytes, seededRandom, TestNode } from "../../fixtures/remote/bench.ts";
 import { hang } from "../../fixtures/remote/fake_host.ts";
 
@@ -10,7 +10,7 @@ const CUTS = 60;
 /** The reconnecting client waits at random; it need not wait long for a test. */
 const MODULE = seededBytes(3 * 2 ** 20 + 12_345);
 
-Deno.test("runRemote() goes on after cuts at many points, resending less than a chunk each", async () => {
+Deno.test("runOnPeers() goes on after cuts at many points, resending less than a chunk each", async () => {
   await using node = await TestNode.create();
   const random = seededRandom(7);
   node.lines = [
@@ -29,7 +29,7 @@ Deno.test("runRemote() goes on after cuts at many points, resending less than a 
   assertLess(resent, reconnects * CHUNK_BYTES);
 });
 
-Deno.test("runRemote() misses nothing of the output over cuts of the way back", async () => {
+Deno.test("runOnPeers() misses nothing of the output over cuts of the way back", async () => {
   await using node = await TestNode.create();
   const random = seededRandom(11);
   const output = seededBytes(400_000, 3);
@@ -48,17 +48,17 @@ Deno.test("runRemote() misses nothing of the output over cuts of the way back", 
   assertEquals(node.host.submitted.length, 1);
 });
 
-Deno.test("resumeRemote() goes on for a restarted client, in the transfer and after it", async () => {
+Deno.test("resumeOnPeer() goes on for a restarted client, in the transfer and after it", async () => {
   for (const when of ["sending", "running"]) {
     await using node = await TestNode.create();
     const job = await makeJob({ module: MODULE });
-    let ticket: RemoteTicket | undefined;
+    let ticket: ResumeTicket | undefined;
     // The first process dies at the cut: it says nothing more to anybody.
     await assertRejects(() =>
       run({
         nodes: [node],
         job,
-        keepTicket: (kept) => void (ticket ??= kept),
+        saveTicket: (kept) => void (ticket ??= kept),
         dial: () => node.dialled === 0 ? Promise.resolve(node.dial()) : new Promise(() => {}),
         onProgress: (news) => {
           if (news.phase === when && (news.phase !== "sending" || news.sent > 10 ** 6)) node.cut();
@@ -67,7 +67,7 @@ Deno.test("resumeRemote() goes on for a restarted client, in the transfer and af
       })
     );
     const before = node.host.stored;
-    const { receipt, output, attempts } = await resumeRemote(job, ticket!, {
+    const { receipt, output, attempts } = await resumeOnPeer(job, ticket!, {
       dial: () => Promise.resolve(node.dial()),
     });
     output[Symbol.dispose]();

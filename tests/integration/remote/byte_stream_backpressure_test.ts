@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { JOB_PROTOCOL } from "../../../lib/remote/wire/constants.ts";
-import { Disconnected, duplexOf } from "../../../lib/remote/wire/byte_stream.ts";
+import { byteStreamOf, Disconnected } from "../../../lib/remote/wire/byte_stream.ts";
 import { LIBP2P, TestNet } from "../../fixtures/p2p/nodes.ts";
 
 /** The longest wait for what never comes, in milliseconds. */
@@ -8,14 +8,14 @@ const PATIENCE_MS = 10_000;
 
 for (const listen of ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic"]) {
   Deno.test(
-    `Duplex.abort() ends a write that waits for a reader who does not read, ${listen}`,
+    `ByteStream.abort() ends a write that waits for a reader who does not read, ${listen}`,
     LIBP2P,
     async () => {
       await using net = new TestNet();
       const node = await net.start({ listen: [listen] });
       const over = Promise.withResolvers<Error>();
       await node.handle(JOB_PROTOCOL, async (stream) => {
-        const duplex = duplexOf(stream);
+        const duplex = byteStreamOf(stream);
         const filling = (async () => {
           while (true) await duplex.write(new Uint8Array(250_000));
         })();

@@ -1,8 +1,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import { createJobId, createNonce } from "../../../lib/core/ids.ts";
-import { agreed } from "../../../lib/remote/libp2p/optimistic_negotiation.ts";
-import { Disconnected, type Duplex } from "../../../lib/remote/wire/byte_stream.ts";
+import { expectAgreement } from "../../../lib/remote/libp2p/optimistic_negotiation.ts";
+import { type ByteStream, Disconnected } from "../../../lib/remote/wire/byte_stream.ts";
 import { FrameChannel } from "../../../lib/remote/wire/frame_channel.ts";
 import { makeOffer } from "../../../lib/remote/client/make_offer.ts";
 import type { MessageOf } from "../../../lib/remote/wire/messages.ts";
@@ -92,7 +92,7 @@ Deno.test("JobServer begins nothing that it lacks the module or the input of", a
   assertEquals([accept.begun, accept.need.length, other.host.submitted], [false, 1, []]);
 });
 
-Deno.test("runRemote() says begin only where the node has not begun", async () => {
+Deno.test("runOnPeers() says begin only where the node has not begun", async () => {
   await using node = await TestNode.create();
   const heard = spy(node);
   for (const types of [["offer", "chunk", "begin", "taken"], ["offer", "taken"]]) {
@@ -104,7 +104,7 @@ Deno.test("runRemote() says begin only where the node has not begun", async () =
   }
 });
 
-Deno.test("runRemote() lets a job begin only where that it may have run is of no weight", async () => {
+Deno.test("runOnPeers() lets a job begin only where that it may have run is of no weight", async () => {
   const large = seededBytes(16 * 1024 + 1);
   const cases: [Parameters<typeof run>[0] extends infer T ? Partial<T> : never, boolean][] = [
     [{}, false],
@@ -113,7 +113,7 @@ Deno.test("runRemote() lets a job begin only where that it may have run is of no
     [{ job: await makeJob({ idempotent: true }) }, true],
     [{ job: await makeJob({ stdin: "" }), isSole: true }, true],
     [{ job: await makeJob({ stdin: large }), isSole: true }, false],
-    [{ isSole: true, keepTicket: () => {} }, false],
+    [{ isSole: true, saveTicket: () => {} }, false],
   ];
   for (const [options, begin] of cases) {
     await using node = await TestNode.create();
@@ -132,7 +132,7 @@ Deno.test("runRemote() lets a job begin only where that it may have run is of no
   assertEquals(offers.map(({ begin }) => begin), [false, false, true]);
 });
 
-Deno.test("runRemote() finds its job again when the answer to its offer is lost, and runs it once", async () => {
+Deno.test("runOnPeers() finds its job again when the answer to its offer is lost, and runs it once", async () => {
   for (const line of [{ cutAfter: 20 }, { cutBackAfter: 1 }, { cutBackAfter: 100 }]) {
     for (const prepare of [nodeWithModule, TestNode.create]) {
       await using node = await prepare();
@@ -145,14 +145,14 @@ Deno.test("runRemote() finds its job again when the answer to its offer is lost,
   }
 });
 
-Deno.test("runRemote() survives that its first offer arrives after the second", async () => {
+Deno.test("runOnPeers() survives that its first offer arrives after the second", async () => {
   await using node = await nodeWithModule();
   node.host.program = async function* (stdin, { news }) {
     yield stdin.toReversed();
     while (node.dialled < 3) await news();
   };
   let late: Uint8Array | undefined;
-  let first: Duplex | undefined;
+  let first: ByteStream | undefined;
   const { text, attempts } = await run({
     nodes: [node],
     isSole: true,
@@ -251,7 +251,7 @@ Deno.test("JobServer refuses an offer that is made again after its job has been 
   assertEquals(node.host.submitted.length, 1);
 });
 
-Deno.test("runRemote() refuses a node that says it has begun what it may not", async () => {
+Deno.test("runOnPeers() refuses a node that says it has begun what it may not", async () => {
   const lies: [boolean, Partial<Accept>][] = [
     [false, { begun: true, need: [] }],
     [true, { begun: true }],
@@ -294,7 +294,7 @@ Deno.test("runRemote() refuses a node that says it has begun what it may not", a
   }
 });
 
-Deno.test("runRemote() knows that a job did not run whose first offer was refused", async () => {
+Deno.test("runOnPeers() knows that a job did not run whose first offer was refused", async () => {
   await using node = await nodeWithModule();
   const refusal = new PlasmError("queue-full", "Cannot accept job: the queue is full");
   node.host.refuse = () => {
@@ -310,7 +310,7 @@ Deno.test("runRemote() knows that a job did not run whose first offer was refuse
   assertEquals(node.server.counts, { transfer: 0, begun: 0, over: 0 });
 });
 
-Deno.test("runRemote() does not know so where the offer that was refused was not the first", async () => {
+Deno.test("runOnPeers() does not know so where the offer that was refused was not the first", async () => {
   await using node = await nodeWithModule();
   await using other = await nodeWithModule();
   node.lines = [{ cutAfter: 20 }, {}];
@@ -327,7 +327,7 @@ Deno.test("runRemote() does not know so where the offer that was refused was not
   assertEquals(attempts.map(({ ran }) => ran), ["maybe", "yes"]);
 });
 
-Deno.test("runRemote() knows that a job did not run where the peer takes none", async () => {
+Deno.test("runOnPeers() knows that a job did not run where the peer takes none", async () => {
   const error = await failure(() =>
     run({
       nodes: [],
@@ -336,14 +336,14 @@ Deno.test("runRemote() knows that a job did not run where the peer takes none", 
       dial: async () => {
         const { client, node } = memoryPair();
         await node.write(new Uint8Array([3, 110, 97, 10]));
-        return agreed(client, new Uint8Array([3, 121, 101, 10]));
+        return expectAgreement(client, new Uint8Array([3, 121, 101, 10]));
       },
     })
   );
   assertEquals([error.code, error.ran], ["no-peer", ["no"]]);
 });
 
-Deno.test("runRemote() cancels a job whose acceptance it has not heard", async () => {
+Deno.test("runOnPeers() cancels a job whose acceptance it has not heard", async () => {
   await using node = await nodeWithModule();
   node.host.program = hang;
   const stop = new AbortController();
@@ -376,7 +376,7 @@ Deno.test("a job is ended whose client did not wait for its acceptance", async (
   assertEquals(node.server.counts, { transfer: 0, begun: 0, over: 0 });
 });
 
-Deno.test("runRemote() counts the time of a job from the offer that let it begin", async () => {
+Deno.test("runOnPeers() counts the time of a job from the offer that let it begin", async () => {
   await using node = await nodeWithModule();
   node.host.lie = (fields) => ({
     ...fields,

@@ -20,7 +20,7 @@ import { ExecutorPool } from "../sandbox/host/mod.ts";
 import { streamJob } from "../sandbox/mod.ts";
 import { type ApiContext, ApiServer, type GateLimits, socketDir } from "./api/mod.ts";
 import { Jobs, type RunJob, startRetention } from "./jobs/mod.ts";
-import { removeLeftovers, STATE_LEFTOVERS } from "./stale_files.ts";
+import { removeLeftovers, STATE_LEFTOVERS } from "./state_dir.ts";
 import { metricsText } from "./metrics.ts";
 import type { DaemonNetwork } from "./peers/mod.ts";
 import { keepIdentity } from "./node_identity.ts";

@@ -108,7 +108,7 @@ function pick(addresses: readonly string[], transport: TransportName): string {
 async function main(dir: string): Promise<void> {
   const { defaultConfig } = await import("../../lib/config/mod.ts");
   const { startDaemon } = await import("../../lib/daemon/daemon.ts");
-  const { joinNetwork } = await import("../../lib/daemon/peers/join_network.ts");
+  const { joinNetwork } = await import("../../lib/daemon/peers/peer_network.ts");
   const { ephemeralIdentity } = await import("../../lib/core/identity.ts");
   const { createNetwork } = await import("../../lib/p2p/network.ts");
   const { byteStreamOf } = await import("../../lib/remote/wire/byte_stream.ts");

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { startDaemon } from "../../lib/daemon/daemon.ts";
-import { joinNetwork } from "../../lib/daemon/peers/join_network.ts";
+import { joinNetwork } from "../../lib/daemon/peers/peer_network.ts";
 import { parseReceipt } from "../../lib/core/receipt.ts";
 import { command } from "../fixtures/hostile/case.ts";
 import { assemble } from "../fixtures/hostile/wat.ts";

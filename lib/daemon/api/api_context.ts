@@ -3,8 +3,8 @@
  * @module
  */
 import type { Config } from "../../config/mod.ts";
+import type { JsonValue } from "../../core/errors/mod.ts";
 import type { Identity } from "../../core/mod.ts";
-import type { DaemonNetwork } from "../peers/mod.ts";
 import type { Jobs } from "../jobs/mod.ts";
 import type { JobStore } from "../store/mod.ts";
 
@@ -23,4 +23,18 @@ export interface ApiContext {
   streams: { count: number };
   /** Aborts when the server stops: event streams end then. */
   stopping: AbortSignal;
+}
+
+/** A network that the node has joined. */
+export interface DaemonNetwork extends AsyncDisposable {
+  /** Peers that the node is connected to, for `GET /v1/peers`. */
+  peers(): JsonValue[];
+  /**
+   * Finds nodes that run jobs, for `POST /v1/discover`: each as it answers.
+   *
+   * @throws {PlasmError} `usage` at once, before anything is looked for
+   */
+  discover(query: unknown, options: { signal: AbortSignal }): AsyncIterable<JsonValue>;
+  /** What `GET /v1/node` tells: listen addresses, reachability. */
+  status(): Record<string, JsonValue>;
 }

@@ -5,12 +5,10 @@
 import { Hono } from "hono";
 import type { Logger } from "@logtape/logtape";
 import { PlasmError } from "../../core/errors/mod.ts";
-import { addBlobRoutes } from "./blob_routes.ts";
+import { addBlobRoutes, addJobRoutes, addNodeRoutes } from "./routes.ts";
 import type { ApiContext } from "./api_context.ts";
-import { errorResponse } from "./error_response.ts";
-import { checkTcpRequest, corsHeaders, type TcpGuardOptions } from "./guards.ts";
-import { addJobRoutes } from "./job_routes.ts";
-import { addNodeRoutes } from "./node_routes.ts";
+import { errorResponse } from "./http_messages.ts";
+import { checkTcpRequest, corsHeaders, type TcpGuardOptions } from "./tcp_guard.ts";
 
 /** Answers one request; never throws. */
 export type ApiHandler = (request: Request) => Promise<Response>;

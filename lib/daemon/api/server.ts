@@ -8,10 +8,9 @@ import { PlasmError } from "../../core/errors/mod.ts";
 import { createApi } from "./app.ts";
 import type { ApiContext } from "./api_context.ts";
 import { Gate, type GateLimits } from "./connection_guard.ts";
-import type { TcpGuardOptions } from "./guards.ts";
+import { discardDamagedToken, loadOrCreateToken, type TcpGuardOptions } from "./tcp_guard.ts";
 import { PIPE_START, servePipe } from "../pipe/mod.ts";
-import { checkSocketPath, listenOnSocket } from "./socket.ts";
-import { discardDamagedToken, loadOrCreateToken } from "./token.ts";
+import { checkSocketPath, listenOnSocket } from "./unix_socket.ts";
 
 /** Options of {@linkcode ApiServer.start}. */
 export interface ServerOptions {

@@ -2,9 +2,9 @@
  * A job that waits or runs, as the daemon holds it in memory.
  * @module
  */
-import type { JobPipe } from "../job_pipe.ts";
+import type { StdinSource } from "../../sandbox/mod.ts";
+import type { JobRecord, OutputStream } from "../store/mod.ts";
 import type { Ticket } from "./queue.ts";
-import type { JobRecord } from "../store/mod.ts";
 
 /** A job that is not over. */
 export interface ActiveJob {
@@ -42,4 +42,16 @@ export function activeJob(job: JobRecord, { saved, pipe }: ActiveJobOptions = {}
     controller: new AbortController(),
     over: Promise.withResolvers(),
   };
+}
+
+/** A job's client, at the other end of a connection. */
+export interface JobPipe {
+  /** What the client sends. */
+  readonly stdin: StdinSource;
+  /** The job has started, so that the client may send. */
+  started(): void;
+  /** The job is being stopped: a client that does not take its rest soon does without. */
+  hurry(): void;
+  /** Passes output on; resolves when more may come. A client that is gone costs the job nothing here. */
+  write(stream: OutputStream, data: Uint8Array): Promise<void>;
 }

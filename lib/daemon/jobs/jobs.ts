@@ -4,22 +4,31 @@
  */
 import type { Config } from "../../config/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
-import { acceptJob, type Submission } from "./accept.ts";
-import { type ActiveJob, activeJob, type ActiveJobOptions } from "./active_job.ts";
-import { type AdmissionRequest, type Capacity, checkJob, checkRoom } from "./admission.ts";
-import { EndNotes } from "./job_log.ts";
+import type { Signer } from "../../core/mod.ts";
 import { Histogram } from "../../util/mod.ts";
-import type { JobsOptions, SubmitJobOptions, UntilOverOptions } from "./jobs_options.ts";
-import { Pace } from "./retry_after.ts";
-import { JobQueue, type Ticket } from "./queue.ts";
+import { FINAL_STATES, type JobRecord, type JobStore } from "../store/mod.ts";
+import { type ActiveJob, activeJob, type ActiveJobOptions, type JobPipe } from "./active_job.ts";
 import {
+  acceptJob,
+  type AdmissionRequest,
+  type Capacity,
+  checkJob,
+  checkRoom,
+  type Submission,
+} from "./admission.ts";
+import { EndNotes } from "./job_log.ts";
+import {
+  type ExecutorSource,
   finishCancelled,
   interruptJob,
   type RunElsewhere,
+  type RunJob,
   runJob,
   type StopReason,
-} from "./runner.ts";
-import { FINAL_STATES, type JobRecord } from "../store/mod.ts";
+} from "./job_runner.ts";
+import { JobQueue, type Ticket } from "./queue.ts";
+import { Pace } from "./retry_after.ts";
+import type { Logger } from "@logtape/logtape";
 
 function stopping(): PlasmError {
   return new PlasmError("busy", "Cannot accept job: the node is stopping", { retryAfterMs: 5000 });
@@ -320,4 +329,34 @@ export class Jobs {
     this.#endNotes.flush();
     this.#closing = "closed";
   }
+}
+
+/** Options of `Jobs`. */
+export interface JobsOptions {
+  store: JobStore;
+  config: Config;
+  signer: Signer;
+  run: RunJob;
+  executors?: ExecutorSource | undefined;
+  log: Logger;
+}
+
+/** Options of `Jobs.submit()`. */
+export interface SubmitJobOptions {
+  /**
+   * Whether the job is on the disk once this resolves. Without, it is when `Jobs.untilOver()`
+   * does: for who waits for that.
+   * @default {true}
+   */
+  durable?: boolean | undefined;
+  /** Gives the job its input and takes its output, where it is submitted as piped. @default {none} */
+  pipe?: JobPipe | undefined;
+}
+
+/** Options of `Jobs.untilOver()`. */
+export interface UntilOverOptions {
+  /** How long to wait, in milliseconds. */
+  timeoutMs: number;
+  /** Gives up waiting. */
+  signal: AbortSignal;
 }

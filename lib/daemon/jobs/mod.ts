@@ -2,8 +2,7 @@
  * Public entry point of the daemon/jobs component.
  * @module
  */
-export { type Submission } from "./accept.ts";
-export { NODE_CAPABILITIES } from "./admission.ts";
+export { NODE_CAPABILITIES, type Submission } from "./admission.ts";
 export { Jobs } from "./jobs.ts";
-export { startRetention } from "./retention_loop.ts";
-export { type RunElsewhere, type RunJob } from "./runner.ts";
+export { startRetention } from "../store/retention.ts";
+export { type RunElsewhere, type RunJob } from "./job_runner.ts";

@@ -2,5 +2,5 @@
  * Public entry point of the daemon/peers component.
  * @module
  */
-export { type DaemonNetwork } from "./daemon_network.ts";
-export { joinNetwork } from "./join_network.ts";
+export { type DaemonNetwork } from "../api/api_context.ts";
+export { joinNetwork } from "./peer_network.ts";

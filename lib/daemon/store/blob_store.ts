@@ -7,9 +7,8 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { Hasher, sha256 } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import { syncFile } from "../../util/mod.ts";
-import { stateError } from "./faults.ts";
-import { openFileStream } from "./file_stream.ts";
-import { FileWriter } from "./file_writer.ts";
+import { stateError } from "./database.ts";
+import { FileWriter, openFileStream } from "./blob_file.ts";
 import type { WriteQueue } from "./group_commit.ts";
 
 /** How exact the time of a blob's last use is, in ms: a module used by every job is written seldom. */

@@ -5,8 +5,7 @@
 import { clearImmediate, setImmediate } from "node:timers";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { PlasmError } from "../../core/errors/mod.ts";
-import { transaction } from "./database.ts";
-import { stateError } from "./faults.ts";
+import { stateError, transaction } from "./database.ts";
 
 interface Waiting {
   doing: string;

@@ -3,8 +3,8 @@
  * @module
  */
 import type { JobPriority, JobState, JobTarget, OutputStream } from "../../api/mod.ts";
-import type { Manifest, Receipt } from "../../core/mod.ts";
 import type { PlasmErrorJson } from "../../core/errors/mod.ts";
+import type { Manifest, Receipt } from "../../core/mod.ts";
 import type { Ceilings, JobStatus } from "../../sandbox/mod.ts";
 
 export type { JobPriority, JobState, JobTarget, OutputStream };
@@ -92,3 +92,26 @@ export type JobEvent =
     | { type: "finished"; status: JobStatus; exitCode: number | null; message: string | null }
     | { type: "failed"; error: PlasmErrorJson }
   );
+
+/** What reading it back would give, but for its seq, which is 0 until it is stored. */
+export function newRecord(job: NewJob): JobRecord {
+  return {
+    ...job,
+    seq: 0,
+    state: "queued",
+    status: null,
+    exitCode: null,
+    message: null,
+    error: null,
+    stdin: job.stdin ?? null,
+    piped: job.piped ?? false,
+    target: job.target ?? null,
+    peer: null,
+    attempts: 0,
+    startedAt: null,
+    finishedAt: null,
+    stdoutBytes: 0,
+    stderrBytes: 0,
+    receipt: null,
+  };
+}

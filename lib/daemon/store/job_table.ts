@@ -7,7 +7,7 @@ import type { Receipt } from "../../core/mod.ts";
 import { PlasmError, type PlasmErrorJson } from "../../core/errors/mod.ts";
 import type { JobStatus } from "../../sandbox/mod.ts";
 import type { JobRecord, JobState } from "./job_record.ts";
-import { jobBytes } from "./migrations.ts";
+import { jobBytes } from "./database.ts";
 
 type Row = Record<string, unknown>;
 

@@ -3,8 +3,8 @@ import { DatabaseSync } from "node:sqlite";
 import { createManifest } from "../../core/manifest.ts";
 import type { Receipt } from "../../core/types.gen.ts";
 import { JobTable } from "./job_table.ts";
-import { jobBytes, MIGRATIONS } from "./migrations.ts";
-import { newRecord } from "./new_record.ts";
+import { jobBytes, MIGRATIONS } from "./database.ts";
+import { newRecord } from "./job_record.ts";
 import { HASH, newJob } from "../../../tests/fixtures/job_stores.ts";
 
 function insert(table: JobTable, createdAt: number): number {

@@ -3,7 +3,7 @@
  * @module
  */
 export { type BlobInfo } from "./blob_store.ts";
-export { stateError } from "./faults.ts";
+export { stateError } from "./database.ts";
 export {
   FINAL_STATES,
   type JobEvent,
@@ -15,5 +15,5 @@ export {
 } from "./job_record.ts";
 export { type JobEnd } from "./job_table.ts";
 export { applyRetention } from "./retention.ts";
-export { lockStateDir } from "./state_lock.ts";
+export { lockStateDir } from "../state_dir.ts";
 export { INLINE_OUTPUT_BYTES, JobStore, type OutputChunk } from "./store.ts";

@@ -3,13 +3,10 @@
  * name, and a new one takes its place with all that could be read of it.
  * @module
  */
-import { DatabaseSync } from "node:sqlite";
 import { PlasmError } from "../../core/errors/mod.ts";
-import { takeCleanMark } from "./clean_mark.ts";
-import { openDatabase, transaction } from "./database.ts";
-import { stateError } from "./faults.ts";
+import { jobBytes, MIGRATIONS, openDatabase, stateError, transaction } from "./database.ts";
 import { asRecord } from "./job_table.ts";
-import { jobBytes, MIGRATIONS } from "./migrations.ts";
+import { DatabaseSync } from "node:sqlite";
 
 /** What was wrong with a database and what was saved of it. */
 export interface Damage {
@@ -216,5 +213,32 @@ export function openOrSalvage(path: string): { db: DatabaseSync; damage?: Damage
     } catch (fault) {
       throw stateError(`replace damaged ${path}`, fault);
     }
+  }
+}
+
+/** What a mark says of the file: whoever changes it, or cuts it, changes one of these. */
+function describe(path: string): string {
+  const { size, mtime } = Deno.statSync(path);
+  return `${size} ${mtime?.getTime()}`;
+}
+
+/** Marks a database as closed. One that cannot be marked is looked through at the next start. */
+export function markClean(path: string): void {
+  try {
+    Deno.writeTextFileSync(`${path}.clean`, describe(path), { mode: 0o600 });
+  } catch { /* as said */ }
+}
+
+/**
+ * Takes the mark away; tells whether the database is as it was when it was marked. A log beside it was
+ * written by someone who has not closed it.
+ */
+export function takeCleanMark(path: string): boolean {
+  try {
+    const mark = Deno.readTextFileSync(`${path}.clean`);
+    Deno.removeSync(`${path}.clean`);
+    return mark === describe(path) && !exists(`${path}-wal`);
+  } catch {
+    return false;
   }
 }

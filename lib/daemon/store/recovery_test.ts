@@ -1,10 +1,10 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { HASH, inDir, newJob } from "../../../tests/fixtures/job_stores.ts";
 import { PlasmError } from "../../core/errors/errors.ts";
 import { createManifest } from "../../core/manifest.ts";
 import { openDatabase } from "./database.ts";
-import { openOrSalvage } from "./recovery.ts";
+import { markClean, openOrSalvage, takeCleanMark } from "./recovery.ts";
 import { JobStore } from "./store.ts";
-import { HASH, inDir, newJob } from "../../../tests/fixtures/job_stores.ts";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 
 /** Long enough that some jobs fill several pages. */
 const MANIFEST = createManifest({ module_hash: HASH, args: ["x".repeat(200)] });
@@ -212,3 +212,29 @@ Deno.test("openOrSalvage() leaves a newer version's store alone", () =>
     assertEquals([...Deno.readDirSync(dir)].map(({ name }) => name), ["jobs.db"]);
     return Promise.resolve();
   }));
+
+Deno.test("takeCleanMark() believes a mark once, and only of the file as it was", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const path = `${dir}/jobs.db`;
+    Deno.writeTextFileSync(path, "pages");
+    assertEquals(takeCleanMark(path), false);
+    markClean(path);
+    assertEquals([takeCleanMark(path), takeCleanMark(path)], [true, false]);
+    for (
+      const change of [
+        () => Deno.truncateSync(path, 2),
+        () => Deno.utimeSync(path, 1, 1),
+        () => Deno.writeTextFileSync(`${path}-wal`, "log"),
+        () => Deno.removeSync(path),
+      ]
+    ) {
+      markClean(path);
+      change();
+      assertEquals(takeCleanMark(path), false);
+    }
+    markClean(`${dir}/none`); // Nothing to mark is no fault.
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});

@@ -4,7 +4,7 @@
  */
 import type { OutputStream } from "./job_record.ts";
 import { syncFile } from "../../util/mod.ts";
-import { stateError } from "./faults.ts";
+import { stateError } from "./database.ts";
 
 const STREAMS: readonly OutputStream[] = ["stdout", "stderr"];
 

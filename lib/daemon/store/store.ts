@@ -2,23 +2,23 @@
  * The job store: every job, event, output and receipt, in one directory.
  * @module
  */
-import type { DatabaseSync } from "node:sqlite";
 import type { PlasmError } from "../../core/errors/mod.ts";
-import type { JobEvent, JobRecord, NewJob, OutputStream } from "./job_record.ts";
-import { BlobStore } from "./blob_store.ts";
-import { EventTable, type NewEvent } from "./event_table.ts";
-import { type EndedJob, type JobEnd, JobTable, type ListJobsOptions } from "./job_table.ts";
-import { JobHistory } from "./job_history.ts";
-import { type LateJob, LateJobs } from "./write_behind.ts";
 import { Notifier } from "../../util/mod.ts";
-import { markClean } from "./clean_mark.ts";
-import { type Damage, openOrSalvage } from "./recovery.ts";
-import { SpillFiles } from "./spill_files.ts";
-import { newRecord } from "./new_record.ts";
-import type { AcceptJobOptions, JobStoreOptions, OutputChunk } from "./store_options.ts";
+import { BlobStore } from "./blob_store.ts";
+import { EventTable, JobHistory, type NewEvent } from "./event_table.ts";
 import { type WriteOptions, WriteQueue } from "./group_commit.ts";
-
-export type { AcceptJobOptions, JobStoreOptions, OutputChunk };
+import {
+  type JobEvent,
+  type JobRecord,
+  type NewJob,
+  newRecord,
+  type OutputStream,
+} from "./job_record.ts";
+import { type EndedJob, type JobEnd, JobTable, type ListJobsOptions } from "./job_table.ts";
+import { type Damage, markClean, openOrSalvage } from "./recovery.ts";
+import { SpillFiles } from "./spill_files.ts";
+import { type LateJob, LateJobs } from "./write_behind.ts";
+import type { DatabaseSync } from "node:sqlite";
 
 /** Output of a stream up to here is kept in the database, beyond it in a file; in bytes. */
 export const INLINE_OUTPUT_BYTES = 256 * 1024;
@@ -338,4 +338,27 @@ export class JobStore implements Disposable {
     this.#db.close();
     markClean(this.#path);
   }
+}
+
+/** Options of the job store. */
+export interface JobStoreOptions {
+  /** Size of the cache of modules and inputs, in bytes. */
+  cacheBytes: number;
+}
+
+/** Options of accepting a job. */
+export interface AcceptJobOptions extends WriteOptions {
+  /** Modules and inputs that it needs. */
+  blobs: Iterable<string>;
+  /** Jobs before it. */
+  position: number;
+  /** Whether its name has just been drawn, so that no other job has it. @default {false} */
+  isNew?: boolean | undefined;
+}
+
+/** Bytes of a stream, in order. */
+export interface OutputChunk {
+  stream: OutputStream;
+  offset: number;
+  data: Uint8Array;
 }

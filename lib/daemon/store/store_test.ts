@@ -2,10 +2,9 @@ import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from 
 import { PlasmError } from "../../core/errors/errors.ts";
 import { DEFAULT_CEILINGS } from "../../sandbox/limits.ts";
 import type { JobEvent, JobRecord } from "./job_record.ts";
-import { openDatabase } from "./database.ts";
-import { MIGRATIONS } from "./migrations.ts";
+import { MIGRATIONS, openDatabase } from "./database.ts";
 import { applyRetention } from "./retention.ts";
-import { lockStateDir } from "./state_lock.ts";
+import { lockStateDir } from "../state_dir.ts";
 import { INLINE_OUTPUT_BYTES, JobStore } from "./store.ts";
 import {
   accepted,

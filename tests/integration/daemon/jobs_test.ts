@@ -9,7 +9,7 @@ import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import { sha256 } from "../../../lib/core/hash.ts";
 import { createManifest } from "../../../lib/core/manifest.ts";
 import { Jobs } from "../../../lib/daemon/jobs/jobs.ts";
-import type { ExecutorSource } from "../../../lib/daemon/jobs/runner.ts";
+import type { ExecutorSource } from "../../../lib/daemon/jobs/job_runner.ts";
 import { JobStore } from "../../../lib/daemon/store/store.ts";
 import type { JobEvent, JobRecord } from "../../../lib/daemon/store/job_record.ts";
 import type { Executor } from "../../../lib/sandbox/host/executor.ts";

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connectDaemon, type JobTarget } from "../../../lib/client/mod.ts";
 import { startDaemon } from "../../../lib/daemon/daemon.ts";
-import { joinNetwork } from "../../../lib/daemon/peers/join_network.ts";
-import { elsewhereIn } from "../../../lib/daemon/peers/remote_run.ts";
+import { joinNetwork } from "../../../lib/daemon/peers/peer_network.ts";
+import { elsewhereIn } from "../../../lib/daemon/peers/remote_runner.ts";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import { sha256 } from "../../../lib/core/hash.ts";
 import { createNonce } from "../../../lib/core/ids.ts";

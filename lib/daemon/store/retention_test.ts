@@ -1,5 +1,5 @@
+import { retentionClock } from "./retention.ts";
 import { assertEquals } from "@std/assert";
-import { retentionClock } from "./retention_loop.ts";
 
 Deno.test("retentionClock() goes back with the clock, and forward only as time passes", () => {
   const day = 86_400_000;

@@ -3,11 +3,9 @@
  * nowhere. It is an upgrade (RFC 9110, section 7.8): HTTP ends with the answer 101.
  * @module
  */
-import type { Logger } from "@logtape/logtape";
-import { PlasmError } from "../../core/errors/mod.ts";
 import { encodePipeJson, PIPE_PROTOCOL, PipeConn, PipeFrame } from "../../api/mod.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
 import { limitsOf } from "../../sandbox/mod.ts";
-import type { Submission } from "../jobs/mod.ts";
 import {
   type ApiContext,
   checkTcpRequest,
@@ -17,8 +15,10 @@ import {
   submissionOf,
   type TcpGuardOptions,
 } from "../api/mod.ts";
-import { PipedRun } from "./piped_run.ts";
+import type { Submission } from "../jobs/mod.ts";
+import { PipedRun } from "./piped_client.ts";
 import { bodyOf, readHead, type RequestHead } from "./request_head.ts";
+import type { Logger } from "@logtape/logtape";
 
 /** Where it is. */
 export const PIPE_PATH = "/v1/pipe";

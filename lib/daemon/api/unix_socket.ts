@@ -3,7 +3,7 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import { removeLeftovers, SOCKET_LEFTOVERS } from "../stale_files.ts";
+import { removeLeftovers, SOCKET_LEFTOVERS } from "../state_dir.ts";
 
 /** Bytes of a socket's path that Linux takes (sun_path, without its end). */
 const MAX_PATH_BYTES = 107;

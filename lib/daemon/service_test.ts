@@ -1,6 +1,6 @@
-import { assertEquals } from "@std/assert";
 import { configureLogging } from "../core/log.ts";
-import { surviveRejections } from "./unhandled_rejections.ts";
+import { surviveRejections } from "./service.ts";
+import { assertEquals } from "@std/assert";
 
 Deno.test("surviveRejections() logs a rejection that nobody waits for", async () => {
   const written = Promise.withResolvers<string>();

@@ -3,9 +3,8 @@
  * in between, the job ends in a final state, or in the queue again.
  * @module
  */
-import type { Logger } from "@logtape/logtape";
-import { EMPTY_HASH, type Receipt, type Signer, signReceipt } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
+import { EMPTY_HASH, type Receipt, type Signer, signReceipt } from "../../core/mod.ts";
 import { type Executor, lendOutput } from "../../sandbox/host/mod.ts";
 import {
   localRuntime,
@@ -14,11 +13,10 @@ import {
   type SandboxOutcome,
   type streamJob,
 } from "../../sandbox/mod.ts";
-import { readInputs, readStdin } from "./job_content.ts";
-import type { JobPipe } from "../job_pipe.ts";
-import { OutputWriter } from "./output_writer.ts";
-import { type SaveEnd, saveEnd, UnsavedEnd } from "./persist_result.ts";
 import type { JobEnd, JobRecord, JobStore, JobTarget, OutputChunk } from "../store/mod.ts";
+import type { JobPipe } from "./active_job.ts";
+import { OutputWriter } from "./output_batcher.ts";
+import type { Logger } from "@logtape/logtape";
 
 /** Runs a job in the sandbox; a test may put another in its place. */
 export type RunJob = typeof streamJob;
@@ -311,4 +309,87 @@ export async function runJob(
     await fail(job, error, save);
     return "over";
   }
+}
+
+/** Files that the job's manifest names, by guest path. */
+export async function readInputs(
+  job: JobRecord,
+  store: JobStore,
+): Promise<Record<string, Uint8Array>> {
+  const inputs: Record<string, Uint8Array> = {};
+  for (const [path, hash] of Object.entries(job.manifest.inputs ?? {})) {
+    inputs[path] = hash === EMPTY_HASH ? new Uint8Array() : await store.blobs.read(hash, "input");
+  }
+  return inputs;
+}
+
+/** Standard input above this is not held in memory, in bytes. */
+const STREAMED_STDIN_BYTES = 4 * 2 ** 20;
+
+/** Standard input of a job; the signal closes what is open of it. */
+export async function readStdin(
+  job: JobRecord,
+  store: JobStore,
+  signal: AbortSignal,
+): Promise<Uint8Array | ReadableStream<Uint8Array>> {
+  if (job.stdin !== null) return job.stdin;
+  const { stdinHash } = job;
+  if (stdinHash === null || stdinHash === EMPTY_HASH) return new Uint8Array();
+  const { size } = store.blobs.info(stdinHash) ?? { size: 0 };
+  if (size > STREAMED_STDIN_BYTES && job.target === null) {
+    return await store.blobs.stream(stdinHash, { what: "input", signal });
+  }
+  return await store.blobs.read(stdinHash, "input");
+}
+
+/** Saves how a job ended; see {@linkcode JobStore.finish}. */
+export type SaveEnd = (...end: Parameters<JobStore["finish"]>) => Promise<void>;
+
+/** How long to wait before the disk is tried again, in milliseconds. */
+const AGAIN_MS = 2000;
+
+/** The node stops before a result could be saved: the job counts as interrupted from then on. */
+export class UnsavedEnd extends Error {
+  override readonly cause: PlasmError;
+
+  constructor(cause: PlasmError) {
+    super(cause.message);
+    this.cause = cause;
+  }
+}
+
+/**
+ * Saves how a job ended, again and again while the disk refuses.
+ *
+ * @throws {UnsavedEnd} when the node stops meanwhile
+ */
+export async function saveEnd(
+  store: JobStore,
+  end: Parameters<JobStore["finish"]>,
+  options: { log: Logger; signal: AbortSignal },
+): Promise<void> {
+  const { log, signal } = options;
+  const [{ id }] = end;
+  while (true) {
+    try {
+      return await store.finish(...end);
+    } catch (error) {
+      const fault = PlasmError.from(error);
+      log.error("job-result-not-saved", { job_id: id, error: fault });
+      if (signal.aborted && signal.reason === "shutdown") throw new UnsavedEnd(fault);
+      await pause(signal);
+    }
+  }
+}
+
+function pause(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, AGAIN_MS);
+    signal.addEventListener("abort", done);
+  });
 }

@@ -1,6 +1,6 @@
-import { assertEquals } from "@std/assert";
 import { writePrivateFile } from "../core/state_file.ts";
-import { removeLeftovers, SOCKET_LEFTOVERS, STATE_LEFTOVERS } from "./stale_files.ts";
+import { removeLeftovers, SOCKET_LEFTOVERS, STATE_LEFTOVERS } from "./state_dir.ts";
+import { assertEquals } from "@std/assert";
 
 const HOUR_MS = 3_600_000;
 

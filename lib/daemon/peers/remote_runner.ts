@@ -3,10 +3,11 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import type { PlasmNetwork } from "../../p2p/mod.ts";
+import { ephemeralIdentity } from "../../core/mod.ts";
+import { createNetwork, type PlasmNetwork } from "../../p2p/mod.ts";
 import { bytesSource, runOnPeers } from "../../remote/client/mod.ts";
 import { findCandidates, jobDialer } from "../../remote/libp2p/mod.ts";
-import { AnonymousClient, type PeerLists } from "./anonymous_client.ts";
+import type { ByteStream } from "../../remote/wire/mod.ts";
 import type { RunElsewhere } from "../jobs/mod.ts";
 
 /** Output where the manifest does not say less, in bytes. */
@@ -71,4 +72,45 @@ export function elsewhereIn(network: PlasmNetwork, lists: () => PeerLists): RunE
     };
     yield { type: "finished", outcome, receipt };
   };
+}
+
+/** Nobody dials it, so nothing is done to be reached. */
+const NO_NAT = { autonat: false, relay: false, relayServer: false };
+
+/** Who may be dialled: the node's own lists. */
+export interface PeerLists {
+  allow: readonly string[];
+  deny: readonly string[];
+}
+
+/** A client of its own. */
+export class AnonymousClient implements AsyncDisposable {
+  readonly #node: PlasmNetwork;
+  readonly #lists: PeerLists;
+  #own: Promise<PlasmNetwork> | undefined;
+
+  /** @param node Knows where nodes are */
+  constructor(node: PlasmNetwork, lists: PeerLists) {
+    this.#node = node;
+    this.#lists = lists;
+  }
+
+  /** Opens a conversation about a job; the first one starts the client. */
+  async dial(peerId: string, options: { signal: AbortSignal }): Promise<ByteStream> {
+    const own = await (this.#own ??= start(this.#lists));
+    await own.noteAddresses(peerId, await this.#node.addressesOf(peerId));
+    return await jobDialer(own)(peerId, options);
+  }
+
+  /** Closes its connections. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    // One that did not start has nothing to stop; who dialled was told.
+    const own = await this.#own?.catch(() => undefined);
+    await own?.stop();
+  }
+}
+
+async function start({ allow, deny }: PeerLists): Promise<PlasmNetwork> {
+  const identity = await ephemeralIdentity();
+  return await createNetwork({ identity, mode: "client", nat: NO_NAT, allow, deny });
 }

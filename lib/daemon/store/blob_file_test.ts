@@ -1,6 +1,6 @@
-import { assertEquals, assertRejects } from "@std/assert";
-import { FileWriter } from "./file_writer.ts";
 import { inDir } from "../../../tests/fixtures/job_stores.ts";
+import { FileWriter } from "./blob_file.ts";
+import { assertEquals, assertRejects } from "@std/assert";
 
 /** Bytes that are not the same anywhere. */
 function bytesOf(length: number): Uint8Array {

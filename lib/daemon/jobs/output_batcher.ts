@@ -3,8 +3,8 @@
  * disk with rows and the daemon with commits.
  * @module
  */
-import { INLINE_OUTPUT_BYTES, type OutputChunk, type OutputStream } from "../store/mod.ts";
 import { joinBytes } from "../../util/mod.ts";
+import { INLINE_OUTPUT_BYTES, type OutputChunk, type OutputStream } from "../store/mod.ts";
 
 /** Output that is saved at once, in bytes. */
 const FLUSH_BYTES = 64 * 1024;

@@ -3,8 +3,8 @@
  * @module
  */
 import type { Config } from "../../config/mod.ts";
-import { getLog } from "../../core/mod.ts";
 import { type JsonValue, PlasmError } from "../../core/errors/mod.ts";
+import { getLog } from "../../core/mod.ts";
 import {
   type Candidate,
   type CapabilityFields,
@@ -16,12 +16,12 @@ import {
 import { serveJobs } from "../../remote/libp2p/mod.ts";
 import { JobServer } from "../../remote/server/mod.ts";
 import { localRuntime } from "../../sandbox/mod.ts";
+import type { DaemonNetwork } from "../api/api_context.ts";
 import type { NetworkContext } from "../daemon.ts";
-import { readQuery } from "./discover_query.ts";
 import type { Jobs } from "../jobs/mod.ts";
-import type { DaemonNetwork } from "./daemon_network.ts";
-import { elsewhereIn } from "./remote_run.ts";
+import { readQuery } from "./discover_query.ts";
 import { remoteCeilings, RemoteHost, remotePolicy } from "./remote_host.ts";
+import { elsewhereIn } from "./remote_runner.ts";
 
 /** Events of a network that works; `log.level` debug shows them. */
 const ROUTINE_EVENTS: ReadonlySet<NetworkEventName> = new Set([

@@ -1,6 +1,6 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../core/errors/errors.ts";
-import { readJsonBody } from "./body.ts";
+import { readJsonBody } from "./http_messages.ts";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 
 const VALUE = { text: "in three pieces" };
 

@@ -2,8 +2,8 @@
  * Request bodies from clients that may be slow, endless or gone.
  * @module
  */
-import { joinBytes } from "../../util/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
+import { joinBytes } from "../../util/mod.ts";
 
 /** Least average speed of a body after the first pause, in bytes a millisecond (that is KB a second). */
 const LEAST_SPEED = 1;
@@ -173,4 +173,17 @@ export async function readJsonBody(
     const reason = error instanceof Error ? error.message : String(error);
     throw new PlasmError("usage", `Cannot read request: not JSON: ${reason}`);
   }
+}
+
+/** The response that carries an error: `{"error": {code, message, …}}` with the code's status. */
+export function errorResponse(thrown: unknown): Response {
+  const error = PlasmError.from(thrown);
+  const headers: Record<string, string> = {};
+  if (error.retryAfterMs !== undefined) {
+    headers["retry-after"] = String(Math.ceil(error.retryAfterMs / 1000));
+  }
+  if (error.code === "unauthorized") headers["www-authenticate"] = "Bearer";
+  if (error.code === "method-not-allowed") headers["allow"] = String(error.details["allowed"]);
+  // 499 is what proxies say of a client that went away; no client will read it.
+  return Response.json({ error: error.toJSON() }, { status: error.httpStatus, headers });
 }

@@ -1,9 +1,9 @@
-import { assertEquals } from "@std/assert";
-import { Hasher } from "../../core/hash.ts";
 import { PipeConn, PipeFrame } from "../../api/pipe_frames.ts";
 import { encodeIpcFrame, FrameKind, readIpcFrames } from "../../sandbox/ipc/protocol.ts";
 import { writeStdinFrames } from "../../sandbox/host/job_writer.ts";
-import { PipedRun } from "./piped_run.ts";
+import { PipedRun } from "./piped_client.ts";
+import { Hasher } from "../../core/hash.ts";
+import { assertEquals } from "@std/assert";
 
 const OPTIONS = { maxBytes: 2 ** 30, maxMs: 60_000 };
 

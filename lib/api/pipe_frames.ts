@@ -1,6 +1,6 @@
 /**
- * How a client and a daemon talk in a piped run, once `POST /v1/pipe` has been answered with 101: frames
- * as `framing.ts` has them. schemas/openapi.json describes them.
+ * Frames of a piped run, which client and daemon exchange after response 101 of `POST /v1/pipe`; see schemas/openapi.json.
+ *
  * @module
  */
 import { PlasmError } from "../core/errors/mod.ts";
@@ -13,72 +13,72 @@ import {
   SOCKET_BYTES,
 } from "../util/mod.ts";
 
-/** What the request asks to upgrade to. */
+/** Protocol name in the Upgrade header. */
 export const PIPE_PROTOCOL = "plasm-pipe";
 
-/** What a frame carries. */
+/** Kinds of frames. */
 export const PipeFrame = {
-  // To the daemon, once it has said that the job has started.
+  // To the daemon, after Started.
   Stdin: 1,
   StdinEnd: 2,
   // From the daemon.
   Started: 16,
-  /** An empty one is a sign of life. */
+  /** An empty one is a heartbeat. */
   Stdout: 17,
   Stderr: 18,
-  /** The job takes no more standard input: the client is to send what ends it. */
+  /** The job reads no more standard input: the client must send StdinEnd. */
   StdinStop: 19,
   /** The job and its receipt; the last frame. */
   Result: 20,
-  /** An error in place of a result; the last frame. */
+  /** An error instead of a result; the last frame. */
   Failed: 21,
 } as const;
 
-/** Largest payload of any frame, in bytes: a receipt takes 2 KiB, output and input are cut anywhere. */
+/** Maximum payload of a frame, in bytes. Input and output are split anywhere; a receipt takes 2 KiB. */
 export const MAX_PIPE_FRAME_BYTES: number = 2 ** 20;
 
-/** Bytes of one read: what a socket holds. */
+/** Size of one read, in bytes: the capacity of a socket. */
 const READ_BYTES = 256 * 1024;
 
-/** Buffers that wait to be used again at most: what is sent, what waits for that, and what is read. */
+/** Maximum number of free buffers: one being sent, one waiting to be sent, one being read. */
 const MAX_FREE = 3;
 
-/** The start of a frame. */
+/** Header of a frame. */
 export interface PipeHeader {
   kind: number;
-  /** Bytes of the payload. */
+  /** Length of the payload, in bytes. */
   length: number;
 }
 
 /** Options of {@linkcode PipeConn}. */
 export interface PipeConnOptions {
-  /** Bytes that have been read already. @default {none} */
+  /** Bytes that were read with the HTTP head. @default {none} */
   before?: Uint8Array;
-  /** What is sent before all frames, once it is known. @default {nothing} */
+  /** Bytes to send before all frames. @default {none} */
   head?: Promise<Uint8Array>;
 }
 
 /** Options of {@linkcode PipeConn.write}. */
 export interface PipeWriteOptions {
-  /** Is told of each piece of the payload right before that is sent. @default {nobody is} */
+  /** Called with each piece of the payload before it is sent. @default {none} */
   onPiece?: (piece: Uint8Array) => void | Promise<void>;
 }
 
-/** Memory that is read into, and used again only once all of it has been released. */
+/** Read buffer; reused when all its parts are released. */
 interface HeldBuffer {
   bytes: Uint8Array<ArrayBuffer>;
-  /** Parts that were given away, and one for what is unread. */
+  /** Number of unreleased parts, plus one for the unread rest. */
   holders: number;
 }
 
-/** Frames over a connection; one reads at a time, any number write. */
+/** Sends and receives frames on a connection. One reader at a time; writers may be concurrent. */
 export class PipeConn {
   readonly #conn: Deno.Conn;
   readonly #free: HeldBuffer[] = [];
   #buffer: HeldBuffer;
-  /** What has been read and not been taken; in the buffer. */
+  /** Bytes read but not consumed; part of the buffer. */
   #unread: Uint8Array<ArrayBuffer>;
-  /** Bytes of the payload that is being taken. */
+  /** Unconsumed bytes of the current payload. */
   #left = 0;
   readonly #start = new FrameStart();
   #lastWrite: Promise<void>;
@@ -91,13 +91,13 @@ export class PipeConn {
     this.#buffer = { bytes, holders: 1 };
     this.#unread = bytes.subarray(READ_AT);
     this.#lastWrite = options.head?.then((head) => this.#send(head)) ?? Promise.resolve();
-    this.#lastWrite.catch(() => {}); // told by the write after it
+    this.#lastWrite.catch(() => {}); // reported by the next write
   }
 
   /**
-   * The start of the next frame, whose payload is to be taken before the one after; undefined at the end.
+   * Reads the header of the next frame; undefined at the end. The payload must be consumed before the next call.
    *
-   * @throws {PlasmError} `protocol` when it is too long
+   * @throws {PlasmError} `protocol` if the payload is too long
    */
   async next(): Promise<PipeHeader | undefined> {
     while (this.#unread.length < FRAME_HEADER_BYTES) if (!await this.#read()) return undefined;
@@ -106,7 +106,7 @@ export class PipeConn {
     if (length > MAX_PIPE_FRAME_BYTES) {
       throw new PlasmError(
         "protocol",
-        `Cannot read frame: it has ${length} bytes, allowed are ${MAX_PIPE_FRAME_BYTES}`,
+        `Cannot read frame: it has ${length} bytes, at most ${MAX_PIPE_FRAME_BYTES} are allowed`,
       );
     }
     this.#left = length;
@@ -114,9 +114,8 @@ export class PipeConn {
   }
 
   /**
-   * Some bytes of the payload, in place: they are left alone until they are released. Who counts on anything
-   * else, such as the calls in between, is wrong: the other side decides how many reads a frame takes. None once
-   * the payload has been taken; undefined where the connection ends before it.
+   * Reads the next bytes of the payload without copying. They are not overwritten until they are released, however many
+   * calls follow. Empty at the end of the payload; undefined if the connection ends before it.
    */
   async part(): Promise<RoomyBytes | undefined> {
     if (this.#left > 0 && this.#unread.length === 0 && !await this.#read()) return undefined;
@@ -128,12 +127,12 @@ export class PipeConn {
     holder.holders++;
     part.release = () => {
       part.release = () => {};
-      this.#letGo(holder);
+      this.#release(holder);
     };
     return part;
   }
 
-  /** All of a payload that is small, as JSON's bytes; undefined where the connection ends before it does. */
+  /** Reads a complete payload; undefined if the connection ends before it. For small ones, such as JSON. */
   async payload({ length }: PipeHeader): Promise<Uint8Array | undefined> {
     const whole = new Uint8Array(length);
     for (let at = 0; at < length;) {
@@ -146,9 +145,9 @@ export class PipeConn {
     return whole;
   }
 
-  /** Reads on behind what has not been taken; false at the end. */
+  /** Reads more bytes and appends them to the unread ones; false at the end. */
   async #read(): Promise<boolean> {
-    this.#letGo(this.#buffer);
+    this.#release(this.#buffer);
     const buffer = this.#free.pop() ??
       { bytes: new Uint8Array(READ_AT + READ_BYTES), holders: 0 };
     buffer.holders = 1;
@@ -161,12 +160,12 @@ export class PipeConn {
     return count !== null;
   }
 
-  #letGo(buffer: HeldBuffer): void {
-    const isLarge = buffer.bytes.length === READ_AT + READ_BYTES; // else it is what came with the head
+  #release(buffer: HeldBuffer): void {
+    const isLarge = buffer.bytes.length === READ_AT + READ_BYTES; // else it holds the bytes that came with the head
     if (--buffer.holders === 0 && isLarge && this.#free.length < MAX_FREE) this.#free.push(buffer);
   }
 
-  /** Sends a payload, in as many frames as it takes; it may be changed once this resolves. */
+  /** Sends a payload, in several frames if necessary. It may be overwritten when this resolves. */
   write(
     kind: number,
     payload: Uint8Array = new Uint8Array(),
@@ -190,7 +189,7 @@ export class PipeConn {
     const [first, rest] = this.#start.cut(payload, { kind });
     await onPiece?.(first.subarray(FRAME_HEADER_BYTES));
     await this.#send(first);
-    // What is hashed at once would be waited for by a reader that has taken all.
+    // In pieces, so that the reader receives one while onPiece hashes the next.
     for (let at = 0; at < rest.length; at += SOCKET_BYTES) {
       const piece = rest.subarray(at, at + SOCKET_BYTES);
       await onPiece?.(piece);
@@ -202,30 +201,30 @@ export class PipeConn {
     for (let at = 0; at < bytes.length;) at += await this.#conn.write(bytes.subarray(at));
   }
 
-  /** Sends the end, and waits for the other side's; resolves also when the connection breaks. */
+  /** Ends the sending side and waits until the other side ends; also resolves if the connection breaks. */
   async closeWrite(): Promise<void> {
     const unread = new Uint8Array(READ_BYTES);
     try {
       await this.#conn.closeWrite();
       while (await this.#conn.read(unread) !== null);
     } catch {
-      // It was closed.
+      // Already closed.
     }
   }
 
-  /** Closes the connection; what waits on it is rejected. */
+  /** Closes the connection; pending reads and writes are rejected. */
   close(): void {
     try {
       this.#conn.close();
     } catch {
-      // It was closed before.
+      // Already closed.
     }
   }
 }
 
 const encoder = new TextEncoder();
 
-/** A frame's payload as JSON. */
+/** Encodes the payload of a JSON frame. */
 export function encodePipeJson(value: unknown): Uint8Array {
   return encoder.encode(JSON.stringify(value));
 }

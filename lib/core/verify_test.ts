@@ -116,7 +116,7 @@ Deno.test("verifyReceipt() throws when any byte of the canonical JSON is flipped
       const flipped = bytes.slice();
       flipped[i]! ^= 1 << bit;
       const json = new TextDecoder().decode(flipped);
-      // The signature is over the canonical form; a document carries it beside.
+      // The signature covers the canonical JSON and is stored next to it in the document.
       const signed = json.replace(/}$/, `,"signature":"${RECEIPT.signature}"}`);
       const error = await assertRejects(
         async () => await verifyReceipt(parseReceipt(signed)),

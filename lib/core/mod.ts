@@ -1,5 +1,5 @@
 /**
- * Documents and identity: manifests, receipts, signatures, ids, the node's key, paths and log lines.
+ * Documents and identity: manifests, receipts, signatures, ids, the node's key and paths.
  *
  * Loaded at start by every command, so it re-exports nothing that is slow to load.
  *
@@ -16,7 +16,6 @@ export {
 export { createJobId, createNonce, isJobId, peerIdFromPublicKey } from "./ids.ts";
 export { type JobEvent, type JobOutcome } from "./job_event.ts";
 export { canonicalBytes } from "./json.ts";
-export { configureLogging, getLog } from "./log.ts";
 export {
   checkManifest,
   createManifest,

@@ -6,14 +6,13 @@
 import type { Logger } from "@logtape/logtape";
 import { type Config, planReload, type ReloadPlan } from "../config/mod.ts";
 import {
-  configureLogging,
-  getLog,
   type Identity,
   listenPath,
   loadNativeHash,
   stateDir as defaultStateDir,
   VERSION,
 } from "../core/mod.ts";
+import { configureLogging, getLog } from "../core/log/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
 import { maskFromExecutors } from "../sandbox/host/spawn/mod.ts";
 import { ExecutorPool } from "../sandbox/host/mod.ts";

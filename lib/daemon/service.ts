@@ -4,7 +4,7 @@
  */
 import type { LoadedConfig } from "../config/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
-import { configureLogging, getLog } from "../core/mod.ts";
+import { configureLogging, getLog } from "../core/log/mod.ts";
 import {
   type Daemon,
   type NetworkContext,

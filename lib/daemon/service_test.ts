@@ -1,4 +1,4 @@
-import { configureLogging } from "../core/log.ts";
+import { configureLogging } from "../core/log/log.ts";
 import { surviveRejections } from "./service.ts";
 import { assertEquals } from "@std/assert";
 

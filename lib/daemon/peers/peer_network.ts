@@ -4,7 +4,7 @@
  */
 import type { Config } from "../../config/mod.ts";
 import { type JsonValue, PlasmError } from "../../core/errors/mod.ts";
-import { getLog } from "../../core/mod.ts";
+import { getLog } from "../../core/log/mod.ts";
 import {
   type Candidate,
   type CapabilityFields,

@@ -3,7 +3,7 @@
  * @module
  */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { getLog } from "../../../lib/core/log.ts";
+import { getLog } from "../../../lib/core/log/log.ts";
 import { ephemeralIdentity } from "../../../lib/core/identity.ts";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import { sha256 } from "../../../lib/core/hash.ts";

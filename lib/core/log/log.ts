@@ -8,8 +8,8 @@
  * @module
  */
 import { configureSync, getLogger, type Logger, type LogRecord } from "@logtape/logtape";
-import { PlasmError } from "./errors/errors.ts";
-import { escapeUnsafe } from "../util/mod.ts";
+import { PlasmError } from "../errors/errors.ts";
+import { escapeUnsafe } from "../../util/mod.ts";
 
 /** Lowest severity to write. */
 export type LogSeverity = "debug" | "info" | "warning" | "error";

@@ -26,7 +26,7 @@ async function shell(program: string, args: string[]): Promise<string | undefine
   try {
     const { success, stdout, stderr } = await new Deno.Command(program, {
       args,
-      cwd: new URL("../", import.meta.url),
+      cwd: new URL("../completions/", import.meta.url),
     }).output();
     assert(success, new TextDecoder().decode(stderr));
     return new TextDecoder().decode(stdout);
@@ -68,9 +68,9 @@ Deno.test({
     assertEquals(await complete("r"), "run\n");
     assertEquals(await complete("run", "--"), "--mode\n--file\n--quiet\n");
     assertEquals(await complete("run", "--mode", ""), "fast\nslow\n");
-    assertEquals(await complete("run", "--file", "completions_b"), "completions_bash.ts\n");
+    assertEquals(await complete("run", "--file", "bas"), "bash.ts\n");
     assertEquals(await complete("run", "t"), "there\n");
-    assertEquals(await complete("run", "--", "completions_z"), "completions_zsh.ts\n");
+    assertEquals(await complete("run", "--", "zs"), "zsh.ts\n");
     assertEquals(await complete("help", ""), "run\n");
   },
 });
@@ -89,8 +89,8 @@ Deno.test({
       "fast\tHow [fast]: it's told\nslow\tHow [fast]: it's told\n",
     );
     assertStringIncludes(
-      await complete("plasm run --file completions_b") ?? "",
-      "completions_bash.ts",
+      await complete("plasm run --file bas") ?? "",
+      "bash.ts",
     );
   },
 });

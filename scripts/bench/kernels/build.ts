@@ -95,6 +95,20 @@ export async function startKernels(): Promise<Kernel[]> {
   ];
 }
 
+/**
+ * What `-O2` means, without the word: given to clang's driver, it makes the driver run wasm-opt where binaryen is installed, which
+ * refuses SIMD.
+ */
+const WASM_FLAGS = [
+  "--target=wasm32-wasi",
+  "-Xclang",
+  "-O2",
+  "-fvectorize",
+  "-fslp-vectorize",
+  "-msimd128",
+  "-s",
+];
+
 /** Compiles `NAME.c`; SIMD is on, as every runtime has it. */
 export async function built(what: string, name: string, flags: string[]): Promise<Kernel> {
   const source = new URL(`${name}.c`, HERE);
@@ -102,9 +116,9 @@ export async function built(what: string, name: string, flags: string[]): Promis
   const key = (await sha256(new TextEncoder().encode(inputs))).slice(-16);
   const output = path(new URL(`${name}-${key}`, CACHE));
   await Deno.mkdir(CACHE, { recursive: true });
-  const common = ["-O2", path(source), ...flags];
+  const common = [path(source), ...flags];
   if (!await exists(`${output}.wasm`)) {
-    const wasm = ["--target=wasm32-wasi", "-msimd128", "-s", "-o", `${output}.part`];
+    const wasm = [...WASM_FLAGS, "-o", `${output}.part`];
     await run(
       "clang",
       [...wasm, ...common],
@@ -113,7 +127,7 @@ export async function built(what: string, name: string, flags: string[]): Promis
     await Deno.rename(`${output}.part`, `${output}.wasm`);
   }
   if (!await exists(`${output}.native`)) {
-    await run("clang", ["-o", `${output}.part`, ...common], "apt-get install clang");
+    await run("clang", ["-O2", "-o", `${output}.part`, ...common], "apt-get install clang");
     await Deno.rename(`${output}.part`, `${output}.native`);
   }
   return { what, wasm: `${output}.wasm`, native: `${output}.native`, args: [] };

@@ -16,8 +16,7 @@ async function main(args: string[]): Promise<number> {
     ? await import("./lib/cli/exec/speculative_start.ts")
     : undefined;
   speculation?.startSpeculatively(args);
-  const { runCommandLine } = await import("./lib/cli/run_command_line.ts");
-  const { processIo } = await import("./lib/cli/io.ts");
+  const { processIo, runCommandLine } = await import("./lib/cli/mod.ts");
   const status = await runCommandLine(args, processIo());
   await speculation?.stopSpeculativeProcess();
   return status;

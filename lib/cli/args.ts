@@ -5,53 +5,13 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { PlasmError } from "../core/errors/mod.ts";
 import { nearest, printable } from "../util/mod.ts";
-import type { CommandSpec, OptionSpec } from "./command.ts";
+import { type CommandSpec, type OptionSpec, ParsedArgs } from "./command.ts";
 
 /** Options that every command has. */
 export const COMMON_OPTIONS: readonly OptionSpec[] = [
   { name: "json", kind: "flag", help: "Print JSON, also errors" },
   { name: "help", kind: "flag", help: "Print this help" },
 ];
-
-/** Arguments after parsing; each getter knows that they follow the description. */
-export class ParsedArgs {
-  readonly #values: ReadonlyMap<string, readonly string[]>;
-  /** Arguments that are not options. */
-  readonly positionals: readonly string[];
-  /** Arguments after `--`; undefined where there is no `--`. */
-  readonly rest: readonly string[] | undefined;
-
-  constructor(
-    values: ReadonlyMap<string, readonly string[]>,
-    positionals: readonly string[],
-    rest: readonly string[] | undefined,
-  ) {
-    this.#values = values;
-    this.positionals = positionals;
-    this.rest = rest;
-  }
-
-  /** Whether a flag was given. */
-  flag(name: string): boolean {
-    return this.#values.has(name);
-  }
-
-  /** The value of an option. */
-  string(name: string): string | undefined {
-    return this.#values.get(name)?.[0];
-  }
-
-  /** The values of an option that may be repeated. */
-  strings(name: string): readonly string[] {
-    return this.#values.get(name) ?? [];
-  }
-
-  /** The value of an integer option. */
-  integer(name: string): number | undefined {
-    const value = this.string(name);
-    return value === undefined ? undefined : Number(value);
-  }
-}
 
 /**
  * Parses the arguments of a command.

@@ -2,8 +2,7 @@
  * What a command of the CLI is; from this one description come parsing, help and completions.
  * @module
  */
-import type { ParsedArgs } from "./args.ts";
-import type { CliIo } from "./io.ts";
+import type { CliIo, DroppablePermission } from "./io.ts";
 
 /** One option of a command. */
 export interface OptionSpec {
@@ -21,9 +20,6 @@ export interface OptionSpec {
   complete?: "file" | readonly string[];
 }
 
-/** A permission that most commands can do without. */
-export type DroppablePermission = "net" | "run" | "sys" | "write";
-
 /** How a command is called. */
 export interface CommandSpec {
   name: string;
@@ -40,6 +36,46 @@ export interface CommandSpec {
   takesRest?: boolean;
   /** Calls that work, with what they do. */
   examples: readonly { call: string; does: string }[];
+}
+
+/** Arguments after parsing; each getter knows that they follow the description. */
+export class ParsedArgs {
+  readonly #values: ReadonlyMap<string, readonly string[]>;
+  /** Arguments that are not options. */
+  readonly positionals: readonly string[];
+  /** Arguments after `--`; undefined where there is no `--`. */
+  readonly rest: readonly string[] | undefined;
+
+  constructor(
+    values: ReadonlyMap<string, readonly string[]>,
+    positionals: readonly string[],
+    rest: readonly string[] | undefined,
+  ) {
+    this.#values = values;
+    this.positionals = positionals;
+    this.rest = rest;
+  }
+
+  /** Whether a flag was given. */
+  flag(name: string): boolean {
+    return this.#values.has(name);
+  }
+
+  /** The value of an option. */
+  string(name: string): string | undefined {
+    return this.#values.get(name)?.[0];
+  }
+
+  /** The values of an option that may be repeated. */
+  strings(name: string): readonly string[] {
+    return this.#values.get(name) ?? [];
+  }
+
+  /** The value of an integer option. */
+  integer(name: string): number | undefined {
+    const value = this.string(name);
+    return value === undefined ? undefined : Number(value);
+  }
 }
 
 /** A command: how it is called and what it does. */

@@ -5,7 +5,7 @@
 import type { JobJson } from "../api/mod.ts";
 import { connectDaemon, type DaemonClient } from "../client/mod.ts";
 import { printable } from "../util/mod.ts";
-import type { ParsedArgs } from "./args.ts";
+import type { ParsedArgs } from "./command.ts";
 import type { CliIo } from "./io.ts";
 
 /**

@@ -4,7 +4,9 @@
  */
 import type { InputReader } from "../util/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
-import type { DroppablePermission } from "./command.ts";
+
+/** A permission that most commands can do without. */
+export type DroppablePermission = "net" | "run" | "sys" | "write";
 
 /** The process as a command sees it. */
 export interface CliIo {

@@ -46,12 +46,12 @@ export async function readCappedFile(
     return joinBytes(parts);
   } catch (error) {
     if (error instanceof PlasmError) throw error;
-    return fail(reasonOf(error)) as never;
+    return fail(fileErrorReason(error)) as never;
   }
 }
 
 /** The name of an OS error, without the path and number that Deno adds. */
-export function reasonOf(error: unknown): string {
+export function fileErrorReason(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "there is no such file";
   if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
   if (error instanceof Deno.errors.NotCapable) return "plasm may not touch it";

@@ -5,7 +5,7 @@
 import type { Receipt } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
 import { printable } from "../util/mod.ts";
-import { reasonOf } from "./read_file.ts";
+import { fileErrorReason } from "./read_file.ts";
 
 /**
  * Checks before a job runs that its receipt can be kept, as far as that can be known.
@@ -28,7 +28,7 @@ export async function checkReceiptPath(path: string): Promise<void> {
   } catch (error) {
     throw new PlasmError(
       "usage",
-      `Cannot write receipt: ${reasonOf(error)}: ${printable(path)}`,
+      `Cannot write receipt: ${fileErrorReason(error)}: ${printable(path)}`,
       { cause: error },
     );
   }
@@ -50,9 +50,13 @@ export async function writeReceipt(path: string, receipt: Receipt): Promise<void
     if (!direct) await Deno.rename(target, file);
   } catch (error) {
     if (!direct) await Deno.remove(target).catch(() => {});
-    throw new PlasmError("state", `Cannot write receipt: ${reasonOf(error)}: ${printable(path)}`, {
-      cause: error,
-    });
+    throw new PlasmError(
+      "state",
+      `Cannot write receipt: ${fileErrorReason(error)}: ${printable(path)}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

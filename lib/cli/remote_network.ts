@@ -6,7 +6,7 @@ import { loadConfig } from "../config/mod.ts";
 import { ephemeralIdentity, loadOrCreateIdentity, stateDir } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
 import { createNetwork, type PlasmNetwork } from "../p2p/mod.ts";
-import type { ParsedArgs } from "./args.ts";
+import type { ParsedArgs } from "./command.ts";
 import type { CliIo } from "./io.ts";
 
 /** Where a client keeps the peers it has met, and how they behaved, below the state directory. */

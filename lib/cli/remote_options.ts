@@ -4,7 +4,7 @@
  */
 import type { JobTarget } from "../api/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
-import type { ParsedArgs } from "./args.ts";
+import type { ParsedArgs } from "./command.ts";
 import type { OptionSpec } from "./command.ts";
 
 /** All of them; they mean something with `--remote` only. */

@@ -5,7 +5,7 @@
 import { PlasmError } from "../core/errors/mod.ts";
 import { nearest, printable } from "../util/mod.ts";
 import { parseCommandArgs } from "./args.ts";
-import { type CommandEntry, COMMANDS } from "./commands.ts";
+import { type CommandEntry, COMMANDS } from "./commands/mod.ts";
 import { commandHelp, programHelp, wrap } from "./help.ts";
 import type { CliIo } from "./io.ts";
 

@@ -13,7 +13,7 @@ const MAX_STDIN_BYTES = 128 * 2 ** 20;
  *
  * @throws {PlasmError} `too-large`
  */
-export async function readStdin(io: CliIo): Promise<Uint8Array | undefined> {
+export async function readWholeStdin(io: CliIo): Promise<Uint8Array | undefined> {
   if (io.stdinIsTerminal) return undefined;
   const parts: Uint8Array[] = [];
   let bytes = 0;

@@ -10,7 +10,6 @@ import type {
   JobPageJson,
   JobResultJson,
   JobState,
-  JobTarget,
   NodeJson,
   OutputStream,
   PeerJson,
@@ -22,26 +21,16 @@ import { PlasmError } from "../core/errors/mod.ts";
 import { type DaemonEvent, followEvents, type FollowOptions } from "./follow_events.ts";
 import { lines } from "../util/mod.ts";
 import { type PipeEvent, type PipeOptions, runPiped } from "./pipe.ts";
-import { type DaemonAddress, type RequestOptions, Transport } from "./daemon_transport.ts";
+import type { JobSubmission, SubmitOptions } from "./submission.ts";
+import {
+  ANSWER_LINES,
+  type DaemonAddress,
+  DaemonTransport,
+  type RequestOptions,
+} from "./daemon_transport.ts";
 
 /** stdin up to here goes with the job; more is sent on its own. In bytes. */
 const INLINE_STDIN_BYTES = 64 * 1024;
-
-/** A job to submit. */
-export interface SubmitOptions extends RequestOptions {
-  /** What the job is and may use; what is left out has its default. @default {all defaults} */
-  manifest?: Omit<ManifestOptions, "module_hash"> | undefined;
-  /** Standard input. @default {empty} */
-  stdin?: Uint8Array | undefined;
-  /** Files given to the job by guest path; a path that ends in / is a directory. @default {none} */
-  inputs?: Readonly<Record<string, Uint8Array>> | undefined;
-  /** 64 hex digits that the receipt must carry. @default {chosen by the daemon} */
-  nonce?: string | undefined;
-  /** Whose job it is among the users of the daemon. @default {nobody in particular} */
-  submitter?: string | undefined;
-  /** Runs it on another node: `{}` on whoever is found; the receipt is that node's. @default {here} */
-  target?: JobTarget | undefined;
-}
 
 /** Filter of {@linkcode DaemonClient.jobs}. */
 export interface ListOptions extends RequestOptions {
@@ -67,17 +56,9 @@ export interface DaemonResult {
   receipt: Receipt;
 }
 
-/** The body of a request that submits a job. */
-export interface Submission {
-  /** What the job is and may use. */
-  manifest: ManifestOptions;
-  /** What its receipt must carry. */
-  nonce?: string;
-}
-
 /** A client of one daemon. Every method throws `no-daemon` when it does not answer. */
 export class DaemonClient implements Disposable {
-  readonly #transport: Transport;
+  readonly #transport: DaemonTransport;
 
   /**
    * Finds the daemon; the first request connects.
@@ -85,7 +66,7 @@ export class DaemonClient implements Disposable {
    * @throws {PlasmError} `no-daemon` when there is no socket
    */
   constructor(address: DaemonAddress = {}) {
-    this.#transport = new Transport(address);
+    this.#transport = new DaemonTransport(address);
   }
 
   async #keep(kind: "modules" | "inputs", data: Uint8Array, signal?: AbortSignal): Promise<string> {
@@ -185,7 +166,7 @@ export class DaemonClient implements Disposable {
   }
 
   /** The body of a submission; what goes by hash is sent before. */
-  async #submission(module_hash: string, options: SubmitOptions): Promise<Submission> {
+  async #submission(module_hash: string, options: SubmitOptions): Promise<JobSubmission> {
     const { stdin, inputs, nonce, submitter, target, signal } = options;
     const manifest: ManifestOptions = { ...options.manifest, module_hash };
     if (inputs !== undefined) {
@@ -305,7 +286,9 @@ export class DaemonClient implements Disposable {
       headers: { accept: "application/x-ndjson" },
       ...options,
     });
-    for await (const line of lines(response.body)) yield JSON.parse(line) as FoundNodeJson;
+    for await (const line of lines(response.body, ANSWER_LINES)) {
+      yield JSON.parse(line) as FoundNodeJson;
+    }
   }
 
   /** Whether the node takes jobs. */

@@ -5,6 +5,17 @@
 import { socketPaths } from "../core/mod.ts";
 import { type JsonValue, PlasmError } from "../core/errors/mod.ts";
 import { bodyOfAnswer, readUpgradeAnswer, sendUpgrade, type UpgradeAnswer } from "./upgrade.ts";
+import type { LinesOptions } from "../util/mod.ts";
+
+/** Longest line of an answer: an event carries at most 64 KiB of output in base64. */
+const MAX_LINE_LENGTH = 1024 * 1024;
+
+/** Bounds of the lines that a daemon may send. */
+export const ANSWER_LINES: LinesOptions = {
+  maxLength: MAX_LINE_LENGTH,
+  tooLong: () =>
+    new PlasmError("protocol", `Cannot read answer: a line is over ${MAX_LINE_LENGTH} characters`),
+};
 
 /** Where the daemon is. */
 export interface DaemonAddress {
@@ -61,7 +72,7 @@ function findSocket(env: (name: string) => string | undefined): string {
 }
 
 /** Requests to one daemon. */
-export class Transport implements Disposable {
+export class DaemonTransport implements Disposable {
   readonly #base: string;
   readonly #where: string;
   readonly #client: Deno.HttpClient | undefined;

@@ -5,7 +5,7 @@
 import { type ApiEvent, type EventJson, isFinalEvent } from "../api/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
 import { lines } from "../util/mod.ts";
-import type { Transport } from "./daemon_transport.ts";
+import { ANSWER_LINES, type DaemonTransport } from "./daemon_transport.ts";
 
 /** An event; output is in bytes. */
 export type DaemonEvent = ApiEvent<Uint8Array>;
@@ -54,7 +54,7 @@ function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
  * @throws {PlasmError} `not-found`; `no-daemon` when the daemon stays away; `interrupted`
  */
 export async function* followEvents(
-  transport: Transport,
+  transport: DaemonTransport,
   id: string,
   options: FollowOptions = {},
 ): AsyncGenerator<DaemonEvent, void, void> {
@@ -67,7 +67,7 @@ export async function* followEvents(
     try {
       const path = `/v1/jobs/${id}/events?after=${last}&follow=${follow}`;
       const response = await transport.send(path, { signal });
-      for await (const line of lines(response.body)) {
+      for await (const line of lines(response.body, ANSWER_LINES)) {
         const event = parseEvent(line);
         last = event.id;
         lostAt = undefined;

@@ -2,13 +2,7 @@
  * The client of a daemon's local API: what the command line and other Deno programs use.
  * @module
  */
-export {
-  connectDaemon,
-  DaemonClient,
-  type DaemonResult,
-  type ListOptions,
-  type SubmitOptions,
-} from "./client.ts";
+export { connectDaemon, DaemonClient, type DaemonResult, type ListOptions } from "./client.ts";
 export { type DaemonEvent, type FollowOptions } from "./follow_events.ts";
 export { type PipeEvent, type PipeOptions } from "./pipe.ts";
 export { type PipeInput } from "./pipe_sender.ts";
@@ -24,3 +18,4 @@ export {
   type ReadinessJson,
   type VersionJson,
 } from "../api/mod.ts";
+export type { SubmitOptions } from "./submission.ts";

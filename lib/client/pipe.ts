@@ -5,9 +5,9 @@
 import { type JobJson, PIPE_PROTOCOL, PipeConn, PipeFrame } from "../api/mod.ts";
 import { createManifest, createNonce, Hasher, type Receipt, verifyReceipt } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
-import type { Submission, SubmitOptions } from "./client.ts";
+import type { JobSubmission, SubmitOptions } from "./submission.ts";
 import { type PipeInput, PipeSender } from "./pipe_sender.ts";
-import type { Transport } from "./daemon_transport.ts";
+import type { DaemonTransport } from "./daemon_transport.ts";
 
 /** A job to run by way of a pipe. */
 export interface PipeOptions extends Omit<SubmitOptions, "stdin" | "target"> {
@@ -50,8 +50,8 @@ function parse<T>(payload: Uint8Array | undefined): T {
 
 /** Runs a job; see {@linkcode DaemonClient.pipe}. */
 export async function* runPiped(
-  transport: Transport,
-  submission: Submission,
+  transport: DaemonTransport,
+  submission: JobSubmission,
   options: RunPipedOptions,
 ): AsyncGenerator<PipeEvent, void, void> {
   const { nonce = createNonce() } = submission;

@@ -5,7 +5,7 @@
  * ed25519` writes it.
  * @module
  */
-import { PlasmError } from "./errors/errors.ts";
+import { PlasmError } from "./errors/mod.ts";
 import { peerIdFromPublicKey } from "./ids.ts";
 import { PKCS8_PREFIX, publicKeyOf, signBytes, type Signer, toPkcs8 } from "./signature.ts";
 import { readPrivateFile, writePrivateFile } from "./state_file.ts";

@@ -5,7 +5,7 @@
  */
 import canonicalize from "canonicalize";
 import { printable } from "../util/mod.ts";
-import { type ErrorCode, PlasmError } from "./errors/errors.ts";
+import { type ErrorCode, PlasmError } from "./errors/mod.ts";
 
 /** Maximum nesting depth; our documents need 4. */
 export const MAX_JSON_DEPTH = 32;

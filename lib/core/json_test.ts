@@ -2,7 +2,7 @@ import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import vectors from "../../tests/vectors/canonical.json" with { type: "json" };
 import { toHex } from "../util/mod.ts";
-import { PlasmError } from "./errors/errors.ts";
+import { PlasmError } from "./errors/mod.ts";
 import {
   canonicalBytes,
   canonicalJson,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { PlasmError } from "./errors/errors.ts";
+import { PlasmError } from "./errors/mod.ts";
 import { EMPTY_HASH, sha256 } from "./hash.ts";
 import { canonicalBytes, parseJson, pathText } from "./json.ts";
 import { validateDocument } from "./schema.ts";

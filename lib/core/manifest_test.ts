@@ -1,6 +1,6 @@
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import schema from "../../schemas/manifest.json" with { type: "json" };
-import { PlasmError } from "./errors/errors.ts";
+import { PlasmError } from "./errors/mod.ts";
 import { EMPTY_HASH } from "./hash.ts";
 import {
   checkManifest,

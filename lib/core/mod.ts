@@ -47,6 +47,6 @@ export {
   type ReceiptExpectations,
   type ReceiptWindow,
   verifyReceipt,
-} from "./verify.ts";
+} from "./verify_receipt.ts";
 export { verifyReceiptFiles } from "./verify_files.ts";
 export { RUNTIME_NAME, VERSION } from "./version.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { PlasmError } from "./errors/errors.ts";
+import { PlasmError } from "./errors/mod.ts";
 
 /** Looks up an environment variable, such as `Deno.env.get`. */
 export type Env = (name: string) => string | undefined;

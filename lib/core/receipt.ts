@@ -4,7 +4,7 @@
  * @module
  */
 import { toHex } from "../util/mod.ts";
-import { PlasmError } from "./errors/errors.ts";
+import { PlasmError } from "./errors/mod.ts";
 import { canonicalBytes, parseJson } from "./json.ts";
 import { validateDocument } from "./schema.ts";
 import { isValidSignature, type Signer } from "./signature.ts";

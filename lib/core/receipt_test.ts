@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import vectors from "../../tests/vectors/receipt.json" with { type: "json" };
 import { toHex } from "../util/mod.ts";
-import { PlasmError } from "./errors/errors.ts";
+import { PlasmError } from "./errors/mod.ts";
 import { identityFromSecretKey } from "./identity.ts";
 import {
   findTimeProblem,

@@ -4,7 +4,7 @@
  * @module
  */
 import { nearest } from "../util/mod.ts";
-import { type ErrorCode, PlasmError } from "./errors/errors.ts";
+import { type ErrorCode, PlasmError } from "./errors/mod.ts";
 import { clip, findJsonProblem, pathText, valueText } from "./json.ts";
 
 /** A JSON Schema (2020-12), or a part of one. */

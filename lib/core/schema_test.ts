@@ -4,7 +4,7 @@ import receiptSchema from "../../schemas/receipt.json" with { type: "json" };
 import Ajv2020 from "ajv/dist/2020.js";
 import type { Schema } from "../../scripts/codegen/types.ts";
 import { compileFindErrors } from "../../scripts/codegen/validators.ts";
-import { PlasmError } from "./errors/errors.ts";
+import { PlasmError } from "./errors/mod.ts";
 import { EMPTY_HASH } from "./hash.ts";
 import { createJobId, createNonce } from "./ids.ts";
 import { type DocumentSchema, type JsonSchema, validateDocument } from "./schema.ts";

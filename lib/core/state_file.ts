@@ -4,7 +4,7 @@
  * @module
  */
 import { syncFile, toHex } from "../util/mod.ts";
-import { PlasmError } from "./errors/errors.ts";
+import { PlasmError } from "./errors/mod.ts";
 
 /** Maximum size of a private file, in bytes; a key needs far less. */
 const MAX_BYTES = 4096;

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { PlasmError } from "./errors/errors.ts";
+import { PlasmError } from "./errors/mod.ts";
 import { readPrivateFile, writePrivateFile } from "./state_file.ts";
 
 async function withDir(test: (dir: string) => Promise<void>): Promise<void> {

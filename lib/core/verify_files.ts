@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { type ErrorCode, PlasmError } from "./errors/errors.ts";
+import { type ErrorCode, PlasmError } from "./errors/mod.ts";
 import { Hasher } from "./hash.ts";
 import { MAX_MANIFEST_BYTES, parseManifestFile } from "./manifest.ts";
 import { MAX_RECEIPT_BYTES, parseReceipt } from "./receipt.ts";
 import type { Receipt } from "./types.gen.ts";
-import { type Measured, type ReceiptExpectations, verifyReceipt } from "./verify.ts";
+import { type Measured, type ReceiptExpectations, verifyReceipt } from "./verify_receipt.ts";
 
 /** Options of {@linkcode verifyReceiptFiles}; absent ones are not checked. */
 export interface VerifyFilesOptions {

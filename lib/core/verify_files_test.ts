@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import vectors from "../../tests/vectors/receipt.json" with { type: "json" };
-import { PlasmError } from "./errors/errors.ts";
+import { PlasmError } from "./errors/mod.ts";
 import { identityFromSecretKey } from "./identity.ts";
 import { sha256 } from "./hash.ts";
 import { fromHex } from "../util/hex.ts";

@@ -17,24 +17,21 @@ import { PlasmError } from "../core/errors/mod.ts";
 import { maskFromExecutors } from "../sandbox/host/spawn/mod.ts";
 import { ExecutorPool } from "../sandbox/host/mod.ts";
 import { streamJob } from "../sandbox/mod.ts";
-import { type ApiContext, ApiServer, type GateLimits, socketDir } from "./api/mod.ts";
-import { Jobs, type RunJob, startRetention } from "./jobs/mod.ts";
-import { removeLeftovers, STATE_LEFTOVERS } from "./state_dir.ts";
+import {
+  type ApiContext,
+  ApiServer,
+  type DaemonNetwork,
+  type GateLimits,
+  socketDir,
+  type TcpGuardOptions,
+} from "./api/mod.ts";
+import { PIPE_START, servePipe } from "./pipe/mod.ts";
+import { Jobs, type RunJob } from "./jobs/mod.ts";
+import { lockStateDir, removeLeftovers, STATE_LEFTOVERS } from "./state_dir.ts";
 import { metricsText } from "./metrics.ts";
-import type { DaemonNetwork } from "./peers/mod.ts";
+import type { NetworkContext } from "./peers/mod.ts";
 import { keepIdentity } from "./node_identity.ts";
-import { JobStore, lockStateDir, stateError } from "./store/mod.ts";
-
-/** What a network is given to run jobs with. */
-export interface NetworkContext {
-  /** As it is now: it may change while the node runs. */
-  config: () => Config;
-  identity: Identity;
-  jobs: Jobs;
-  store: JobStore;
-  stateDir: string;
-  signal: AbortSignal;
-}
+import { JobStore, startRetention, stateError } from "./store/mod.ts";
 
 /** Options of {@linkcode startDaemon}. */
 export interface StartDaemonOptions {
@@ -263,7 +260,19 @@ export async function startDaemon(
       stopping: signal,
     };
     const { gate } = options;
-    const server = await ApiServer.start(context, { socket, stateDir, config: initial, log, gate });
+    const upgrade = {
+      start: PIPE_START,
+      serve: (conn: Deno.Conn, first: Uint8Array, guard: (() => TcpGuardOptions) | undefined) =>
+        servePipe(conn, first, { context, log, guard }),
+    };
+    const server = await ApiServer.start(context, {
+      socket,
+      stateDir,
+      config: initial,
+      log,
+      gate,
+      upgrade,
+    });
     serving.server = server;
     stack.defer(() => server.close());
     stack.defer(startRetention(store, () => config.current, log));

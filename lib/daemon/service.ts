@@ -5,13 +5,9 @@
 import type { LoadedConfig } from "../config/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
 import { configureLogging, getLog } from "../core/log/mod.ts";
-import {
-  type Daemon,
-  type NetworkContext,
-  startDaemon,
-  type StartDaemonOptions,
-} from "./daemon.ts";
-import type { DaemonNetwork } from "./peers/mod.ts";
+import { type Daemon, startDaemon, type StartDaemonOptions } from "./daemon.ts";
+import type { NetworkContext } from "./peers/mod.ts";
+import type { DaemonNetwork } from "./api/mod.ts";
 
 /** Options of {@linkcode runService}. */
 export interface ServiceOptions extends StartDaemonOptions {
@@ -32,7 +28,7 @@ const EXIT_HURRIED = 143;
 /** Joins the network where the configuration says so; libp2p takes long to load. */
 async function network(context: NetworkContext): Promise<DaemonNetwork | undefined> {
   if (!context.config().network.enabled) return undefined;
-  return await (await import("./peers/mod.ts")).joinNetwork(context);
+  return await (await import("./peers/mod.ts")).joinPeerNetwork(context);
 }
 
 async function reload(daemon: Daemon, options: ServiceOptions): Promise<void> {

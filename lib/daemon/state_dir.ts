@@ -3,7 +3,7 @@
  * @module
  */
 import { PlasmError } from "../core/errors/mod.ts";
-import { stateError } from "./store/database.ts";
+import { stateError } from "./store/mod.ts";
 
 /** Younger ones may be somebody's who is about to move them into their place, in milliseconds. */
 const OLD_MS = 60_000;

@@ -1,19 +1,25 @@
 /**
- * The lines of a body, as they come.
+ * Splits a stream of bytes into lines of text.
+ *
  * @module
  */
-import { PlasmError } from "../core/errors/mod.ts";
 
-/** The longest line of ours is an event with 64 KiB of output, in base64: more is none of ours. */
-const MAX_LINE = 1024 * 1024;
+/** Options of {@linkcode lines}. */
+export interface LinesOptions {
+  /** Longest line, in UTF-16 code units. */
+  maxLength: number;
+  /** Creates the error for a longer line. */
+  tooLong: () => Error;
+}
 
 /**
- * Yields lines that are not empty; an empty one is a sign of life.
+ * Yields the lines of a UTF-8 body as they arrive, without the empty ones.
  *
- * @throws {PlasmError} `protocol` on a line that is too long
+ * @throws What `tooLong` creates.
  */
 export async function* lines(
   body: ReadableStream<Uint8Array> | null,
+  { maxLength, tooLong }: LinesOptions,
 ): AsyncGenerator<string, void, void> {
   let rest = "";
   const decoder = new TextDecoder();
@@ -22,8 +28,6 @@ export async function* lines(
     const found = rest.split("\n");
     rest = found.pop() ?? "";
     yield* found.filter((line) => line !== "");
-    if (rest.length > MAX_LINE) {
-      throw new PlasmError("protocol", `Cannot read answer: a line is over ${MAX_LINE} characters`);
-    }
+    if (rest.length > maxLength) throw tooLong();
   }
 }

@@ -5,7 +5,6 @@
 export { LruMap } from "./bounded_map.ts";
 export { LentBuffers } from "./buffer_pool.ts";
 export { joinBytes } from "./bytes.ts";
-export { type Cidr, parseCidr } from "./cidr.ts";
 export { nearest } from "./did_you_mean.ts";
 export { syncFile } from "./files.ts";
 export {
@@ -21,7 +20,7 @@ export {
 export { Heap } from "./heap.ts";
 export { fromHex, toHex } from "./hex.ts";
 export { Histogram } from "./histogram.ts";
-export { lines } from "./lines.ts";
+export { lines, type LinesOptions } from "./lines.ts";
 export { Notifier } from "./notifier.ts";
 export { type InputReader, ReadAhead } from "./prefetch.ts";
 export { RateLimiter } from "./rate_limiter.ts";

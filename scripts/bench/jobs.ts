@@ -4,7 +4,7 @@
  */
 import { connectDaemon, type DaemonClient } from "../../lib/client/mod.ts";
 import { sha256 } from "../../lib/core/hash.ts";
-import { verifyReceipt } from "../../lib/core/verify.ts";
+import { verifyReceipt } from "../../lib/core/verify_receipt.ts";
 import { stages } from "./job_stages.ts";
 import { childrenOf, startNodeProcess } from "./node_process.ts";
 import { type BenchRow, type BenchSection, median, percentile } from "./row.ts";

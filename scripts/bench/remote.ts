@@ -8,7 +8,7 @@ import { connectDaemon, type DaemonClient } from "../../lib/client/mod.ts";
 import { ephemeralIdentity } from "../../lib/core/identity.ts";
 import { Hasher, sha256 } from "../../lib/core/hash.ts";
 import { createManifest } from "../../lib/core/manifest.ts";
-import { verifyReceipt } from "../../lib/core/verify.ts";
+import { verifyReceipt } from "../../lib/core/verify_receipt.ts";
 import { createNetwork, type PlasmNetwork } from "../../lib/p2p/network.ts";
 import { type BlobSource, bytesSource } from "../../lib/remote/client/blob_source.ts";
 import { byteStreamOf } from "../../lib/remote/wire/byte_stream.ts";

@@ -108,7 +108,7 @@ function pick(addresses: readonly string[], transport: TransportName): string {
 async function main(dir: string): Promise<void> {
   const { defaultConfig } = await import("../../lib/config/mod.ts");
   const { startDaemon } = await import("../../lib/daemon/daemon.ts");
-  const { joinNetwork } = await import("../../lib/daemon/peers/peer_network.ts");
+  const { joinPeerNetwork } = await import("../../lib/daemon/peers/peer_network.ts");
   const { ephemeralIdentity } = await import("../../lib/core/identity.ts");
   const { createNetwork } = await import("../../lib/p2p/network.ts");
   const { byteStreamOf } = await import("../../lib/remote/wire/byte_stream.ts");
@@ -128,7 +128,7 @@ async function main(dir: string): Promise<void> {
   let addresses: string[] = [];
   const daemon = await startDaemon(config, {
     network: async (context) => {
-      const network = await joinNetwork(context);
+      const network = await joinPeerNetwork(context);
       addresses = network.status().addresses as string[];
       return network;
     },

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { startDaemon } from "../../lib/daemon/daemon.ts";
-import { joinNetwork } from "../../lib/daemon/peers/peer_network.ts";
+import { joinPeerNetwork } from "../../lib/daemon/peers/peer_network.ts";
 import { parseReceipt } from "../../lib/core/receipt.ts";
 import { command } from "../fixtures/hostile/case.ts";
 import { assemble } from "../fixtures/hostile/wat.ts";
@@ -109,7 +109,7 @@ Deno.test(
         "network.bootstrap": bootstrap,
         "jobs.warm_executors": 0,
       });
-      await using asking = await startDaemon(config, { network: joinNetwork });
+      await using asking = await startDaemon(config, { network: joinPeerNetwork });
       const submit = ["submit", "--remote", "--wait", "--socket", asking.socket];
       for (const peer of [[], ["--peer", daemon.identity.peerId]]) {
         const { code, stdout, stderr } = await plasm([

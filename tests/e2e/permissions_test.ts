@@ -3,8 +3,8 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
-import { COMMANDS } from "../../lib/cli/commands.ts";
-import type { DroppablePermission } from "../../lib/cli/command.ts";
+import { COMMANDS } from "../../lib/cli/commands/mod.ts";
+import type { DroppablePermission } from "../../lib/cli/io.ts";
 import { parseCommandArgs } from "../../lib/cli/args.ts";
 
 const DROPPED: Record<string, DroppablePermission[]> = {

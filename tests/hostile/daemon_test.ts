@@ -6,7 +6,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { connectDaemon, type DaemonClient } from "../../lib/client/mod.ts";
 import { createNonce } from "../../lib/core/ids.ts";
-import { verifyReceipt } from "../../lib/core/verify.ts";
+import { verifyReceipt } from "../../lib/core/verify_receipt.ts";
 import { DaemonProcess } from "../fixtures/daemon/daemon_process.ts";
 import { cpuNs, hasPs, type Observation, observe } from "../fixtures/daemon/process_list.ts";
 import { withTempDir } from "../fixtures/plasm.ts";

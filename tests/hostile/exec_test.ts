@@ -5,7 +5,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { ERROR_CODES, isErrorCode } from "../../lib/core/errors/error_codes.ts";
-import { verifyReceipt } from "../../lib/core/verify.ts";
+import { verifyReceipt } from "../../lib/core/verify_receipt.ts";
 import { plasm, spawnPlasm, withTempDir } from "../fixtures/plasm.ts";
 import { command, type HostileModule } from "../fixtures/hostile/case.ts";
 import { assertEnd, type End, manifestOf } from "../fixtures/hostile/ends.ts";

@@ -6,7 +6,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { connectDaemon, type DaemonClient } from "../../lib/client/mod.ts";
 import { PlasmError } from "../../lib/core/errors/errors.ts";
-import { verifyReceipt } from "../../lib/core/verify.ts";
+import { verifyReceipt } from "../../lib/core/verify_receipt.ts";
 import { command, SPIN, write } from "../fixtures/sandbox_jobs.ts";
 import { programCommand, withTempDir } from "../fixtures/plasm.ts";
 import { withDaemon } from "../fixtures/daemon/harness.ts";

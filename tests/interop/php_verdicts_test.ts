@@ -10,7 +10,7 @@ import { sha256 } from "../../lib/core/hash.ts";
 import { manifestHash, parseManifest } from "../../lib/core/manifest.ts";
 import { parseReceipt, signedBytes } from "../../lib/core/receipt.ts";
 import type { Receipt } from "../../lib/core/types.gen.ts";
-import { verifyReceipt } from "../../lib/core/verify.ts";
+import { verifyReceipt } from "../../lib/core/verify_receipt.ts";
 import { php, whyNoPhp } from "../fixtures/php.ts";
 import {
   addedFields,

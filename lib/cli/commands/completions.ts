@@ -6,7 +6,7 @@ import { PlasmError } from "../../core/errors/mod.ts";
 import { printable } from "../../util/mod.ts";
 import { COMMON_OPTIONS } from "../args.ts";
 import type { Command, CommandSpec } from "../command.ts";
-import { COMMANDS } from "../commands.ts";
+import { COMMANDS } from "./mod.ts";
 import { bashCompletions } from "../completions/bash.ts";
 import { fishCompletions } from "../completions/fish.ts";
 import { zshCompletions } from "../completions/zsh.ts";

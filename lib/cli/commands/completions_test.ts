@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { CommandSpec } from "../command.ts";
-import { COMMANDS } from "../commands.ts";
+import { COMMANDS } from "./mod.ts";
 import { allSpecs } from "./completions.ts";
 import { bashCompletions } from "../completions/bash.ts";
 import { fishCompletions } from "../completions/fish.ts";

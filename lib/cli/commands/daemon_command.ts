@@ -5,8 +5,7 @@
 import { type ConfigEntries, loadConfig, parseValue } from "../../config/mod.ts";
 import { runService } from "../../daemon/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
-import type { ParsedArgs } from "../args.ts";
-import type { Command } from "../command.ts";
+import type { Command, ParsedArgs } from "../command.ts";
 
 /** Options that set a key of the configuration each. */
 const KEY_OPTIONS: Record<string, string> = {

@@ -11,18 +11,8 @@ import { runJob } from "../../sandbox/mod.ts";
 import { printable } from "../../util/mod.ts";
 import type { Command } from "../command.ts";
 import { table } from "../daemon_client.ts";
-import { NETWORK_CHECKS } from "./doctor_network.ts";
+import { type CheckResult, NETWORK_CHECKS } from "./doctor_network.ts";
 import type { CliIo } from "../io.ts";
-
-/** What a check found. */
-export interface CheckResult {
-  /** warn: works, but not as it should. */
-  result: "ok" | "warn" | "fail";
-  /** What was found, with figures. */
-  found: string;
-  /** What to do about it. */
-  hint?: string | undefined;
-}
 
 interface Finding extends CheckResult {
   check: string;

@@ -6,7 +6,16 @@
 import type { NodeJson } from "../../api/mod.ts";
 import type { DaemonClient } from "../../client/mod.ts";
 import type { BootstrapStatus, Reachability } from "../../p2p/mod.ts";
-import type { CheckResult } from "./doctor.ts";
+
+/** What a check found. */
+export interface CheckResult {
+  /** warn: works, but not as it should. */
+  result: "ok" | "warn" | "fail";
+  /** What was found, with figures. */
+  found: string;
+  /** What to do about it. */
+  hint?: string | undefined;
+}
 
 /** Nodes whose documents are looked at. */
 const CLOCK_SAMPLE = 8;

@@ -2,8 +2,7 @@
  * `plasm exec`: runs a job on this machine.
  * @module
  */
-import type { ParsedArgs } from "../args.ts";
-import type { Command } from "../command.ts";
+import type { Command, ParsedArgs } from "../command.ts";
 import { checkRemoteOptions, REMOTE_OPTIONS } from "../remote_options.ts";
 import { SOCKET_OPTION } from "../socket_option.ts";
 
@@ -103,10 +102,10 @@ export const exec: Command = {
     args.flag("remote") ? ["run"] : isByDaemon(args) ? ["run", "sys"] : ["net", "sys"],
   async run(args, io): Promise<number> {
     checkRemoteOptions(args);
-    if (args.flag("remote")) return await (await import("../exec/mod.ts")).runRemote(args, io);
+    if (args.flag("remote")) return await (await import("../exec/mod.ts")).runOnPeer(args, io);
     if (isByDaemon(args)) {
       return await (await import("../exec/mod.ts")).runByDaemon(args, io);
     }
-    return await (await import("../exec/mod.ts")).execLocally(args, io);
+    return await (await import("../exec/mod.ts")).runLocally(args, io);
   },
 };

@@ -9,9 +9,9 @@ import { clientOf } from "../daemon_client.ts";
 import { SOCKET_OPTION } from "../socket_option.ts";
 import { exec } from "./exec.ts";
 import { readExecJob } from "../exec/mod.ts";
-import { printResult } from "./result.ts";
+import { printResult } from "../job_result.ts";
 import { checkRemoteOptions, targetOf } from "../remote_options.ts";
-import { readStdin } from "../stdin.ts";
+import { readWholeStdin } from "../stdin.ts";
 
 /** Options of `plasm exec` that mean nothing here, or are listed again. */
 const NOT_HERE: ReadonlySet<string> = new Set([
@@ -80,7 +80,7 @@ export const submit: Command = {
     using client = clientOf(args, io);
     const { signal } = io;
     const { module, manifest, inputs } = await readExecJob(args, io);
-    const stdin = await readStdin(io);
+    const stdin = await readWholeStdin(io);
     const { module_hash: _hash, inputs: _inputs, ...fields } = manifest;
     const job = await client.submit(module, {
       manifest: {

@@ -3,8 +3,7 @@
  * @module
  */
 import { type Receipt, verifyReceiptFiles } from "../../core/mod.ts";
-import type { ParsedArgs } from "../args.ts";
-import type { Command } from "../command.ts";
+import type { Command, ParsedArgs } from "../command.ts";
 
 const GIVEN = ["key", "peer", "nonce", "module", "stdin", "stdout", "stderr", "manifest"] as const;
 

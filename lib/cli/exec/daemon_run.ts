@@ -5,14 +5,14 @@
 import { Hasher, verifyReceipt } from "../../core/mod.ts";
 import type { DaemonClient } from "../../client/mod.ts";
 import { printable } from "../../util/mod.ts";
-import type { ParsedArgs } from "../args.ts";
+import type { ParsedArgs } from "../command.ts";
 import { clientOf } from "../daemon_client.ts";
 import type { ExecJob } from "./exec_job.ts";
-import { exitStatusOf } from "../job_exit.ts";
+import { exitStatusOf } from "../job_result.ts";
 import type { CliIo } from "../io.ts";
 import { writeReceipt } from "../receipt_file.ts";
-import { printResult } from "../commands/mod.ts";
-import { readStdin } from "../stdin.ts";
+import { printResult } from "../job_result.ts";
+import { readWholeStdin } from "../stdin.ts";
 
 interface Context {
   args: ParsedArgs;
@@ -66,7 +66,7 @@ export async function execByDaemon(job: ExecJob, context: Context): Promise<numb
   const { id } = await client.submit(job.module, {
     manifest,
     ...(Object.keys(job.inputs).length === 0 ? {} : { inputs: job.inputs }),
-    stdin: await readStdin(io),
+    stdin: await readWholeStdin(io),
     signal,
   });
   try {

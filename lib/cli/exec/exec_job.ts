@@ -15,8 +15,8 @@ import {
 import { PlasmError } from "../../core/errors/mod.ts";
 import { type Ceilings, DEFAULT_CEILINGS, hashInputs, type JobInputs } from "../../sandbox/mod.ts";
 import { printable } from "../../util/mod.ts";
-import type { ParsedArgs } from "../args.ts";
-import { readInputs } from "./host_inputs.ts";
+import type { ParsedArgs } from "../command.ts";
+import { readHostInputs } from "./host_inputs.ts";
 import type { CliIo } from "../io.ts";
 import { readCappedFile } from "../read_file.ts";
 import { checkReceiptPath } from "../receipt_file.ts";
@@ -57,7 +57,7 @@ export async function readExecJob(args: ParsedArgs, io: CliIo): Promise<ExecJob>
     what: "module",
   });
   const moduleHash = await sha256(module);
-  const inputs = await readInputs(args.strings("input"), { maxBytes: ceilings.fs_bytes });
+  const inputs = await readHostInputs(args.strings("input"), { maxBytes: ceilings.fs_bytes });
   const manifestPath = args.string("manifest");
   const base = manifestPath === undefined
     ? createManifest({ module_hash: moduleHash })

@@ -16,15 +16,15 @@ import {
 } from "../../remote/client/mod.ts";
 import { findCandidates, jobDialer } from "../../remote/libp2p/mod.ts";
 import { printable } from "../../util/mod.ts";
-import type { ParsedArgs } from "../args.ts";
+import type { ParsedArgs } from "../command.ts";
 import type { ExecJob } from "./exec_job.ts";
-import { CollectedOutput } from "./output_json.ts";
-import { exitStatusOf } from "../job_exit.ts";
+import { CollectedOutput } from "../job_result.ts";
+import { exitStatusOf } from "../job_result.ts";
 import type { CliIo } from "../io.ts";
 import { writeReceipt } from "../receipt_file.ts";
 import { joinAsClient } from "../remote_network.ts";
 import { progressLine } from "../remote_progress.ts";
-import { readStdin } from "../stdin.ts";
+import { readWholeStdin } from "../stdin.ts";
 import { readTicket, removeTicket, writeTicket } from "../ticket_file.ts";
 
 interface Context {
@@ -51,7 +51,7 @@ async function remoteJob({ module, manifest, inputs }: ExecJob, io: CliIo): Prom
   return {
     manifest,
     module: await bytesSource(module),
-    stdin: await bytesSource(await readStdin(io) ?? new Uint8Array()),
+    stdin: await bytesSource(await readWholeStdin(io) ?? new Uint8Array()),
     inputs: [...sources.values()],
   };
 }

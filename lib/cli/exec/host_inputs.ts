@@ -4,9 +4,9 @@
  */
 import { PlasmError } from "../../core/errors/mod.ts";
 import { printable } from "../../util/mod.ts";
-import { readCappedFile, reasonOf } from "../read_file.ts";
+import { fileErrorReason, readCappedFile } from "../read_file.ts";
 
-/** Options of {@linkcode readInputs}. */
+/** Options of {@linkcode readHostInputs}. */
 export interface ReadInputsOptions {
   /** Bytes of all files together at most. */
   maxBytes: number;
@@ -24,7 +24,7 @@ const MAX_DIRECTORIES = 4096;
  *
  * @throws {PlasmError} `bad-input` on what cannot be read, is no file or directory, or leads out.
  */
-export async function readInputs(
+export async function readHostInputs(
   specs: readonly string[],
   options: ReadInputsOptions,
 ): Promise<Record<string, Uint8Array>> {
@@ -143,9 +143,13 @@ async function orInputError<T>(path: string, read: () => Promise<T>): Promise<T>
   try {
     return await read();
   } catch (error) {
-    throw new PlasmError("bad-input", `Cannot read input: ${reasonOf(error)}: ${printable(path)}`, {
-      cause: error,
-    });
+    throw new PlasmError(
+      "bad-input",
+      `Cannot read input: ${fileErrorReason(error)}: ${printable(path)}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

@@ -4,10 +4,10 @@
  */
 import { PlasmError } from "../../core/errors/mod.ts";
 import { printable } from "../../util/mod.ts";
-import type { ParsedArgs } from "../args.ts";
+import type { ParsedArgs } from "../command.ts";
 import { clientOf } from "../daemon_client.ts";
 import type { ExecJob } from "./exec_job.ts";
-import { exitStatusOf } from "../job_exit.ts";
+import { exitStatusOf } from "../job_result.ts";
 import type { CliIo } from "../io.ts";
 import { writeReceipt } from "../receipt_file.ts";
 

@@ -7,7 +7,7 @@ import type { Stream } from "@libp2p/interface";
 import { lpStream } from "@libp2p/utils";
 import { decode, encode, encodeInto, rfc8949EncodeOptions } from "cborg";
 import { joinBytes } from "../../util/mod.ts";
-import { PlasmError } from "../errors/errors.ts";
+import { PlasmError } from "../errors/mod.ts";
 
 /** Reads and writes messages on a stream. */
 export interface FrameStream {

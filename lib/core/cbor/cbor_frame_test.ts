@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { encode, rfc8949EncodeOptions } from "cborg";
 import fc from "fast-check";
-import { PlasmError } from "../errors/errors.ts";
+import { PlasmError } from "../errors/mod.ts";
 import { decodeMessage, encodeMessage } from "./cbor_frame.ts";
 
 const SEED = 20260102;

@@ -8,7 +8,7 @@
  * @module
  */
 import { configureSync, getLogger, type Logger, type LogRecord } from "@logtape/logtape";
-import { PlasmError } from "../errors/errors.ts";
+import { PlasmError } from "../errors/mod.ts";
 import { escapeUnsafe } from "../../util/mod.ts";
 
 /** Lowest severity to write. */

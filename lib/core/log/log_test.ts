@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { resetSync } from "@logtape/logtape";
-import { PlasmError } from "../errors/errors.ts";
+import { PlasmError } from "../errors/mod.ts";
 import { configureLogging, getLog, type LoggingOptions } from "./log.ts";
 
 function capture(options: LoggingOptions, log: () => void): string[] {

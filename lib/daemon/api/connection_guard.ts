@@ -186,13 +186,13 @@ export class Gate {
 }
 
 /** Bounds of one connection; see {@linkcode GateLimits}. */
-export interface ConnectionLimits {
+export interface GuardLimits {
   windowMs: number;
   leastBytes: number;
 }
 
 /** Options of {@linkcode GateConnection}. */
-export interface GateConnectionOptions extends ConnectionLimits {
+export interface GateConnectionOptions extends GuardLimits {
   /** What has been read of the client already. */
   first: Uint8Array;
 }

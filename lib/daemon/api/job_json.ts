@@ -4,7 +4,7 @@
  */
 import type { EventJson, JobJson, JobResultJson } from "../../api/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
-import type { JobEvent, JobRecord, JobStore, OutputStream } from "../store/mod.ts";
+import type { JobRecord, JobStore, OutputStream, RecordedEvent } from "../store/mod.ts";
 
 function time(ms: number): string {
   return new Date(ms).toISOString();
@@ -40,7 +40,7 @@ export function jobJson(job: JobRecord, position?: number | undefined): JobJson 
 }
 
 /** An event as the API tells it. */
-export function eventJson(event: JobEvent): EventJson {
+export function eventJson(event: RecordedEvent): EventJson {
   const at = time(event.at);
   switch (event.type) {
     case "stdout":

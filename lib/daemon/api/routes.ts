@@ -3,11 +3,11 @@
  * @module
  */
 import { type JsonValue, PlasmError } from "../../core/errors/mod.ts";
+import { PIPE_PROTOCOL } from "../../api/mod.ts";
 import { RUNTIME_NAME, VERSION } from "../../core/mod.ts";
 import { localRuntime } from "../../sandbox/mod.ts";
 import { NODE_CAPABILITIES, type Submission } from "../jobs/mod.ts";
-import type { DaemonNetwork } from "../peers/mod.ts";
-import { PIPE_PATH, refuseUpgrade } from "../pipe/mod.ts";
+import type { DaemonNetwork } from "./api_context.ts";
 import { FINAL_STATES, type JobRecord, type OutputStream } from "../store/mod.ts";
 import type { ApiContext } from "./api_context.ts";
 import { eventStream } from "./event_stream.ts";
@@ -15,6 +15,25 @@ import { readBody, readJsonBody, requireType } from "./http_messages.ts";
 import { jobJson, resultJson } from "./job_json.ts";
 import { hashParam, integerParam, jobParam, listParams, submissionOf } from "./job_request.ts";
 import type { Hono } from "hono";
+
+/** Path of piped runs. A request that asks for the upgrade is served by the connection guard and never reaches the routes. */
+export const PIPE_PATH = "/v1/pipe";
+
+/**
+ * Refuses a request for a piped run that does not ask for the upgrade.
+ *
+ * @throws {PlasmError} `usage`
+ */
+export function refuseUpgrade(): never {
+  throw new PlasmError(
+    "usage",
+    `Cannot pipe job: the request asks for no upgrade to ${PIPE_PROTOCOL}`,
+    {
+      hint:
+        `Send Connection: Upgrade and Upgrade: ${PIPE_PROTOCOL}, as the first request of a connection`,
+    },
+  );
+}
 
 function findJob(context: ApiContext, param: string): JobRecord {
   const job = context.store.get(jobParam(param));
@@ -152,7 +171,7 @@ export function addJobRoutes(app: Hono, context: ApiContext): void {
     });
   });
   app.post("/v1/run", ({ req }) => runJob(context, req.raw));
-  app.post(PIPE_PATH, () => refuseUpgrade()); // those that ask for one do not come here
+  app.post(PIPE_PATH, () => refuseUpgrade());
   app.get("/v1/jobs", ({ req }) => listJobs(context, new URL(req.url)));
   app.get("/v1/jobs/:id", ({ req }) => {
     const job = findJob(context, req.param("id"));

@@ -9,7 +9,6 @@ import { createApi } from "./app.ts";
 import type { ApiContext } from "./api_context.ts";
 import { Gate, type GateLimits } from "./connection_guard.ts";
 import { discardDamagedToken, loadOrCreateToken, type TcpGuardOptions } from "./tcp_guard.ts";
-import { PIPE_START, servePipe } from "../pipe/mod.ts";
 import { checkSocketPath, listenOnSocket } from "./unix_socket.ts";
 
 /** Options of {@linkcode ApiServer.start}. */
@@ -22,6 +21,20 @@ export interface ServerOptions {
   log: Logger;
   /** @default {the gate's own} */
   gate?: GateLimits | undefined;
+  /** Serves connections that ask for an upgrade. */
+  upgrade: ApiUpgrade;
+}
+
+/** Connections that leave HTTP by an upgrade. */
+export interface ApiUpgrade {
+  /** First bytes of such a connection. */
+  start: Uint8Array;
+  /** Serves one until it ends and closes it. `guard` checks requests on TCP. Never throws. */
+  serve: (
+    conn: Deno.Conn,
+    first: Uint8Array,
+    guard: (() => TcpGuardOptions) | undefined,
+  ) => Promise<void>;
 }
 
 /** How long answers under way may take when the server stops, in milliseconds. */
@@ -38,18 +51,20 @@ interface DoorOptions {
   log: Logger;
   inner: string;
   gate: GateLimits | undefined;
+  upgrade: ApiUpgrade;
   guard?: () => TcpGuardOptions;
   remove?: () => void;
 }
 
 function startDoor(listener: Deno.Listener, options: DoorOptions): Door {
   const { context, log, inner, gate, guard, remove = () => {} } = options;
+  const { start, serve } = options.upgrade;
   const handler = createApi(context, { log, guard });
   // Nobody else may reach the inner socket: its directory is private.
   const http = Deno.serve({ path: inner, onListen: () => {} }, handler);
   const upgrade = {
-    start: PIPE_START,
-    serve: (conn: Deno.Conn, first: Uint8Array) => servePipe(conn, first, { context, log, guard }),
+    start,
+    serve: (conn: Deno.Conn, first: Uint8Array) => serve(conn, first, guard),
   };
   return { gate: new Gate(listener, inner, { ...gate, upgrade }), http, remove };
 }
@@ -83,7 +98,7 @@ export class ApiServer {
    * @throws {PlasmError} `busy`, `state`, `bad-config`
    */
   static async start(context: ApiContext, options: ServerOptions): Promise<ApiServer> {
-    const { socket, stateDir, config, log, gate } = options;
+    const { socket, stateDir, config, log, gate, upgrade } = options;
     const dir = `${stateDir}/run`;
     checkSocketPath(`${dir}/unix.sock`);
     await Deno.remove(dir, { recursive: true }).catch(() => {}); // left by one that was killed
@@ -107,12 +122,13 @@ export class ApiServer {
           port,
           allowedOrigins: context.config().api.tcp.allowed_origins,
         });
-        doors.push(startDoor(listener, { context, log, inner: `${dir}/tcp.sock`, gate, guard }));
+        const inner = `${dir}/tcp.sock`;
+        doors.push(startDoor(listener, { context, log, inner, gate, upgrade, guard }));
         tcp = { hostname, port, token };
       }
       const { listener, remove } = await listenOnSocket(socket);
       const inner = `${dir}/unix.sock`;
-      doors.push(startDoor(listener, { context, log, inner, gate, remove }));
+      doors.push(startDoor(listener, { context, log, inner, gate, upgrade, remove }));
       return new ApiServer(doors, socket, tcp);
     } catch (error) {
       await Promise.all(doors.map(closeDoor));

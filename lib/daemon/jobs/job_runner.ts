@@ -256,7 +256,7 @@ async function wasSaved({ saved }: RunnerOptions): Promise<boolean> {
  * @returns whether the job is over or waits again
  * @throws {PlasmError} `state` when its end could not be saved
  */
-export async function runJob(
+export async function runQueuedJob(
   job: JobRecord,
   options: RunnerOptions & { signal: AbortSignal },
 ): Promise<"queued" | "over"> {

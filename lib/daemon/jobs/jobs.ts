@@ -23,7 +23,7 @@ import {
   interruptJob,
   type RunElsewhere,
   type RunJob,
-  runJob,
+  runQueuedJob,
   type StopReason,
 } from "./job_runner.ts";
 import { JobQueue, type Ticket } from "./queue.ts";
@@ -185,7 +185,7 @@ export class Jobs {
     };
     let next: "queued" | "over" = "over";
     try {
-      next = await runJob(job, options);
+      next = await runQueuedJob(job, options);
       this.#pace.add(performance.now() - start);
     } catch (error) {
       log.error("job-result-lost", { job_id: ticket.id, error: PlasmError.from(error) });

@@ -5,6 +5,7 @@
 import type { Config } from "../../config/mod.ts";
 import { type JsonValue, PlasmError } from "../../core/errors/mod.ts";
 import { getLog } from "../../core/log/mod.ts";
+import type { Identity } from "../../core/mod.ts";
 import {
   type Candidate,
   type CapabilityFields,
@@ -16,12 +17,23 @@ import {
 import { serveJobs } from "../../remote/libp2p/mod.ts";
 import { JobServer } from "../../remote/server/mod.ts";
 import { localRuntime } from "../../sandbox/mod.ts";
-import type { DaemonNetwork } from "../api/api_context.ts";
-import type { NetworkContext } from "../daemon.ts";
+import type { DaemonNetwork } from "../api/mod.ts";
 import type { Jobs } from "../jobs/mod.ts";
+import type { JobStore } from "../store/mod.ts";
 import { readQuery } from "./discover_query.ts";
 import { remoteCeilings, RemoteHost, remotePolicy } from "./remote_host.ts";
 import { elsewhereIn } from "./remote_runner.ts";
+
+/** Parts of the daemon that a network uses to run jobs. */
+export interface NetworkContext {
+  /** Current configuration; a reload may change it while the node runs. */
+  config: () => Config;
+  identity: Identity;
+  jobs: Jobs;
+  store: JobStore;
+  stateDir: string;
+  signal: AbortSignal;
+}
 
 /** Events of a network that works; `log.level` debug shows them. */
 const ROUTINE_EVENTS: ReadonlySet<NetworkEventName> = new Set([
@@ -62,7 +74,7 @@ function capabilityOf(config: Config, jobs: Jobs): CapabilityFields {
  *
  * @throws {PlasmError} `bad-config`, `busy`
  */
-export async function joinNetwork(context: NetworkContext): Promise<DaemonNetwork> {
+export async function joinPeerNetwork(context: NetworkContext): Promise<DaemonNetwork> {
   const { config, identity, jobs, store, stateDir, signal } = context;
   const { network: net } = config();
   const log = getLog("network");

@@ -15,7 +15,7 @@ import type {
 } from "../../remote/server/mod.ts";
 import { type BlobRef, contentOf } from "../../remote/wire/mod.ts";
 import type { Jobs } from "../jobs/mod.ts";
-import { FINAL_STATES, type JobEvent, type JobStore } from "../store/mod.ts";
+import { FINAL_STATES, type JobStore, type RecordedEvent } from "../store/mod.ts";
 
 /** How often the position of a waiting job is looked at, in milliseconds. */
 const POSITION_MS = 500;
@@ -235,7 +235,7 @@ export class RemoteHost implements JobHost {
     }
   }
 
-  #tell(jobId: string, event: JobEvent): HostEvent {
+  #tell(jobId: string, event: RecordedEvent): HostEvent {
     if (event.type !== "finished") return event;
     const { id, at, type, message } = event;
     const receipt = this.#options.store.get(jobId)?.receipt;

@@ -11,7 +11,9 @@ import {
   checkTcpRequest,
   errorResponse,
   jobJson,
+  PIPE_PATH,
   readJsonBody,
+  refuseUpgrade,
   submissionOf,
   type TcpGuardOptions,
 } from "../api/mod.ts";
@@ -20,9 +22,6 @@ import { PipedRun } from "./piped_client.ts";
 import { bodyOf, readHead, type RequestHead } from "./request_head.ts";
 import type { Logger } from "@logtape/logtape";
 
-/** Where it is. */
-export const PIPE_PATH = "/v1/pipe";
-
 /** How a connection begins that is to be served here. */
 export const PIPE_START: Uint8Array = new TextEncoder().encode(`POST ${PIPE_PATH} `);
 
@@ -30,7 +29,7 @@ export const PIPE_START: Uint8Array = new TextEncoder().encode(`POST ${PIPE_PATH
 const LINGER_MS = 1000;
 
 /** Options of {@linkcode servePipe}. */
-export interface PipeOptions {
+export interface PipeServerOptions {
   log: Logger;
   /** Who may call, on TCP. @default {whoever can open the socket} */
   guard?: (() => TcpGuardOptions) | undefined;
@@ -38,14 +37,6 @@ export interface PipeOptions {
 
 function usage(why: string, hint?: string): PlasmError {
   return new PlasmError("usage", `Cannot pipe job: ${why}`, hint === undefined ? {} : { hint });
-}
-
-/** What is said of a request that no upgrade can be made from. */
-export function refuseUpgrade(): never {
-  throw usage(
-    `the request asks for no upgrade to ${PIPE_PROTOCOL}`,
-    `Send Connection: Upgrade and Upgrade: ${PIPE_PROTOCOL}, as the first request of a connection`,
-  );
 }
 
 function checkUpgrade({ headers }: RequestHead): void {
@@ -76,7 +67,7 @@ interface Accepted {
 async function accept(
   conn: Deno.Conn,
   first: Uint8Array,
-  { context, guard }: { context: ApiContext } & Pick<PipeOptions, "guard">,
+  { context, guard }: { context: ApiContext } & Pick<PipeServerOptions, "guard">,
 ): Promise<Accepted> {
   const { api } = context.config();
   const idleMs = api.idle_timeout_seconds * 1000;
@@ -202,7 +193,7 @@ async function finish(id: string, run: PipedRun, { jobs, store }: ApiContext): P
 export async function servePipe(
   conn: Deno.Conn,
   first: Uint8Array,
-  { context, log, guard }: { context: ApiContext } & PipeOptions,
+  { context, log, guard }: { context: ApiContext } & PipeServerOptions,
 ): Promise<void> {
   let accepted: Accepted;
   try {

@@ -6,7 +6,7 @@
 import { type PipeConn, PipeFrame, type PipeHeader } from "../../api/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import { HashedStdin, type StdinSource } from "../../sandbox/mod.ts";
-import type { JobPipe } from "../jobs/active_job.ts";
+import type { JobPipe } from "../jobs/mod.ts";
 import type { OutputStream } from "../store/mod.ts";
 
 /** How often a client is sent a sign of life while there is nothing else: one that is gone shows so. In ms. */

@@ -4,21 +4,14 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import type { JobEvent, JobRecord, OutputStream } from "./job_record.ts";
+import type { JobRecord, NewEvent, OutputStream, RecordedEvent } from "./job_record.ts";
 import type { SpillFiles } from "./spill_files.ts";
 import { type LateJobs, outputOf } from "./write_behind.ts";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 
-type WithoutId<E> = E extends unknown ? Omit<E, "id"> : never;
-
-/** An event before it has its id; `length` in place of `data` when the bytes are in a file. */
-export type NewEvent =
-  | WithoutId<JobEvent>
-  | { type: OutputStream; at: number; offset: number; length: number };
-
 /** An event whose output may still be in a file. */
 export type StoredEvent =
-  | Exclude<JobEvent, { type: OutputStream }>
+  | Exclude<RecordedEvent, { type: OutputStream }>
   | {
     id: number;
     at: number;
@@ -179,11 +172,11 @@ export class JobHistory {
   }
 
   /** The next few events after an id; none when there are no more yet. */
-  async after(job: JobRecord, id: number): Promise<JobEvent[]> {
+  async after(job: JobRecord, id: number): Promise<RecordedEvent[]> {
     const late = this.#options.late.get(job.id);
     if (late !== undefined) return late.events.filter((event) => event.id > id);
     const rows = this.#options.events.after(job.seq, id, PAGE_ROWS);
-    const events: JobEvent[] = [];
+    const events: RecordedEvent[] = [];
     for (const [first, ...others] of runsOf(rows)) {
       if (!("length" in first)) {
         events.push(first);

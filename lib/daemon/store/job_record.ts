@@ -81,7 +81,7 @@ export type NewJob =
   };
 
 /** What happens to a job, as it is stored. Ids of one job's events rise from 1, with gaps. */
-export type JobEvent =
+export type RecordedEvent =
   & { id: number; at: number }
   & (
     | { type: "queued"; position: number }
@@ -115,3 +115,10 @@ export function newRecord(job: NewJob): JobRecord {
     receipt: null,
   };
 }
+
+type WithoutId<E> = E extends unknown ? Omit<E, "id"> : never;
+
+/** An event before it has its id; `length` in place of `data` when the bytes are in a file. */
+export type NewEvent =
+  | WithoutId<RecordedEvent>
+  | { type: OutputStream; at: number; offset: number; length: number };

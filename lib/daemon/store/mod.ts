@@ -6,14 +6,13 @@ export { type BlobInfo } from "./blob_store.ts";
 export { stateError } from "./database.ts";
 export {
   FINAL_STATES,
-  type JobEvent,
   type JobPriority,
   type JobRecord,
   type JobState,
   type JobTarget,
   type OutputStream,
+  type RecordedEvent,
 } from "./job_record.ts";
 export { type JobEnd } from "./job_table.ts";
-export { applyRetention } from "./retention.ts";
-export { lockStateDir } from "../state_dir.ts";
+export { applyRetention, startRetention } from "./retention.ts";
 export { INLINE_OUTPUT_BYTES, JobStore, type OutputChunk } from "./store.ts";

@@ -5,14 +5,15 @@
 import type { PlasmError } from "../../core/errors/mod.ts";
 import { Notifier } from "../../util/mod.ts";
 import { BlobStore } from "./blob_store.ts";
-import { EventTable, JobHistory, type NewEvent } from "./event_table.ts";
+import { EventTable, JobHistory } from "./event_table.ts";
 import { type WriteOptions, WriteQueue } from "./group_commit.ts";
 import {
-  type JobEvent,
   type JobRecord,
+  type NewEvent,
   type NewJob,
   newRecord,
   type OutputStream,
+  type RecordedEvent,
 } from "./job_record.ts";
 import { type EndedJob, type JobEnd, JobTable, type ListJobsOptions } from "./job_table.ts";
 import { type Damage, markClean, openOrSalvage } from "./recovery.ts";
@@ -270,7 +271,7 @@ export class JobStore implements Disposable {
   }
 
   /** The next few events after an id; none when there are no more yet. */
-  eventsAfter(job: JobRecord, id: number): Promise<JobEvent[]> {
+  eventsAfter(job: JobRecord, id: number): Promise<RecordedEvent[]> {
     return this.#history.after(job, id);
   }
 

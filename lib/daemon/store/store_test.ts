@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { PlasmError } from "../../core/errors/errors.ts";
 import { DEFAULT_CEILINGS } from "../../sandbox/limits.ts";
-import type { JobEvent, JobRecord } from "./job_record.ts";
+import type { JobRecord, RecordedEvent } from "./job_record.ts";
 import { MIGRATIONS, openDatabase } from "./database.ts";
 import { applyRetention } from "./retention.ts";
 import { lockStateDir } from "../state_dir.ts";
@@ -22,8 +22,8 @@ async function text(parts: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   return new Uint8Array(await new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer());
 }
 
-async function allEvents(store: JobStore, job: JobRecord, after = 0): Promise<JobEvent[]> {
-  const events: JobEvent[] = [];
+async function allEvents(store: JobStore, job: JobRecord, after = 0): Promise<RecordedEvent[]> {
+  const events: RecordedEvent[] = [];
   for (let id = after;;) {
     const page = await store.eventsAfter(job, id);
     if (page.length === 0) return events;

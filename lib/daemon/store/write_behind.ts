@@ -3,8 +3,7 @@
  * fraction of a row that is written first and then changed with each thing that happens.
  * @module
  */
-import type { JobEvent, JobRecord, OutputStream } from "./job_record.ts";
-import type { NewEvent } from "./event_table.ts";
+import type { JobRecord, NewEvent, OutputStream, RecordedEvent } from "./job_record.ts";
 import type { JobEnd } from "./job_table.ts";
 import type { WriteQueue } from "./group_commit.ts";
 
@@ -26,7 +25,7 @@ export interface LateJob {
   readonly record: JobRecord;
   /** What it needs to run. */
   readonly blobs: ReadonlySet<string>;
-  readonly events: JobEvent[];
+  readonly events: RecordedEvent[];
   /** When it must be written, by performance.now(). */
   dueAt: number;
   /** Settled once it is written, or over and told from memory; or when it could not be written. */
@@ -105,7 +104,7 @@ export class LateJobs {
   finish(late: LateJob, end: JobEnd, events: readonly NewEvent[]): void {
     const { record } = late;
     for (const event of events) {
-      late.events.push({ ...event, id: late.events.length + 1 } as JobEvent);
+      late.events.push({ ...event, id: late.events.length + 1 } as RecordedEvent);
       if (!("data" in event)) continue;
       const bytes = event.offset + event.data.length;
       if (event.type === "stdout") record.stdoutBytes = bytes;

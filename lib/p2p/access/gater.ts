@@ -5,7 +5,7 @@
 import type { ConnectionGater, MultiaddrConnection } from "@libp2p/interface";
 import type { Multiaddr } from "@multiformats/multiaddr";
 import { hostOf, pathOf } from "../connectivity/address_order.ts";
-import { type Cidr, parseCidr } from "../../util/mod.ts";
+import { type Cidr, parseCidr } from "./cidr.ts";
 import type { EmitEvent } from "../network_events.ts";
 
 /** Options of {@linkcode createGater}. */

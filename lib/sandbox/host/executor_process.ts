@@ -4,7 +4,7 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import { untilAborted } from "../../util/async/mod.ts";
+import { abortable } from "../../util/async/mod.ts";
 import {
   FrameKind,
   type IpcFrame,
@@ -19,6 +19,11 @@ import { describeExitStatus, StderrReader } from "./exit_status.ts";
 import { JobResultReader, type JobStart } from "./job_result_reader.ts";
 import { writeJob, writeJobHead, writeStdin } from "./job_writer.ts";
 import { spawnExecutor } from "./spawn/mod.ts";
+
+/** Error of a wait for an executor that its signal ended. */
+export function stoppedWaiting(): PlasmError {
+  return new PlasmError("interrupted", "Stopped waiting for an executor: cancelled");
+}
 
 /** Time a process may take to become ready, in milliseconds: about 0.1 s natively, 2 s emulated. */
 const START_TIMEOUT_MS = 60_000;
@@ -206,7 +211,7 @@ export class ExecutorProcess {
 
   /** Resolves when the process runs; rejects as {@linkcode ExecutorProcess.ready}. */
   async alive(signal?: AbortSignal): Promise<void> {
-    await untilAborted(this.#handshake.alive(), signal);
+    await abortable(this.#handshake.alive(), { signal, error: stoppedWaiting });
   }
 
   /**
@@ -215,7 +220,7 @@ export class ExecutorProcess {
    * @throws {PlasmError} `executor` if it does not start, `interrupted` on abort
    */
   async ready(signal?: AbortSignal): Promise<void> {
-    await untilAborted(this.#handshake.ready(), signal);
+    await abortable(this.#handshake.ready(), { signal, error: stoppedWaiting });
   }
 
   /**

@@ -4,9 +4,10 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import { untilAborted } from "../../util/async/mod.ts";
+import { abortable } from "../../util/async/mod.ts";
 import type { ExecutorJob } from "../job_types.ts";
 import { Executor } from "./executor.ts";
+import { stoppedWaiting } from "./executor_process.ts";
 
 /** Number of executors that are tried for a job. */
 const MAX_STARTS = 3;
@@ -184,7 +185,7 @@ export class ExecutorPool implements AsyncDisposable {
     this.#refilling ??= setTimeout(() => this.#refill(), REFILL_DELAY_MS);
     try {
       if (warm === undefined) await executor.ready({ signal });
-      else await untilAborted(warm.prepared, signal);
+      else await abortable(warm.prepared, { signal, error: stoppedWaiting });
       if (executor.usable) return executor;
       throw new PlasmError("executor", "Cannot run job: the executor has ended");
     } catch (error) {

@@ -1,22 +1,34 @@
 /**
- * Waits for a promise no longer than a signal allows.
+ * Waits for a promise until a signal aborts.
+ *
  * @module
  */
-import { PlasmError } from "../../core/errors/mod.ts";
+
+/** Options of {@linkcode abortable}. */
+export interface AbortableOptions {
+  /** Ends the wait. @default {none: waits for the promise alone} */
+  signal?: AbortSignal | undefined;
+  /** Creates the error of an aborted wait. @default {the signal's reason} */
+  error?: (() => Error) | undefined;
+}
 
 /**
- * The promise's result.
+ * Resolves or rejects as the promise does, or rejects as soon as the signal aborts. The promise itself goes on.
  *
- * @throws {PlasmError} `interrupted` on abort.
+ * @throws What `error` creates, or the signal's reason.
  */
-export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
+export async function abortable<T>(
+  promise: Promise<T>,
+  { signal, error }: AbortableOptions = {},
+): Promise<T> {
+  if (signal === undefined) return await promise;
   const aborted = Promise.withResolvers<never>();
-  const onAbort = () => {
-    aborted.reject(new PlasmError("interrupted", "Stopped waiting for an executor: cancelled"));
-  };
+  const onAbort = () => aborted.reject(error === undefined ? signal.reason : error());
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();
-  return Promise.race([promise, aborted.promise])
-    .finally(() => signal.removeEventListener("abort", onAbort));
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }

@@ -3,6 +3,6 @@
  *
  * @module
  */
-export { untilAborted } from "./abortable.ts";
+export { abortable, type AbortableOptions } from "./abortable.ts";
 export { ANSWER_MS, deadline, orAborted, within } from "./deadline.ts";
 export { forEachLimited, sleep } from "./delay.ts";

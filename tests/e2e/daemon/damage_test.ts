@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { connectDaemon, type DaemonClient } from "../../../lib/client/mod.ts";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
-import { verifyReceipt } from "../../../lib/core/verify.ts";
+import { verifyReceipt } from "../../../lib/core/verify_receipt.ts";
 import { command, write } from "../../fixtures/sandbox_jobs.ts";
 import { plasm, withTempDir } from "../../fixtures/plasm.ts";
 import { DaemonProcess, environment } from "../../fixtures/daemon/daemon_process.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { connectDaemon } from "../../../lib/client/mod.ts";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
-import { verifyReceipt } from "../../../lib/core/verify.ts";
+import { verifyReceipt } from "../../../lib/core/verify_receipt.ts";
 import { MODULE, withDaemon } from "../../fixtures/daemon/harness.ts";
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);

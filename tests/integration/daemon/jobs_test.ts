@@ -11,7 +11,7 @@ import { createManifest } from "../../../lib/core/manifest.ts";
 import { Jobs } from "../../../lib/daemon/jobs/jobs.ts";
 import type { ExecutorSource } from "../../../lib/daemon/jobs/job_runner.ts";
 import { JobStore } from "../../../lib/daemon/store/store.ts";
-import type { JobEvent, JobRecord } from "../../../lib/daemon/store/job_record.ts";
+import type { JobRecord, RecordedEvent } from "../../../lib/daemon/store/job_record.ts";
 import type { Executor } from "../../../lib/sandbox/host/executor.ts";
 import { FakeSandbox } from "../../fixtures/daemon/fake_run.ts";
 import { MODULE, MODULE_HASH, testConfig } from "../../fixtures/daemon/harness.ts";
@@ -24,7 +24,7 @@ interface Fixture {
   dir: string;
   submit: (args: string[], fields?: Record<string, unknown>) => Promise<JobRecord>;
   over: (job: JobRecord) => Promise<JobRecord>;
-  types: (job: JobRecord) => Promise<JobEvent["type"][]>;
+  types: (job: JobRecord) => Promise<RecordedEvent["type"][]>;
 }
 
 async function withJobs(
@@ -45,8 +45,8 @@ async function withJobs(
       executors: options.executors,
       log: getLog("test"),
     });
-    const events = async (job: JobRecord): Promise<JobEvent[]> => {
-      const all: JobEvent[] = [];
+    const events = async (job: JobRecord): Promise<RecordedEvent[]> => {
+      const all: RecordedEvent[] = [];
       while (true) {
         const page = await store.eventsAfter(job, all.at(-1)?.id ?? 0);
         if (page.length === 0) return all;

@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connectDaemon } from "../../../lib/client/mod.ts";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
-import { verifyReceipt } from "../../../lib/core/verify.ts";
+import { verifyReceipt } from "../../../lib/core/verify_receipt.ts";
 import { command, SPIN, write } from "../../fixtures/sandbox_jobs.ts";
 import { withDaemon } from "../../fixtures/daemon/harness.ts";
 

@@ -1,13 +1,13 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connectDaemon, type JobTarget } from "../../../lib/client/mod.ts";
 import { startDaemon } from "../../../lib/daemon/daemon.ts";
-import { joinNetwork } from "../../../lib/daemon/peers/peer_network.ts";
+import { joinPeerNetwork } from "../../../lib/daemon/peers/peer_network.ts";
 import { elsewhereIn } from "../../../lib/daemon/peers/remote_runner.ts";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import { sha256 } from "../../../lib/core/hash.ts";
 import { createNonce } from "../../../lib/core/ids.ts";
 import { createManifest } from "../../../lib/core/manifest.ts";
-import { verifyReceipt } from "../../../lib/core/verify.ts";
+import { verifyReceipt } from "../../../lib/core/verify_receipt.ts";
 import { JOB_PROTOCOL } from "../../../lib/remote/wire/constants.ts";
 import { testConfig, withDaemon } from "../../fixtures/daemon/harness.ts";
 import { command } from "../../fixtures/hostile/case.ts";
@@ -33,7 +33,7 @@ Deno.test(
         "jobs.warm_executors": 0,
       });
       await Deno.mkdir(`${dir}/asking`);
-      await using asking = await startDaemon(config, { network: joinNetwork });
+      await using asking = await startDaemon(config, { network: joinPeerNetwork });
       using client = connectDaemon({ socket: asking.socket });
       const nonce = "ab".repeat(32);
       const submit = async (target: JobTarget) => {
@@ -101,7 +101,7 @@ Deno.test(
         "jobs.warm_executors": 0,
       });
       await Deno.mkdir(`${dir}/asking`);
-      await using asking = await startDaemon(config, { network: joinNetwork });
+      await using asking = await startDaemon(config, { network: joinPeerNetwork });
       using client = connectDaemon({ socket: asking.socket });
       const askedBy = async (target: JobTarget): Promise<string> => {
         const { id } = await client.submit(FOR_EVER, { target });

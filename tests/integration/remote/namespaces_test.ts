@@ -1,5 +1,5 @@
 import { assertEquals, assertGreater } from "@std/assert";
-import { verifyReceipt } from "../../../lib/core/verify.ts";
+import { verifyReceipt } from "../../../lib/core/verify_receipt.ts";
 import { findLinkKind, LinkLab } from "../../fixtures/remote/link_lab.ts";
 import { HELLO, padded } from "../../fixtures/remote/real_node.ts";
 

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import type { ByteStream } from "../../../lib/remote/wire/byte_stream.ts";
 import { jobDialer } from "../../../lib/remote/libp2p/network_binding.ts";
-import { verifyReceipt } from "../../../lib/core/verify.ts";
+import { verifyReceipt } from "../../../lib/core/verify_receipt.ts";
 import { runRemoteJob } from "../../../lib/remote/run_remote_job.ts";
 import { runOnPeers } from "../../../lib/remote/client/run_on_peers.ts";
 import { command } from "../../fixtures/hostile/case.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { verifyReceipt } from "../../../lib/core/verify.ts";
+import { verifyReceipt } from "../../../lib/core/verify_receipt.ts";
 import { command } from "../../fixtures/hostile/case.ts";
 import { assemble } from "../../fixtures/hostile/wat.ts";
 import { LIBP2P } from "../../fixtures/p2p/nodes.ts";

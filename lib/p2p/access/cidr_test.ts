@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
-import { PlasmError } from "../core/errors/errors.ts";
+import { PlasmError } from "../../core/errors/errors.ts";
 import { parseCidr, parseIp } from "./cidr.ts";
 
 Deno.test("parseCidr() holds what is in its range", () => {

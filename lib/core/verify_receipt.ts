@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { PlasmError } from "./errors/errors.ts";
+import { PlasmError } from "./errors/mod.ts";
 import { sha256 } from "./hash.ts";
 import { clip } from "./json.ts";
 import { manifestHash } from "./manifest.ts";

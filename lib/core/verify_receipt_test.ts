@@ -7,13 +7,13 @@ import {
   retypedFields,
 } from "../../tests/fixtures/receipt_mutations.ts";
 import vectors from "../../tests/vectors/receipt.json" with { type: "json" };
-import { PlasmError } from "./errors/errors.ts";
+import { PlasmError } from "./errors/mod.ts";
 import { identityFromSecretKey } from "./identity.ts";
 import { sha256 } from "./hash.ts";
 import { fromHex } from "../util/hex.ts";
 import { checkManifest } from "./manifest.ts";
 import { parseReceipt, signReceipt } from "./receipt.ts";
-import { type ReceiptExpectations, verifyReceipt } from "./verify.ts";
+import { type ReceiptExpectations, verifyReceipt } from "./verify_receipt.ts";
 
 interface VectorExpectations {
   key?: string;

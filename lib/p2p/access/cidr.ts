@@ -2,7 +2,7 @@
  * Ranges of IP addresses (RFC 4632, RFC 4291).
  * @module
  */
-import { PlasmError } from "../core/errors/mod.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
 
 /** A range of addresses. */
 export interface Cidr {

@@ -2,8 +2,8 @@ import { assert, assertStringIncludes } from "@std/assert";
 
 const ROOT = new URL("../../", import.meta.url);
 
-Deno.test("SECURITY.md names tests that exist", async () => {
-  const text = await Deno.readTextFile(new URL("SECURITY.md", ROOT));
+Deno.test("docs/threat-model.md names tests that exist", async () => {
+  const text = await Deno.readTextFile(new URL("docs/threat-model.md", ROOT));
   // Lines may be wrapped anywhere in a reference.
   const references = [...text.matchAll(/`([\w./]+_test\.ts)`:\s+"([^"]+)"/g)];
   assert(references.length > 30);

@@ -1,23 +1,24 @@
 /**
- * Asks npm's registry for known vulnerabilities of the packages in deno.lock.
+ * Asks the npm registry for known vulnerabilities of the packages in deno.lock.
  *
  *     deno task audit [--strict]
  *
- * `deno audit` does the same, but knows no certificate authority of a network's own. Where the registry
- * does not answer such questions, this says so and is no failure, unless `--strict` is given.
+ * `deno audit` does the same, but does not use the system's certificate authorities. If the registry does not answer, the audit is
+ * reported as skipped; with `--strict` that fails.
+ *
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
 
 const LOCK = new URL("../deno.lock", import.meta.url);
 
-/** https://api-docs.npmjs.com: gives the advisories that hold for one of the versions asked about. */
-const ENDPOINT = "https://registry.npmjs.org/-/npm/v1/security/advisories/bulk";
+/** Path of the bulk advisory endpoint below a registry: https://api-docs.npmjs.com. */
+const ADVISORIES_PATH = "-/npm/v1/security/advisories/bulk";
 
 /** Longest wait for the answer, in milliseconds. */
-const PATIENCE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 
-/** What does not fail the audit; everything else does, also what nobody has heard of yet. */
+/** Severities that do not fail the audit. Every other one does, including unknown ones. */
 const TOLERATED = ["info", "low", "moderate"];
 
 /** A known vulnerability. */
@@ -28,10 +29,10 @@ export interface Advisory {
   url: string;
 }
 
-/** What an audit found, or why there was none. */
+/** Result of an audit, or the reason why it was skipped. */
 export type Audit = { advisories: Advisory[] } | { skipped: string };
 
-/** The versions of each npm package that a lock file has. */
+/** Versions of each npm package in a lock file. */
 export function lockedVersions(lock: { npm?: Record<string, unknown> }): Record<string, string[]> {
   const versions: Record<string, string[]> = {};
   for (const key of Object.keys(lock.npm ?? {})) {
@@ -46,10 +47,20 @@ export function lockedVersions(lock: { npm?: Record<string, unknown> }): Record<
   return versions;
 }
 
-/** Asks a registry. */
+/** Endpoint of the registry that npm is configured to use. */
+async function configuredEndpoint(): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command("npm", {
+    args: ["config", "get", "registry"],
+  }).output();
+  if (!success) throw new Error(`npm config failed: ${new TextDecoder().decode(stderr)}`);
+  const registry = new TextDecoder().decode(stdout).trim();
+  return new URL(ADVISORIES_PATH, registry.endsWith("/") ? registry : `${registry}/`).href;
+}
+
+/** Asks a registry for advisories. */
 export async function audit(
   versions: Record<string, string[]>,
-  endpoint: string = ENDPOINT,
+  endpoint: string,
 ): Promise<Audit> {
   let answer: unknown;
   try {
@@ -57,7 +68,7 @@ export async function audit(
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(versions),
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     if (!response.ok) {
       await response.body?.cancel();
@@ -68,7 +79,7 @@ export async function audit(
     return { skipped: `${endpoint}: ${error instanceof Error ? error.message : error}` };
   }
   if (typeof answer !== "object" || answer === null || Array.isArray(answer)) {
-    return { skipped: `${endpoint} answers what is no list of advisories` };
+    return { skipped: `${endpoint} answers something other than a list of advisories` };
   }
   const advisories = Object.entries(answer).flatMap(([name, found]) =>
     (Array.isArray(found) ? found : [found]).map((one): Advisory => ({
@@ -81,7 +92,7 @@ export async function audit(
   return { advisories };
 }
 
-/** What is said of an audit, and the exit status: 1 when there is something to be done. */
+/** Lines to print about an audit, and the exit status: 1 if a dependency must be updated. */
 export function verdict(found: Audit, strict = false): { lines: string[]; status: 0 | 1 } {
   if ("skipped" in found) {
     return { lines: [`SKIPPED: the audit: ${found.skipped}`], status: strict ? 1 : 0 };
@@ -101,7 +112,10 @@ if (import.meta.main) {
   const { strict } = parseArgs(Deno.args, { boolean: ["strict"] });
   const versions = lockedVersions(JSON.parse(await Deno.readTextFile(LOCK)));
   console.log(`${Object.keys(versions).length} npm packages in deno.lock`);
-  const { lines, status } = verdict(await audit(versions), strict === true);
+  const { lines, status } = verdict(
+    await audit(versions, await configuredEndpoint()),
+    strict === true,
+  );
   for (const line of lines) console.log(line);
   Deno.exitCode = status;
 }

@@ -60,9 +60,10 @@ export function nest(entries: ConfigEntries): Record<string, unknown> {
  * @throws {PlasmError} `bad-config`, naming the source, the key, the allowed values and the value found
  */
 export function checkEntries(entries: ConfigEntries, source: string): void {
-  for (const name of Object.keys(entries)) {
-    if (!NAMES.includes(name)) refuseUnknown(source, name);
-  }
+  const names = Object.keys(entries);
+  for (const name of names) if (!NAMES.includes(name)) refuseUnknown(source, name);
+  // The usual case at start-up, in which the validator need not be compiled.
+  if (names.length === 0) return;
   validateDocument(CONFIG_DOCUMENT, nest(entries), {
     code: "bad-config",
     what: source,

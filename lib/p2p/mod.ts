@@ -10,5 +10,5 @@ export { type CapabilityFields } from "./discovery/capability.ts";
 export { probeWasmFeatures } from "./discovery/wasm_features.ts";
 export { createNetwork, PlasmNetwork } from "./network.ts";
 export { type NetworkEventName } from "./network_events.ts";
-export { agreementOn } from "./patches/optimistic_stream.ts";
+export { multistreamHeader } from "./patches/optimistic_stream.ts";
 export { MAX_STREAM_WINDOW_BYTES } from "./patches/stream_window.ts";

@@ -17,7 +17,7 @@ import {
   type PeerConnection,
 } from "./connectivity/connections.ts";
 import { type DiscoverOptions, Discovery } from "./discovery/discovery.ts";
-import { openEarly } from "./patches/optimistic_stream.ts";
+import { openOptimisticStream } from "./patches/optimistic_stream.ts";
 import { type EmitEvent, reasonOf } from "./network_events.ts";
 import { createGater, type Gater } from "./access/gater.ts";
 import { checkAddress, checkListenAddress } from "./connectivity/listen_address.ts";
@@ -294,7 +294,7 @@ export class PlasmNetwork {
       const connection = openConnection(libp2p, id) ??
         await libp2p.dial(addresses.length > 0 ? addresses : id, { signal: both });
       const stream = early
-        ? await openEarly(connection, protocol, { signal: both })
+        ? await openOptimisticStream(connection, protocol, { signal: both })
         : await connection.newStream(protocol, { signal: both, runOnLimitedConnection: true });
       fitWindow(stream, connection);
       const { remoteAddr } = connection;

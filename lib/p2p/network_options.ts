@@ -88,7 +88,7 @@ export interface DialOptions {
   signal?: AbortSignal | undefined;
   /**
    * Gives the stream before the peer has agreed to the protocol, which spares a round trip. The first bytes to
-   * come are then `agreementOn(protocol)`: who dials must take them off, and believe nothing without them.
+   * come are then `multistreamHeader(protocol)`: who dials must take them off, and believe nothing without them.
    * @default {false}
    */
   early?: boolean | undefined;

@@ -25,16 +25,16 @@ import { BoundedDatastore } from "./state/bounded_datastore.ts";
 import { limitRequests, type OnRefused } from "./access/dht_rate.ts";
 import type { Gater } from "./access/gater.ts";
 import {
-  dialBackAfresh,
-  type NodeInternals,
-  showObserved,
-  showQuicAsV1,
+  dialBackOnNewConnection,
+  type Libp2pComponents,
+  withObservedAddresses,
+  withQuicListedAsV1,
 } from "./patches/libp2p_components.ts";
 import { noiseEncryption } from "./patches/noise_crypto.ts";
 import { SILENT_LOGGER } from "./silent_logger.ts";
-import { spareMerges } from "./patches/peer_store_cache.ts";
+import { cachePeerMerges } from "./patches/peer_store_cache.ts";
 import { MAX_STREAM_WINDOW_BYTES } from "./patches/stream_window.ts";
-import { thriftyYamux } from "./patches/batching_yamux.ts";
+import { batchingYamux } from "./patches/batching_yamux.ts";
 import { quic } from "./transports/quic.ts";
 import { tcp } from "./transports/tcp.ts";
 
@@ -129,14 +129,14 @@ export interface PlasmNode {
   libp2p: Libp2p;
   dht: KadDHT;
   ping: Ping;
-  internals: NodeInternals;
+  internals: Libp2pComponents;
 }
 
 /** Makes a node. It is not started. */
 export async function createNode(options: NodeOptions): Promise<PlasmNode> {
   const { limits, nat, mode, allowPrivate } = options;
   const isServer = mode === "server";
-  let internals: NodeInternals | undefined;
+  let internals: Libp2pComponents | undefined;
   const services = {
     identify: identify(),
     identifyPush: identifyPush(),
@@ -153,7 +153,7 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
     ...(nat.relay ?? true ? { dcutr: dcutrService() } : {}),
     ...((nat.relayServer ?? true) && isServer ? { relay: relayService() } : {}),
     internals: (components: unknown) => {
-      internals = components as NodeInternals;
+      internals = components as Libp2pComponents;
       return {};
     },
   } as unknown as NonNullable<Libp2pInit["services"]>;
@@ -177,7 +177,7 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
     transportManager: { faultTolerance: FaultTolerance.FATAL_ALL },
     connectionEncrypters: [noiseEncryption()],
     streamMuxers: [
-      thriftyYamux({
+      batchingYamux({
         maxEarlyStreams: MAX_EARLY_STREAMS,
         maxInboundStreams: limits.streamsPerConnection ?? 64,
         streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES },
@@ -200,7 +200,7 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
     ...(options.mdns ? { peerDiscovery: [await mdnsDiscovery()] } : {}),
     services,
   } as Libp2pInit);
-  spareMerges(libp2p.peerStore);
+  cachePeerMerges(libp2p.peerStore);
   const parts = libp2p.services as unknown as { dht: KadDHT; ping: Ping };
   return { libp2p, dht: parts.dht, ping: parts.ping, internals: internals! };
 }
@@ -215,30 +215,30 @@ function announced(addresses: Multiaddr[], allowPrivate: boolean): Multiaddr[] {
 function dhtService(
   init: KadDHTInit,
   onFlood: OnRefused = () => {},
-): (components: NodeInternals) => KadDHT {
-  const make = kadDHT(init) as unknown as (components: NodeInternals) => KadDHT;
+): (components: Libp2pComponents) => KadDHT {
+  const make = kadDHT(init) as unknown as (components: Libp2pComponents) => KadDHT;
   return (components) => make(limitRequests(components, onFlood));
 }
 
-function autonatService(): (components: NodeInternals) => unknown {
+function autonatService(): (components: Libp2pComponents) => unknown {
   const init: AutoNATServiceInit = {};
-  const make = autoNAT(init) as unknown as (components: NodeInternals) => unknown;
-  return (components) => make(dialBackAfresh(components));
+  const make = autoNAT(init) as unknown as (components: Libp2pComponents) => unknown;
+  return (components) => make(dialBackOnNewConnection(components));
 }
 
-function dcutrService(): (components: NodeInternals) => unknown {
-  const make = dcutr() as unknown as (components: NodeInternals) => unknown;
-  return (components) => make(showObserved(components));
+function dcutrService(): (components: Libp2pComponents) => unknown {
+  const make = dcutr() as unknown as (components: Libp2pComponents) => unknown;
+  return (components) => make(withObservedAddresses(components));
 }
 
 // UPnP and mDNS are loaded where they are wanted: they bring XML, DNS and HTTP with them.
 
-async function upnpService(): Promise<(components: NodeInternals) => unknown> {
+async function upnpService(): Promise<(components: Libp2pComponents) => unknown> {
   const { uPnPNAT } = await import("@libp2p/upnp-nat");
   const make = uPnPNAT({ portMappingDescription: RUNTIME_NAME }) as unknown as (
-    components: NodeInternals,
+    components: Libp2pComponents,
   ) => unknown;
-  return (components) => make(showQuicAsV1(components));
+  return (components) => make(withQuicListedAsV1(components));
 }
 
 async function mdnsDiscovery(): Promise<unknown> {

@@ -4,7 +4,7 @@
  */
 
 /** A map of bounded size; beyond it the entry set longest ago is forgotten. */
-export class LruMap<K, V> implements Iterable<[K, V]> {
+export class BoundedMap<K, V> implements Iterable<[K, V]> {
   #entries = new Map<K, V>();
   #limit: number;
 

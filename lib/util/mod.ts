@@ -2,7 +2,7 @@
  * Public entry point of the util component.
  * @module
  */
-export { LruMap } from "./bounded_map.ts";
+export { BoundedMap } from "./bounded_map.ts";
 export { LentBuffers } from "./buffer_pool.ts";
 export { joinBytes } from "./bytes.ts";
 export { nearest } from "./did_you_mean.ts";

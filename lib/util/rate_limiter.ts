@@ -3,7 +3,7 @@
  * @module
  */
 
-import { LruMap } from "./bounded_map.ts";
+import { BoundedMap } from "./bounded_map.ts";
 
 /** Options of {@linkcode RateLimiter}. */
 export interface RateLimiterOptions {
@@ -31,11 +31,11 @@ interface Bucket {
 /** Counts what each peer asks for. */
 export class RateLimiter {
   #options: Required<RateLimiterOptions>;
-  #buckets: LruMap<string, Bucket>;
+  #buckets: BoundedMap<string, Bucket>;
 
   constructor(options: RateLimiterOptions) {
     this.#options = { maxPeers: 4096, now: () => performance.now(), ...options };
-    this.#buckets = new LruMap(this.#options.maxPeers);
+    this.#buckets = new BoundedMap(this.#options.maxPeers);
   }
 
   /** Counts requests, one unless told; false where the peer is over its limit, and then none. */

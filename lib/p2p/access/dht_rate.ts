@@ -4,7 +4,7 @@
  * @module
  */
 import type { Connection, Stream } from "@libp2p/interface";
-import { type NodeInternals, overlay } from "../patches/libp2p_components.ts";
+import { type Libp2pComponents, overlay } from "../patches/libp2p_components.ts";
 import { RateLimiter } from "../../util/mod.ts";
 
 /** Bytes of requests that count as one: about what the smallest has. A long stream is many requests. */
@@ -25,10 +25,10 @@ export type OnRefused = (refusal: { peerId: string; reason: string }) => void;
 
 /** The components, as the DHT sees them: each peer's requests are within its rate. */
 export function limitRequests(
-  components: NodeInternals,
+  components: Libp2pComponents,
   onRefused: OnRefused,
   limiter: RateLimiter = new RateLimiter({ burst: BURST_UNITS, perSecond: UNITS_PER_SECOND }),
-): NodeInternals {
+): Libp2pComponents {
   const { registrar } = components;
   const guard = (handler: Handler): Handler => (stream, connection) => {
     const peerId = connection.remotePeer.toString();
@@ -48,7 +48,7 @@ export function limitRequests(
     });
     return handled;
   };
-  const handle: NodeInternals["registrar"]["handle"] = (protocol, handler, options) =>
+  const handle: Libp2pComponents["registrar"]["handle"] = (protocol, handler, options) =>
     registrar.handle(protocol, guard(handler), options);
   return overlay(components, { registrar: overlay(registrar, { handle }) });
 }

@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { limitRequests } from "./dht_rate.ts";
-import type { NodeInternals } from "../patches/libp2p_components.ts";
+import type { Libp2pComponents } from "../patches/libp2p_components.ts";
 import { RateLimiter } from "../../util/rate_limiter.ts";
 
-type Handler = Parameters<NodeInternals["registrar"]["handle"]>[1];
+type Handler = Parameters<Libp2pComponents["registrar"]["handle"]>[1];
 
 class FakeStream extends EventTarget {
   status = "open";
@@ -27,7 +27,7 @@ function limited(options: { burst: number; perSecond: number }) {
       return Promise.resolve();
     },
   };
-  const components = { registrar } as unknown as NodeInternals;
+  const components = { registrar } as unknown as Libp2pComponents;
   const limiter = new RateLimiter({ ...options, now: () => clock });
   limitRequests(components, ({ peerId }) => refused.push(peerId), limiter).registrar
     .handle("/kad", (_stream, { remotePeer }) => void served.push(remotePeer.toString()));

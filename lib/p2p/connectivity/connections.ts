@@ -6,7 +6,7 @@ import type { Connection, PeerId } from "@libp2p/interface";
 import type { Libp2p } from "libp2p";
 import { pathOf, transportOf } from "./address_order.ts";
 import type { EmitEvent, Path, Transport } from "../network_events.ts";
-import { LruMap } from "../../util/mod.ts";
+import { BoundedMap } from "../../util/mod.ts";
 
 /** One connection, as `plasm peers` lists it. */
 export interface PeerConnection {
@@ -39,8 +39,8 @@ export interface ConnectionTrackerOptions {
 /** Watches the connections of a node. */
 export class ConnectionTracker {
   #options: ConnectionTrackerOptions;
-  #seen = new LruMap<string, number>(MAX_SEEN);
-  #relayedAt = new LruMap<string, number>(MAX_SEEN);
+  #seen = new BoundedMap<string, number>(MAX_SEEN);
+  #relayedAt = new BoundedMap<string, number>(MAX_SEEN);
 
   constructor(options: ConnectionTrackerOptions) {
     this.#options = options;

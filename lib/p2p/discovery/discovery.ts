@@ -10,7 +10,7 @@ import { capabilityKey, type CapabilityTopic } from "./capability_key.ts";
 import { fetchCapability } from "./capability_protocol.ts";
 import { openConnection } from "../connectivity/connections.ts";
 import { type EmitEvent, reasonOf } from "../network_events.ts";
-import { LruMap } from "../../util/mod.ts";
+import { BoundedMap } from "../../util/mod.ts";
 import { sleep } from "../../util/async/mod.ts";
 import type { PlasmNode } from "../node.ts";
 import type { Reputation } from "../state/reputation.ts";
@@ -54,7 +54,7 @@ export interface DiscoveryContext {
 /** Searches on behalf of one node. */
 export class Discovery {
   #context: DiscoveryContext;
-  #sequences = new LruMap<string, { seq: number; expiresAt: number }>(MAX_SEQUENCES);
+  #sequences = new BoundedMap<string, { seq: number; expiresAt: number }>(MAX_SEQUENCES);
 
   constructor(context: DiscoveryContext) {
     this.#context = context;

@@ -1,6 +1,8 @@
 /**
- * Yamux that says less. Each frame of it is a message of Noise, which is encrypted, decrypted and looked at
- * alone; most of those around a small exchange bring nothing. What is said stays Yamux, word by word.
+ * Yamux muxer that batches small frames and coalesces window updates. The frames on the wire are standard Yamux.
+ *
+ * Each Yamux frame becomes one Noise message, which is encrypted, decrypted and parsed on its own.
+ *
  * @module
  */
 import type { StreamMuxerFactory } from "@libp2p/interface";
@@ -8,27 +10,27 @@ import { yamux, type YamuxMuxerInit } from "@libp2p/yamux";
 import { joinBytes } from "../../util/mod.ts";
 
 /**
- * Room that is told of only with more, in bytes: an eighth of the window that a stream begins with, so that a
- * sender never waits for it. libp2p tells of each byte.
+ * Smallest increment of the receive window that is announced, in bytes: an eighth of a stream's initial window, so that a sender
+ * never waits for it. libp2p announces every byte.
  */
 const QUIET_BYTES = 32 * 1024;
 
-/** Frames up to here wait for others to be sent with, in bytes: to copy them costs nothing beside a message. */
+/** Largest frame that is batched, in bytes: copying it is cheap compared with a Noise message. */
 const SMALL_BYTES = 8 * 1024;
 
-/** Small frames that are sent at once, in bytes; one message of Noise holds 64 KiB. */
+/** Largest batch of small frames, in bytes; one Noise message holds 64 KiB. */
 const JOIN_BYTES = 32 * 1024;
 
 /**
- * How many steps of waiting code a small frame waits for others: about what lies between two answers to one
- * message. To wait for a turn of the event loop takes longer than is spared.
+ * Microtasks that a small frame waits for others: about the distance between two answers to one message. Waiting for a turn of
+ * the event loop would take longer than batching saves.
  */
 const JOIN_STEPS = 64;
 
-/** Types of frames that are of a stream, in the second byte: data and window updates. */
+/** Largest frame type that belongs to a stream (second byte): data and window updates. */
 const LAST_STREAM_TYPE = 1;
 
-/** What Yamux's stream has besides its interface. */
+/** Fields of Yamux's stream that its interface hides. */
 interface YamuxStream {
   recvWindow: number;
   recvWindowCapacity: number;
@@ -45,7 +47,7 @@ interface YamuxMuxer {
 }
 
 /** Yamux, for libp2p's configuration. */
-export function thriftyYamux(init: YamuxMuxerInit): () => StreamMuxerFactory {
+export function batchingYamux(init: YamuxMuxerInit): () => StreamMuxerFactory {
   return () => {
     const factory: StreamMuxerFactory = yamux(init)();
     const make = factory.createStreamMuxer.bind(factory);

@@ -1,6 +1,6 @@
 /**
- * Parts of libp2p that its services see and its users do not, and three corrections to what
- * services see: each is a view of the components in which one thing differs.
+ * Internal components of libp2p, and three corrected views of them for its services.
+ *
  * @module
  */
 import type { Connection, Stream, Upgrader } from "@libp2p/interface";
@@ -9,15 +9,15 @@ import { quicAddress } from "../transports/address.ts";
 import { QuicTransport } from "../transports/quic.ts";
 import { TcpTransport, type TransportComponents } from "../transports/tcp.ts";
 
-/** One of our addresses and how it is known. */
+/** An address of this node and its source. */
 export interface OwnAddress {
   multiaddr: Multiaddr;
   type: "transport" | "announce" | "observed" | "dns-mapping" | "ip-mapping";
   verified: boolean;
 }
 
-/** The components of libp2p that we use. Their types are in a package of libp2p's own. */
-export interface NodeInternals extends TransportComponents {
+/** The components of libp2p in use. Their types are in a package that libp2p does not export. */
+export interface Libp2pComponents extends TransportComponents {
   upgrader: Upgrader;
   addressManager: {
     getAddresses(): Multiaddr[];
@@ -45,7 +45,7 @@ const DIAL_BACK_TIMEOUT_MS = 5_000;
  * close) the connection that the request came on; and a dial from our listening UDP port would pass
  * through the hole that the request made, and prove nothing.
  */
-export function dialBackAfresh(components: NodeInternals): NodeInternals {
+export function dialBackOnNewConnection(components: Libp2pComponents): Libp2pComponents {
   return view(components, "connectionManager", {
     openConnection(address, { signal = AbortSignal.timeout(DIAL_BACK_TIMEOUT_MS) } = {}) {
       const Transport = quicAddress(address) === null ? TcpTransport : QuicTransport;
@@ -58,7 +58,7 @@ export function dialBackAfresh(components: NodeInternals): NodeInternals {
  * For DCUtR: the addresses others see us come from are told to the peer, though nobody could verify
  * them: behind a NAT nobody can, until both sides punch.
  */
-export function showObserved(components: NodeInternals): NodeInternals {
+export function withObservedAddresses(components: Libp2pComponents): Libp2pComponents {
   const { addressManager } = components;
   return view(components, "addressManager", {
     getAddresses: () => [...addressManager.getAddresses(), ...addressManager.getObservedAddrs()],
@@ -66,7 +66,7 @@ export function showObserved(components: NodeInternals): NodeInternals {
 }
 
 /** For UPnP, which maps UDP ports of `/quic-v1` only: a port is a port. */
-export function showQuicAsV1(components: NodeInternals): NodeInternals {
+export function withQuicListedAsV1(components: Libp2pComponents): Libp2pComponents {
   const { addressManager } = components;
   return view(components, "addressManager", {
     getAddressesWithMetadata: () =>
@@ -78,13 +78,13 @@ export function showQuicAsV1(components: NodeInternals): NodeInternals {
   });
 }
 
-function view<K extends keyof NodeInternals>(
-  components: NodeInternals,
+function view<K extends keyof Libp2pComponents>(
+  components: Libp2pComponents,
   part: K,
-  changes: Partial<NodeInternals[K]>,
-): NodeInternals {
+  changes: Partial<Libp2pComponents[K]>,
+): Libp2pComponents {
   const changed = overlay(components[part], changes);
-  return overlay(components, { [part]: changed } as Partial<NodeInternals>);
+  return overlay(components, { [part]: changed } as Partial<Libp2pComponents>);
 }
 
 /** An object with some members replaced; methods keep their own `this`. */

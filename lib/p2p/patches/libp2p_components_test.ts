@@ -1,10 +1,10 @@
 import { assertEquals } from "@std/assert";
 import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
 import {
-  type NodeInternals,
+  type Libp2pComponents,
   type OwnAddress,
-  showObserved,
-  showQuicAsV1,
+  withObservedAddresses,
+  withQuicListedAsV1,
 } from "./libp2p_components.ts";
 
 const KNOWN = "/ip4/192.0.2.1/tcp/4001";
@@ -30,20 +30,23 @@ class AddressManager {
   }
 }
 
-function components(): NodeInternals {
-  return { addressManager: new AddressManager(), logger: "untouched" } as unknown as NodeInternals;
+function components(): Libp2pComponents {
+  return {
+    addressManager: new AddressManager(),
+    logger: "untouched",
+  } as unknown as Libp2pComponents;
 }
 
-Deno.test("showObserved() adds observed addresses and leaves the original alone", () => {
+Deno.test("withObservedAddresses() adds observed addresses and leaves the original alone", () => {
   const original = components();
-  const { addressManager } = showObserved(original);
+  const { addressManager } = withObservedAddresses(original);
   assertEquals(addressManager.getAddresses().map(String), [KNOWN, OBSERVED]);
   assertEquals(addressManager.getObservedAddrs().map(String), [OBSERVED]);
   assertEquals(original.addressManager.getAddresses().map(String), [KNOWN]);
 });
 
-Deno.test("showQuicAsV1() renames QUIC only", () => {
-  const view = showQuicAsV1(components());
+Deno.test("withQuicListedAsV1() renames QUIC only", () => {
+  const view = withQuicListedAsV1(components());
   const shown = view.addressManager.getAddressesWithMetadata();
   assertEquals(shown.map(({ multiaddr }) => multiaddr.toString()), [KNOWN, `${OBSERVED}-v1`]);
   assertEquals(shown.map(({ verified }) => verified), [true, true]);

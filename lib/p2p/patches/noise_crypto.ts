@@ -1,7 +1,9 @@
 /**
- * Which cryptography Noise runs on: the runtime's own where it computes rightly, else pure
- * JavaScript. Node's chacha20-poly1305 gives wrong tags in some Deno versions when a message is
- * encrypted in more than one piece, which is how libp2p encrypts large ones.
+ * Cryptography of Noise: the runtime's where a known-answer test passes, else pure JavaScript.
+ *
+ * `node:crypto`'s chacha20-poly1305 gives wrong tags before Deno 2.8.3 when a message is encrypted in more than one piece, which is
+ * how libp2p encrypts large ones.
+ *
  * @module
  */
 import { type ICryptoInterface, noise, pureJsCrypto } from "@chainsafe/libp2p-noise";
@@ -25,16 +27,16 @@ const SEALED = "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d6
   "3dbea45e8ca9671282fafb69da92728b1a71de0a9e060b2905d6a5b67ecd3b36" +
   "92ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc" +
   "3ff4def08e4b7a9de576d26586cec64b6116" + "1ae10b594f09e26a7e902ecbd0600691";
-/** Zeros under the same key, nonce and data: as many as length, and the tag that must come out. */
+/** Length of a message of zeros, and its expected tag under the same key, nonce and data. */
 const ZEROS: readonly [length: number, tag: string][] = [
   [0, "e622e5647a38d967a7ecbcb46c7f675c"],
-  // The most that one message of Noise can carry.
+  // Largest payload of a Noise message.
   [65_519, "1ece1ea40736c14fb26e50b9ac129697"],
 ];
-/** Where the pieces part: once inside the first 64-byte block, once after the second. */
+/** Offsets of the cuts: one inside the first 64-byte block, one after the second. */
 const CUTS: readonly number[] = [17, 70];
 
-/** How far the runtime's cipher can be trusted. */
+/** Which uses of the runtime's cipher passed the test. */
 export type NativeCipher =
   /** It passes the test vector in pieces. */
   | "pieces"

@@ -1,45 +1,46 @@
 /**
- * A stream that is used before the other side has agreed to its protocol. multistream-select lets who opens
- * send its own bytes along with what it proposes: that spares a round trip for each stream.
+ * Optimistic protocol negotiation: sends data together with the protocol proposal, which saves one round trip a stream.
+ * multistream-select permits it.
+ *
  * @module
  */
 import type { Connection, Stream } from "@libp2p/interface";
 import { joinBytes } from "../../util/mod.ts";
 
-/** https://github.com/multiformats/multistream-select: each side begins with it. */
+/** First line of both sides: https://github.com/multiformats/multistream-select. */
 const HEADER = "/multistream/1.0.0";
 
-/** Streams that we may have open at once for one protocol on one connection; libp2p's own limit. */
+/** Open streams for one protocol on one connection; libp2p's own limit. */
 const MAX_STREAMS = 64;
 
-/** What libp2p's connection has besides its interface. */
+/** Field of libp2p's connection that its interface hides. */
 interface Muxed {
   muxer?: { createStream(options: { signal: AbortSignal }): Promise<Stream> };
 }
 
-/** A line of multistream-select: its length in one byte, for ours are short, and a line feed. */
+/** One line of multistream-select: length in one byte, text, line feed. */
 function line(text: string): Uint8Array {
   const bytes = new TextEncoder().encode(`${text}\n`);
   return joinBytes([new Uint8Array([bytes.length]), bytes]);
 }
 
 /**
- * What both sides send first where they agree on a protocol of less than 127 characters.
+ * First bytes of each side that agrees on a protocol with a name of less than 127 characters.
  *
- * @throws {RangeError} when its name is longer
+ * @throws {RangeError} If the name is longer.
  */
-export function agreementOn(protocol: string): Uint8Array {
+export function multistreamHeader(protocol: string): Uint8Array {
   if (protocol.length >= 127) throw new RangeError(`Protocol's name is too long: ${protocol}`);
   return joinBytes([line(HEADER), line(protocol)]);
 }
 
 /**
- * Opens a stream and proposes a protocol. What comes on it begins with {@linkcode agreementOn} the protocol,
- * or the other side does not speak it: nothing else that it says may be believed.
+ * Opens a stream and proposes a protocol. The incoming bytes start with {@linkcode multistreamHeader} if the peer speaks it;
+ * otherwise they must not be used.
  *
- * @throws {Error} when the connection is closed, or too many are open
+ * @throws {Error} If the connection is closed or too many streams are open.
  */
-export async function openEarly(
+export async function openOptimisticStream(
   connection: Connection,
   protocol: string,
   { signal }: { signal: AbortSignal },
@@ -54,6 +55,6 @@ export async function openEarly(
   }
   const stream = await muxer.createStream({ signal });
   stream.protocol = protocol;
-  stream.send(agreementOn(protocol));
+  stream.send(multistreamHeader(protocol));
   return stream;
 }

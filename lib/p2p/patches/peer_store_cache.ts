@@ -1,22 +1,23 @@
 /**
- * A peer store that is told once what it knows. For each stream libp2p has it note that the peer speaks the
- * stream's protocol: the peer's entry is then read, taken apart, compared and found to be the same.
+ * Cache in front of the peer store. libp2p merges the protocol of every inbound stream into the peer's entry, which reads, decodes
+ * and compares the entry each time.
+ *
  * @module
  */
 import type { Peer, PeerId, PeerStore } from "@libp2p/interface";
-import { LruMap } from "../../util/mod.ts";
+import { BoundedMap } from "../../util/mod.ts";
 
-/** Peers and protocols that are remembered: those of as many connections as a node has, and more. */
+/** Cached pairs of peer and protocol: more than a node has connections. */
 const MAX_KNOWN = 1024;
 
-/** How long, in milliseconds: the store forgets peers by itself, and is then told again. */
+/** Lifetime of a cached pair, in milliseconds: the store evicts peers, and then the merge must run again. */
 const KNOWN_MS = 60_000;
 
-/** Has the store pass over what it was told before. */
-export function spareMerges(store: Pick<PeerStore, "merge" | "delete">): void {
+/** Skips merges that the store has already made. */
+export function cachePeerMerges(store: Pick<PeerStore, "merge" | "delete">): void {
   const merge = store.merge.bind(store);
-  const forget = store.delete.bind(store);
-  let known = new LruMap<string, { peer: Peer; at: number }>(MAX_KNOWN);
+  const remove = store.delete.bind(store);
+  let known = new BoundedMap<string, { peer: Peer; at: number }>(MAX_KNOWN);
   store.merge = async (peerId, data, options) => {
     const { protocols, ...more } = data;
     const [protocol, ...others] = protocols ?? [];
@@ -31,7 +32,7 @@ export function spareMerges(store: Pick<PeerStore, "merge" | "delete">): void {
     return peer;
   };
   store.delete = async (peerId: PeerId, options) => {
-    known = new LruMap(MAX_KNOWN);
-    await forget(peerId, options);
+    known = new BoundedMap(MAX_KNOWN);
+    await remove(peerId, options);
   };
 }

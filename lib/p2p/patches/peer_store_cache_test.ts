@@ -2,15 +2,15 @@ import { assertEquals } from "@std/assert";
 import { generateKeyPair } from "@libp2p/crypto/keys";
 import type { PeerStore } from "@libp2p/interface";
 import { peerIdFromPrivateKey } from "@libp2p/peer-id";
-import { spareMerges } from "./peer_store_cache.ts";
+import { cachePeerMerges } from "./peer_store_cache.ts";
 
-Deno.test("spareMerges() has a store told once of a protocol, and of all else each time", async () => {
+Deno.test("cachePeerMerges() has a store told once of a protocol, and of all else each time", async () => {
   const told: unknown[] = [];
   const store = {
     merge: (_: unknown, data: unknown) => Promise.resolve(told.push(data)),
     delete: () => Promise.resolve(),
   } as unknown as PeerStore;
-  spareMerges(store);
+  cachePeerMerges(store);
   const [one, two] = [
     peerIdFromPrivateKey(await generateKeyPair("Ed25519")),
     peerIdFromPrivateKey(await generateKeyPair("Ed25519")),

@@ -4,7 +4,7 @@
  * @module
  */
 import { MemoryDatastore } from "datastore-core";
-import { LruMap } from "../../util/mod.ts";
+import { BoundedMap } from "../../util/mod.ts";
 
 type Key = Parameters<MemoryDatastore["put"]>[0];
 type Options = Parameters<MemoryDatastore["put"]>[2];
@@ -25,7 +25,7 @@ const MAX_KINDS = 16;
  * providers of one key are, is found without a look at the rest.
  */
 export class BoundedDatastore extends MemoryDatastore {
-  #kinds = new LruMap<string, Map<string, Key>>(MAX_KINDS);
+  #kinds = new BoundedMap<string, Map<string, Key>>(MAX_KINDS);
   /** By all parts of the key but the last. */
   readonly #folders = new Map<string, Map<string, Key>>();
   #maxEntries: number;

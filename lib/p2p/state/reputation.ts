@@ -3,7 +3,7 @@
  * @module
  */
 import { peerIdFromString } from "@libp2p/peer-id";
-import { LruMap } from "../../util/mod.ts";
+import { BoundedMap } from "../../util/mod.ts";
 import { readStateFile, writeStateFile } from "../../core/mod.ts";
 
 /** Name of the file in the state directory. */
@@ -27,7 +27,7 @@ export interface PeerRecord {
 
 /** The records of all peers. */
 export class Reputation {
-  #records = new LruMap<string, PeerRecord>(MAX_PEERS);
+  #records = new BoundedMap<string, PeerRecord>(MAX_PEERS);
 
   /** What is known of a peer; zeros where nothing is. */
   get(peerId: string): Readonly<PeerRecord> {

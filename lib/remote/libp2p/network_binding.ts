@@ -3,7 +3,7 @@
  * @module
  */
 import type { Resources } from "../../core/mod.ts";
-import { agreementOn, type Candidate, type PlasmNetwork } from "../../p2p/mod.ts";
+import { type Candidate, multistreamHeader, type PlasmNetwork } from "../../p2p/mod.ts";
 import { type ByteStream, byteStreamOf, JOB_PROTOCOL } from "../wire/mod.ts";
 import { expectAgreement } from "./optimistic_negotiation.ts";
 import { type DialJobOptions, type RemoteCandidate, StreamPool } from "../client/mod.ts";
@@ -52,7 +52,10 @@ export function jobDialer(
     const old = allowReused ? kept.take(peerId) : undefined;
     if (old !== undefined) return old;
     const stream = await network.dialProtocol(peerId, JOB_PROTOCOL, { signal, early: true });
-    return kept.lend(peerId, expectAgreement(byteStreamOf(stream), agreementOn(JOB_PROTOCOL)));
+    return kept.lend(
+      peerId,
+      expectAgreement(byteStreamOf(stream), multistreamHeader(JOB_PROTOCOL)),
+    );
   };
 }
 

@@ -3,10 +3,10 @@ import { multiaddrConnectionPair } from "@libp2p/utils";
 import { yamux } from "@libp2p/yamux";
 import { assert, assertEquals } from "@std/assert";
 import { joinBytes } from "../../../lib/util/bytes.ts";
-import { thriftyYamux } from "../../../lib/p2p/patches/batching_yamux.ts";
+import { batchingYamux } from "../../../lib/p2p/patches/batching_yamux.ts";
 import { LIBP2P } from "../../fixtures/p2p/nodes.ts";
 
-type Make = typeof thriftyYamux;
+type Make = typeof batchingYamux;
 
 /** More than any window that a stream begins with. */
 const LARGE_BYTES = 3 * 2 ** 20;
@@ -54,28 +54,37 @@ async function echo(
 }
 
 const pairs: Record<string, [Make, Make]> = {
-  "itself": [thriftyYamux, thriftyYamux],
-  "libp2p's that answers": [thriftyYamux, yamux as Make],
-  "libp2p's that asks": [yamux as Make, thriftyYamux],
+  "itself": [batchingYamux, batchingYamux],
+  "libp2p's that answers": [batchingYamux, yamux as Make],
+  "libp2p's that asks": [yamux as Make, batchingYamux],
 };
 for (const [name, pair] of Object.entries(pairs)) {
-  Deno.test(`thriftyYamux() carries bytes of any size in order, with ${name}`, LIBP2P, async () => {
-    const sides = muxers(pair);
-    for (
-      const sizes of [[1], [1, 8191, 8192, 8193, 1], [LARGE_BYTES, 1, 70_000], Array(500).fill(99)]
-    ) {
-      const pieces = sizes.map((size, n) => new Uint8Array(size).fill(n + 1));
-      assertEquals(await echo(sides, pieces), joinBytes(pieces));
-    }
-    await sides.client.close();
-  });
+  Deno.test(
+    `batchingYamux() carries bytes of any size in order, with ${name}`,
+    LIBP2P,
+    async () => {
+      const sides = muxers(pair);
+      for (
+        const sizes of [
+          [1],
+          [1, 8191, 8192, 8193, 1],
+          [LARGE_BYTES, 1, 70_000],
+          Array(500).fill(99),
+        ]
+      ) {
+        const pieces = sizes.map((size, n) => new Uint8Array(size).fill(n + 1));
+        assertEquals(await echo(sides, pieces), joinBytes(pieces));
+      }
+      await sides.client.close();
+    },
+  );
 }
 
 Deno.test(
-  "thriftyYamux() holds what was sent, whatever its writer does to the memory afterwards",
+  "batchingYamux() holds what was sent, whatever its writer does to the memory afterwards",
   LIBP2P,
   async () => {
-    const sides = muxers([thriftyYamux, thriftyYamux]);
+    const sides = muxers([batchingYamux, batchingYamux]);
     const seen = Promise.withResolvers<Uint8Array>();
     sides.server.addEventListener("stream", ({ detail }) => seen.resolve(allOf(detail)));
     const stream = await sides.client.createStream();
@@ -88,7 +97,7 @@ Deno.test(
   },
 );
 
-Deno.test("thriftyYamux() says in few messages what libp2p's says in many", LIBP2P, async () => {
+Deno.test("batchingYamux() says in few messages what libp2p's says in many", LIBP2P, async () => {
   const count = async (make: Make): Promise<number> => {
     const sides = muxers([make, make]);
     await echo(sides, Array.from({ length: 8 }, () => new Uint8Array(50)));
@@ -96,13 +105,13 @@ Deno.test("thriftyYamux() says in few messages what libp2p's says in many", LIBP
     return sides.sent[0]! + sides.sent[1]!;
   };
   // One with all that is said and the end of it from each side, and the farewells.
-  const few = await count(thriftyYamux);
+  const few = await count(batchingYamux);
   assert(few <= 4, `${few}`);
   assert(await count(yamux as Make) >= 4 * few);
 });
 
-Deno.test("thriftyYamux() sends what it holds back before it says farewell", LIBP2P, async () => {
-  const sides = muxers([thriftyYamux, thriftyYamux]);
+Deno.test("batchingYamux() sends what it holds back before it says farewell", LIBP2P, async () => {
+  const sides = muxers([batchingYamux, batchingYamux]);
   const seen = Promise.withResolvers<Uint8Array>();
   sides.server.addEventListener("stream", ({ detail }) => {
     void detail.close();

@@ -192,7 +192,7 @@ export class PlasmNetwork {
     return this.#bootstrap;
   }
 
-  /** Whether the node is in the network: connected to anyone, or told of nobody to connect to. */
+  /** Whether the node has joined: it has a connection, or no address to connect to. */
   isReady(): boolean {
     return !this.#stopping.signal.aborted &&
       (this.#bootstrap.length === 0 || this.#node.libp2p.getConnections().length > 0);
@@ -228,7 +228,7 @@ export class PlasmNetwork {
   }
 
   /**
-   * Tells the network what this node can run; call it again on every change.
+   * Publishes the capabilities of this node; call it again on every change.
    *
    * @throws {PlasmError} `internal` where the fields do not follow the schema
    */

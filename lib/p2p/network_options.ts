@@ -18,7 +18,7 @@ export interface NetworkOptions {
    */
   listen?: readonly string[] | undefined;
   /**
-   * Multiaddrs told to others in place of those listened on.
+   * Multiaddrs announced in place of the listening ones.
    * @default {[]}
    */
   announce?: readonly string[] | undefined;
@@ -60,7 +60,7 @@ export interface NetworkOptions {
   stateDir?: string | undefined;
   /**
    * Takes what happens. Must not throw.
-   * @default {nobody}
+   * @default {no peer}
    */
   log?: ((event: NetworkEvent) => void) | undefined;
   /**
@@ -73,7 +73,7 @@ export interface NetworkOptions {
 /**
  * Serves one stream of a protocol. What it throws resets the stream.
  *
- * @param mayAgain Counts another conversation on the same stream as a stream of its own; false where the peer is
+ * @param mayAgain Counts another request on the same stream like a new stream; false if the peer is
  * over its rate
  */
 export type StreamHandler = (
@@ -84,7 +84,7 @@ export type StreamHandler = (
 
 /** Options of {@linkcode PlasmNetwork.dialProtocol}. */
 export interface DialOptions {
-  /** Gives up. @default {never} */
+  /** Aborts the operation. @default {never} */
   signal?: AbortSignal | undefined;
   /**
    * Gives the stream before the peer has agreed to the protocol, which spares a round trip. The first bytes to

@@ -118,7 +118,7 @@ export interface NodeOptions {
   nat: NatOptions;
   limits: ConnectionLimits;
   gater: Gater;
-  /** Told of each peer that asks the DHT too much. @default {nobody} */
+  /** Called for each peer over its DHT rate. @default {none} */
   onFlood?: OnRefused | undefined;
   /** In place of TCP and QUIC, for tests and benches in one process. */
   transports?: Libp2pInit["transports"];
@@ -173,7 +173,7 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
       ...(options.transports ?? [quic(), tcp()]),
       circuitRelayTransport() as NonNullable<Libp2pInit["transports"]>[number],
     ],
-    // A port that is taken is an error to be told, not a node that nobody reaches.
+    // A port in use is an error, not a node that cannot be reached.
     transportManager: { faultTolerance: FaultTolerance.FATAL_ALL },
     connectionEncrypters: [noiseEncryption()],
     streamMuxers: [
@@ -205,7 +205,7 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
   return { libp2p, dht: parts.dht, ping: parts.ping, internals: internals! };
 }
 
-/** Loopback is told only where there is nothing else; private addresses where they are wanted. */
+/** Loopback addresses are announced only if there are no others, private ones only if configured. */
 function announced(addresses: Multiaddr[], allowPrivate: boolean): Multiaddr[] {
   const elsewhere = addresses.filter((address) => !isLoopback(address));
   if (elsewhere.length === 0) return allowPrivate ? addresses : [];

@@ -17,7 +17,7 @@ export interface RemoteCriteria {
 export interface RunRemoteJobOptions {
   /** Multiaddrs of the nodes to join through. @default {[]} */
   bootstrap?: readonly string[] | undefined;
-  /** Runs it on this node: a peer id, or a multiaddr that ends with one. @default {whoever is found} */
+  /** Runs the job on this node: a peer id, or a multiaddr that ends with one. @default {any node found} */
   peer?: string | undefined;
   /** What a node must offer. @default {{}} */
   criteria?: RemoteCriteria | undefined;
@@ -27,13 +27,13 @@ export interface RunRemoteJobOptions {
   stdin?: Uint8Array | undefined;
   /** Files by guest path. @default {none} */
   inputs?: Readonly<Record<string, Uint8Array>> | undefined;
-  /** Who the client is. @default {a key of its own for each call} */
+  /** Identity of the client. @default {a fresh key for each call} */
   identity?: Identity | undefined;
   /** Cancels the job, on the node too. @default {never} */
   signal?: AbortSignal | undefined;
   /** Nodes tried at most. @default {3} */
   attempts?: number | undefined;
-  /** Takes news. Must not throw. @default {nobody} */
+  /** Receives progress. Must not throw. @default {none} */
   onProgress?: ((progress: RemoteJobProgress) => void) | undefined;
 }
 
@@ -84,7 +84,7 @@ const MAX_OUTPUT_BYTES = 256 * 2 ** 20;
 /**
  * Runs a module on another node and verifies the receipt before it gives the result.
  *
- * @throws {PlasmError} `no-peer` when nobody can be asked; `bad-receipt` when a node lied; what the node refuses
+ * @throws {PlasmError} `no-peer` if no node can be asked; `bad-receipt` if a node returned a false result; what the node refuses
  * with; `interrupted` when the signal aborts. `details.attempts` has all attempts
  *
  * @example

@@ -8,7 +8,7 @@ import { READ_AT, RoomyBytes } from "./framing.ts";
 /** Bytes of one read from a socket: what it holds, and more where the system has been told so. */
 const READ_BYTES = 256 * 1024;
 
-/** Buffers at most: as much as may wait for who takes it, and what is read and taken meanwhile. */
+/** Most buffers: those that wait for the consumer, and those being read and consumed. */
 const MOST_BUFFERS = 6;
 
 /** Buffers, and how many views of each are held. */

@@ -61,7 +61,7 @@ export interface FrameStartOptions {
 }
 
 /**
- * Joins headers to payloads, so that one write sends both: a header by itself wakes the reader for nothing,
+ * Joins headers to payloads, so that one write sends both: a separate header wakes the reader for nothing,
  * which costs more than to copy what the socket takes with it.
  */
 export class FrameStart {

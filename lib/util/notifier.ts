@@ -3,11 +3,11 @@
  * @module
  */
 
-/** Waiters by key; a key that nobody waits for takes no memory. */
+/** Waiters by key; a key without waiters occupies no memory. */
 export class Notifier {
   readonly #waiters = new Map<string, Set<() => void>>();
 
-  /** Wakes whoever waits for a key. */
+  /** Wakes all waiters of a key. */
   notify(key: string): void {
     const waiters = this.#waiters.get(key);
     if (waiters === undefined) return;

@@ -1,5 +1,5 @@
 /**
- * Reads a source ahead of who sends what it gives.
+ * Reads ahead from a source while earlier data is being sent.
  * @module
  */
 import { FIRST_BYTES, READ_AT, RoomyBytes } from "./framing.ts";

@@ -38,7 +38,7 @@ export class RateLimiter {
     this.#buckets = new BoundedMap(this.#options.maxPeers);
   }
 
-  /** Counts requests, one unless told; false where the peer is over its limit, and then none. */
+  /** Counts requests (default one); returns false, without counting, if the peer is over its limit. */
   take(peer: string, count = 1): boolean {
     const { burst, perSecond, now } = this.#options;
     const at = now();

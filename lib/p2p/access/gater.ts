@@ -1,5 +1,5 @@
 /**
- * Who may connect and who is dialled: allow and deny lists of peer ids and address ranges.
+ * Connection gater: allow and deny lists of peer ids and address ranges, for incoming and outgoing connections.
  * @module
  */
 import type { ConnectionGater, MultiaddrConnection } from "@libp2p/interface";
@@ -53,7 +53,7 @@ export function createGater(options: GaterOptions): Gater {
     (allow.peers.size > 0 && !allow.peers.has(peer.toString()));
 
   const deniesAddress = (address: Multiaddr): boolean => {
-    // A relay's address says nothing of who is behind it, and names are judged once resolved.
+    // A relay's address does not identify the peer behind it, and names are checked once resolved.
     const host = hostOf(address);
     const isIp = ["ip4", "ip6"].includes(address.getComponents()[0]?.name ?? "");
     if (!isIp || pathOf(address) === "relayed") return false;

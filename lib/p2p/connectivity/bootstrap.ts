@@ -122,11 +122,11 @@ function isConnected({ libp2p }: PlasmNode, peerId: string | null): boolean {
     libp2p.getConnections().some(({ remotePeer }) => remotePeer.toString() === peerId);
 }
 
-/** Asks for our neighbours at once; by itself the DHT would take minutes to know them. */
+/** Queries the DHT for neighbours at once; its periodic refresh would take minutes. */
 async function fillTable({ dht }: PlasmNode, signal: AbortSignal): Promise<void> {
   try {
     await dht.refreshRoutingTable({ signal });
   } catch {
-    // The DHT goes on by itself; the connection is what counts here.
+    // The DHT retries; only the connection matters here.
   }
 }

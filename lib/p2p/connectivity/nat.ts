@@ -14,7 +14,7 @@ import { sleep } from "../../util/async/mod.ts";
 
 /** Whether and how strangers reach this node. */
 export interface Reachability {
-  /** `unknown` until the first round of tries is over. */
+  /** `unknown` until the first round of attempts has finished. */
   status: "unknown" | "public" | "relayed" | "private";
   /** What made it so. */
   by: "direct" | "upnp" | "relay" | null;

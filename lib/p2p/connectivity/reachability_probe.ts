@@ -22,7 +22,7 @@ export interface Visibility {
 export interface VisibilityOptions {
   /** Whom to look for. */
   peerId: string;
-  /** All that the stranger is told. */
+  /** Input of the probe. */
   bootstrap: readonly string[];
   /** @default {true} */
   allowPrivate?: boolean | undefined;
@@ -36,7 +36,7 @@ export interface VisibilityOptions {
 const MAX_LOOKED_AT = 256;
 
 /**
- * Joins as a node that nobody knows and looks for another by what it can run.
+ * Joins the network under a fresh key and searches for another node by its capabilities.
  *
  * @throws {PlasmError} `bad-config` where a bootstrap address cannot be read
  * @throws {DOMException} where the signal is aborted: its reason

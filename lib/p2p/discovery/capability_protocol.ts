@@ -17,7 +17,7 @@ export const MAX_CAPABILITY_BYTES: number = 32 * 1024;
 /** From the first byte to the last; neither side waits longer. */
 const EXCHANGE_TIMEOUT_MS = 10_000;
 
-/** Answers one request; resolves when it is over, however it went. */
+/** Answers one request; resolves when it has finished or failed. */
 export async function serveCapability(
   stream: Stream,
   document: Capability | undefined,

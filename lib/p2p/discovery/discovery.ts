@@ -61,7 +61,7 @@ export class Discovery {
   }
 
   /**
-   * Searches the DHT and asks who is found. Candidates come as they answer; of those that have
+   * Searches the DHT and queries the nodes it finds. Candidates arrive as they answer; of those that have
    * answered the best comes first.
    *
    * @throws {DOMException} where the signal is aborted: its reason
@@ -186,7 +186,7 @@ export class Discovery {
         count++;
         onFound(candidate);
       } catch {
-        // Told by an event; another may answer.
+        // Reported by an event; another node may answer.
       }
     };
     while (!signal.aborted && count === 0) {

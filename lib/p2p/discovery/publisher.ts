@@ -1,5 +1,5 @@
 /**
- * Tells the network what this node can run: a signed document for who asks, and provider records in
+ * Publishes the capabilities of this node: a signed document on request, and provider records in
  * the DHT for who looks.
  * @module
  */
@@ -15,11 +15,11 @@ import { forEachLimited, sleep } from "../../util/async/mod.ts";
 const VALIDITY_MS = 30 * 60 * 1000;
 /** When document and records are renewed: one failed renewal costs nothing. */
 const REFRESH_MS = VALIDITY_MS / 3;
-/** Records put into the DHT at once; each is a lookup of its own. */
+/** Records published concurrently; each one is a lookup. */
 const PROVIDE_PARALLEL = 4;
 /** A lookup that takes longer will not get better. */
 const PROVIDE_TIMEOUT_MS = 60_000;
-/** The wait after records that nobody took; it doubles up to the refresh. */
+/** Delay after records that no peer stored; it doubles up to the refresh interval. */
 const RETRY_MS = 5_000;
 /** Schema's own bound. */
 const MAX_ADDRESSES = 32;

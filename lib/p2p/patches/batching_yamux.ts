@@ -91,7 +91,7 @@ function joinSmall(muxer: YamuxMuxer): void {
     try {
       flush();
     } catch {
-      // The connection has closed meanwhile: whoever reads or writes is told.
+      // The connection has closed meanwhile: readers and writers get the error.
     }
   };
   muxer.send = (frame) => {
@@ -99,7 +99,7 @@ function joinSmall(muxer: YamuxMuxer): void {
     const isOfStream = typeOf(frame) <= LAST_STREAM_TYPE;
     if (isOfStream && frame.byteLength <= SMALL_BYTES && bytes + frame.byteLength <= JOIN_BYTES) {
       if (bytes === 0) void flushSoon();
-      // Whoever writes may change its memory afterwards.
+      // The writer may change its memory afterwards.
       waiting.push(frame instanceof Uint8Array ? frame : joinBytes([...frame]));
       bytes += frame.byteLength;
       return true;

@@ -55,8 +55,8 @@ export function dialBackOnNewConnection(components: Libp2pComponents): Libp2pCom
 }
 
 /**
- * For DCUtR: the addresses others see us come from are told to the peer, though nobody could verify
- * them: behind a NAT nobody can, until both sides punch.
+ * For DCUtR: sends observed addresses to the peer although they are unverified. Behind a NAT they cannot be verified before both
+ * sides punch.
  */
 export function withObservedAddresses(components: Libp2pComponents): Libp2pComponents {
   const { addressManager } = components;

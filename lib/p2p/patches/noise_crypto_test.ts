@@ -108,7 +108,7 @@ Deno.test("noiseEncryption() reads a connection in any pieces, and makes no erro
     (await side()).secureInbound(there!),
   ]);
 
-  // libp2p's Noise has the part that is put in place of its own.
+  // libp2p's Noise has the member that is replaced.
   const { decoder } = into as unknown as { decoder: { lengthDecoder(bytes: unknown): number } };
   const errors = [0, 1].map((byteLength) =>
     assertThrows(() => decoder.lengthDecoder({ byteLength }), RangeError)

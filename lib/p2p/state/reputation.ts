@@ -13,7 +13,7 @@ export const REPUTATION_FILE = "reputation.json";
 const MAX_PEERS = 1000;
 /** How much the latest latency weighs against all before. */
 const LATENCY_WEIGHT = 0.3;
-/** Counts are halved here, so that a node that mends is forgiven. */
+/** Counts are halved at this value, so that old failures lose weight. */
 const MAX_COUNT = 64;
 const VERSION = 1;
 

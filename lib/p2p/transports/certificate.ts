@@ -3,7 +3,7 @@
  *
  * QUIC cannot be spoken without TLS, and Deno can neither skip the check of a server's certificate
  * nor send one as a client. So the certificate and its key are the same in every copy of the
- * program and prove nothing: who the other side is, and that nobody listens in between, comes from
+ * program and authenticate nothing: authentication and encryption of the peer come from
  * the Noise XX handshake inside the stream. The key is public on purpose.
  * @module
  */

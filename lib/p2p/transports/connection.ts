@@ -13,7 +13,7 @@ import { type BytePipe, isReset } from "./byte_pipe.ts";
 /** Iterable bytes; libp2p's Uint8ArrayList, whose package is not ours to import. */
 type ByteList = Parameters<AbstractMultiaddrConnection["sendData"]>[0];
 
-/** Bytes queued here before libp2p is told to wait. Two Yamux windows' worth of a fast stream. */
+/** Bytes queued before backpressure is applied: two Yamux windows of a fast stream. */
 const HIGH_WATER_BYTES = 512 * 1024;
 /**
  * Small writes (a Yamux header is 12 bytes, a tag of Noise 16) are joined up to this before they reach the

@@ -56,7 +56,7 @@ export class QuicTransport implements Transport {
 
   /**
    * @throws {DOMException} where the signal is or gets aborted: its reason
-   * @throws {Deno.errors.TimedOut} where nobody answers for 4 s
+   * @throws {Deno.errors.TimedOut} If no answer arrives within 4 s
    */
   async dial(address: Multiaddr, options: DialTransportOptions): Promise<Connection> {
     options.signal.throwIfAborted();
@@ -135,7 +135,7 @@ export class QuicTransport implements Transport {
     } finally {
       clearTimeout(limit);
       signal.removeEventListener("abort", onAbort);
-      // Deno cannot give up a dial: what arrives after we did is closed.
+      // Deno cannot abort a dial: a connection that arrives after the abort is closed.
       if (abandoned) dialed.then((quic) => quic.close(QUIC_RESET), () => {});
     }
   }

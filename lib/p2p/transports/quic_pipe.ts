@@ -26,7 +26,7 @@ export function quicPipe({ quic, stream, release }: QuicPipeInit): BytePipe {
   let open = true;
   let written = false;
   let read = false;
-  // Nobody waits for these; their failure is seen by read() and write().
+  // Not awaited: read() and write() report their failure.
   reader.closed.catch(() => {});
   writer.closed.catch(() => {});
   return {

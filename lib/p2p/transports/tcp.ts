@@ -42,7 +42,7 @@ export class TcpTransport implements Transport {
 
   /**
    * @throws {DOMException} where the signal is or gets aborted: its reason
-   * @throws {Deno.errors.ConnectionRefused} where nobody listens, and what else the system says
+   * @throws {Deno.errors.ConnectionRefused} If nothing listens there; other errors of the system pass through
    */
   async dial(address: Multiaddr, options: DialTransportOptions): Promise<Connection> {
     const target = tcpAddress(address);

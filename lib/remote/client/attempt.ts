@@ -166,7 +166,7 @@ export class RemoteAttempt {
     });
     this.#offered = offer;
     onProgress({ peerId, phase: "connecting" });
-    // Only where its answer would be asked for again: the node may give up a kept one as we speak.
+    // Only for requests that are safe to repeat: the node may close a pooled stream at this moment.
     const channel = await this.#dial({ allowReused: offer.begin });
     onProgress({ peerId, phase: "offering" });
     if (offer.begin) this.#mayRun();
@@ -187,7 +187,7 @@ export class RemoteAttempt {
     this.#begunAt ??= performance.now();
   }
 
-  /** Nothing runs before the node is told so, or asked again. */
+  /** The job starts only after another message to the node. */
   #runsNot(): void {
     this.report.ran = "no";
     this.#begunAt = undefined;

@@ -18,7 +18,7 @@ export interface ReconnectOptions {
   retryMs?: number | undefined;
   /** Ends the wait. @default {never} */
   signal?: AbortSignal | undefined;
-  /** Called after each failure; tells whether to give up. */
+  /** Called after each failure; returns whether to stop trying. */
   onFailure: () => boolean;
 }
 

@@ -45,7 +45,7 @@ function isHopeless({ code }: PlasmError): boolean {
  * vanishes or lies, but never runs a job twice that may have run, unless its manifest says that it may.
  *
  * @throws {PlasmError} The last attempt's error, with all attempts as `details.attempts`; `no-peer` when there
- * was nobody to try; `bad-receipt` when a node lied
+ * was no node to try; `bad-receipt` if a node returned a false result
  * @throws {PlasmError} `interrupted` when the signal aborts; the job is then cancelled on its node
  */
 export async function runOnPeers(
@@ -166,7 +166,7 @@ async function attempt(
     const json = error.toJSON();
     reports.push({ peerId, ...run.report, startedMs, endedMs: since(), error: json });
     onProgress({ peerId, phase: "failed", error: json });
-    // Who is busy or has rules has not misbehaved.
+    // A node that is busy or refuses by policy has not misbehaved.
     if (["bad-receipt", "protocol", "peer-timeout", "no-peer"].includes(error.code)) {
       noteOutcome?.(peerId, { ok: false });
     }

@@ -1,5 +1,5 @@
 /**
- * What a client asks for and is told.
+ * Requests and results of the client.
  * @module
  */
 import type { Manifest, Receipt, Runtime } from "../../core/mod.ts";
@@ -121,11 +121,11 @@ export interface RunOnPeersOptions {
   maxOutputBytes?: number | undefined;
   /** Takes output before it is verified. @default {it is held} */
   live?: ((stream: OutputName, data: Uint8Array) => void | Promise<void>) | undefined;
-  /** Takes news. Must not throw. @default {nobody} */
+  /** Receives progress. Must not throw. @default {none} */
   onProgress?: ((progress: RemoteProgress) => void) | undefined;
   /** Keeps what a restarted client needs; undefined when it is of no more use. @default {nowhere} */
   saveTicket?: ((ticket: ResumeTicket | undefined) => void | Promise<void>) | undefined;
-  /** What a node did; the network remembers it. @default {nobody} */
+  /** Records the outcome for the node's reputation. @default {none} */
   noteOutcome?: ((peerId: string, outcome: { ok: boolean }) => void) | undefined;
   /** First wait before a lost connection is tried again, in milliseconds; it doubles. @default {100} */
   retryMs?: number | undefined;

@@ -5,7 +5,7 @@
 import { PlasmError } from "../../core/errors/mod.ts";
 import type { BlobRef } from "../wire/mod.ts";
 
-/** Takes chunks in order and hands them on, one at a time: who sends waits for who stores. */
+/** Accepts chunks in order and passes them on one at a time: a slow store applies backpressure to the sender. */
 export class IncomingBlob {
   readonly ref: BlobRef;
   readonly #stored: Promise<void>;
@@ -82,7 +82,7 @@ export class IncomingBlob {
     if (this.#fault !== undefined) throw this.#fault;
   }
 
-  /** Gives up: what has come is thrown away. Resolves when the store has let go of it. */
+  /** Aborts and discards what has arrived. Resolves when the store has released it. */
   async discard(reason: Error): Promise<void> {
     this.#fault ??= reason;
     this.#wakeReader.resolve();

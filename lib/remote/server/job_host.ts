@@ -10,7 +10,7 @@ import type { BlobRef } from "../wire/mod.ts";
 export interface RemoteJobOffer {
   /** The job's name on this node. */
   jobId: string;
-  /** Who asks; proved by the connection. */
+  /** Peer id of the client, authenticated by the connection. */
   peerId: string;
   manifest: Manifest;
   /** The client's, for the receipt. */
@@ -67,9 +67,9 @@ export interface JobHost {
    * once. Ends early when the signal aborts.
    */
   events(jobId: string, after: number, signal: AbortSignal): AsyncIterable<readonly HostEvent[]>;
-  /** Stops a job; resolves when it is over. One that is over, or unknown, stays as it is. */
+  /** Stops a job; resolves when it has finished. Does nothing for a finished or unknown job. */
   cancel(jobId: string): Promise<void>;
-  /** Deletes all that is kept of a job that is over or was never submitted. */
+  /** Deletes everything stored of a job that has finished or was never submitted. */
   forget(offer: RemoteJobOffer): Promise<void>;
 }
 

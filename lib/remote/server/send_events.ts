@@ -14,7 +14,7 @@ export interface SendEventsOptions {
   signal: AbortSignal;
   /** Longest time a client may take to make room for one event, in milliseconds. */
   stallMs: number;
-  /** Called when the job is over, before its last event is sent. */
+  /** Called when the job has finished, before its last event is sent. */
   onOver: () => void;
 }
 
@@ -31,7 +31,7 @@ export async function sendEvents(
   let busy = false;
   const timer = setInterval(() => {
     if (busy) return;
-    // A connection that takes no sign of life fails by itself; the next event meets the same end.
+    // If the keep-alive cannot be sent, the connection has failed; the next event fails the same way.
     busy = true;
     channel.write({ type: "alive" }).then(() => busy = false, () => {});
   }, ALIVE_MS);
@@ -49,7 +49,7 @@ export async function sendEvents(
           onOver();
         }
         for (const [at, body] of bodies.entries()) {
-          // Who has only a part of an event asks for all of it again.
+          // A client that has part of an event requests all of it again.
           const id = at === bodies.length - 1 ? event.id : last;
           const written = channel.write({ type: "event", id, at: event.at, body });
           written.catch(() => {}); // awaited below, unless it ends before

@@ -25,7 +25,7 @@ export type { JobServerOptions, ServeEvent, ServeOptions };
 /** How long a client that has opened a stream may think before it says what it wants. */
 const OPENING_MS = 10_000;
 
-/** Why the events of a job are told no further. One for all: an error of its own for each costs more. */
+/** Reason for stopping the events of a job. Shared: creating an error each time costs more. */
 const ENOUGH = new Error("The conversation is over");
 
 /** How a conversation about a session begins. */
@@ -56,7 +56,7 @@ export class JobServer {
   /** Bytes received from all peers, whether or not they were of use. */
   receivedBytes = 0;
 
-  /** Holds one conversation after the other with a peer; resolves when the last is over, however it went. */
+  /** Serves the requests on one stream one after the other; resolves when the last has finished or failed. */
   async serve(
     stream: ByteStream,
     peerId: string,
@@ -192,7 +192,7 @@ export class JobServer {
       await greeting;
       if (session.phase === "transfer") await this.#receive(session, channel);
       if (await this.#follow(session, channel, { after, signal })) {
-        // The conversation ends as it should: nothing is left to be cut off.
+        // The request has finished normally: nothing must be reset.
         await this.#forget(session, "its result was taken", { detached: detach })
           .catch((error) => this.#failed(session, error));
       }
@@ -285,7 +285,7 @@ export class JobServer {
     }
   }
 
-  /** Says when a session that nobody is attached to is given up. */
+  /** Schedules the end of a session without a client. */
   #expire(session: Session): void {
     if (!this.#sessions.has(session)) return;
     const { transferMs, orphanMs, resultMs } = this.#options.policy();
@@ -316,7 +316,7 @@ export class JobServer {
     throw new Disconnected("The job could not be forgotten", { cause: error });
   }
 
-  /** Gives up all jobs of peers. */
+  /** Stops all jobs of peers. */
   async close(): Promise<void> {
     await this.#sessions.close();
   }

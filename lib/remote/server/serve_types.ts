@@ -22,7 +22,7 @@ export interface JobServerOptions {
   now?: (() => number) | undefined;
   /** Milliseconds of a steady clock. @default {performance.now} */
   steadyNow?: (() => number) | undefined;
-  /** Takes what happens. Must not throw. @default {nobody} */
+  /** Receives events. Must not throw. @default {none} */
   log?: ((event: ServeEvent) => void) | undefined;
 }
 

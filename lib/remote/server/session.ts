@@ -167,7 +167,7 @@ export class Session {
     if (!this.isAttached) this.#timer = setTimeout(act, ms);
   }
 
-  /** Ends it: what has come of a transfer is thrown away, who is attached is cut off. */
+  /** Ends the session: discards partial transfers and disconnects the client. */
   async discard(reason: Error): Promise<void> {
     clearTimeout(this.#timer);
     this.#attachment?.stop.abort(reason);

@@ -1,6 +1,6 @@
 /**
  * How fast a client must send. Each offer whose content is under way holds a place, of which a node has
- * few: who sends a byte now and then, or only comes back again and again, must not keep it for ever.
+ * few: a client that sends a byte now and then, or only reconnects, must not occupy it forever.
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";

@@ -33,7 +33,7 @@ export interface ByteStream {
   /** Takes nothing more from the other side: `read` gives what has come, then `null`. */
   endRead(): void;
   /**
-   * Hands it back for another conversation, where that can be; nobody may use it any more then.
+   * Returns the stream to the pool, if possible; it must not be used afterwards.
    *
    * @param ms How long the other side waits for one
    * @returns whether it was taken; it is to be closed otherwise
@@ -45,11 +45,11 @@ export interface ByteStream {
 export interface ReusableByteStream extends ByteStream {
   /** Resolves when the other side has ended, or the connection is lost. */
   readonly ended: Promise<void>;
-  /** Whether both sides may still speak, and nothing has come that nobody has read. */
+  /** Whether both sides may still write, and nothing unread has arrived. */
   isQuiet(): boolean;
 }
 
-/** Received bytes that wait for the reader before the other side is told to pause. */
+/** Received bytes that wait for the reader before backpressure is applied. */
 const HIGH_WATER_BYTES = 256 * 1024;
 
 /**
@@ -90,7 +90,7 @@ export function byteStreamOf(stream: Stream): ReusableByteStream {
   };
   stream.addEventListener("message", ({ data }) => {
     if (ended) return;
-    // Piece by piece: to join them would cost memory and time, and who reads may not need them joined.
+    // Piece by piece: joining costs memory and time, and the reader may not need it.
     for (const piece of data instanceof Uint8Array ? [data] : data) queue.push(piece);
     queued += data.byteLength;
     // A pause in the middle of resuming would stop us, but not the muxer, which then fills its buffer.
@@ -136,7 +136,7 @@ export function byteStreamOf(stream: Stream): ReusableByteStream {
         stream.send(bytes);
         // Nothing stays behind in our own buffer: the muxer's window is the only one. Where the connection
         // is full, the bytes are not encrypted yet, and may not change. One that is dropped needs to be drained
-        // for ever: it tells of its end once.
+        // forever: the end is reported once.
         while (!closed() && (stream.writeBufferLength > 0 || stream.writableNeedsDrain)) {
           await drained(stream);
         }

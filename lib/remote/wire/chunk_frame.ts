@@ -38,7 +38,7 @@ export function decodeChunk(bytes: Uint8Array): unknown {
   const rest = new Uint8Array(1 + bytes.length - start - size);
   rest[0] = REST_MAP;
   rest.set(bytes.subarray(start + size), 1);
-  // A second `data` would leave one of the four without its place, which whoever checks the fields finds.
+  // A second `data` would leave one of the four fields missing, which the field checks report.
   return { ...decodeMessage(rest) as Record<string, unknown>, data };
 }
 

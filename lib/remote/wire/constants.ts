@@ -35,7 +35,7 @@ export const CLOCK_SKEW_MS: number = 5 * 60_000;
 export const ALIVE_MS = 10_000;
 
 /**
- * How long a node waits for another offer where the one before has ended, in milliseconds: whoever has many small jobs
+ * How long a node waits for another offer after a job has ended, in milliseconds: a client with many small jobs
  * makes the next at once, and to open a stream takes both sides longer than to run one.
  */
 export const STREAM_REUSE_MS = 10_000;

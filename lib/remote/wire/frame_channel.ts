@@ -29,7 +29,7 @@ export interface ReadOptions {
   timeoutMs?: number | undefined;
 }
 
-/** Small messages are joined up to this, in bytes: each write of its own is encrypted and answered alone. */
+/** Largest batch of small messages, in bytes: each write is encrypted and acknowledged separately. */
 const JOIN_BYTES = 64 * 1024;
 
 /** Messages that are written at once. */

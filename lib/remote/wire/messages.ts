@@ -4,7 +4,7 @@
  * The client opens with `offer`, which may bring small standard input along, and the node answers `accept` or
  * `reject`. The client sends `chunk`s of what the node does not have, then `begin`. Before it nothing may run, but
  * where the offer says that it may: then a node that lacks nothing begins at once, and its `accept` says so. The
- * node sends `event`s until the job is over; the client says `taken`, and the node forgets the job. Where it has said that
+ * node sends `event`s until the job has finished; the client sends `taken`, and the node deletes the job. If it has announced that
  * it `keeps_ms`, the client may then open with the next. After a lost
  * connection the client opens with `attach` and goes on where it was; where it has not heard `accept`, and the job may
  * have begun, it makes the same offer again, which is answered for the same job. `cancel` may come at any time.

@@ -224,7 +224,7 @@ Deno.test("a daemon lets go of ended jobs when their output grows over the limit
       const { id } = await client.submit(MODULE, { manifest: { args: ["write", "100000"] } });
       for await (const _ of client.events(id));
     }
-    // The sweep comes by itself; the test's time is the limit.
+    // Retention runs periodically; the test's time limit bounds the wait.
     for (let bytes = Infinity; bytes > 1_000_000;) {
       bytes = Number(/^plasm_store_bytes (\d+)$/m.exec(await client.metrics())?.[1]);
       assert(bytes > 0);

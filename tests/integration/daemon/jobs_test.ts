@@ -163,7 +163,7 @@ Deno.test("Jobs fails a job whose module was damaged on the disk", () =>
     assertEquals(sandbox.started.length, 1);
   }, { config: { "jobs.concurrency": 1 } }));
 
-Deno.test("Jobs.recover() queues, runs again or gives up what an earlier process left", () =>
+Deno.test("Jobs.recover() queues, re-runs or interrupts the jobs of an earlier process", () =>
   withJobs(async ({ submit, over, store, sandbox, jobs, types }) => {
     await submit(["block", "x"]);
     await sandbox.untilStarted(1);
@@ -171,7 +171,7 @@ Deno.test("Jobs.recover() queues, runs again or gives up what an earlier process
     const again = await submit(["echo"], { idempotent: true });
     const lost = await submit(["echo"]);
     const worn = await submit(["echo"], { idempotent: true });
-    // As a process leaves them that is killed: the store says running, and nobody runs them.
+    // As after SIGKILL: the store says running, and no process runs them.
     for (const job of [again, lost]) await store.start(job, 1);
     for (let n = 0; n < 3; n++) await store.start(worn, 1);
     const config = testConfig("/nowhere");
@@ -246,7 +246,7 @@ Deno.test("Jobs.submit() that is not durable stores a job after its end, which n
     assertEquals(await jobs.untilOver(told.id, wait), true);
     store.settle();
     assertEquals([store.fault?.code, store.get(told.id)?.state], ["state", "finished"]);
-    // From here on nobody is told of a job that the disk has not taken.
+    // From here on no job is acknowledged that is not on the disk.
     const lost = await jobs.submit(large, { durable: false });
     const error = await assertRejects(() => jobs.untilOver(lost.id, wait), PlasmError);
     assertEquals([error.code, store.get(lost.id)], ["state", undefined]);

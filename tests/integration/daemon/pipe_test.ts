@@ -174,7 +174,7 @@ Deno.test("pipe() throws what its source throws, its signal says, and another's 
     }
   }, { real: true }));
 
-Deno.test("a piped job is held back by who does not read, and by no more than the daemon's end", () =>
+Deno.test("pipe() interrupts running and queued jobs when the daemon stops", () =>
   withDaemon(async ({ daemon, restart, call }) => {
     using client = connectDaemon({ socket: daemon.socket });
     const flood = await command(FLOOD);
@@ -187,7 +187,7 @@ Deno.test("a piped job is held back by who does not read, and by no more than th
       if (event.type !== "stdout") continue;
       const next = await waiting.next();
       if (!next.done && next.value.type === "accepted") ids.push(next.value.id);
-      // Nobody reads meanwhile: the one is in the middle of a write, the other in the queue.
+      // Neither is read meanwhile: one is blocked in a write, the other queued.
       await restart();
       break;
     }
@@ -214,7 +214,7 @@ Deno.test("pipe() is refused more input than may be piped, and output ends at it
     assert(stdout.length <= 100_000);
   }, { real: true, config: { "api.piped_bytes": 100_000 } }));
 
-Deno.test("pipe() speaks TCP with a token, and says who is refused", () =>
+Deno.test("pipe() connects over TCP with a token, and reports why it is refused", () =>
   withDaemon(async ({ daemon: { tcp } }) => {
     const url = `http://127.0.0.1:${tcp!.port}`;
     const cat = await command(CAT);
@@ -225,7 +225,7 @@ Deno.test("pipe() speaks TCP with a token, and says who is refused", () =>
     assertEquals(error.code, "not-found");
   }, { real: true, config: { "api.tcp.listen": "127.0.0.1:0" } }));
 
-/** What a client that keeps to nothing is told, as kinds of frames. */
+/** Kinds of the frames that a client receives after it sent invalid bytes. */
 async function toldAfter(socket: string, module_hash: string, sent: number[]): Promise<number[]> {
   using conn = await Deno.connect({ transport: "unix", path: socket });
   const json = { manifest: { module_hash } };
@@ -243,7 +243,7 @@ async function toldAfter(socket: string, module_hash: string, sent: number[]): P
   }
 }
 
-Deno.test("a client that does not keep to the frames is told so, and its job is cancelled", () =>
+Deno.test("servePipe() reports invalid frames and cancels the job", () =>
   withDaemon(async ({ daemon, call }) => {
     using client = connectDaemon({ socket: daemon.socket });
     const hash = await client.putModule(await command(CAT));

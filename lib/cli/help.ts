@@ -1,14 +1,25 @@
 /**
- * Help texts, made from the descriptions of the commands.
+ * Formats help texts from the descriptions of commands.
+ *
  * @module
  */
 import { COMMON_OPTIONS } from "./args.ts";
 import type { CommandSpec, OptionSpec } from "./command.ts";
+import type { CommandGroup } from "./commands/mod.ts";
 
-/** Widest text: longer lines are hard to read however wide the terminal is. */
+/** Headings of `plasm --help`, in order. */
+const GROUPS: Record<CommandGroup, string> = {
+  run: "Run jobs",
+  daemon: "Run a daemon",
+  network: "Network",
+  receipts: "Receipts",
+  other: "Other",
+};
+
+/** Widest text, in columns: longer lines are hard to read. */
 const MAX_COLUMNS = 100;
 
-/** Breaks a text into lines of so many columns at most, each after the indent. */
+/** Wraps a text to a number of columns; each line starts with the indent. */
 export function wrap(text: string, columns: number, indent = ""): string {
   const width = Math.max(20, Math.min(columns, MAX_COLUMNS) - indent.length);
   const lines: string[] = [];
@@ -57,7 +68,7 @@ export function commandHelp(spec: CommandSpec, columns: number): string {
 
 /** The text of `plasm --help`. */
 export function programHelp(
-  commands: readonly { name: string; summary: string }[],
+  commands: readonly { name: string; group: CommandGroup; summary: string }[],
   columns: number,
 ): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
@@ -65,13 +76,16 @@ export function programHelp(
     "Usage: plasm COMMAND …",
     "",
     wrap(
-      "Open, verifiable compute: runs WASI jobs in a sandbox and proves each run by a signed receipt.",
+      "Open, verifiable compute: runs WASI jobs in a sandbox and returns a signed receipt for each run.",
       columns,
     ),
     "",
-    "Commands:",
-    ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
-    "",
+    ...Object.entries(GROUPS).flatMap(([group, heading]) => [
+      `${heading}:`,
+      ...commands.filter((command) => command.group === group)
+        .map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
+      "",
+    ]),
     "Run plasm COMMAND --help for options and examples.",
     "",
   ].join("\n");

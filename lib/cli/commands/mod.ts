@@ -1,96 +1,119 @@
 /**
- * The commands there are. Each is imported only when it is called: loading what another needs would
- * cost more than most commands take.
+ * Registry of commands. Each one is imported when it is called: loading the others would take longer than most commands run.
+ *
  * @module
  */
 import type { Command } from "../command.ts";
 
+/** Heading under which `plasm --help` lists a command. */
+export type CommandGroup = "run" | "daemon" | "network" | "receipts" | "other";
+
 /** A command that is not loaded yet. */
 export interface CommandEntry {
   name: string;
+  /** Heading in `plasm --help`. */
+  group: CommandGroup;
+  /** One line for `plasm --help`. */
   summary: string;
+  /** Imports the command. */
   load: () => Promise<Command>;
 }
 
-/** All commands, in the order in which help names them. */
+/** All commands, in the order of `plasm --help`. */
 export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "exec",
+    group: "run",
     summary: "Run a WASI module in a sandbox on this machine",
     load: async () => (await import("./exec.ts")).exec,
   },
   {
-    name: "verify",
-    summary: "Check what a receipt proves",
-    load: async () => (await import("./verify.ts")).verify,
-  },
-  {
-    name: "id",
-    summary: "Print this node's identity",
-    load: async () => (await import("./id.ts")).id,
-  },
-  {
-    name: "completions",
-    summary: "Print the completions of a shell",
-    load: async () => (await import("./completions.ts")).completions,
-  },
-  {
-    name: "daemon",
-    summary: "Run a node: a queue, a store and an API for jobs",
-    load: async () => (await import("./daemon_command.ts")).daemon,
-  },
-  {
     name: "submit",
+    group: "run",
     summary: "Give a job to the daemon",
     load: async () => (await import("./submit.ts")).submit,
   },
   {
-    name: "status",
-    summary: "Tell where a job stands, or what the daemon is doing",
-    load: async () => (await import("./status.ts")).status,
-  },
-  {
     name: "result",
+    group: "run",
     summary: "Wait for a job of the daemon and print what it wrote",
     load: async () => (await import("./result.ts")).result,
   },
   {
     name: "logs",
+    group: "run",
     summary: "Print what a job has written so far, or as it writes",
     load: async () => (await import("./logs.ts")).logs,
   },
   {
+    name: "status",
+    group: "run",
+    summary: "Tell where a job stands, or what the daemon is doing",
+    load: async () => (await import("./status.ts")).status,
+  },
+  {
     name: "cancel",
+    group: "run",
     summary: "Cancel jobs of the daemon",
     load: async () => (await import("./cancel.ts")).cancel,
   },
   {
     name: "jobs",
+    group: "run",
     summary: "List jobs of the daemon, the newest first",
     load: async () => (await import("./list_jobs.ts")).jobs,
   },
   {
+    name: "daemon",
+    group: "daemon",
+    summary: "Run a node: a queue, a store and an API for jobs",
+    load: async () => (await import("./daemon_command.ts")).daemon,
+  },
+  {
+    name: "config",
+    group: "daemon",
+    summary: "Check, print or describe the configuration",
+    load: async () => (await import("./config_command.ts")).config,
+  },
+  {
     name: "discover",
+    group: "network",
     summary: "Find nodes of the network that run jobs",
     load: async () => (await import("./discover.ts")).discover,
   },
   {
     name: "peers",
+    group: "network",
     summary: "List the peers that the daemon is connected to",
     load: async () => (await import("./peers.ts")).peers,
   },
   {
-    name: "config",
-    summary: "Check, print or describe the configuration",
-    load: async () => (await import("./config_command.ts")).config,
+    name: "verify",
+    group: "receipts",
+    summary: "Check what a receipt proves",
+    load: async () => (await import("./verify.ts")).verify,
+  },
+  {
+    name: "id",
+    group: "receipts",
+    summary: "Print this node's identity",
+    load: async () => (await import("./id.ts")).id,
   },
   {
     name: "doctor",
+    group: "other",
     summary: "Look for what keeps a node from working here",
     load: async () => (await import("./doctor.ts")).doctor,
   },
   {
+    name: "completions",
+    group: "other",
+    summary: "Print the completions of a shell",
+    load: async () => (await import("./completions.ts")).completions,
+  },
+  {
     name: "version",
+    group: "other",
     summary: "Print the versions of plasm and its parts",
     load: async () => (await import("./show_version.ts")).version,
   },

@@ -9,31 +9,31 @@ import type { OptionSpec } from "./command.ts";
 
 /** All of them; they mean something with `--remote` only. */
 export const REMOTE_OPTIONS: readonly OptionSpec[] = [
-  { name: "remote", kind: "flag", help: "Run it on another node, found in the network" },
+  { name: "remote", kind: "flag", help: "Run on another node, found in the network" },
   {
     name: "peer",
     kind: "string",
     placeholder: "ID",
-    help: "Remote: run it on this node, a peer id or a multiaddr that ends with one",
+    help: "Remote: run on this node, a peer id or a multiaddr that ends with one",
   },
   {
     name: "arch",
     kind: "string",
     placeholder: "ARCH",
     complete: ["x86_64", "aarch64"],
-    help: "Remote: only on nodes of this architecture",
+    help: "Remote: use only nodes of this architecture",
   },
   {
     name: "min-memory",
     kind: "integer",
     placeholder: "N",
-    help: "Remote: only on nodes that offer a job so many MiB",
+    help: "Remote: use only nodes that allow a job this much memory, in MiB",
   },
   {
     name: "attempts",
     kind: "integer",
     placeholder: "N",
-    help: "Remote: nodes that are tried (default 3)",
+    help: "Remote: try at most N nodes (default 3)",
   },
   {
     name: "bootstrap",
@@ -52,12 +52,12 @@ export const REMOTE_OPTIONS: readonly OptionSpec[] = [
     kind: "string",
     placeholder: "FILE",
     complete: "file",
-    help: "Remote: keep here what a client that is killed needs; the same command then goes on",
+    help: "Remote: save a resume ticket to FILE; run the same command again to resume",
   },
   {
     name: "live",
     kind: "flag",
-    help: "Remote: print output as it comes, before it is verified",
+    help: "Remote: print output as it arrives, before it is verified",
   },
 ];
 

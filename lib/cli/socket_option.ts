@@ -10,5 +10,5 @@ export const SOCKET_OPTION: OptionSpec = {
   kind: "string",
   placeholder: "PATH",
   complete: "file",
-  help: "The daemon's socket (default $PLASM_SOCKET, else the platform's place)",
+  help: "Connect to this socket (default $PLASM_SOCKET, else the system's or the user's)",
 };

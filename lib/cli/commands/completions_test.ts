@@ -14,7 +14,7 @@ const SPEC: CommandSpec = {
   options: [
     { name: "mode", kind: "string", complete: ["fast", "slow"], help: "How [fast]: it's told" },
     { name: "file", kind: "string", complete: "file", repeat: true, help: "A file" },
-    { name: "quiet", kind: "flag", help: "Say nothing" },
+    { name: "quiet", kind: "flag", help: "Print nothing" },
   ],
   positionals: { min: 0, max: 1, complete: ["here", "there"] },
   takesRest: true,

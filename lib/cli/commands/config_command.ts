@@ -24,7 +24,7 @@ export const config: Command = {
       kind: "string",
       placeholder: "FILE",
       complete: "file",
-      help: "Read this file in place of the usual ones",
+      help: "Read this file instead of the default ones",
     }],
     positionals: { min: 1, max: 1, complete: ACTIONS },
     examples: [

@@ -46,14 +46,14 @@ export const daemon: Command = {
         kind: "string",
         placeholder: "FILE",
         complete: "file",
-        help: "Read this configuration",
+        help: "Read this configuration file",
       },
       {
         name: "state-dir",
         kind: "string",
         placeholder: "DIR",
         complete: "file",
-        help: "Keep identity, jobs and caches here",
+        help: "Store identity, jobs and caches in this directory",
       },
       {
         name: "socket",
@@ -67,14 +67,14 @@ export const daemon: Command = {
         kind: "string",
         placeholder: "LEVEL",
         complete: ["debug", "info", "warning", "error"],
-        help: "Least severity that is logged (default info)",
+        help: "Log events of this severity and above (default info)",
       },
       {
         name: "log-format",
         kind: "string",
         placeholder: "FORMAT",
         complete: ["auto", "json", "human"],
-        help: "How log lines look (default auto)",
+        help: "Format log lines as auto, json or human (default auto)",
       },
       {
         name: "set",

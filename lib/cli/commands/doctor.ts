@@ -155,7 +155,7 @@ async function checkNetwork(io: CliIo, config: Config): Promise<Finding[]> {
 export const doctor: Command = {
   spec: {
     name: "doctor",
-    summary: "Look for what keeps a node from working here",
+    summary: "Diagnose this installation and the running daemon",
     usage: "[OPTIONS]",
     description:
       "Checks configuration, runtime, clock, state directory, socket, executors, memory and, where the " +
@@ -166,7 +166,7 @@ export const doctor: Command = {
       kind: "string",
       placeholder: "FILE",
       complete: "file",
-      help: "Read this configuration",
+      help: "Read this configuration file",
     }],
     positionals: { min: 0, max: 0 },
     examples: [{ call: "plasm doctor", does: "Before asking for help" }],

@@ -14,7 +14,7 @@ function isByDaemon(args: ParsedArgs): boolean {
 export const exec: Command = {
   spec: {
     name: "exec",
-    summary: "Run a WASI module in a sandbox on this machine",
+    summary: "Run a WASI module in a sandbox",
     usage: "[OPTIONS] MODULE [-- ARG…]",
     description:
       "Runs a WebAssembly module (WASI preview1 command) in a sandbox: it sees its arguments, its " +
@@ -33,15 +33,20 @@ export const exec: Command = {
         name: "memory-mb",
         kind: "integer",
         placeholder: "N",
-        help: "Linear memory in MiB (default 256)",
+        help: "Limit linear memory, in MiB (default 256)",
       },
       {
         name: "timeout",
         kind: "integer",
         placeholder: "S",
-        help: "Wall time in seconds (default 60)",
+        help: "Limit wall-clock time, in seconds (default 60)",
       },
-      { name: "cpu-seconds", kind: "integer", placeholder: "N", help: "CPU time in seconds" },
+      {
+        name: "cpu-seconds",
+        kind: "integer",
+        placeholder: "N",
+        help: "Limit CPU time, in seconds",
+      },
       {
         name: "env",
         kind: "string",
@@ -55,7 +60,7 @@ export const exec: Command = {
         placeholder: "HOST[:GUEST]",
         repeat: true,
         complete: "file",
-        help: "Give the job a copy of a file or directory",
+        help: "Copy a file or directory into the job's file system",
       },
       {
         name: "receipt",
@@ -64,11 +69,11 @@ export const exec: Command = {
         complete: "file",
         help: "Write the signed receipt to a file",
       },
-      { name: "daemon", kind: "flag", help: "Run it by way of the daemon and its queue" },
+      { name: "daemon", kind: "flag", help: "Run through the daemon and its queue" },
       {
         name: "pipe",
         kind: "flag",
-        help: "The same, with input and output of any length: the daemon keeps neither",
+        help: "Run through the daemon; stream input and output of any length, store neither",
       },
       SOCKET_OPTION,
       ...REMOTE_OPTIONS,

@@ -24,7 +24,7 @@ function stateOf(text: string | undefined): JobState | undefined {
 export const jobs: Command = {
   spec: {
     name: "jobs",
-    summary: "List jobs of the daemon, the newest first",
+    summary: "List jobs of the daemon, newest first",
     usage: "[OPTIONS]",
     description: "Lists jobs that wait, run, or ended not too long ago.",
     options: [
@@ -33,19 +33,19 @@ export const jobs: Command = {
         kind: "string",
         placeholder: "STATE",
         complete: STATES,
-        help: "Only jobs in this state",
+        help: "List only jobs in this state",
       },
       {
         name: "submitter",
         kind: "string",
         placeholder: "NAME",
-        help: "Only jobs of this submitter",
+        help: "List only jobs of this submitter",
       },
       {
         name: "limit",
         kind: "integer",
         placeholder: "N",
-        help: "How many, up to 1000 (default 20)",
+        help: "List at most N jobs, up to 1000 (default 20)",
       },
       SOCKET_OPTION,
     ],

@@ -10,19 +10,19 @@ import { SOCKET_OPTION } from "../socket_option.ts";
 export const logs: Command = {
   spec: {
     name: "logs",
-    summary: "Print what a job has written so far, or as it writes",
+    summary: "Print the output of a job, also while it runs",
     usage: "[OPTIONS] JOB",
     description:
       "Prints the job's stdout to standard output and its stderr to standard error. With --follow it " +
       "goes on until the job is over, also over a restart of the daemon. With --json it prints the " +
       "job's events, one a line, output in base64.",
     options: [
-      { name: "follow", kind: "flag", help: "Go on until the job is over" },
+      { name: "follow", kind: "flag", help: "Stream until the job finishes" },
       {
         name: "after",
         kind: "integer",
         placeholder: "ID",
-        help: "Only events after this one (default 0)",
+        help: "Print only events after this id (default 0)",
       },
       SOCKET_OPTION,
     ],

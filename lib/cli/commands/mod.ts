@@ -24,31 +24,31 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "exec",
     group: "run",
-    summary: "Run a WASI module in a sandbox on this machine",
+    summary: "Run a WASI module in a sandbox",
     load: async () => (await import("./exec.ts")).exec,
   },
   {
     name: "submit",
     group: "run",
-    summary: "Give a job to the daemon",
+    summary: "Submit a job to the daemon",
     load: async () => (await import("./submit.ts")).submit,
   },
   {
     name: "result",
     group: "run",
-    summary: "Wait for a job of the daemon and print what it wrote",
+    summary: "Wait for a job and print its output",
     load: async () => (await import("./result.ts")).result,
   },
   {
     name: "logs",
     group: "run",
-    summary: "Print what a job has written so far, or as it writes",
+    summary: "Print the output of a job, also while it runs",
     load: async () => (await import("./logs.ts")).logs,
   },
   {
     name: "status",
     group: "run",
-    summary: "Tell where a job stands, or what the daemon is doing",
+    summary: "Show the status of a job or of the daemon",
     load: async () => (await import("./status.ts")).status,
   },
   {
@@ -60,7 +60,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "jobs",
     group: "run",
-    summary: "List jobs of the daemon, the newest first",
+    summary: "List jobs of the daemon, newest first",
     load: async () => (await import("./list_jobs.ts")).jobs,
   },
   {
@@ -90,7 +90,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "verify",
     group: "receipts",
-    summary: "Check what a receipt proves",
+    summary: "Verify a receipt",
     load: async () => (await import("./verify.ts")).verify,
   },
   {
@@ -102,7 +102,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "doctor",
     group: "other",
-    summary: "Look for what keeps a node from working here",
+    summary: "Diagnose this installation and the running daemon",
     load: async () => (await import("./doctor.ts")).doctor,
   },
   {

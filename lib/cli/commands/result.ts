@@ -12,7 +12,7 @@ import { SOCKET_OPTION } from "../socket_option.ts";
 export const result: Command = {
   spec: {
     name: "result",
-    summary: "Wait for a job of the daemon and print what it wrote",
+    summary: "Wait for a job and print its output",
     usage: "[OPTIONS] JOB",
     description:
       "Waits until the job is over, checks its receipt against the daemon's key and the output that " +

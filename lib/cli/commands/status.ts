@@ -25,7 +25,7 @@ export function nodeTable({ peer_id, runtime, load, network }: NodeJson): string
 export const status: Command = {
   spec: {
     name: "status",
-    summary: "Tell where a job stands, or what the daemon is doing",
+    summary: "Show the status of a job or of the daemon",
     usage: "[OPTIONS] [JOB]",
     description: "With a job, where it stands; without, who the daemon is and its load.",
     options: [SOCKET_OPTION],

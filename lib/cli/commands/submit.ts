@@ -35,7 +35,7 @@ function priorityOf(text: string | undefined): Priority | undefined {
 export const submit: Command = {
   spec: {
     name: "submit",
-    summary: "Give a job to the daemon",
+    summary: "Submit a job to the daemon",
     usage: "[OPTIONS] MODULE [-- ARG…]",
     description:
       "Sends a module, its inputs and standard input to the daemon, which queues the job, and prints " +
@@ -53,15 +53,15 @@ export const submit: Command = {
       {
         name: "idempotent",
         kind: "flag",
-        help: "The job may run again when a crash leaves open if it has run",
+        help: "Allow a re-run if a crash makes it unclear whether the job ran",
       },
       {
         name: "submitter",
         kind: "string",
         placeholder: "NAME",
-        help: "Whose job it is: submitters take turns",
+        help: "Name the submitter; the queue takes submitters in turn",
       },
-      { name: "wait", kind: "flag", help: "Wait for the job and end as it does" },
+      { name: "wait", kind: "flag", help: "Wait for the job and exit with its status" },
       SOCKET_OPTION,
     ],
     positionals: { min: 1, max: 1, complete: "file" },

@@ -11,7 +11,7 @@ const GIVEN = ["key", "peer", "nonce", "module", "stdin", "stdout", "stderr", "m
 export const verify: Command = {
   spec: {
     name: "verify",
-    summary: "Check what a receipt proves",
+    summary: "Verify a receipt",
     usage: "[OPTIONS] RECEIPT",
     description:
       "Checks a receipt's form, times and signature and that its peer id follows from its key, then " +
@@ -33,7 +33,7 @@ export const verify: Command = {
         kind: "string",
         placeholder: "FILE",
         complete: "file",
-        help: "What was sent as standard input",
+        help: "The standard input that was sent",
       },
       {
         name: "stdout",

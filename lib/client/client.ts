@@ -1,5 +1,5 @@
 /**
- * The client of a daemon's local API.
+ * Client of a daemon's local API.
  * @module
  */
 import type {
@@ -29,7 +29,7 @@ import {
   type RequestOptions,
 } from "./daemon_transport.ts";
 
-/** stdin up to here goes with the job; more is sent on its own. In bytes. */
+/** Largest standard input that is sent within the submission, in bytes; more is sent as an input of its own. */
 const INLINE_STDIN_BYTES = 64 * 1024;
 
 /** Filter of {@linkcode DaemonClient.jobs}. */
@@ -44,19 +44,19 @@ export interface ListOptions extends RequestOptions {
   before?: string | undefined;
 }
 
-/** A job that is over, with all that it wrote. */
+/** A finished job with its output. */
 export interface DaemonResult {
-  /** How it ended. */
+  /** The job. */
   job: JobJson;
   /** Its standard output. */
   stdout: Uint8Array;
   /** Its standard error. */
   stderr: Uint8Array;
-  /** Nothing has been verified yet: see `verifyReceipt`. */
+  /** The receipt, not verified yet: see `verifyReceipt`. */
   receipt: Receipt;
 }
 
-/** A client of one daemon. Every method throws `no-daemon` when it does not answer. */
+/** Client of one daemon. Every method throws `no-daemon` if the daemon does not answer. */
 export class DaemonClient implements Disposable {
   readonly #transport: DaemonTransport;
 
@@ -98,17 +98,17 @@ export class DaemonClient implements Disposable {
   }
 
   /**
-   * Submits a job, sending what the daemon does not have. Once this resolves no crash loses it.
+   * Submits a job and sends what the daemon lacks. The job is durable when this resolves.
    *
    * @param module Its bytes, or the hash that {@linkcode putModule} gave.
-   * @throws {PlasmError} `over-limit`, `policy`, `queue-full`, `bad-manifest` and more: the daemon's own
+   * @throws {PlasmError} `over-limit`, `policy`, `queue-full`, `bad-manifest` and other errors of the daemon
    */
   async submit(module: Uint8Array | string, options: SubmitOptions = {}): Promise<JobJson> {
     return await this.#post("/v1/jobs", module, options);
   }
 
   /**
-   * Runs a job to its end, in one request where the daemon has the module and the job is short.
+   * Runs a job and resolves to its result: in one request if the daemon has the module and the job is short.
    *
    * @param module Its bytes, or the hash that {@linkcode putModule} gave.
    * @throws {PlasmError} as {@linkcode submit} and {@linkcode result}
@@ -130,13 +130,12 @@ export class DaemonClient implements Disposable {
   }
 
   /**
-   * Runs a job whose standard input goes to it as it comes, and whose output comes as it is written; the
-   * daemon keeps neither, of any length. Who does not pull holds the job back; who leaves the loop
-   * cancels it. The job does not outlive this connection.
+   * Runs a job and streams its standard input and output, of any length; the daemon stores neither. Consuming slowly applies
+   * backpressure; returning early cancels the job. The job ends with this connection.
    *
    * @param module Its bytes, or the hash that {@linkcode putModule} gave.
-   * @throws {PlasmError} as {@linkcode submit}; the error of a job that has no result; `bad-receipt` when
-   * the receipt is not one of this daemon for what was sent and what came; `no-daemon`, `protocol`
+   * @throws {PlasmError} as {@linkcode submit}; the error of a job without a result; `bad-receipt` if
+   * the receipt does not match the daemon's key, what was sent and what was received; `no-daemon`, `protocol`
    */
   async *pipe(
     module: Uint8Array | string,
@@ -149,7 +148,7 @@ export class DaemonClient implements Disposable {
     yield* runPiped(this.#transport, submission, { stdin, key, signal: options.signal });
   }
 
-  /** Posts a submission; where the daemon lacks the module, sends it and asks again. */
+  /** Posts a submission; if the daemon lacks the module, sends it and repeats the request. */
   async #post<T>(path: string, module: Uint8Array | string, options: SubmitOptions): Promise<T> {
     const hash = typeof module === "string" ? module : await sha256(module);
     const { signal } = options;
@@ -165,7 +164,7 @@ export class DaemonClient implements Disposable {
     }
   }
 
-  /** The body of a submission; what goes by hash is sent before. */
+  /** Body of a submission; content referenced by hash is sent first. */
   async #submission(module_hash: string, options: SubmitOptions): Promise<JobSubmission> {
     const { stdin, inputs, nonce, submitter, target, signal } = options;
     const manifest: ManifestOptions = { ...options.manifest, module_hash };
@@ -189,12 +188,12 @@ export class DaemonClient implements Disposable {
     };
   }
 
-  /** Where a job stands. @throws {PlasmError} `not-found` */
+  /** Status of a job. @throws {PlasmError} `not-found` */
   job(id: string, options: RequestOptions = {}): Promise<JobDetailJson> {
     return this.#transport.json(`/v1/jobs/${encodeURIComponent(id)}`, options);
   }
 
-  /** A page of jobs, the newest first. */
+  /** A page of jobs, newest first. */
   jobs(options: ListOptions = {}): Promise<JobPageJson> {
     const { signal, ...filter } = options;
     const query = new URLSearchParams();
@@ -204,18 +203,18 @@ export class DaemonClient implements Disposable {
     return this.#transport.json(`/v1/jobs?${query}`, { signal });
   }
 
-  /** Cancels a job and waits until it is over. @throws {PlasmError} `not-found` */
+  /** Cancels a job and waits until it has finished. @throws {PlasmError} `not-found` */
   cancel(id: string, options: RequestOptions = {}): Promise<JobJson> {
     const path = `/v1/jobs/${encodeURIComponent(id)}`;
     return this.#transport.json(path, { method: "DELETE", ...options });
   }
 
-  /** A job's events until it is over; goes on after a broken connection. */
+  /** Streams a job's events until it has finished; reconnects after a broken connection. */
   events(id: string, options: FollowOptions = {}): AsyncIterable<DaemonEvent> {
     return followEvents(this.#transport, encodeURIComponent(id), options);
   }
 
-  /** What a job wrote, as far as it is there. @throws {PlasmError} `not-found` */
+  /** Output of a job so far. @throws {PlasmError} `not-found` */
   async output(
     id: string,
     stream: OutputStream,
@@ -227,15 +226,15 @@ export class DaemonClient implements Disposable {
     return body ?? new Blob().stream();
   }
 
-  /** A job's receipt. @throws {PlasmError} `not-found`, `conflict` when it is not over */
+  /** A job's receipt. @throws {PlasmError} `not-found`, `conflict` if it has not finished */
   receipt(id: string, options: RequestOptions = {}): Promise<Receipt> {
     return this.#transport.json(`/v1/jobs/${encodeURIComponent(id)}/receipt`, options);
   }
 
   /**
-   * The receipt of a job that is over.
+   * Receipt of a finished job.
    *
-   * @throws {PlasmError} The error of a job that has no result
+   * @throws {PlasmError} The error of a job without a result
    */
   async settledReceipt(job: JobJson, options: RequestOptions = {}): Promise<Receipt> {
     if (job.error !== null) throw PlasmError.fromJSON(job.error);
@@ -243,9 +242,9 @@ export class DaemonClient implements Disposable {
   }
 
   /**
-   * Waits until a job is over and collects its result.
+   * Waits until a job has finished and collects its result.
    *
-   * @throws {PlasmError} The error of a job that has no result; `not-found`, `interrupted`
+   * @throws {PlasmError} The error of a job without a result; `not-found`, `interrupted`
    */
   async result(id: string, options: RequestOptions = {}): Promise<DaemonResult> {
     for await (const event of this.events(id, options)) void event;
@@ -261,7 +260,7 @@ export class DaemonClient implements Disposable {
     };
   }
 
-  /** Who the node is, what it allows and what it is doing. */
+  /** Identity, limits and load of the node. */
   node(options: RequestOptions = {}): Promise<NodeJson> {
     return this.#transport.json("/v1/node", options);
   }
@@ -272,7 +271,7 @@ export class DaemonClient implements Disposable {
   }
 
   /**
-   * Finds nodes that run jobs; each comes as soon as it has answered.
+   * Finds nodes that run jobs; yields each as soon as it has answered.
    *
    * @throws {PlasmError} `no-peer` when the network is off
    */
@@ -291,7 +290,7 @@ export class DaemonClient implements Disposable {
     }
   }
 
-  /** Whether the node takes jobs. */
+  /** Whether the node accepts jobs. */
   async ready(options: RequestOptions = {}): Promise<ReadinessJson> {
     return await this.#transport.json("/ready", { ...options, accept: [503] });
   }
@@ -301,19 +300,19 @@ export class DaemonClient implements Disposable {
     return this.#transport.json("/version", options);
   }
 
-  /** Figures for Prometheus. */
+  /** Metrics in Prometheus' text format. */
   async metrics(options: RequestOptions = {}): Promise<string> {
     return await (await this.#transport.send("/metrics", options)).text();
   }
 
-  /** Closes connections that are kept for further requests. */
+  /** Closes pooled connections. */
   [Symbol.dispose](): void {
     this.#transport[Symbol.dispose]();
   }
 }
 
 /**
- * A client of the daemon on this machine.
+ * Connects to the daemon on this machine.
  *
  * @throws {PlasmError} `no-daemon` when there is no socket
  */

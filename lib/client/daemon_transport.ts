@@ -1,5 +1,5 @@
 /**
- * How a client reaches a daemon: the unix socket, or loopback TCP with a token.
+ * HTTP to a daemon over its unix socket, or over loopback TCP with a token.
  * @module
  */
 import { socketPaths } from "../core/mod.ts";
@@ -14,14 +14,17 @@ const MAX_LINE_LENGTH = 1024 * 1024;
 export const ANSWER_LINES: LinesOptions = {
   maxLength: MAX_LINE_LENGTH,
   tooLong: () =>
-    new PlasmError("protocol", `Cannot read answer: a line is over ${MAX_LINE_LENGTH} characters`),
+    new PlasmError(
+      "protocol",
+      `Cannot read answer: a line has more than ${MAX_LINE_LENGTH} characters`,
+    ),
 };
 
-/** Where the daemon is. */
+/** Address of a daemon. */
 export interface DaemonAddress {
   /**
    * Path of its unix socket.
-   * @default {$PLASM_SOCKET, else the first of the platform's places that exists}
+   * @default {$PLASM_SOCKET, else the first default path that exists}
    */
   socket?: string | undefined;
   /**
@@ -47,13 +50,13 @@ export interface RequestOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** What is sent. */
+/** A request. */
 export interface Outgoing extends RequestOptions {
   method?: string;
   json?: unknown;
   body?: BodyInit;
   headers?: Record<string, string>;
-  /** Statuses that are answers although they are no success. @default {none} */
+  /** Error statuses that are returned instead of thrown. @default {none} */
   accept?: readonly number[];
 }
 
@@ -91,8 +94,8 @@ export class DaemonTransport implements Disposable {
         Deno.connect({ hostname: hostname.replace(/^\[|\]$/g, ""), port: Number(port || 80) });
     } else {
       const path = address.socket ?? findSocket(env);
-      // Deno 2.9 looks the name up although it goes nowhere; one that no resolver knows holds a thread
-      // for seconds.
+      // Deno 2.9 resolves the host name although it is not used; an unknown name blocks a thread for
+      // seconds.
       this.#base = "http://localhost";
       this.#where = path;
       this.#client = Deno.createHttpClient({ proxy: { transport: "unix", path } });
@@ -101,7 +104,7 @@ export class DaemonTransport implements Disposable {
   }
 
   /**
-   * Sends a request; the body of the answer is not read yet.
+   * Sends a request; the body of the response is not read.
    *
    * @throws {PlasmError} The daemon's own error; `no-daemon` when it does not answer; `interrupted`
    */
@@ -129,7 +132,7 @@ export class DaemonTransport implements Disposable {
   }
 
   /**
-   * Sends a request and reads a JSON answer.
+   * Sends a request and reads a JSON response.
    *
    * @throws {PlasmError} as {@linkcode send}; `protocol` when the answer is not JSON
    */
@@ -146,8 +149,7 @@ export class DaemonTransport implements Disposable {
   }
 
   /**
-   * Posts JSON on a connection of its own, which the answer 101 turns into one that speaks `protocol`. It
-   * is closed when the signal aborts.
+   * Posts JSON on a new connection and upgrades it to `protocol` (status 101). The connection is closed when the signal aborts.
    *
    * @throws {PlasmError} as {@linkcode send}; `protocol` when the answer is neither 101 nor an error
    */
@@ -177,7 +179,7 @@ export class DaemonTransport implements Disposable {
     }
   }
 
-  /** The error of a connection that could not be made, or broke. */
+  /** Error of a connection that failed or broke. */
   lost(error: unknown, signal: AbortSignal | undefined): PlasmError {
     if (error instanceof PlasmError) return error;
     if (signal?.aborted) {
@@ -190,7 +192,7 @@ export class DaemonTransport implements Disposable {
     });
   }
 
-  /** Closes connections that are kept for further requests. */
+  /** Closes pooled connections. */
   [Symbol.dispose](): void {
     this.#client?.close();
   }

@@ -1,5 +1,5 @@
 /**
- * A job's events as they happen, over as many connections as it takes.
+ * Streams a job's events and reconnects as often as necessary.
  * @module
  */
 import { type ApiEvent, type EventJson, isFinalEvent } from "../api/mod.ts";
@@ -14,18 +14,18 @@ export type DaemonEvent = ApiEvent<Uint8Array>;
 export interface FollowOptions {
   /** Only events with a greater id. @default {0} */
   after?: number | undefined;
-  /** Whether to go on until the job is over. @default {true} */
+  /** Whether to stream until the job has finished. @default {true} */
   follow?: boolean | undefined;
   /** Ends the iteration with an `interrupted` error. @default {never} */
   signal?: AbortSignal | undefined;
   /**
-   * How long to try to reach a daemon that has gone away, in milliseconds: time to restart.
+   * How long to retry a daemon that does not answer, in milliseconds: time for a restart.
    * @default {30000}
    */
   patienceMs?: number | undefined;
 }
 
-// Pauses between attempts to reach the daemon again; each is twice the one before.
+// Delays between reconnects; each is twice the previous one.
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2000;
 
@@ -48,10 +48,9 @@ function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
 }
 
 /**
- * Yields a job's events. When the connection breaks, it is made again and goes on after the last event that
- * came: none is missed and none comes twice.
+ * Yields a job's events. After a broken connection it continues behind the last event: none is lost or repeated.
  *
- * @throws {PlasmError} `not-found`; `no-daemon` when the daemon stays away; `interrupted`
+ * @throws {PlasmError} `not-found`; `no-daemon` if the daemon stays unreachable; `interrupted`
  */
 export async function* followEvents(
   transport: DaemonTransport,
@@ -81,7 +80,7 @@ export async function* followEvents(
       if (signal?.aborted) {
         throw new PlasmError("interrupted", "Stopped: the caller asked for it", { cause: error });
       }
-      // What is not ours is a connection that broke in the middle of the body.
+      // Any other error is a connection that broke within the body.
       fault = error instanceof PlasmError
         ? error
         : new PlasmError("no-daemon", `Cannot follow job: ${(error as Error).message}`);

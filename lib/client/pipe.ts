@@ -1,5 +1,5 @@
 /**
- * A piped run: a job whose standard input and output pass through one connection; see schemas/openapi.json.
+ * Piped run: standard input and output of a job pass through one connection; see schemas/openapi.json.
  * @module
  */
 import { type JobJson, PIPE_PROTOCOL, PipeConn, PipeFrame } from "../api/mod.ts";
@@ -9,15 +9,15 @@ import type { JobSubmission, SubmitOptions } from "./submission.ts";
 import { type PipeInput, PipeSender } from "./pipe_sender.ts";
 import type { DaemonTransport } from "./daemon_transport.ts";
 
-/** A job to run by way of a pipe. */
+/** Options of {@linkcode DaemonClient.pipe}. */
 export interface PipeOptions extends Omit<SubmitOptions, "stdin" | "target"> {
-  /** Standard input; it is taken as the job reads it. @default {empty} */
+  /** Standard input, read as the job consumes it. @default {empty} */
   stdin?: PipeInput | undefined;
 }
 
 /**
- * What happens to a piped job, in order; `finished` comes once the receipt has been verified. `data` is
- * overwritten once a later event is asked for: who keeps it copies it.
+ * Events of a piped job, in order; `finished` follows the verification of the receipt. `data` is overwritten when the next event
+ * is requested: copy it to keep it.
  */
 export type PipeEvent =
   | { type: "accepted"; id: string }
@@ -110,7 +110,7 @@ export async function* runPiped(
       } else throw new PlasmError("protocol", `Cannot take frame: kind ${kind}`);
     }
   } catch (error) {
-    // What the source of the input threw is told before what came of it.
+    // An error of the input source takes precedence over its consequences.
     throw sender.fault ?? transport.lost(error, options.signal);
   } finally {
     over.abort("over");

@@ -6,18 +6,18 @@ import { type Hash, Hasher } from "../core/mod.ts";
 import { type PipeConn, PipeFrame } from "../api/mod.ts";
 import { type InputReader, ReadAhead } from "../util/mod.ts";
 
-/** Bytes of one frame at most: what is sent of a large piece before it is asked whether to stop. */
+/** Largest frame, in bytes; between two frames of a large piece the sender checks whether to stop. */
 const FRAME_BYTES = 1024 * 1024;
 
-/** What standard input can come from. */
+/** Source of standard input. */
 export type PipeInput = ReadableStream<Uint8Array> | InputReader | Uint8Array;
 
-/** One job's standard input. */
+/** Sends the standard input of one job. */
 export class PipeSender {
   readonly #pipe: PipeConn;
   readonly #source: PipeInput | undefined;
   readonly #hasher = new Hasher();
-  /** Lets go of a read that waits. */
+  /** Releases a pending read. */
   #wake: () => void = () => {};
   #isStopped = false;
   #sending: Promise<void> = Promise.resolve();
@@ -29,29 +29,29 @@ export class PipeSender {
     this.#source = source;
   }
 
-  /** What the source threw. */
+  /** Error of the source. */
   get fault(): unknown {
     return this.#fault;
   }
 
-  /** Begins: the job has started. */
+  /** Starts sending; called when the job has started. */
   start(): void {
     this.#sending = this.#send().catch(() => this.#pipe.close());
   }
 
-  /** Ends the input here: the job takes no more. */
+  /** Ends the input; called when the job accepts no more. */
   stop(): void {
     this.#isStopped = true;
     this.#wake();
   }
 
-  /** The hash of all that was sent. */
+  /** Hash of the bytes sent. */
   async hash(): Promise<Hash> {
     await this.#sending;
     return await this.#hasher.digest();
   }
 
-  /** Lets go of the source. */
+  /** Releases the source. */
   close(): void {
     this.stop();
     this.#reader?.cancel().catch(() => {});
@@ -84,7 +84,7 @@ export class PipeSender {
     }
   }
 
-  /** Waits for a read; undefined once the job takes no more. */
+  /** Waits for a read; undefined once the job accepts no more. */
   async #await<T>(reading: Promise<T>): Promise<T | undefined> {
     const { promise, resolve } = Promise.withResolvers<T | undefined>();
     this.#wake = () => resolve(undefined);

@@ -7,9 +7,9 @@ import type { JobTarget } from "../api/mod.ts";
 import type { ManifestOptions } from "../core/mod.ts";
 import type { RequestOptions } from "./daemon_transport.ts";
 
-/** A job to submit. */
+/** Options of a submission. */
 export interface SubmitOptions extends RequestOptions {
-  /** What the job is and may use; what is left out has its default. @default {all defaults} */
+  /** Fields of the manifest. @default {defaults of every field} */
   manifest?: Omit<ManifestOptions, "module_hash"> | undefined;
   /** Standard input. @default {empty} */
   stdin?: Uint8Array | undefined;
@@ -17,16 +17,16 @@ export interface SubmitOptions extends RequestOptions {
   inputs?: Readonly<Record<string, Uint8Array>> | undefined;
   /** 64 hex digits that the receipt must carry. @default {chosen by the daemon} */
   nonce?: string | undefined;
-  /** Whose job it is among the users of the daemon. @default {nobody in particular} */
+  /** Submitter of the job; the queue takes submitters in turn. @default {none} */
   submitter?: string | undefined;
-  /** Runs it on another node: `{}` on whoever is found; the receipt is that node's. @default {here} */
+  /** Runs the job on another node, `{}` on any; the receipt is that node's. @default {this node} */
   target?: JobTarget | undefined;
 }
 
 /** The body of a request that submits a job. */
 export interface JobSubmission {
-  /** What the job is and may use. */
+  /** Fields of the manifest. */
   manifest: ManifestOptions;
-  /** What its receipt must carry. */
+  /** Nonce of the receipt. */
   nonce?: string;
 }

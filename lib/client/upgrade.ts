@@ -1,25 +1,25 @@
 /**
- * A request that asks for an upgrade: what answers it is a connection, which `fetch` would not give.
+ * HTTP upgrade on a raw connection, which `fetch` cannot return.
  * @module
  */
 import { PlasmError } from "../core/errors/mod.ts";
 
-/** Longest head of an answer, in bytes; ours are below 1 KiB. */
+/** Largest head of a response, in bytes; the daemon's are below 1 KiB. */
 const MAX_HEAD_BYTES = 16 * 1024;
 
-/** Longest body of an answer that refuses, in bytes. */
+/** Largest body of an error response, in bytes. */
 const MAX_BODY_BYTES = 64 * 1024;
 
-/** What is asked for. */
+/** Options of {@linkcode upgrade}. */
 export interface UpgradeRequest {
   path: string;
-  /** What the connection is to become. */
+  /** Protocol to upgrade to. */
   protocol: string;
   json: unknown;
   headers: Readonly<Record<string, string>>;
 }
 
-/** An answer, with what has been read behind its head. */
+/** A response, with the bytes that were read behind its head. */
 export interface UpgradeAnswer {
   status: number;
   headers: Headers;
@@ -51,7 +51,7 @@ export async function sendUpgrade(conn: Deno.Conn, request: UpgradeRequest): Pro
 }
 
 /**
- * Reads the head of the answer.
+ * Reads the head of the response.
  *
  * @throws {PlasmError} `protocol`
  */
@@ -82,7 +82,7 @@ export async function readUpgradeAnswer(conn: Deno.Conn): Promise<UpgradeAnswer>
   return { status, headers, rest: buffer.slice(end + 4, size) };
 }
 
-/** The answer as a `Response`, with a body as long as it says. */
+/** The response as a `Response`, with a body of the announced length. */
 export async function bodyOfAnswer(conn: Deno.Conn, answer: UpgradeAnswer): Promise<Response> {
   const { status, headers, rest } = answer;
   const length = Number(headers.get("content-length") ?? NaN);

@@ -9,7 +9,7 @@
 import { identityFromSecretKey } from "../lib/core/identity.ts";
 import { canonicalJson } from "../lib/core/json.ts";
 import { EMPTY_HASH, sha256 } from "../lib/core/hash.ts";
-import { toHex } from "../lib/util/hex.ts";
+import { toHex } from "../lib/util/bytes.ts";
 import { createManifest, manifestHash } from "../lib/core/manifest.ts";
 import { type ReceiptFields, signedBytes, signReceipt } from "../lib/core/receipt.ts";
 import type { Signer } from "../lib/core/signature.ts";

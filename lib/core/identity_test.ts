@@ -7,7 +7,7 @@ import {
   loadIdentity,
   loadOrCreateIdentity,
 } from "./identity.ts";
-import { fromHex, toHex } from "../util/hex.ts";
+import { fromHex, toHex } from "../util/bytes.ts";
 import { isValidSignature } from "./signature.ts";
 
 async function withDir(test: (dir: string) => Promise<void>): Promise<void> {

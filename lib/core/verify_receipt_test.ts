@@ -10,7 +10,7 @@ import vectors from "../../tests/vectors/receipt.json" with { type: "json" };
 import { PlasmError } from "./errors/mod.ts";
 import { identityFromSecretKey } from "./identity.ts";
 import { sha256 } from "./hash.ts";
-import { fromHex } from "../util/hex.ts";
+import { fromHex } from "../util/bytes.ts";
 import { checkManifest } from "./manifest.ts";
 import { parseReceipt, signReceipt } from "./receipt.ts";
 import { type ReceiptExpectations, verifyReceipt } from "./verify_receipt.ts";

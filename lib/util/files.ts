@@ -1,16 +1,17 @@
 /**
- * Brings what has been written to the disk.
+ * Flushes files and directories to the disk.
+ *
  * @module
  */
 
 /**
- * Waits until a file's content, or a directory's names, are on the disk.
+ * Flushes a file's content or a directory's entries to the disk (fsync).
  *
- * @throws {Deno.errors.NotFound} and what else the file system says
+ * @throws {Deno.errors.NotFound} If the path does not exist, or another error of the file system.
  */
 export async function syncFile(path: string, options: Deno.OpenOptions = {}): Promise<void> {
   const file = await Deno.open(path, { read: true, ...options });
-  // Not a `using`, which the compiled program would lose: see scripts/compile/using_test.ts.
+  // Not `using`: the compiled program drops it, see scripts/compile/using_test.ts.
   try {
     await file.sync();
   } finally {

@@ -1,9 +1,10 @@
 /**
- * A Prometheus histogram.
+ * Records durations as a Prometheus histogram.
+ *
  * @module
  */
 
-// From a job that does nothing in a warm executor to one that runs for an hour.
+/** Bucket bounds in seconds: from an empty job in a warm executor to an hour. */
 const BOUNDS: readonly number[] = [
   0.005,
   0.01,
@@ -22,12 +23,12 @@ const BOUNDS: readonly number[] = [
   3600,
 ];
 
-/** Counts values, in seconds, by upper bound. */
+/** Histogram of durations in seconds. */
 export class Histogram {
   readonly #counts = new Array<number>(BOUNDS.length + 1).fill(0);
   #sum = 0;
 
-  /** Counts one value. */
+  /** Records one value. */
   add(seconds: number): void {
     const at = BOUNDS.findIndex((bound) => seconds <= bound);
     const bucket = at < 0 ? BOUNDS.length : at;
@@ -35,7 +36,7 @@ export class Histogram {
     this.#sum += seconds;
   }
 
-  /** The lines of the text exposition format. */
+  /** Lines of the Prometheus text exposition format. */
   lines(name: string): string[] {
     let total = 0;
     const buckets = [...BOUNDS.map(String), "+Inf"].map((bound, at) => {

@@ -1,11 +1,11 @@
 /**
- * Public entry point of the util component.
+ * Mechanisms that every component shares: bytes, framing, buffers, collections, files and text.
+ *
  * @module
  */
-export { BoundedMap } from "./bounded_map.ts";
+export { fromHex, joinBytes, toHex } from "./bytes.ts";
+export { BoundedMap, Heap, Notifier } from "./collections.ts";
 export { LentBuffers } from "./buffer_pool.ts";
-export { joinBytes } from "./bytes.ts";
-export { nearest } from "./did_you_mean.ts";
 export { syncFile } from "./files.ts";
 export {
   FIRST_BYTES,
@@ -17,12 +17,8 @@ export {
   RoomyBytes,
   SOCKET_BYTES,
 } from "./framing.ts";
-export { Heap } from "./heap.ts";
-export { fromHex, toHex } from "./hex.ts";
 export { Histogram } from "./histogram.ts";
-export { lines, type LinesOptions } from "./lines.ts";
-export { Notifier } from "./notifier.ts";
 export { type InputReader, ReadAhead } from "./prefetch.ts";
 export { RateLimiter } from "./rate_limiter.ts";
 export { ReadBuffer } from "./read_buffer.ts";
-export { escapeUnsafe, printable } from "./text.ts";
+export { escapeUnsafe, lines, type LinesOptions, nearest, printable } from "./text.ts";

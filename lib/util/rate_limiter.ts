@@ -1,18 +1,19 @@
 /**
- * A token bucket for each peer.
+ * Limits the request rate of each peer with a token bucket.
+ *
  * @module
  */
 
-import { BoundedMap } from "./bounded_map.ts";
+import { BoundedMap } from "./collections.ts";
 
 /** Options of {@linkcode RateLimiter}. */
 export interface RateLimiterOptions {
-  /** Requests a peer may make at once after a rest. */
+  /** Requests a peer may make at once after an idle period. */
   burst: number;
   /** Requests a second in the long run. */
   perSecond: number;
   /**
-   * Peers remembered; beyond it the one seen longest ago is forgotten.
+   * Peers tracked; beyond it the peer seen longest ago is evicted.
    * @default {4096}
    */
   maxPeers?: number;
@@ -28,7 +29,7 @@ interface Bucket {
   at: number;
 }
 
-/** Counts what each peer asks for. */
+/** Token bucket per peer. */
 export class RateLimiter {
   #options: Required<RateLimiterOptions>;
   #buckets: BoundedMap<string, Bucket>;
@@ -49,7 +50,7 @@ export class RateLimiter {
     return isAllowed;
   }
 
-  /** Peers remembered now. */
+  /** Number of peers tracked. */
   get size(): number {
     return this.#buckets.size;
   }

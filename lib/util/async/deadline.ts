@@ -1,15 +1,16 @@
 /**
- * Waiting for the other side, but not for ever.
+ * Limits how long a caller waits for a promise.
+ *
  * @module
  */
 
-/** How long the other side may take for a small message, in milliseconds. */
+/** Time limit for a small message of the other side, in milliseconds. */
 export const ANSWER_MS = 30_000;
 
-/** How many steps of other code a wait may take before it is worth a timer: to make one costs as much as 100. */
+/** Microtask turns to wait before creating a timer: a timer costs as much as 100 turns. */
 const SOON_STEPS = 8;
 
-/** Whether something settles without a wait for the outside. */
+/** Reports whether a promise settles within a few microtask turns. */
 async function isSoon(act: Promise<unknown>): Promise<boolean> {
   let settled = false;
   const settle = (): void => void (settled = true);
@@ -18,7 +19,7 @@ async function isSoon(act: Promise<unknown>): Promise<boolean> {
   return settled;
 }
 
-/** Waits for something on a channel; drops the channel, which ends the wait, after a time. */
+/** Waits for an operation on a channel. Aborts the channel, which ends the wait, when the time limit passes. */
 export async function deadline<T>(
   channel: { abort(reason: Error): void },
   ms: number,
@@ -34,9 +35,9 @@ export async function deadline<T>(
 }
 
 /**
- * Waits for something, or throws what `onTime` makes after a time.
+ * Waits for a promise until a time limit, in milliseconds.
  *
- * @throws {unknown} what the promise rejects with, or what `onTime` returns
+ * @throws The rejection of the promise, or the error that `onTime` creates.
  */
 export async function within<T>(ms: number, act: Promise<T>, onTime: () => Error): Promise<T> {
   if (await isSoon(act)) return await act;
@@ -52,9 +53,9 @@ export async function within<T>(ms: number, act: Promise<T>, onTime: () => Error
 }
 
 /**
- * Waits for something, but no longer than a signal allows.
+ * Waits for a promise until a signal aborts. Checks the signal first, unlike `abortable`.
  *
- * @throws {unknown} what the promise rejects with, or the signal's reason
+ * @throws The rejection of the promise, or the signal's reason.
  */
 export async function orAborted<T>(act: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();

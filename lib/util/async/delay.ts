@@ -1,9 +1,10 @@
 /**
- * Waiting that can be called off.
+ * Abortable delays and loops with limited concurrency.
+ *
  * @module
  */
 
-/** Resolves after some milliseconds, or as soon as the signal is aborted; never rejects. */
+/** Resolves after a delay in milliseconds or when the signal aborts. Never rejects. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
@@ -17,7 +18,7 @@ export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Runs a task for each item, no more than `limit` at once; resolves when all have ended. */
+/** Runs a task for each item with at most `limit` tasks at once. Resolves when all have finished. */
 export async function forEachLimited<T>(
   items: readonly T[],
   { limit, task }: { limit: number; task: (item: T) => Promise<void> },

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { Heap } from "./heap.ts";
+import { Heap } from "./collections.ts";
 
-Deno.test("Heap.pop() gives the least of what is there, whatever the order of coming", () => {
+Deno.test("Heap.pop() returns the least item when items were pushed in any order", () => {
   let seed = 1;
   const heap = new Heap<number>((a, b) => a < b);
   const model: number[] = [];

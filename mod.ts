@@ -116,6 +116,7 @@ export {
 export {
   type ApiEvent,
   type DiscoverQueryJson,
+  type EventJson,
   type FoundNodeJson,
   type JobPriority,
   type OutputStream,

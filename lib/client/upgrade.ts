@@ -10,7 +10,7 @@ const MAX_HEAD_BYTES = 16 * 1024;
 /** Largest body of an error response, in bytes. */
 const MAX_BODY_BYTES = 64 * 1024;
 
-/** Options of {@linkcode upgrade}. */
+/** Options of {@linkcode sendUpgrade}. */
 export interface UpgradeRequest {
   path: string;
   /** Protocol to upgrade to. */

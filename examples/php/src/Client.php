@@ -8,7 +8,7 @@ use Plasm\Http\Transport;
 
 /**
  * A client of a daemon's local API. Every method throws the daemon's own errors, `no-daemon` when it does not answer,
- * `interrupted` when the caller's time is over and `protocol` when the answer is not understood.
+ * `interrupted` when the caller's time limit has passed and `protocol` when the response is invalid.
  */
 final class Client
 {
@@ -71,12 +71,12 @@ final class Client
     }
 
     /**
-     * Waits until a job is over and collects its result. What a job wrote is kept in memory; larger outputs take
+     * Waits until a job has finished and collects its result. Output is held in memory; larger outputs take
      * {@see Client::output()}.
      *
      * @param FollowOptions $options how long to wait
      *
-     * @throws PlasmException the error of a job that has no result; `not-found`; `too-large` when the output is over
+     * @throws PlasmException the error of a job without a result; `not-found`; `too-large` when the output is over
      *                        {@see Limits::$bodyBytes}
      */
     public function result(string $id, FollowOptions $options = new FollowOptions()): JobResult
@@ -94,7 +94,7 @@ final class Client
     }
 
     /**
-     * A job's events until it is over; goes on after a broken connection.
+     * Streams a job's events until it has finished; reconnects after a broken connection.
      *
      * @throws PlasmException while iterating, see {@see Events::getIterator()}
      */
@@ -127,7 +127,7 @@ final class Client
     }
 
     /**
-     * Cancels a job and waits until it is over; one that is over stays as it is.
+     * Cancels a job and waits until it has finished; does nothing for a finished job.
      *
      * @throws PlasmException `not-found`
      */
@@ -168,7 +168,7 @@ final class Client
     /**
      * Finds nodes that run jobs, in the order of answering. Returns when the query's limit is reached or its time over.
      *
-     * @return list<FoundNode> empty when nobody fits
+     * @return list<FoundNode> empty if no node matches
      *
      * @throws PlasmException `no-peer` when the network is off; `protocol` when a node's document is not signed by its
      *                        key

@@ -19,7 +19,7 @@ final class DiscoverQuery
      * @param int|null     $minTimeoutSeconds what one job may ask for at least, in seconds
      * @param int|null     $minCores          cores at least
      * @param int          $limit             nodes after which the search ends
-     * @param int          $timeoutSeconds    when the search ends, with whoever was found
+     * @param int          $timeoutSeconds    limit of the search, which then returns the nodes found
      *
      * @throws PlasmException `usage` when a number is out of range
      */

@@ -40,11 +40,11 @@ final class Events implements \IteratorAggregate
     }
 
     /**
-     * Yields events until the job is over. Iterating again goes on after the last one.
+     * Yields events until the job has finished. Iterating again continues behind the last one.
      *
      * @return \Generator<int, Event>
      *
-     * @throws PlasmException `not-found`; `no-daemon` when the daemon stays away; `interrupted` when the time is over
+     * @throws PlasmException `not-found`; `no-daemon` if the daemon stays unreachable; `interrupted` when the time limit has passed
      */
     public function getIterator(): \Generator
     {

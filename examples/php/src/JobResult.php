@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace Plasm;
 
-/** A job that is over, with all that it wrote. Nothing is verified before {@see JobResult::verify()} has returned. */
+/** A finished job with its output. Nothing is verified before {@see JobResult::verify()} has returned. */
 final class JobResult
 {
     public function __construct(
@@ -41,7 +41,7 @@ final class JobResult
 
     /**
      * Checks that the receipt speaks of exactly this job, these bytes and the node that it was sent to. The job has
-     * an id of that node's there, which nobody here knows: the nonce is what tells it from others.
+     * an id of that node, unknown here: the nonce identifies it.
      *
      * @param Job           $sent   what was submitted
      * @param FoundNode     $node   the node that it was submitted for, see {@see JobTarget::node()}

@@ -6,7 +6,7 @@ namespace Plasm;
 
 use Plasm\Http\Fields;
 
-/** Where else a job runs than on the daemon's own node: on whoever is found, where nothing is given. */
+/** Another node on which a job runs; any node found, unless one is named. */
 final class JobTarget
 {
     /**

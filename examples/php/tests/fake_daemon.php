@@ -1,7 +1,7 @@
 <?php
 
 /*
- * A daemon that says what it is told to: tests of what no real one does.
+ * Fake daemon with scripted responses, for behaviour that no real one shows.
  *
  * Usage: php fake_daemon.php SOCKET, with a line of JSON on standard input: a list with one entry a connection,
  * {"read": "head"|"all"|"none", "say": [base64, …], "then": "close"|"hold"}. Writes "ready", then for each
@@ -48,7 +48,7 @@ foreach ($connections as ['read' => $read, 'say' => $say, 'then' => $then]) {
     } else {
         fclose($client);
     }
-    // Last: nobody may read it before the answer has been read.
+    // Last: it must not be read before the response.
     echo base64_encode($request), "\n";
 }
 // Until the test has ended.

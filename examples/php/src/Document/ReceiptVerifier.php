@@ -17,7 +17,7 @@ use Plasm\Window;
 final class ReceiptVerifier
 {
     /**
-     * Checks signature and that the peer id follows from the key: the receipt is in one piece, whoever signed.
+     * Checks the signature, and that the peer id follows from the key: the receipt is intact, whatever key signed it.
      *
      * @throws BadReceiptException
      */

@@ -6,7 +6,7 @@ namespace Plasm\Exception;
 
 use Plasm\PlasmException;
 
-/** Nobody in particular is at fault: what lies between broke, or does not keep to the protocol. */
+/** The connection broke, or the other side violated the protocol. */
 class NetworkException extends PlasmException
 {
 }

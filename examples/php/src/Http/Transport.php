@@ -23,7 +23,7 @@ final class Transport
     ) {
     }
 
-    /** The same daemon, which may stay silent for so many milliseconds longer: it searches before it answers. */
+    /** The same daemon with a longer read timeout, in milliseconds: it searches before it responds. */
     public function withPatience(int $ms): self
     {
         $timeouts = new Timeouts(

@@ -18,19 +18,19 @@ import { maskFromExecutors } from "../sandbox/host/spawn/mod.ts";
 import { ExecutorPool } from "../sandbox/host/mod.ts";
 import { streamJob } from "../sandbox/mod.ts";
 import {
+  type ApiConnectionLimits,
   type ApiContext,
   ApiServer,
   type DaemonNetwork,
-  type GateLimits,
   socketDir,
   type TcpGuardOptions,
 } from "./api/mod.ts";
 import { PIPE_START, servePipe } from "./pipe/mod.ts";
 import { Jobs, type RunJob } from "./jobs/mod.ts";
-import { lockStateDir, removeLeftovers, STATE_LEFTOVERS } from "./state_dir.ts";
+import { lockStateDir, removeStaleFiles, STALE_STATE_FILES } from "./state_dir.ts";
 import { metricsText } from "./metrics.ts";
 import type { NetworkContext } from "./peers/mod.ts";
-import { keepIdentity } from "./node_identity.ts";
+import { loadNodeIdentity } from "./node_identity.ts";
 import { JobStore, startRetention, stateError } from "./store/mod.ts";
 
 /** Options of {@linkcode startDaemon}. */
@@ -41,8 +41,8 @@ export interface StartDaemonOptions {
   network?: ((context: NetworkContext) => Promise<DaemonNetwork | undefined>) | undefined;
   /** Runs jobs in place of the sandbox, for tests. @default {the sandbox, with a pool of executors} */
   run?: RunJob | undefined;
-  /** Bounds of connections to the API. @default {the gate's own} */
-  gate?: GateLimits | undefined;
+  /** Bounds of connections to the API. @default {the limits of ConnectionGuard} */
+  connectionLimits?: ApiConnectionLimits | undefined;
   /** Looks up an environment variable. @default {Deno.env.get} */
   env?: ((name: string) => string | undefined) | undefined;
 }
@@ -93,7 +93,7 @@ interface Parts {
 }
 
 /** Where executors find this process while they start: hidden from those that have. */
-function emptyDoorDir(stateDir: string): string {
+function emptyExecutorSocketDir(stateDir: string): string {
   const dir = `${stateDir}/doors`;
   try {
     Deno.removeSync(dir, { recursive: true }); // left by one that was killed
@@ -110,8 +110,8 @@ async function startJobs(
   makeStateDir(stateDir);
   await loadNativeHash();
   stack.use(lockStateDir(stateDir));
-  removeLeftovers(stateDir, STATE_LEFTOVERS);
-  const identity = await keepIdentity({ stateDir, log: getLog("daemon") });
+  removeStaleFiles(stateDir, STALE_STATE_FILES);
+  const identity = await loadNodeIdentity({ stateDir, log: getLog("daemon") });
   const log = getLog("daemon").with({ node_id: identity.peerId });
   const store = stack.use(new JobStore(stateDir, { cacheBytes: config.cache.max_bytes }));
   if (store.damage !== undefined) {
@@ -133,7 +133,7 @@ async function startJobs(
         // One for each job that may run at once, or every job would wait for one to start.
         maxIdle: Math.max(concurrency || navigator.hardwareConcurrency, warm_executors + 1),
         maxMemoryBytes: maxMemoryBytes(config),
-        socketDir: emptyDoorDir(stateDir),
+        socketDir: emptyExecutorSocketDir(stateDir),
       }),
     )
     : undefined;
@@ -259,7 +259,7 @@ export async function startDaemon(
       streams,
       stopping: signal,
     };
-    const { gate } = options;
+    const { connectionLimits } = options;
     const upgrade = {
       start: PIPE_START,
       serve: (conn: Deno.Conn, first: Uint8Array, guard: (() => TcpGuardOptions) | undefined) =>
@@ -270,7 +270,7 @@ export async function startDaemon(
       stateDir,
       config: initial,
       log,
-      gate,
+      connectionLimits,
       upgrade,
     });
     serving.server = server;

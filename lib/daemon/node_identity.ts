@@ -17,13 +17,13 @@ import { stateError } from "./store/mod.ts";
 /** Remembers which node this is: a key of which one letter has changed is a key too. */
 const RECORD_FILE = "identity.json";
 
-/** Options of {@linkcode keepIdentity}. */
-export interface KeepIdentityOptions {
+/** Options of {@linkcode loadNodeIdentity}. */
+export interface LoadNodeIdentityOptions {
   stateDir: string;
   log: Logger;
 }
 
-async function loadOrReplace({ stateDir, log }: KeepIdentityOptions): Promise<Identity> {
+async function loadOrReplace({ stateDir, log }: LoadNodeIdentityOptions): Promise<Identity> {
   try {
     return await loadOrCreateIdentity(stateDir);
   } catch (error) {
@@ -59,7 +59,7 @@ async function recordedPeerId(path: string): Promise<string | undefined> {
  *
  * @throws {PlasmError} as `loadOrCreateIdentity()`, except for damage
  */
-export async function keepIdentity(options: KeepIdentityOptions): Promise<Identity> {
+export async function loadNodeIdentity(options: LoadNodeIdentityOptions): Promise<Identity> {
   const { stateDir, log } = options;
   const identity = await loadOrReplace(options);
   const path = `${stateDir}/${RECORD_FILE}`;

@@ -50,7 +50,7 @@ export async function runService(options: ServiceOptions): Promise<number> {
   const env = options.env ?? ((name: string) => Deno.env.get(name));
   const { config } = await options.load();
   configureLogging(config.log);
-  using _ = surviveRejections();
+  using _ = logUnhandledRejections();
   const stop = Promise.withResolvers<void>();
   const starting = new AbortController();
   const hurry = new AbortController();
@@ -141,7 +141,7 @@ export async function notifySystemd(state: string, options: NotifyOptions): Prom
  * Logs unhandled rejections instead of ending the process. Deno ends it by default, and libp2p leaves
  * promises behind that a peer can make fail: one stranger could stop a node.
  */
-export function surviveRejections(): Disposable {
+export function logUnhandledRejections(): Disposable {
   const onRejection = (event: PromiseRejectionEvent): void => {
     event.preventDefault();
     getLog("daemon").error("promise-unhandled", { error: PlasmError.from(event.reason) });

@@ -1,11 +1,11 @@
 import { configureLogging } from "../core/log/log.ts";
-import { surviveRejections } from "./service.ts";
+import { logUnhandledRejections } from "./service.ts";
 import { assertEquals } from "@std/assert";
 
-Deno.test("surviveRejections() logs a rejection that nobody waits for", async () => {
+Deno.test("logUnhandledRejections() logs a rejection that nobody waits for", async () => {
   const written = Promise.withResolvers<string>();
   configureLogging({ level: "info", format: "json", write: written.resolve });
-  using _ = surviveRejections();
+  using _ = logUnhandledRejections();
   Promise.reject(new Error("a peer did that"));
   const line = JSON.parse(await written.promise);
   assertEquals([line.level, line.event], ["error", "promise-unhandled"]);

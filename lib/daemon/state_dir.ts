@@ -9,10 +9,10 @@ import { stateError } from "./store/mod.ts";
 const OLD_MS = 60_000;
 
 /** Names of files that are being written in a state directory. */
-export const STATE_LEFTOVERS = /^[a-z]+\.(key|json|token)\.[0-9a-f-]{16,36}\.tmp$/;
+export const STALE_STATE_FILES = /^[a-z]+\.(key|json|token)\.[0-9a-f-]{16,36}\.tmp$/;
 
 /** Names of directories in which a socket is being made. */
-export const SOCKET_LEFTOVERS = /^\.plasm-\w+$/;
+export const STALE_SOCKET_FILES = /^\.plasm-\w+$/;
 
 function list(dir: string): string[] {
   try {
@@ -26,7 +26,7 @@ function list(dir: string): string[] {
  * Deletes what is old and has such a name; returns how many. What cannot be deleted is somebody else's,
  * and stays.
  */
-export function removeLeftovers(dir: string, names: RegExp): number {
+export function removeStaleFiles(dir: string, names: RegExp): number {
   let removed = 0;
   for (const name of list(dir)) {
     if (!names.test(name)) continue;

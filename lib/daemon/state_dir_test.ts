@@ -1,10 +1,10 @@
 import { writePrivateFile } from "../core/state_file.ts";
-import { removeLeftovers, SOCKET_LEFTOVERS, STATE_LEFTOVERS } from "./state_dir.ts";
+import { removeStaleFiles, STALE_SOCKET_FILES, STALE_STATE_FILES } from "./state_dir.ts";
 import { assertEquals } from "@std/assert";
 
 const HOUR_MS = 3_600_000;
 
-Deno.test("removeLeftovers() deletes what is old, and nothing that has another name", async () => {
+Deno.test("removeStaleFiles() deletes what is old, and nothing that has another name", async () => {
   const dir = await Deno.makeTempDir();
   try {
     const old = new Date(Date.now() - HOUR_MS);
@@ -25,8 +25,8 @@ Deno.test("removeLeftovers() deletes what is old, and nothing that has another n
     await Deno.mkdir(`${dir}/.plasm-0a1b2c`);
     await Deno.writeTextFile(`${dir}/.plasm-0a1b2c/s`, "");
     await Deno.utime(`${dir}/.plasm-0a1b2c`, old, old);
-    assertEquals(removeLeftovers(dir, STATE_LEFTOVERS), 2);
-    assertEquals(removeLeftovers(dir, SOCKET_LEFTOVERS), 1);
+    assertEquals(removeStaleFiles(dir, STALE_STATE_FILES), 2);
+    assertEquals(removeStaleFiles(dir, STALE_SOCKET_FILES), 1);
     assertEquals([...Deno.readDirSync(dir)].map(({ name }) => name).sort(), [
       "api.token.0123456789abcdef.tmp",
       "identity.key",

@@ -36,7 +36,7 @@ async function untilMetric({ call }: Fixture, name: string, value: number): Prom
   }
 }
 
-const HASTY = { gate: { connections: 8, windowMs: 100, leastBytes: 1000 } };
+const HASTY = { connectionLimits: { connections: 8, windowMs: 100, leastBytes: 1000 } };
 
 Deno.test("a head that never ends, a silent and an idle connection are closed", () =>
   withDaemon(async (fixture) => {
@@ -64,7 +64,7 @@ Deno.test("a connection over the limit is told so, and there is room again after
     assertStringIncludes(answer, '"code":"busy"');
     for (const conn of held) conn.close();
     await untilMetric(fixture, "plasm_connections", 1);
-  }, { gate: { connections: 8 } }));
+  }, { connectionLimits: { connections: 8 } }));
 
 Deno.test("a client that has closed its sending side gets its answer", () =>
   withDaemon(async (fixture) => {
@@ -173,7 +173,7 @@ Deno.test("a reader that stops reading is closed, and the job runs on", () =>
     assertEquals((await over(id))["status"], "exited");
     await untilMetric(fixture, "plasm_event_streams", 0);
     assertEquals((await call("GET", `/v1/jobs/${id}/stdout`)).bytes.length, 3_000_000);
-  }, { gate: { windowMs: 200 } }));
+  }, { connectionLimits: { windowMs: 200 } }));
 
 Deno.test("10,000 submissions: what there is room for is taken, the rest is told when to come back", () =>
   withDaemon(async (fixture) => {

@@ -6,8 +6,8 @@
  */
 import { PlasmError } from "../../core/errors/mod.ts";
 
-/** Bounds of a {@linkcode Gate}. */
-export interface GateLimits {
+/** Bounds of a {@linkcode ConnectionGuard}. */
+export interface ApiConnectionLimits {
   /** Connections at once; one more is told so and closed. @default {1024} */
   connections?: number;
   /**
@@ -21,17 +21,17 @@ export interface GateLimits {
 }
 
 /** Connections that are not for the HTTP server. */
-export interface GateUpgrade {
+export interface UpgradeRoute {
   /** How they begin. */
   start: Uint8Array;
   /** Serves one to its end and closes it; `first` is what has been read of it. Never throws. */
   serve: (conn: Deno.Conn, first: Uint8Array) => Promise<void>;
 }
 
-/** Options of a {@linkcode Gate}. */
-export interface GateOptions extends GateLimits {
+/** Options of a {@linkcode ConnectionGuard}. */
+export interface ConnectionGuardOptions extends ApiConnectionLimits {
   /** @default {none} */
-  upgrade?: GateUpgrade | undefined;
+  upgrade?: UpgradeRoute | undefined;
 }
 
 /** Bytes of a connection's first read. */
@@ -65,18 +65,18 @@ function refusal(limit: number): Uint8Array {
 }
 
 /** Passes connections on to a unix socket that only this process can reach. */
-export class Gate {
+export class ConnectionGuard {
   readonly #listener: Deno.Listener;
   readonly #target: string;
-  readonly #limits: Required<GateLimits>;
-  readonly #upgrade: GateUpgrade | undefined;
+  readonly #limits: Required<ApiConnectionLimits>;
+  readonly #upgrade: UpgradeRoute | undefined;
   readonly #upgraded = new Set<Promise<void>>();
   readonly #open = new Set<{ close: () => void }>();
   readonly #serving: Promise<void>;
   #handling = new Set<Promise<void>>();
   #stopped = false;
 
-  constructor(listener: Deno.Listener, target: string, options: GateOptions = {}) {
+  constructor(listener: Deno.Listener, target: string, options: ConnectionGuardOptions = {}) {
     const { upgrade, ...limits } = options;
     this.#upgrade = upgrade;
     this.#listener = listener;
@@ -126,7 +126,10 @@ export class Gate {
         await serving.finally(() => this.#upgraded.delete(serving));
         return;
       }
-      const connection = new GateConnection(client, await connecting, { ...this.#limits, first });
+      const connection = new GuardedConnection(client, await connecting, {
+        ...this.#limits,
+        first,
+      });
       opening.close = () => connection.close();
       await connection.run();
     } catch {
@@ -185,14 +188,14 @@ export class Gate {
   }
 }
 
-/** Bounds of one connection; see {@linkcode GateLimits}. */
+/** Bounds of one connection; see {@linkcode ApiConnectionLimits}. */
 export interface GuardLimits {
   windowMs: number;
   leastBytes: number;
 }
 
-/** Options of {@linkcode GateConnection}. */
-export interface GateConnectionOptions extends GuardLimits {
+/** Options of {@linkcode GuardedConnection}. */
+export interface GuardedConnectionOptions extends GuardLimits {
   /** What has been read of the client already. */
   first: Uint8Array;
 }
@@ -210,7 +213,7 @@ const LINGER_MS = 1000;
 const QUIET_MS = 250;
 
 /** Passes bytes between a client and the server, and ends what makes no progress. */
-export class GateConnection {
+export class GuardedConnection {
   readonly #client: Deno.Conn;
   readonly #server: Deno.Conn;
   readonly #first: Uint8Array;
@@ -226,7 +229,7 @@ export class GateConnection {
   #quiet: ReturnType<typeof setTimeout> | undefined;
   #onQuiet: (() => void) | undefined;
 
-  constructor(client: Deno.Conn, server: Deno.Conn, options: GateConnectionOptions) {
+  constructor(client: Deno.Conn, server: Deno.Conn, options: GuardedConnectionOptions) {
     const { first, ...limits } = options;
     this.#first = first;
     this.#client = client;

@@ -24,7 +24,7 @@ export const PIPE_PATH = "/v1/pipe";
  *
  * @throws {PlasmError} `usage`
  */
-export function refuseUpgrade(): never {
+export function rejectUpgrade(): never {
   throw new PlasmError(
     "usage",
     `Cannot pipe job: the request asks for no upgrade to ${PIPE_PROTOCOL}`,
@@ -171,7 +171,7 @@ export function addJobRoutes(app: Hono, context: ApiContext): void {
     });
   });
   app.post("/v1/run", ({ req }) => runJob(context, req.raw));
-  app.post(PIPE_PATH, () => refuseUpgrade());
+  app.post(PIPE_PATH, () => rejectUpgrade());
   app.get("/v1/jobs", ({ req }) => listJobs(context, new URL(req.url)));
   app.get("/v1/jobs/:id", ({ req }) => {
     const job = findJob(context, req.param("id"));

@@ -7,7 +7,7 @@ import type { Config } from "../../config/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import { createApi } from "./app.ts";
 import type { ApiContext } from "./api_context.ts";
-import { Gate, type GateLimits } from "./connection_guard.ts";
+import { type ApiConnectionLimits, ConnectionGuard } from "./connection_guard.ts";
 import { discardDamagedToken, loadOrCreateToken, type TcpGuardOptions } from "./tcp_guard.ts";
 import { checkSocketPath, listenOnSocket } from "./unix_socket.ts";
 
@@ -19,8 +19,8 @@ export interface ServerOptions {
   stateDir: string;
   config: Config;
   log: Logger;
-  /** @default {the gate's own} */
-  gate?: GateLimits | undefined;
+  /** @default {the limits of ConnectionGuard} */
+  connectionLimits?: ApiConnectionLimits | undefined;
   /** Serves connections that ask for an upgrade. */
   upgrade: ApiUpgrade;
 }
@@ -37,36 +37,37 @@ export interface ApiUpgrade {
   ) => Promise<void>;
 }
 
-/** How long answers under way may take when the server stops, in milliseconds. */
+/** Grace period of pending responses when the server stops, in milliseconds. */
 const CLOSE_MS = 1000;
 
-interface Door {
-  gate: Gate;
+interface ApiListener {
+  connectionGuard: ConnectionGuard;
   http: Deno.HttpServer;
   remove: () => void;
 }
 
-interface DoorOptions {
+interface ApiListenerOptions {
   context: ApiContext;
   log: Logger;
   inner: string;
-  gate: GateLimits | undefined;
+  connectionLimits: ApiConnectionLimits | undefined;
   upgrade: ApiUpgrade;
   guard?: () => TcpGuardOptions;
   remove?: () => void;
 }
 
-function startDoor(listener: Deno.Listener, options: DoorOptions): Door {
-  const { context, log, inner, gate, guard, remove = () => {} } = options;
+function startListener(listener: Deno.Listener, options: ApiListenerOptions): ApiListener {
+  const { context, log, inner, connectionLimits, guard, remove = () => {} } = options;
   const { start, serve } = options.upgrade;
   const handler = createApi(context, { log, guard });
-  // Nobody else may reach the inner socket: its directory is private.
+  // The inner socket is unreachable for other users: its directory is private.
   const http = Deno.serve({ path: inner, onListen: () => {} }, handler);
   const upgrade = {
     start,
     serve: (conn: Deno.Conn, first: Uint8Array) => serve(conn, first, guard),
   };
-  return { gate: new Gate(listener, inner, { ...gate, upgrade }), http, remove };
+  const connectionGuard = new ConnectionGuard(listener, inner, { ...connectionLimits, upgrade });
+  return { connectionGuard, http, remove };
 }
 
 function parseListen(listen: string): { hostname: string; port: number } {
@@ -80,14 +81,14 @@ function parseListen(listen: string): { hostname: string; port: number } {
 
 /** The running API. */
 export class ApiServer {
-  readonly #doors: Door[];
+  readonly #listeners: ApiListener[];
   /** Path of the unix socket. */
   readonly socket: string;
   /** Where the API listens on TCP, if it does. */
   readonly tcp: { hostname: string; port: number; token: string } | undefined;
 
-  private constructor(doors: Door[], socket: string, tcp: ApiServer["tcp"]) {
-    this.#doors = doors;
+  private constructor(listeners: ApiListener[], socket: string, tcp: ApiServer["tcp"]) {
+    this.#listeners = listeners;
     this.socket = socket;
     this.tcp = tcp;
   }
@@ -98,12 +99,12 @@ export class ApiServer {
    * @throws {PlasmError} `busy`, `state`, `bad-config`
    */
   static async start(context: ApiContext, options: ServerOptions): Promise<ApiServer> {
-    const { socket, stateDir, config, log, gate, upgrade } = options;
+    const { socket, stateDir, config, log, connectionLimits, upgrade } = options;
     const dir = `${stateDir}/run`;
     checkSocketPath(`${dir}/unix.sock`);
-    await Deno.remove(dir, { recursive: true }).catch(() => {}); // left by one that was killed
+    await Deno.remove(dir, { recursive: true }).catch(() => {}); // stale files of a killed process
     await Deno.mkdir(dir, { recursive: true, mode: 0o700 });
-    const doors: Door[] = [];
+    const listeners: ApiListener[] = [];
     let tcp: ApiServer["tcp"];
     try {
       const { listen } = config.api.tcp;
@@ -123,15 +124,19 @@ export class ApiServer {
           allowedOrigins: context.config().api.tcp.allowed_origins,
         });
         const inner = `${dir}/tcp.sock`;
-        doors.push(startDoor(listener, { context, log, inner, gate, upgrade, guard }));
+        listeners.push(
+          startListener(listener, { context, log, inner, connectionLimits, upgrade, guard }),
+        );
         tcp = { hostname, port, token };
       }
       const { listener, remove } = await listenOnSocket(socket);
       const inner = `${dir}/unix.sock`;
-      doors.push(startDoor(listener, { context, log, inner, gate, upgrade, remove }));
-      return new ApiServer(doors, socket, tcp);
+      listeners.push(
+        startListener(listener, { context, log, inner, connectionLimits, upgrade, remove }),
+      );
+      return new ApiServer(listeners, socket, tcp);
     } catch (error) {
-      await Promise.all(doors.map(closeDoor));
+      await Promise.all(listeners.map(closeListener));
       if (error instanceof PlasmError) throw error;
       const reason = error instanceof Error ? error.message : String(error);
       throw new PlasmError("state", `Cannot listen: ${reason}`, { cause: error });
@@ -140,21 +145,24 @@ export class ApiServer {
 
   /** Connections that are open. */
   get connections(): number {
-    return this.#doors.reduce((sum, { gate }) => sum + gate.connections, 0);
+    return this.#listeners.reduce(
+      (sum, { connectionGuard }) => sum + connectionGuard.connections,
+      0,
+    );
   }
 
-  /** Takes no more connections, lets answers under way end for a moment, and closes. */
+  /** Stops accepting connections and closes once pending responses end or CLOSE_MS has passed. */
   async close(): Promise<void> {
-    await Promise.all(this.#doors.map(closeDoor));
+    await Promise.all(this.#listeners.map(closeListener));
   }
 }
 
-async function closeDoor({ gate, http, remove }: Door): Promise<void> {
+async function closeListener({ connectionGuard, http, remove }: ApiListener): Promise<void> {
   remove();
-  gate.stopListening();
-  // The server waits for its connections, and those are the gate's.
-  const timer = setTimeout(() => void gate.close(), CLOSE_MS);
-  await Promise.all([http.shutdown(), gate.drain(CLOSE_MS)]);
+  connectionGuard.stopListening();
+  // shutdown() waits for connections that only the guard can close.
+  const timer = setTimeout(() => void connectionGuard.close(), CLOSE_MS);
+  await Promise.all([http.shutdown(), connectionGuard.drain(CLOSE_MS)]);
   clearTimeout(timer);
-  await gate.close();
+  await connectionGuard.close();
 }

@@ -3,7 +3,7 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import { removeLeftovers, SOCKET_LEFTOVERS } from "../state_dir.ts";
+import { removeStaleFiles, STALE_SOCKET_FILES } from "../state_dir.ts";
 
 /** Bytes of a socket's path that Linux takes (sun_path, without its end). */
 const MAX_PATH_BYTES = 107;
@@ -91,7 +91,7 @@ export async function listenOnSocket(path: string): Promise<SocketListener> {
     const parent = await socketDir(path);
     await refuseOther(path);
     await refuseLive(path);
-    removeLeftovers(parent, SOCKET_LEFTOVERS);
+    removeStaleFiles(parent, STALE_SOCKET_FILES);
     const dir = await Deno.makeTempDir({ dir: parent, prefix: ".plasm-" });
     try {
       checkSocketPath(`${dir}/s`);

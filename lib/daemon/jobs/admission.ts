@@ -30,7 +30,7 @@ export interface AdmissionRequest {
   /** Tells what is known of a module or input. */
   blob: (hash: string) => BlobInfo | undefined;
   /** Whether another node runs it, whose limits that node knows. @default {false} */
-  isElsewhere?: boolean | undefined;
+  isRemote?: boolean | undefined;
 }
 
 /** What there is room for. */
@@ -84,7 +84,7 @@ function checkAsked({ manifest, ceilings }: AdmissionRequest, capacity: Capacity
  */
 export function checkJob(request: AdmissionRequest, capacity: Capacity): Set<string> {
   const { manifest, ceilings } = request;
-  if (request.isElsewhere !== true) checkAsked(request, capacity);
+  if (request.isRemote !== true) checkAsked(request, capacity);
   const module = find(request, manifest.module_hash, "module");
   if (module.size > ceilings.module_bytes) {
     const message = `Cannot accept job: module has ${module.size} bytes, ` +
@@ -114,7 +114,7 @@ export function checkJob(request: AdmissionRequest, capacity: Capacity): Set<str
  *
  * @throws {PlasmError} `queue-full` with figures and a time to try again
  */
-export function checkRoom(manifest: Manifest, capacity: Capacity): void {
+export function checkQueueCapacity(manifest: Manifest, capacity: Capacity): void {
   const { config, waiting, runningMemoryMb, retryAfterMs } = capacity;
   if (waiting < config.queue_max) return;
   const free = Math.max(0, config.memory_budget_mb - runningMemoryMb);
@@ -219,7 +219,7 @@ export async function acceptJob(
       // What came with the job needs no input of that hash.
       stdinHash: inline === undefined ? stdinHash ?? undefined : undefined,
       blob: (hash) => store.blobs.info(hash),
-      isElsewhere: target !== undefined,
+      isRemote: target !== undefined,
     },
     capacity,
   );

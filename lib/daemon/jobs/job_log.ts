@@ -10,19 +10,19 @@ import type { JobStore } from "../store/mod.ts";
 /** How long a line waits at most, in ms: by then an answer has left, and nobody reads logs as fast. */
 const LATER_MS = 5;
 
-/** Options of {@linkcode EndNotes}. */
-export interface EndNotesOptions {
+/** Options of {@linkcode JobLog}. */
+export interface JobLogOptions {
   store: Pick<JobStore, "get">;
   log: Logger;
 }
 
 /** The lines. */
-export class EndNotes {
-  readonly #options: EndNotesOptions;
+export class JobLog {
+  readonly #options: JobLogOptions;
   readonly #waiting: { id: string; latencyMs: number }[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: EndNotesOptions) {
+  constructor(options: JobLogOptions) {
     this.#options = options;
   }
 
@@ -44,7 +44,7 @@ export class EndNotes {
 }
 
 /** What the store knows of a job: nothing where its client has deleted it, or the disk does not answer. */
-function endOf(store: EndNotesOptions["store"], id: string): Record<string, unknown> {
+function endOf(store: JobLogOptions["store"], id: string): Record<string, unknown> {
   try {
     const job = store.get(id);
     return job === undefined ? { state: "deleted" } : {

@@ -1,21 +1,21 @@
 import { assertEquals } from "@std/assert";
 import type { Logger } from "@logtape/logtape";
 import { PlasmError } from "../../core/errors/errors.ts";
-import { EndNotes, type EndNotesOptions } from "./job_log.ts";
+import { JobLog, type JobLogOptions } from "./job_log.ts";
 
-function notesOver(get: (id: string) => unknown): { notes: EndNotes; lines: unknown[] } {
+function jobLogOver(get: (id: string) => unknown): { jobLog: JobLog; lines: unknown[] } {
   const lines: unknown[] = [];
   const log = { info: (...line: unknown[]) => lines.push(line) } as unknown as Logger;
-  const store = { get } as unknown as EndNotesOptions["store"];
-  return { notes: new EndNotes({ store, log }), lines };
+  const store = { get } as unknown as JobLogOptions["store"];
+  return { jobLog: new JobLog({ store, log }), lines };
 }
 
-Deno.test("EndNotes.flush() writes a line for each job, also for one that was deleted", () => {
+Deno.test("JobLog.flush() writes a line for each job, also for one that was deleted", () => {
   const job = { submitter: "local", state: "finished", status: "exited", exitCode: 0, error: null };
-  const { notes, lines } = notesOver((id) => id === "a" ? job : undefined);
-  notes.add("a", 5);
-  notes.add("b", 7);
-  notes.flush();
+  const { jobLog, lines } = jobLogOver((id) => id === "a" ? job : undefined);
+  jobLog.add("a", 5);
+  jobLog.add("b", 7);
+  jobLog.flush();
   const { error: _, exitCode: exit_code, ...rest } = job;
   assertEquals(lines, [
     ["job-ended", { job_id: "a", ...rest, exit_code, error_code: undefined, latency_ms: 5 }],
@@ -23,14 +23,14 @@ Deno.test("EndNotes.flush() writes a line for each job, also for one that was de
   ]);
 });
 
-Deno.test("EndNotes.flush() goes on where the store cannot be read", () => {
+Deno.test("JobLog.flush() goes on where the store cannot be read", () => {
   const error = new PlasmError("state", "Cannot read jobs: the disk is gone");
-  const { notes, lines } = notesOver(() => {
+  const { jobLog, lines } = jobLogOver(() => {
     throw error;
   });
-  notes.add("a", 5);
-  notes.add("b", 7);
-  notes.flush();
+  jobLog.add("a", 5);
+  jobLog.add("b", 7);
+  jobLog.flush();
   assertEquals(lines, [
     ["job-ended", { job_id: "a", state: "unknown", error, latency_ms: 5 }],
     ["job-ended", { job_id: "b", state: "unknown", error, latency_ms: 7 }],

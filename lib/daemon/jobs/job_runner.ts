@@ -22,7 +22,7 @@ import type { Logger } from "@logtape/logtape";
 export type RunJob = typeof streamJob;
 
 /** Runs a job on another node. What it yields has been verified. */
-export type RunElsewhere = (
+export type RunOnPeer = (
   job: Pick<JobRecord, "manifest" | "nonce"> & { target: JobTarget },
   content: {
     module: Uint8Array;
@@ -45,7 +45,7 @@ export interface RunnerOptions {
   /** @default {none: the run starts its own} */
   executors?: ExecutorSource | undefined;
   /** Runs jobs that have a target. @default {they fail: the network is off} */
-  elsewhere?: RunElsewhere | undefined;
+  runOnPeer?: RunOnPeer | undefined;
   signer: Signer;
   log: Logger;
   /** Resolves once the job is stored. @default {it is} */
@@ -139,7 +139,7 @@ interface Result {
 async function finish(
   job: JobRecord,
   result: Result,
-  save: SaveEnd,
+  save: PersistResult,
 ): Promise<void> {
   const { status, exitCode, message = null, startedAt, finishedAt } = result.outcome;
   await save(
@@ -160,7 +160,7 @@ async function finish(
   );
 }
 
-async function fail(job: JobRecord, error: PlasmError, save: SaveEnd): Promise<void> {
+async function fail(job: JobRecord, error: PlasmError, save: PersistResult): Promise<void> {
   const at = Date.now();
   const json = error.toJSON();
   await save(job, { state: "failed", error: json, finishedAt: at }, {
@@ -170,8 +170,8 @@ async function fail(job: JobRecord, error: PlasmError, save: SaveEnd): Promise<v
   });
 }
 
-function runElsewhere({ elsewhere }: RunnerOptions): RunElsewhere {
-  if (elsewhere !== undefined) return elsewhere;
+function peerRun({ runOnPeer }: RunnerOptions): RunOnPeer {
+  if (runOnPeer !== undefined) return runOnPeer;
   throw new PlasmError("no-peer", "Cannot run job on another node: the network is off", {
     hint: "Set network.enabled and restart",
     retryable: false,
@@ -202,7 +202,7 @@ async function execute(
     const starting = store.start(job, Date.now(), { durable: options.saved === undefined });
     starting.catch(() => {}); // then the end cannot be saved either
     const events = target !== null
-      ? runElsewhere(options)(
+      ? peerRun(options)(
         { manifest: job.manifest, nonce: job.nonce, target },
         { module, stdin: stdin as Uint8Array, inputs, signal },
       )
@@ -262,7 +262,7 @@ export async function runQueuedJob(
 ): Promise<"queued" | "over"> {
   const { store, signal } = options;
   const reason = (): StopReason | undefined => signal.aborted ? signal.reason : undefined;
-  const save: SaveEnd = async (...end) => {
+  const save: PersistResult = async (...end) => {
     if (job.seq === 0) {
       // The job and its end go to the disk together. Who submitted it is told when it could not be stored.
       try {
@@ -271,7 +271,7 @@ export async function runQueuedJob(
         if (!await wasSaved(options)) return;
       }
     }
-    await saveEnd(store, end, options);
+    await persistResult(store, end, options);
   };
   const current = (): JobRecord => store.get(job.id) ?? job;
   try {
@@ -284,7 +284,7 @@ export async function runQueuedJob(
     await finish(job, result, save);
     return "over";
   } catch (thrown) {
-    if (thrown instanceof UnsavedEnd) throw thrown.cause;
+    if (thrown instanceof UnsavedResultError) throw thrown.cause;
     const error = PlasmError.from(thrown);
     // What was written is in the store after this, and so is whether the job has started.
     await store.sync().catch(() => {});
@@ -343,13 +343,13 @@ export async function readStdin(
 }
 
 /** Saves how a job ended; see {@linkcode JobStore.finish}. */
-export type SaveEnd = (...end: Parameters<JobStore["finish"]>) => Promise<void>;
+export type PersistResult = (...end: Parameters<JobStore["finish"]>) => Promise<void>;
 
 /** How long to wait before the disk is tried again, in milliseconds. */
 const AGAIN_MS = 2000;
 
 /** The node stops before a result could be saved: the job counts as interrupted from then on. */
-export class UnsavedEnd extends Error {
+export class UnsavedResultError extends Error {
   override readonly cause: PlasmError;
 
   constructor(cause: PlasmError) {
@@ -361,9 +361,9 @@ export class UnsavedEnd extends Error {
 /**
  * Saves how a job ended, again and again while the disk refuses.
  *
- * @throws {UnsavedEnd} when the node stops meanwhile
+ * @throws {UnsavedResultError} when the node stops meanwhile
  */
-export async function saveEnd(
+export async function persistResult(
   store: JobStore,
   end: Parameters<JobStore["finish"]>,
   options: { log: Logger; signal: AbortSignal },
@@ -376,7 +376,7 @@ export async function saveEnd(
     } catch (error) {
       const fault = PlasmError.from(error);
       log.error("job-result-not-saved", { job_id: id, error: fault });
-      if (signal.aborted && signal.reason === "shutdown") throw new UnsavedEnd(fault);
+      if (signal.aborted && signal.reason === "shutdown") throw new UnsavedResultError(fault);
       await pause(signal);
     }
   }

@@ -13,21 +13,21 @@ import {
   type AdmissionRequest,
   type Capacity,
   checkJob,
-  checkRoom,
+  checkQueueCapacity,
   type Submission,
 } from "./admission.ts";
-import { EndNotes } from "./job_log.ts";
+import { JobLog } from "./job_log.ts";
 import {
   type ExecutorSource,
   finishCancelled,
   interruptJob,
-  type RunElsewhere,
   type RunJob,
+  type RunOnPeer,
   runQueuedJob,
   type StopReason,
 } from "./job_runner.ts";
 import { JobQueue, type Ticket } from "./queue.ts";
-import { Pace } from "./retry_after.ts";
+import { RetryAfterEstimator } from "./retry_after.ts";
 import type { Logger } from "@logtape/logtape";
 
 function stopping(): PlasmError {
@@ -41,18 +41,18 @@ export class Jobs {
   readonly #options: JobsOptions;
   readonly #queue: JobQueue;
   readonly #active = new Map<string, ActiveJob>();
-  readonly #pace = new Pace();
-  readonly #endNotes: EndNotes;
+  readonly #retryAfter = new RetryAfterEstimator();
+  readonly #jobLog: JobLog;
   #config: Config;
   #closing: "open" | "draining" | "closed" = "open";
   #reserved = 0;
-  #elsewhere: RunElsewhere | undefined;
+  #runOnPeer: RunOnPeer | undefined;
 
   constructor(options: JobsOptions) {
     this.#options = options;
     this.#config = options.config;
     this.#queue = new JobQueue(this.#queueLimits());
-    this.#endNotes = new EndNotes(options);
+    this.#jobLog = new JobLog(options);
   }
 
   #queueLimits(): { concurrency: number; memoryMb: number } {
@@ -80,8 +80,8 @@ export class Jobs {
   }
 
   /** Sets what runs jobs that have a target; without it they are refused. */
-  setElsewhere(run: RunElsewhere): void {
-    this.#elsewhere = run;
+  setPeerRunner(run: RunOnPeer): void {
+    this.#runOnPeer = run;
   }
 
   /** Applies a changed configuration. */
@@ -98,7 +98,7 @@ export class Jobs {
       config: this.#config.jobs,
       waiting: waiting + this.#reserved,
       runningMemoryMb,
-      retryAfterMs: this.#pace.retryAfterMs(waiting, concurrency),
+      retryAfterMs: this.#retryAfter.retryAfterMs(waiting, concurrency),
     };
   }
 
@@ -109,7 +109,7 @@ export class Jobs {
    */
   check(request: AdmissionRequest): number {
     if (!this.accepting) throw stopping();
-    checkRoom(request.manifest, this.#capacity());
+    checkQueueCapacity(request.manifest, this.#capacity());
     checkJob(request, this.#capacity());
     return this.#queue.waiting;
   }
@@ -122,13 +122,13 @@ export class Jobs {
   async submit(submission: Submission, options: SubmitJobOptions = {}): Promise<JobRecord> {
     if (!this.accepting) throw stopping();
     const { manifest, submitter, target } = submission;
-    if (target !== undefined && this.#elsewhere === undefined) {
+    if (target !== undefined && this.#runOnPeer === undefined) {
       throw new PlasmError("no-peer", "Cannot accept job: the network is off", {
         hint: "Set network.enabled and restart, or leave out target",
         retryable: false,
       });
     }
-    checkRoom(manifest, this.#capacity());
+    checkQueueCapacity(manifest, this.#capacity());
     // Many may ask in the same turn: a place is theirs from here on.
     this.#reserved++;
     try {
@@ -177,7 +177,7 @@ export class Jobs {
       signer,
       run,
       executors,
-      elsewhere: this.#elsewhere,
+      runOnPeer: this.#runOnPeer,
       sharing,
       saved,
       pipe,
@@ -186,7 +186,7 @@ export class Jobs {
     let next: "queued" | "over" = "over";
     try {
       next = await runQueuedJob(job, options);
-      this.#pace.add(performance.now() - start);
+      this.#retryAfter.add(performance.now() - start);
     } catch (error) {
       log.error("job-result-lost", { job_id: ticket.id, error: PlasmError.from(error) });
     }
@@ -205,7 +205,7 @@ export class Jobs {
   #noteEnd({ ticket, since }: ActiveJob): void {
     const latencyMs = Math.round(performance.now() - since);
     this.latency.add(latencyMs / 1000);
-    this.#endNotes.add(ticket.id, latencyMs);
+    this.#jobLog.add(ticket.id, latencyMs);
   }
 
   /**
@@ -213,7 +213,7 @@ export class Jobs {
    *
    * @throws {PlasmError} `state`, `not-found` when it could not be stored and so never was
    */
-  async untilOver(id: string, { timeoutMs, signal }: UntilOverOptions): Promise<boolean> {
+  async untilOver(id: string, { timeoutMs, signal }: WaitForJobOptions): Promise<boolean> {
     const active = this.#active.get(id);
     if (active === undefined) return true;
     const late = Promise.withResolvers<void>();
@@ -326,7 +326,7 @@ export class Jobs {
     await all;
     clearTimeout(timer);
     options.signal?.removeEventListener("abort", stop);
-    this.#endNotes.flush();
+    this.#jobLog.flush();
     this.#closing = "closed";
   }
 }
@@ -354,7 +354,7 @@ export interface SubmitJobOptions {
 }
 
 /** Options of `Jobs.untilOver()`. */
-export interface UntilOverOptions {
+export interface WaitForJobOptions {
   /** How long to wait, in milliseconds. */
   timeoutMs: number;
   /** Gives up waiting. */

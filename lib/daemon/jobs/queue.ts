@@ -7,12 +7,12 @@
  * a virtual time that rises by one for each of its jobs that starts, and the lowest goes next. So nobody
  * waits behind another's flood, and calling all one's jobs "high" moves them past nobody else's.
  *
- * Within a submitter priority decides (see lane.ts). Each step costs at most the logarithm of how many
+ * Within a submitter priority decides (see queue.ts). Each step costs at most the logarithm of how many
  * wait, so that a long queue is no slower than a short one.
  * @module
  */
 import { Heap } from "../../util/mod.ts";
-import { type Entry, isBefore, Lane, type Ticket } from "./submitter_queue.ts";
+import { type Entry, isBefore, SubmitterQueue, type Ticket } from "./submitter_queue.ts";
 
 export { type Ticket } from "./submitter_queue.ts";
 
@@ -40,7 +40,7 @@ export const MAX_LOOKS = 64;
 export const POSITION_SAMPLE = 1000;
 
 /** Beyond this most of the order is out of date (who submits and cancels, and nothing starts): made anew. */
-const MAX_PLACES_PER_LANE = 4;
+const MAX_PLACES_PER_SUBMITTER = 4;
 
 /** A submitter who may not start before a virtual time. */
 interface Turn {
@@ -51,7 +51,7 @@ interface Turn {
 /** Decides which job runs next. */
 export class JobQueue {
   #limits: QueueLimits;
-  readonly #lanes = new Map<string, Lane>();
+  readonly #queues = new Map<string, SubmitterQueue>();
   /** Lanes in the order in which their first jobs start, with what that order was made from. */
   #order = new Heap<Place>(startsBefore);
   readonly #running = new Map<string, Ticket>();
@@ -86,7 +86,7 @@ export class JobQueue {
 
   /** Jobs of one submitter that wait or run. */
   countOf(submitter: string): number {
-    return (this.#lanes.get(submitter)?.length ?? 0) + (this.#runningOf.get(submitter) ?? 0);
+    return (this.#queues.get(submitter)?.length ?? 0) + (this.#runningOf.get(submitter) ?? 0);
   }
 
   /** Changes the bounds; running jobs run on. */
@@ -97,49 +97,49 @@ export class JobQueue {
   /** Adds a job. */
   push(ticket: Ticket): void {
     const { submitter } = ticket;
-    let lane = this.#lanes.get(submitter);
-    if (lane === undefined) {
-      lane = new Lane(submitter, this.#turns.get(submitter) ?? this.#now);
-      this.#lanes.set(submitter, lane);
+    let queue = this.#queues.get(submitter);
+    if (queue === undefined) {
+      queue = new SubmitterQueue(submitter, this.#turns.get(submitter) ?? this.#now);
+      this.#queues.set(submitter, queue);
     }
-    lane.push(ticket);
+    queue.push(ticket);
     this.#waiting++;
-    if (lane.first?.ticket === ticket) this.#place(lane);
+    if (queue.first?.ticket === ticket) this.#place(queue);
   }
 
   /** Takes a waiting job out; tells whether it was there. */
   remove(ticket: Ticket): boolean {
-    const lane = this.#lanes.get(ticket.submitter);
-    return lane !== undefined && this.#take(lane, ticket);
+    const queue = this.#queues.get(ticket.submitter);
+    return queue !== undefined && this.#take(queue, ticket);
   }
 
-  #take(lane: Lane, ticket: Ticket): boolean {
-    const { first } = lane;
-    if (!lane.remove(ticket)) return false;
+  #take(queue: SubmitterQueue, ticket: Ticket): boolean {
+    const { first } = queue;
+    if (!queue.remove(ticket)) return false;
     this.#waiting--;
-    if (lane.length === 0) this.#lanes.delete(lane.submitter);
-    else if (first?.ticket === ticket) this.#place(lane);
+    if (queue.length === 0) this.#queues.delete(queue.submitter);
+    else if (first?.ticket === ticket) this.#place(queue);
     return true;
   }
 
-  /** Notes where a lane now stands; where it stood before is found out of date when it is met. */
-  #place(lane: Lane): void {
-    this.#order.push({ lane, time: lane.time, first: lane.first! });
-    if (this.#order.size <= MAX_PLACES_PER_LANE * this.#lanes.size) return;
+  /** Notes where a queue now stands; where it stood before is found out of date when it is met. */
+  #place(queue: SubmitterQueue): void {
+    this.#order.push({ queue, time: queue.time, first: queue.first! });
+    if (this.#order.size <= MAX_PLACES_PER_SUBMITTER * this.#queues.size) return;
     this.#order = new Heap(startsBefore);
-    for (const each of this.#lanes.values()) {
-      this.#order.push({ lane: each, time: each.time, first: each.first! });
+    for (const each of this.#queues.values()) {
+      this.#order.push({ queue: each, time: each.time, first: each.first! });
     }
   }
 
-  /** The lane that starts next, taken out of the order. */
+  /** The queue that starts next, taken out of the order. */
   #popLane(): Place | undefined {
     while (true) {
       const place = this.#order.pop();
       if (place === undefined) return undefined;
-      const { lane, time, first } = place;
-      if (this.#lanes.get(lane.submitter) !== lane) continue;
-      if (lane.time === time && lane.first === first) return place;
+      const { queue, time, first } = place;
+      if (this.#queues.get(queue.submitter) !== queue) continue;
+      if (queue.time === time && queue.first === first) return place;
     }
   }
 
@@ -149,21 +149,21 @@ export class JobQueue {
    * estimated from so many of them, for it is asked for each job that comes.
    */
   position(ticket: Ticket): number | undefined {
-    const own = this.#lanes.get(ticket.submitter);
+    const own = this.#queues.get(ticket.submitter);
     const found = own?.find(ticket);
     if (own === undefined || found === undefined) return undefined;
     const time = own.time + found.index;
     let [before, looked] = [0, 0];
-    for (const lane of this.#lanes.values()) {
-      if (lane === own) continue;
-      // Entry j of a lane has the time lane.time + j, so that these many are certainly before.
-      const earlier = Math.min(Math.max(time - lane.time, 0), lane.length);
+    for (const queue of this.#queues.values()) {
+      if (queue === own) continue;
+      // Entry j of a queue has the time queue.time + j, so that these many are certainly before.
+      const earlier = Math.min(Math.max(time - queue.time, 0), queue.length);
       before += earlier;
-      const rival = lane.time + earlier === time ? lane.at(earlier) : undefined;
+      const rival = queue.time + earlier === time ? queue.at(earlier) : undefined;
       if (rival !== undefined && isBefore(rival, found.entry)) before++;
       if (++looked === POSITION_SAMPLE) break;
     }
-    const others = this.#lanes.size - 1;
+    const others = this.#queues.size - 1;
     return found.index + (looked < others ? Math.round(before * others / looked) : before);
   }
 
@@ -179,11 +179,11 @@ export class JobQueue {
     while (started === undefined && passed.length < MAX_LOOKS) {
       const place = this.#popLane();
       if (place === undefined) break;
-      const { lane, first } = place;
+      const { queue, first } = place;
       // A job over the whole budget (which was larger once) runs alone rather than never.
       if (first.ticket.memoryMb <= free || this.#running.size === 0) {
         for (const { first } of passed) first.passes++;
-        started = this.#start(lane, first);
+        started = this.#start(queue, first);
       } else {
         passed.push(place);
         if (first.passes >= MAX_PASSES) break;
@@ -193,14 +193,14 @@ export class JobQueue {
     return started;
   }
 
-  #start(lane: Lane, { ticket }: Entry): Ticket {
-    const { submitter } = lane;
-    this.#now = Math.max(this.#now, lane.time);
-    lane.time = this.#now + 1;
-    this.#turns.set(submitter, lane.time);
-    this.#turnsByTime.push({ submitter, time: lane.time });
+  #start(queue: SubmitterQueue, { ticket }: Entry): Ticket {
+    const { submitter } = queue;
+    this.#now = Math.max(this.#now, queue.time);
+    queue.time = this.#now + 1;
+    this.#turns.set(submitter, queue.time);
+    this.#turnsByTime.push({ submitter, time: queue.time });
     this.#forgetTurns();
-    this.#take(lane, ticket);
+    this.#take(queue, ticket);
     this.#running.set(ticket.id, ticket);
     this.#runningOf.set(submitter, (this.#runningOf.get(submitter) ?? 0) + 1);
     this.#runningMemory += ticket.memoryMb;
@@ -226,9 +226,9 @@ export class JobQueue {
   }
 }
 
-/** A lane in the order of starts, as it was when it was put there. */
+/** A queue in the order of starts, as it was when it was put there. */
 interface Place {
-  lane: Lane;
+  queue: SubmitterQueue;
   time: number;
   first: Entry;
 }

@@ -11,7 +11,7 @@ const SHORTEST_MS = 1000;
 const LONGEST_MS = 60_000;
 
 /** Running average of how long jobs run. */
-export class Pace {
+export class RetryAfterEstimator {
   #averageMs = SHORTEST_MS;
 
   /** Counts a job that has ended, after so many milliseconds. */

@@ -49,7 +49,7 @@ export function isBefore(a: Entry, b: Entry): boolean {
  * Entries of one priority, in order of their keys. They come and go at the ends (time goes on), which
  * costs nothing; only after a step back of the clock is one put in between.
  */
-class Line {
+class SortedEntries {
   #entries: Entry[] = [];
   /** Where the first entry is: to move all others up each time one leaves would be quadratic. */
   #head = 0;
@@ -107,18 +107,18 @@ class Line {
 }
 
 /** The waiting jobs of one submitter. */
-export class Lane {
+export class SubmitterQueue {
   readonly submitter: string;
   /** Virtual time of its next job. */
   time: number;
-  readonly #lines: Record<JobPriority, Line> = {
-    high: new Line(),
-    normal: new Line(),
-    low: new Line(),
+  readonly #byPriority: Record<JobPriority, SortedEntries> = {
+    high: new SortedEntries(),
+    normal: new SortedEntries(),
+    low: new SortedEntries(),
   };
 
   #length = 0;
-  /** Kept, for whoever asks for a position looks at the first of every lane. */
+  /** Kept, for whoever asks for a position looks at the first of every queue. */
   #first: Entry | undefined;
 
   constructor(submitter: string, time: number) {
@@ -139,14 +139,14 @@ export class Lane {
   /** Adds a job. */
   push(ticket: Ticket): void {
     const key = keyOf(ticket);
-    this.#lines[ticket.priority].add({ ticket, key, passes: 0 });
+    this.#byPriority[ticket.priority].add({ ticket, key, passes: 0 });
     this.#length++;
     this.#first = this.#findFirst();
   }
 
   /** Takes a job out; tells whether it was there. */
   remove(ticket: Ticket): boolean {
-    const line = this.#lines[ticket.priority];
+    const line = this.#byPriority[ticket.priority];
     const index = line.find(keyOf(ticket), ticket.id);
     if (index < 0) return false;
     line.remove(index);
@@ -158,30 +158,30 @@ export class Lane {
   #findFirst(): Entry | undefined {
     let first: Entry | undefined;
     for (const priority of PRIORITIES) {
-      const entry = this.#lines[priority].first;
+      const entry = this.#byPriority[priority].first;
       if (entry !== undefined && (first === undefined || entry.key < first.key)) first = entry;
     }
     return first;
   }
 
-  /** The entry of a job and how many of the lane start before it. */
+  /** The entry of a job and how many of the queue start before it. */
   find(ticket: Ticket): { entry: Entry; index: number } | undefined {
-    const place = this.#lines[ticket.priority].find(keyOf(ticket), ticket.id);
+    const place = this.#byPriority[ticket.priority].find(keyOf(ticket), ticket.id);
     if (place < 0) return undefined;
-    const entry = this.#lines[ticket.priority].at(place)!;
+    const entry = this.#byPriority[ticket.priority].at(place)!;
     return { entry, index: this.#rank(ticket.priority, place) };
   }
 
-  /** The entry that starts after `index` others of the lane. */
+  /** The entry that starts after `index` others of the queue. */
   at(index: number): Entry | undefined {
     if (index === 0) return this.#first;
     for (const priority of PRIORITIES) {
       // Ranks rise along a line, so that the one looked for is found by halving, if it is there.
-      let [low, high] = [0, this.#lines[priority].length];
+      let [low, high] = [0, this.#byPriority[priority].length];
       while (low < high) {
         const middle = (low + high) >>> 1;
         const rank = this.#rank(priority, middle);
-        if (rank === index) return this.#lines[priority].at(middle);
+        if (rank === index) return this.#byPriority[priority].at(middle);
         if (rank < index) low = middle + 1;
         else high = middle;
       }
@@ -189,14 +189,14 @@ export class Lane {
     return undefined;
   }
 
-  /** How many of the lane start before the entry at a place of a line. */
+  /** How many of the queue start before the entry at a place of a line. */
   #rank(priority: JobPriority, place: number): number {
-    const { key } = this.#lines[priority].at(place)!;
+    const { key } = this.#byPriority[priority].at(place)!;
     let rank = place;
     let goesFirst = true;
     for (const other of PRIORITIES) {
       if (other === priority) goesFirst = false;
-      else rank += this.#lines[other].upTo(goesFirst ? key : key - 1);
+      else rank += this.#byPriority[other].upTo(goesFirst ? key : key - 1);
     }
     return rank;
   }

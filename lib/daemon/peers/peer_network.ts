@@ -22,7 +22,7 @@ import type { Jobs } from "../jobs/mod.ts";
 import type { JobStore } from "../store/mod.ts";
 import { readQuery } from "./discover_query.ts";
 import { remoteCeilings, RemoteHost, remotePolicy } from "./remote_host.ts";
-import { elsewhereIn } from "./remote_runner.ts";
+import { peerRunner } from "./remote_runner.ts";
 
 /** Parts of the daemon that a network uses to run jobs. */
 export interface NetworkContext {
@@ -113,7 +113,7 @@ export async function joinPeerNetwork(context: NetworkContext): Promise<DaemonNe
       },
     });
     await serveJobs(network, server);
-    jobs.setElsewhere(elsewhereIn(network, () => config().network));
+    jobs.setPeerRunner(peerRunner(network, () => config().network));
     const stopTelling = net.provide ? await tellCapability(network, context) : () => {};
     signal.addEventListener("abort", stopTelling);
     return {

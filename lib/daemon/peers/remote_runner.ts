@@ -8,7 +8,7 @@ import { createNetwork, type PlasmNetwork } from "../../p2p/mod.ts";
 import { bytesSource, runOnPeers } from "../../remote/client/mod.ts";
 import { findCandidates, jobDialer } from "../../remote/libp2p/mod.ts";
 import type { ByteStream } from "../../remote/wire/mod.ts";
-import type { RunElsewhere } from "../jobs/mod.ts";
+import type { RunOnPeer } from "../jobs/mod.ts";
 
 /** Output where the manifest does not say less, in bytes. */
 const MAX_OUTPUT_BYTES = 2 ** 30;
@@ -24,7 +24,7 @@ function interruptedBy(stop: AbortSignal): AbortSignal {
 }
 
 /** Runs jobs on nodes of a network. Output is given once it is verified. */
-export function elsewhereIn(network: PlasmNetwork, lists: () => PeerLists): RunElsewhere {
+export function peerRunner(network: PlasmNetwork, lists: () => PeerLists): RunOnPeer {
   return async function* ({ manifest, nonce, target }, { module, stdin, inputs, signal: stop }) {
     const signal = interruptedBy(stop);
     const sources = new Map(

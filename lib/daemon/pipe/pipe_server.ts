@@ -13,13 +13,13 @@ import {
   jobJson,
   PIPE_PATH,
   readJsonBody,
-  refuseUpgrade,
+  rejectUpgrade,
   submissionOf,
   type TcpGuardOptions,
 } from "../api/mod.ts";
 import type { Submission } from "../jobs/mod.ts";
 import { PipedRun } from "./piped_client.ts";
-import { bodyOf, readHead, type RequestHead } from "./request_head.ts";
+import { bodyOf, readRequestHead, type RequestHead } from "./request_head.ts";
 import type { Logger } from "@logtape/logtape";
 
 /** How a connection begins that is to be served here. */
@@ -42,8 +42,8 @@ function usage(why: string, hint?: string): PlasmError {
 function checkUpgrade({ headers }: RequestHead): void {
   const words = (name: string): string[] =>
     (headers.get(name) ?? "").toLowerCase().split(",").map((word) => word.trim());
-  if (!words("connection").includes("upgrade")) refuseUpgrade();
-  if (!words("upgrade").includes(PIPE_PROTOCOL)) refuseUpgrade();
+  if (!words("connection").includes("upgrade")) rejectUpgrade();
+  if (!words("upgrade").includes(PIPE_PROTOCOL)) rejectUpgrade();
 }
 
 async function pipedSubmission(body: unknown, maxBytes: number): Promise<Submission> {
@@ -131,7 +131,7 @@ async function readHeadInTime(
     const message = `Cannot read request: its head did not come within ${idleMs} ms`;
     late.reject(new PlasmError("slow-request", message, { details: { idle_ms: idleMs } }));
   }, idleMs);
-  const reading = readHead(conn, first);
+  const reading = readRequestHead(conn, first);
   reading.catch(() => {}); // left behind, it ends with the connection
   try {
     return await Promise.race([reading, late.promise]);

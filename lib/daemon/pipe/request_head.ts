@@ -44,7 +44,7 @@ function endOf(bytes: Uint8Array): number {
  * @param first What has been read already.
  * @throws {PlasmError} `usage`, `too-large`
  */
-export async function readHead(conn: ByteSource, first: Uint8Array): Promise<RequestHead> {
+export async function readRequestHead(conn: ByteSource, first: Uint8Array): Promise<RequestHead> {
   const buffer = new Uint8Array(Math.max(MAX_HEAD_BYTES, first.length));
   buffer.set(first);
   let size = first.length;

@@ -1,32 +1,32 @@
 /**
- * Writes a file as its bytes come, and brings it to the disk behind them.
+ * Streams blobs to and from files; syncs in the background while a file is written.
  * @module
  */
 import { syncFile } from "../../util/mod.ts";
 
-/** What waits for the disk before it is told to begin, in bytes: the less is left for the end. */
+/** Unsynced bytes that start a background sync, so that the final sync stays short. */
 const SYNC_BYTES = 8 * 2 ** 20;
 
 /**
- * What may wait for the disk, in bytes. Beyond it whoever brings more waits, before the system does it to us:
- * where too much waits for a disk, it stops the thread that writes, which is the one that does everything.
+ * Unsynced bytes above which write() waits. With more dirty pages the kernel would block the writing thread, which
+ * is the daemon's only one.
  */
 const MAX_WAITING_BYTES: number = 4 * SYNC_BYTES;
 
 /**
- * Pages of the system's cache, in bytes. What begins or ends inside one is written by whole pages all the same:
- * a page that is written in two parts costs twice, a quarter of the time where chunks are not made of pages.
+ * Page size of the kernel's cache, in bytes. Writes are aligned to it: a page written in two parts costs twice, a
+ * quarter of the total time when chunks are not multiples of a page.
  */
 const PAGE_BYTES = 4096;
 
-/** Writes one file, from its beginning. */
+/** Sequential writer of one file. */
 export class FileWriter implements Disposable {
   readonly #file: Deno.FsFile;
   readonly #path: string;
   #syncing: Promise<void> | undefined;
-  /** What the disk was not told of yet. */
+  /** Bytes written since the last sync started. */
   #unsynced = 0;
-  /** The beginning of a page whose rest has not come yet. */
+  /** Start of an incomplete page. */
   readonly #page = new Uint8Array(PAGE_BYTES);
   #held = 0;
 
@@ -36,9 +36,9 @@ export class FileWriter implements Disposable {
   }
 
   /**
-   * Makes a file that only its owner may read.
+   * Creates a file with mode 0600.
    *
-   * @throws {Error} what the file system says, also where there is one
+   * @throws {Error} of the file system, also when the file exists
    */
   static async create(path: string): Promise<FileWriter> {
     const file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
@@ -46,9 +46,9 @@ export class FileWriter implements Disposable {
   }
 
   /**
-   * Takes bytes, which may change once this resolves.
+   * Appends bytes; the caller may reuse the buffer once this resolves.
    *
-   * @throws {Error} what the file system says
+   * @throws {Error} of the file system
    */
   async write(bytes: Uint8Array): Promise<void> {
     let rest = bytes;
@@ -64,7 +64,7 @@ export class FileWriter implements Disposable {
     if (this.#unsynced >= SYNC_BYTES && this.#syncing === undefined) this.#sync();
   }
 
-  /** Keeps what the page has room for; tells how much that was. */
+  /** Buffers what fits into the incomplete page; returns the number of bytes. */
   #hold(bytes: Uint8Array): number {
     const part = bytes.subarray(0, PAGE_BYTES - this.#held);
     this.#page.set(part, this.#held);
@@ -77,23 +77,23 @@ export class FileWriter implements Disposable {
     this.#held = 0;
   }
 
-  /** To give bytes to another thread takes a copy in new memory, which costs more than to write them here. */
+  /** Synchronous: handing bytes to another thread copies them into new memory, which costs more than the write. */
   #writeNow(bytes: Uint8Array): void {
     for (let rest = bytes; rest.length > 0;) rest = rest.subarray(this.#file.writeSync(rest));
   }
 
   #sync(): void {
     this.#unsynced = 0;
-    // By a file of its own: Deno does one thing at a time with each. What fails here fails at the end too.
+    // Uses a separate file handle: Deno runs one operation at a time per handle. Errors recur in end().
     this.#syncing = syncFile(this.#path, { write: true }).catch(() => {}).finally(() =>
       this.#syncing = undefined
     );
   }
 
   /**
-   * Resolves when all is on the disk.
+   * Resolves when all bytes are durable.
    *
-   * @throws {Error} what the file system says
+   * @throws {Error} of the file system
    */
   async end(): Promise<void> {
     this.#writeHeld();
@@ -101,16 +101,16 @@ export class FileWriter implements Disposable {
     await this.#file.syncData();
   }
 
-  /** Closes the file, whatever is in it. */
+  /** Closes the file, complete or not. */
   [Symbol.dispose](): void {
     this.#file.close();
   }
 }
 
-/** Bytes of one read: fewer and larger ones cost less. */
+/** Read size in bytes; fewer, larger reads cost less. */
 const READ_BYTES = 256 * 1024;
 
-/** Opens the file; it is closed at its end, by a cancel, or by the signal, which ends the stream. */
+/** Opens a file as a stream. Closes it at its end, on cancel, or when the signal aborts. */
 export async function openFileStream(
   path: string,
   signal: AbortSignal,

@@ -7,11 +7,11 @@ function bytesOf(length: number): Uint8Array {
   return new Uint8Array(length).map((_, at) => at ^ (at >>> 8) ^ (at >>> 16));
 }
 
-Deno.test("FileWriter writes what it was given, in pieces of any length", async () => {
+Deno.test("FileWriter writes all bytes when chunks have any length", async () => {
   await inDir(async (dir) => {
-    // Long enough that the disk is told to begin before the end.
+    // Long enough to start background syncs.
     const bytes = bytesOf(9_300_001);
-    // Pieces of less than a page, of one, of what is no number of pages, and all at once.
+    // Chunks below a page, of one page, of a fraction of pages, and all at once.
     const lengths = [1021, 4096, 70_001, 1_000_000, bytes.length];
     await Promise.all(lengths.map(async (length, n) => {
       const path = `${dir}/${n}`;
@@ -21,7 +21,7 @@ Deno.test("FileWriter writes what it was given, in pieces of any length", async 
         const part = bytes.subarray(at, at + piece.length);
         piece.set(part);
         await writer.write(piece.subarray(0, part.length));
-        piece.fill(0); // it may change once it was taken
+        piece.fill(0); // write() must have copied it
       }
       await writer.end();
       assertEquals(await Deno.readFile(path), bytes);
@@ -29,7 +29,7 @@ Deno.test("FileWriter writes what it was given, in pieces of any length", async 
   });
 });
 
-Deno.test("FileWriter.create() leaves a file alone that is there", async () => {
+Deno.test("FileWriter.create() leaves the file unchanged when it exists", async () => {
   await inDir(async (dir) => {
     const path = `${dir}/file`;
     await Deno.writeTextFile(path, "before");
@@ -38,7 +38,7 @@ Deno.test("FileWriter.create() leaves a file alone that is there", async () => {
   });
 });
 
-Deno.test("FileWriter.write() fails where the file cannot be written", async () => {
+Deno.test("FileWriter.write() fails when the file cannot be written", async () => {
   await inDir(async (dir) => {
     const writer = await FileWriter.create(`${dir}/file`);
     writer[Symbol.dispose]();
@@ -46,7 +46,7 @@ Deno.test("FileWriter.write() fails where the file cannot be written", async () 
   });
 });
 
-Deno.test("FileWriter.end() fails where what is left cannot be written", async () => {
+Deno.test("FileWriter.end() fails when the last page cannot be written", async () => {
   await inDir(async (dir) => {
     const writer = await FileWriter.create(`${dir}/file`);
     await writer.write(bytesOf(10));

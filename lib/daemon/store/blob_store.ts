@@ -1,6 +1,5 @@
 /**
- * Modules and inputs, kept by hash: written atomically, verified on every read, the least recently
- * used deleted when they grow over a size.
+ * Content-addressed store of modules and inputs: atomic writes, verified reads, LRU eviction above a size.
  * @module
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
@@ -9,28 +8,27 @@ import { PlasmError } from "../../core/errors/mod.ts";
 import { syncFile } from "../../util/mod.ts";
 import { stateError } from "./database.ts";
 import { FileWriter, openFileStream } from "./blob_file.ts";
-import type { WriteQueue } from "./group_commit.ts";
+import type { GroupCommit } from "./group_commit.ts";
 
-/** How exact the time of a blob's last use is, in ms: a module used by every job is written seldom. */
+/** Resolution of a blob's last-use time, in ms; limits writes for a module that every job uses. */
 const TOUCH_MS = 1000;
 
 /**
- * Bytes of blobs kept in memory: what is used again and again is neither read nor hashed again.
- * CPython has 26 MB.
+ * Size of the in-memory cache, in bytes: hot blobs are neither read nor hashed again. CPython has 26 MB.
  */
 const MEMORY_BYTES = 32 * 2 ** 20;
 
 /** Options of {@linkcode BlobStore}. */
 export interface BlobStoreOptions {
-  /** The directory; made when missing. */
+  /** Directory; created when missing. */
   dir: string;
-  /** Size of all blobs together, in bytes. */
+  /** Total size limit, in bytes. */
   maxBytes: number;
   /** Writes to the database. */
-  writes: WriteQueue;
+  writes: GroupCommit;
 }
 
-/** What is told about a blob. */
+/** Hash and size of a blob. */
 export interface BlobInfo {
   hash: string;
   /** In bytes. */
@@ -39,11 +37,11 @@ export interface BlobInfo {
 
 /** Options of {@linkcode BlobStore.put}. */
 export interface PutBlobOptions {
-  /** What the bytes must hash to. */
+  /** Expected hash of the bytes. */
   hash: string;
-  /** Most bytes that are taken. */
+  /** Size limit of this blob, in bytes. */
   maxBytes: number;
-  /** For messages: "module" or "input". */
+  /** Kind for error messages: "module" or "input". */
   what: string;
 }
 
@@ -51,13 +49,13 @@ export interface PutBlobOptions {
 export class BlobStore {
   readonly #db: DatabaseSync;
   readonly #dir: string;
-  readonly #writes: WriteQueue;
+  readonly #writes: GroupCommit;
   readonly #statements = new Map<string, StatementSync>();
-  /** The least recently used first. */
+  /** Ordered from least to most recently used. */
   readonly #memory = new Map<string, Uint8Array>();
   #memoryBytes = 0;
   #maxBytes: number;
-  /** Bytes of those that are being received: on the disk, and not counted among the kept. */
+  /** Bytes of uploads in progress: on disk, but not in the table yet. */
   #receiving = 0;
 
   /** @throws {PlasmError} `state` when the directory cannot be used */
@@ -74,7 +72,7 @@ export class BlobStore {
     }
   }
 
-  /** Makes table and directory agree after a crash: half-written files go, whole ones are known. */
+  /** Reconciles table and directory after a crash: deletes partial files and registers complete ones. */
   #reconcile(): void {
     const files = new Set<string>();
     const add = this.#db.prepare("INSERT OR IGNORE INTO blobs VALUES (?, ?, 0)");
@@ -88,7 +86,7 @@ export class BlobStore {
       const hash = `sha256:${name}`;
       const { size } = Deno.statSync(path);
       const row = known.get(hash);
-      // Cut off by a crash of the machine: who has it sends it again.
+      // Truncated by a machine crash; the client sends it again.
       if (row !== undefined && row["size"] !== size) {
         Deno.removeSync(path);
         continue;
@@ -112,31 +110,31 @@ export class BlobStore {
     return `${this.#dir}/${hash.slice("sha256:".length)}`;
   }
 
-  /** Bytes of all blobs, and how many there are. */
+  /** Total bytes and number of blobs. */
   get stats(): { bytes: number; count: number } {
     const row = this.#db.prepare("SELECT count(*) AS n, coalesce(sum(size), 0) AS b FROM blobs")
       .get();
     return { bytes: Number(row?.["b"]), count: Number(row?.["n"]) };
   }
 
-  /** Changes the size of all blobs together; takes effect with the next one written. */
+  /** Changes the total size limit; applies from the next put(). */
   setMaxBytes(maxBytes: number): void {
     this.#maxBytes = maxBytes;
   }
 
-  /** What is known of a blob, without reading it. */
+  /** Looks up a blob without reading it. */
   info(hash: string): BlobInfo | undefined {
-    const remembered = this.#memory.get(hash);
-    if (remembered !== undefined) return { hash, size: remembered.length };
+    const cached = this.#memory.get(hash);
+    if (cached !== undefined) return { hash, size: cached.length };
     const row = this.#sql("SELECT size FROM blobs WHERE hash = ?").get(hash);
     return row === undefined ? undefined : { hash, size: Number(row["size"]) };
   }
 
   /**
-   * Keeps the bytes of a stream, if they hash to what was said.
+   * Stores the bytes of a stream after verifying their hash.
    *
-   * @throws {PlasmError} `too-large`, `bad-input` when the hash differs, `queue-full` when what
-   * waiting jobs need leaves no room, `state`
+   * @throws {PlasmError} `too-large`, `bad-input` when the hash differs, `queue-full` when blobs
+   * of waiting jobs fill the cache, `state`
    */
   async put(source: AsyncIterable<Uint8Array>, options: PutBlobOptions): Promise<BlobInfo> {
     const { hash, what } = options;
@@ -154,20 +152,20 @@ export class BlobStore {
       });
       return { hash, size };
     } catch (error) {
-      await Deno.remove(temporary).catch(() => {}); // gone when it was renamed
+      await Deno.remove(temporary).catch(() => {}); // already renamed
       throw error instanceof PlasmError ? error : stateError(`save ${what}`, error);
     } finally {
       this.#receiving -= reserved.bytes;
     }
   }
 
-  /** Many may send at once: together no more than the cache may hold. */
+  /** Limits concurrent uploads to the size of the cache. */
   #reserve(bytes: number, what: string): void {
     if (this.#receiving + bytes > this.#maxBytes) {
       throw new PlasmError(
         "queue-full",
-        `Cannot keep ${what}: ${this.#receiving} bytes are being received, ` +
-          `${this.#maxBytes} are allowed at once`,
+        `Cannot store ${what}: ${this.#receiving} bytes are being received, ` +
+          `cache allows ${this.#maxBytes} at once`,
         { retryAfterMs: 5000, details: { receiving: this.#receiving, allowed: this.#maxBytes } },
       );
     }
@@ -186,14 +184,14 @@ export class BlobStore {
       if (hasher.bytes + chunk.length > maxBytes) {
         throw new PlasmError(
           "too-large",
-          `Cannot keep ${what}: more than ${maxBytes} bytes were sent, ${maxBytes} are allowed`,
+          `Cannot store ${what}: body exceeds ${maxBytes} bytes`,
           { details: { allowed: maxBytes } },
         );
       }
       if (hasher.bytes + chunk.length > this.#maxBytes) {
         throw new PlasmError(
           "too-large",
-          `Cannot keep ${what}: more than ${this.#maxBytes} bytes were sent, the cache holds no more`,
+          `Cannot store ${what}: body exceeds the cache size of ${this.#maxBytes} bytes`,
           { details: { allowed: this.#maxBytes } },
         );
       }
@@ -204,9 +202,13 @@ export class BlobStore {
     }
     const found = await hasher.digest();
     if (found !== hash) {
-      throw new PlasmError("bad-input", `Cannot keep ${what}: asked for ${hash}, sent ${found}`, {
-        details: { asked: hash, sent: found },
-      });
+      throw new PlasmError(
+        "bad-input",
+        `Cannot store ${what}: expected ${hash}, received ${found}`,
+        {
+          details: { asked: hash, sent: found },
+        },
+      );
     }
     await writer.end();
     return hasher.bytes;
@@ -229,15 +231,15 @@ export class BlobStore {
     if (excess > 0) {
       throw new PlasmError(
         "queue-full",
-        `Cannot keep ${what}: ${size} bytes asked, ${size - excess} of ${this.#maxBytes} free ` +
-          "while waiting jobs need the rest",
+        `Cannot store ${what}: blobs of waiting jobs fill the cache; ` +
+          `asked ${size} bytes, ${size - excess} of ${this.#maxBytes} can be freed`,
         { retryAfterMs: 5000, details: { asked: size, free: size - excess } },
       );
     }
     for (const victim of chosen) this.#delete(victim);
   }
 
-  /** Deletes a blob, unless a job that is not over needs it. */
+  /** Deletes a blob unless an unfinished job needs it. */
   discard(hash: string): void {
     const pin = this.#db.prepare("SELECT 1 FROM job_blobs WHERE hash = ?").get(hash);
     if (pin === undefined) this.#delete(hash);
@@ -253,28 +255,28 @@ export class BlobStore {
     }
   }
 
-  /** Notes that a blob was used; call inside the write queue. */
+  /** Updates a blob's last-use time; call inside a group commit. */
   touch(hash: string, at: number): void {
     this.#sql("UPDATE blobs SET used_at = ? WHERE hash = ? AND used_at < ?")
       .run(at, hash, at - TOUCH_MS);
   }
 
   /**
-   * The bytes of a blob, checked against its hash. They may be given to others too: never write there.
+   * Reads a blob and verifies its hash. The array is shared with other callers: do not modify it.
    *
-   * @throws {PlasmError} `not-found`; `state` when the disk gave other bytes (the blob is then deleted)
+   * @throws {PlasmError} `not-found`; `state` when the file is corrupt (the blob is then deleted)
    */
   async read(hash: string, what: string): Promise<Uint8Array> {
     if (this.info(hash) === undefined) {
-      throw new PlasmError("not-found", `Cannot read ${what}: no ${hash} here`, {
+      throw new PlasmError("not-found", `Cannot read ${what}: ${hash} is not stored`, {
         hint: `Send the ${what} first`,
         details: { hash },
       });
     }
-    const remembered = this.#memory.get(hash);
-    if (remembered !== undefined) {
-      this.#remember(hash, remembered);
-      return remembered;
+    const cached = this.#memory.get(hash);
+    if (cached !== undefined) {
+      this.#remember(hash, cached);
+      return cached;
     }
     let data: Uint8Array;
     try {
@@ -288,15 +290,14 @@ export class BlobStore {
       return data;
     }
     this.#delete(hash);
-    throw new PlasmError("state", `Cannot read ${what}: ${hash} was damaged on the disk`, {
-      hint: `Send the ${what} again, and check the disk`,
+    throw new PlasmError("state", `Cannot read ${what}: ${hash} is corrupt on disk`, {
+      hint: `Send the ${what} again and check the disk`,
       details: { hash, found },
     });
   }
 
   /**
-   * The bytes of a large blob as a stream that holds little of it. They are not checked: whoever takes
-   * them compares their hash at the end. The signal closes the file.
+   * Streams a large blob without verifying it: the caller checks the hash at the end. The signal closes the file.
    *
    * @throws {PlasmError} `state`
    */

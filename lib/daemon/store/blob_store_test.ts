@@ -8,7 +8,7 @@ function stream(data: Uint8Array): ReadableStream<Uint8Array> {
   return new Blob([data as Uint8Array<ArrayBuffer>]).stream();
 }
 
-Deno.test("BlobStore.put() keeps only what hashes to what was said", () =>
+Deno.test("BlobStore.put() stores a blob only when its hash matches", () =>
   withStore(async (store, dir) => {
     const data = new Uint8Array(300_000).fill(7);
     const hash = await sha256(data);
@@ -31,7 +31,7 @@ Deno.test("BlobStore.put() keeps only what hashes to what was said", () =>
     await assertRejects(() => store.blobs.read(HASH, "module"), PlasmError, "Cannot read module");
   }));
 
-Deno.test("BlobStore.put() receives no more at once than it may hold", () =>
+Deno.test("BlobStore.put() rejects an upload when concurrent ones fill the cache", () =>
   withStore(async (store, dir) => {
     const [first, second] = [new Uint8Array(600), new Uint8Array(500).fill(1)];
     const held = Promise.withResolvers<void>();
@@ -55,7 +55,7 @@ Deno.test("BlobStore.put() receives no more at once than it may hold", () =>
     assertEquals([error.code, error.retryable], ["queue-full", true]);
     held.resolve();
     await receiving;
-    // What has been received is evicted for it.
+    // The first blob is evicted for it.
     await store.blobs.put(stream(second), { ...options, hash: secondHash });
     assertEquals([...Deno.readDirSync(`${dir}/blobs`)].map(({ name }) => name), [
       secondHash.slice(7),
@@ -68,12 +68,12 @@ Deno.test("BlobStore.put() receives no more at once than it may hold", () =>
           maxBytes: 1e6,
         }),
       PlasmError,
-      "the cache holds no more",
+      "body exceeds the cache size",
     );
     assertEquals(large.code, "too-large");
   }, { cacheBytes: 1000 }));
 
-Deno.test("BlobStore.read() finds damage and lets go of the blob", () =>
+Deno.test("BlobStore.read() deletes the blob when it is corrupt", () =>
   withStore(async (store, dir) => {
     const data = new Uint8Array(100);
     const hash = await sha256(data);
@@ -88,7 +88,7 @@ Deno.test("BlobStore.read() finds damage and lets go of the blob", () =>
     assertEquals(store.blobs.info(hash), undefined);
   }));
 
-Deno.test("BlobStore.put() evicts the least recently used, never what a waiting job needs", () =>
+Deno.test("BlobStore.put() evicts the least recently used blob unless a waiting job needs it", () =>
   withStore(async (store) => {
     const put = async (fill: number): Promise<string> => {
       const data = new Uint8Array(400).fill(fill);
@@ -117,7 +117,7 @@ Deno.test("BlobStore.put() evicts the least recently used, never what a waiting 
     assert(store.blobs.stats.bytes <= 1000);
   }, { cacheBytes: 1000 }));
 
-Deno.test("BlobStore makes table and directory agree after a crash", () =>
+Deno.test("BlobStore() reconciles table and directory after a crash", () =>
   inDir(async (dir) => {
     const data = new Uint8Array(10);
     const hash = await sha256(data);

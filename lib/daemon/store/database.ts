@@ -1,5 +1,5 @@
 /**
- * Opens the job store's database and brings it to the current schema.
+ * Opens the job store's SQLite database and migrates it to the current schema.
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
@@ -9,7 +9,7 @@ function userVersion(db: DatabaseSync): number {
   return Number(db.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
 }
 
-/** Runs `work` in one transaction: all of it is kept, or nothing. */
+/** Runs `work` in one transaction. */
 export function transaction<T>(db: DatabaseSync, work: () => T): T {
   db.exec("BEGIN IMMEDIATE");
   try {
@@ -17,7 +17,7 @@ export function transaction<T>(db: DatabaseSync, work: () => T): T {
     db.exec("COMMIT");
     return result;
   } catch (error) {
-    // SQLite rolls back by itself on some errors (a full disk), and then refuses to do so again.
+    // On some errors (full disk) SQLite has already rolled back and rejects a second ROLLBACK.
     try {
       db.exec("ROLLBACK");
     } catch { /* already rolled back */ }
@@ -30,9 +30,9 @@ function migrate(db: DatabaseSync, path: string): void {
   if (found > MIGRATIONS.length) {
     throw new PlasmError(
       "state",
-      `Cannot open ${path}: it has schema ${found}, this version of plasm knows ${MIGRATIONS.length}`,
+      `Cannot open ${path}: schema ${found} is newer than this version's ${MIGRATIONS.length}`,
       {
-        hint: "Run the newer version of plasm that wrote it",
+        hint: "Upgrade plasm to the version that wrote it",
         details: { schema: found, known: MIGRATIONS.length },
       },
     );
@@ -48,24 +48,23 @@ function migrate(db: DatabaseSync, path: string): void {
 /**
  * Opens a database file, creating it when missing.
  *
- * It runs in WAL mode with synchronous=FULL: NORMAL would keep every commit over `kill -9`, but
- * a power cut could take back the last ones, and with them jobs that were accepted. The price,
- * one fsync a commit, is shared by all who write at the same time (see write_queue.ts).
+ * Uses WAL mode with synchronous=FULL: with NORMAL a commit survives `kill -9` but not a power cut, which could
+ * lose acknowledged jobs. Concurrent writes share the fsync (see group_commit.ts).
  *
  * @throws {PlasmError} `state`
  */
 export function openDatabase(path: string): DatabaseSync {
   let db: DatabaseSync | undefined;
   try {
-    // SQLite would leave the mode to the umask; its journals take the database's.
+    // SQLite would apply the umask; its journals inherit the database's mode.
     Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
     db = new DatabaseSync(path);
     db.exec("PRAGMA journal_mode = WAL");
     db.exec("PRAGMA synchronous = FULL");
-    // 32 MiB: to write the log back takes several fsyncs, which jobs wait for.
+    // 32 MiB: a checkpoint takes several fsyncs and blocks jobs.
     db.exec("PRAGMA wal_autocheckpoint = 8192");
     db.exec("PRAGMA foreign_keys = ON");
-    // Pages of deleted jobs return to the file system a few at a time, see retention.
+    // Truncate the log to 64 MiB after a checkpoint.
     db.exec("PRAGMA journal_size_limit = 67108864");
     migrate(db, path);
     return db;
@@ -81,28 +80,28 @@ const HINTS: readonly [RegExp, string][] = [
   [/permission denied|os error 13\b|unable to open/i, "Check who owns the state directory"],
   [
     /malformed|not a database/i,
-    "Restore the job store from a backup, or move it away to begin anew",
+    "Restore the job store from a backup, or move it away to start with an empty one",
   ],
-  [/NotCapable|Requires \w+ access/i, "Grant the permission that is named"],
+  [/NotCapable|Requires \w+ access/i, "Grant the permission named in the message"],
 ];
 
-/** The `state` error for what was being done, such as "save job". */
+/** Wraps a storage error as `state`; `doing` completes "Cannot …", such as "save job". */
 export function stateError(doing: string, error: unknown): PlasmError {
   if (error instanceof PlasmError) return error;
   const text = error instanceof Error ? error.message : String(error);
   const hint = HINTS.find(([pattern]) => pattern.test(`${(error as Error)?.name} ${text}`))?.[1];
-  // A full disk may have room again; the others need a hand.
+  // A full disk may recover; other errors need an operator.
   const retryable = hint === HINTS[0]?.[1];
   return new PlasmError("state", `Cannot ${doing}: ${text}`, { hint, retryable, cause: error });
 }
 
-/** Bytes that an ended job takes; the constant stands for rows of several tables and indexes. */
+/** SQL expression for the size of a finished job, in bytes; the constant estimates rows and indexes. */
 export function jobBytes(row: "OLD" | "NEW" | "jobs"): string {
   return `iif(${row}.finished_at IS NULL, 0, ${row}.stdout_bytes + ${row}.stderr_bytes
     + length(${row}.manifest) + coalesce(length(${row}.receipt), 0) + 2048)`;
 }
 
-/** Step n brings a store from version n to version n + 1. */
+/** Entry n migrates the schema from version n to n + 1. */
 export const MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE jobs (

@@ -1,15 +1,15 @@
 /**
- * Rows of events. Output is kept here once, as the data of its events; above a size it goes on in a
- * file beside the database (see spill_files.ts) and the rows say where.
+ * Stores and reads job events. Output is stored in its event rows; above a size the rows refer to a spill file
+ * (see spill_files.ts).
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
 import type { JobRecord, NewEvent, OutputStream, RecordedEvent } from "./job_record.ts";
 import type { SpillFiles } from "./spill_files.ts";
-import { type LateJobs, outputOf } from "./write_behind.ts";
+import { bufferedOutput, type WriteBehind } from "./write_behind.ts";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 
-/** An event whose output may still be in a file. */
+/** Event whose output may be in a spill file. */
 export type StoredEvent =
   | Exclude<RecordedEvent, { type: OutputStream }>
   | {
@@ -21,13 +21,13 @@ export type StoredEvent =
     data?: Uint8Array;
   };
 
-/** Which output events to read. */
+/** Page of output events. */
 export interface OutputPage {
-  /** Those that reach beyond this byte of the stream. */
+  /** Only events that end after this byte of the stream. */
   offset: number;
-  /** Those after this event: without it each page would look through all before it again. */
+  /** Only events after this id; otherwise each page would scan all earlier rows. */
   after: number;
-  /** At most so many. */
+  /** Maximum number of events. */
   limit: number;
 }
 
@@ -51,14 +51,14 @@ function stored(row: Row): StoredEvent {
   };
 }
 
-/** The table of events. Writes must run inside the store's write queue. */
+/** Event table. Writes must run inside a group commit. */
 export class EventTable {
   readonly #insert: StatementSync;
   readonly #nextId: StatementSync;
   readonly #grow: Record<OutputStream, StatementSync>;
   readonly #after: StatementSync;
   readonly #output: StatementSync;
-  readonly #forget: StatementSync;
+  readonly #deleteOutput: StatementSync;
 
   constructor(db: DatabaseSync) {
     this.#nextId = db.prepare(
@@ -77,16 +77,16 @@ export class EventTable {
       `SELECT * FROM events WHERE job = ? AND id > ? AND type = ? AND offset + length > ?
        ORDER BY id LIMIT ?`,
     );
-    this.#forget = db.prepare(
+    this.#deleteOutput = db.prepare(
       "DELETE FROM events WHERE job = ? AND type IN ('stdout', 'stderr')",
     );
   }
 
-  /** Adds an event and returns its id. */
+  /** Appends an event and returns its id. */
   append(seq: number, event: NewEvent): number {
     const next = this.#nextId.get(seq);
     if (next === undefined) {
-      throw new PlasmError("state", `Cannot save ${event.type}: the job is not stored`);
+      throw new PlasmError("state", `Cannot save ${event.type} event: job is not stored`);
     }
     const id = Number(next["last_event"]);
     const end = this.insert(seq, id, event);
@@ -94,7 +94,7 @@ export class EventTable {
     return id;
   }
 
-  /** Adds an event whose id the job's row tells of already; returns where the output in it ends. */
+  /** Inserts an event with an assigned id; returns the end offset of its output. */
   insert(seq: number, id: number, event: NewEvent): number {
     const { at, type, ...body } = event;
     if (!("offset" in event)) {
@@ -107,38 +107,38 @@ export class EventTable {
     return event.offset + length;
   }
 
-  /** The events after an id, the oldest first. */
+  /** Lists events after an id, oldest first. */
   after(seq: number, id: number, limit: number): StoredEvent[] {
     return this.#after.all(seq, id, limit).map((row) => stored(row as Row));
   }
 
-  /** The output events of a stream that reach beyond an offset, the oldest first. */
+  /** Lists output events of a stream that end after an offset, oldest first. */
   output(seq: number, stream: OutputStream, page: OutputPage): StoredEvent[] {
     const { offset, after, limit } = page;
     return this.#output.all(seq, after, stream, offset, limit).map((row) => stored(row as Row));
   }
 
-  /** Deletes the output of an attempt that is run again. */
-  forgetOutput(seq: number): void {
-    this.#forget.run(seq);
+  /** Deletes the output of an attempt that is re-run. */
+  deleteOutput(seq: number): void {
+    this.#deleteOutput.run(seq);
   }
 }
 
-// Rows read at once: output rows hold up to 64 KiB, so that a page stays below 1 MiB.
+/** Rows per read: output rows hold up to 64 KiB, so a page stays below 1 MiB. */
 const PAGE_ROWS = 16;
 
 /** Options of {@linkcode JobHistory}. */
 export interface JobHistoryOptions {
   events: EventTable;
   files: SpillFiles;
-  /** Jobs that are not in the database yet. */
-  late: LateJobs;
+  /** Jobs not yet in the database. */
+  late: WriteBehind;
 }
 
-/** An output event as it is stored. */
+/** Stored output event. */
 type StoredOutput = Extract<StoredEvent, { length: number }>;
 
-/** Events that are read at once: one, or output events that follow each other in a file. */
+/** Events read together: one, or contiguous output events of a spill file. */
 type Run = [StoredEvent, ...StoredOutput[]];
 
 function runsOf(events: readonly StoredEvent[]): Run[] {
@@ -163,7 +163,7 @@ export class JobHistory {
     this.#options = options;
   }
 
-  /** What the output events of a run say, in one piece. */
+  /** Reads the output of a run as one array. */
   async #bytesOf({ id }: JobRecord, run: readonly StoredOutput[]): Promise<Uint8Array> {
     const { type, offset, data } = run[0]!;
     if (data !== undefined) return data;
@@ -171,7 +171,7 @@ export class JobHistory {
     return await this.#options.files.read(id, type, { offset, length });
   }
 
-  /** The next few events after an id; none when there are no more yet. */
+  /** Reads the next page of events after an id; empty when there are none yet. */
   async after(job: JobRecord, id: number): Promise<RecordedEvent[]> {
     const late = this.#options.late.get(job.id);
     if (late !== undefined) return late.events.filter((event) => event.id > id);
@@ -192,21 +192,21 @@ export class JobHistory {
     return events;
   }
 
-  /** Whether there are events after an id, now. */
+  /** Whether events after an id exist. */
   hasAfter(job: JobRecord, id: number): boolean {
     const late = this.#options.late.get(job.id);
     if (late !== undefined) return late.events.some((event) => event.id > id);
     return this.#options.events.after(job.seq, id, 1).length > 0;
   }
 
-  /** The bytes of a stream from an offset on, as far as they are there. */
+  /** Yields the stored bytes of a stream from an offset. */
   async *output(
     job: JobRecord,
     stream: OutputStream,
     offset: number,
   ): AsyncGenerator<Uint8Array, void, void> {
     const late = this.#options.late.get(job.id);
-    if (late !== undefined) return yield* outputOf(late, stream, offset);
+    if (late !== undefined) return yield* bufferedOutput(late, stream, offset);
     let next = offset;
     let after = 0;
     while (true) {

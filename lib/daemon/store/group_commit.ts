@@ -1,5 +1,5 @@
 /**
- * Group commit: whoever writes in the same turn of the event loop shares one fsync.
+ * Group commit: writes of one event-loop turn share one transaction and one fsync.
  * @module
  */
 import { clearImmediate, setImmediate } from "node:timers";
@@ -21,31 +21,31 @@ interface Outcome {
   error?: unknown;
 }
 
-/** How long a write that nobody waits for may wait for others, in ms: a short job ends meanwhile. */
+/** Delay of a lazy write that may share a later commit, in ms: longer than a short job. */
 const LAZY_MS = 5;
 
-/** How long what was committed without an fsync may go without one, in ms. */
+/** Maximum delay of the fsync after a commit without one, in ms. */
 const UNSYNCED_MS = 1000;
 
-/** Options of {@linkcode WriteQueue.write}. */
+/** Options of {@linkcode GroupCommit.write}. */
 export interface WriteOptions {
   /**
-   * Whether the write must outlast a power cut by the time it resolves. Without, it waits a little for
-   * others to share a commit with, and outlasts a power cut a second after it.
+   * Whether the write is durable when it resolves. Otherwise it is delayed to share a commit and becomes durable
+   * within a second.
    * @default {true}
    */
   durable?: boolean | undefined;
-  /** Whether it is committed with this turn though it is not durable. @default {false} */
+  /** Whether a write that is not durable is committed in this turn. @default {same as durable} */
   atOnce?: boolean | undefined;
 }
 
-/** Runs writes in transactions, several at once; each is kept or undone by itself. */
-export class WriteQueue {
+/** Batches writes into transactions; a failed write is rolled back alone. */
+export class GroupCommit {
   readonly #db: DatabaseSync;
   readonly #savepoint: StatementSync;
   readonly #release: StatementSync;
   readonly #logPath: string;
-  /** The write-ahead log, for fsync: SQLite gives it none for a commit that changes nothing. */
+  /** Write-ahead log, opened for fsync: SQLite does not sync a commit that changes nothing. */
   #log: Deno.FsFile | undefined;
   #syncing: ReturnType<typeof setTimeout> | undefined;
   #waiting: Waiting[] = [];
@@ -55,7 +55,7 @@ export class WriteQueue {
   #fault: PlasmError | undefined;
   #closed = false;
 
-  /** @param path Of the database's file. */
+  /** @param path Path of the database file. */
   constructor(db: DatabaseSync, path: string) {
     this.#db = db;
     this.#logPath = `${path}-wal`;
@@ -63,15 +63,15 @@ export class WriteQueue {
     this.#release = db.prepare("RELEASE one");
   }
 
-  /** The last error of the disk, until a later write succeeds. */
+  /** Last storage error; cleared by the next successful write. */
   get fault(): PlasmError | undefined {
     return this.#fault;
   }
 
   /**
-   * Runs a write; resolves once it is on the disk. `run` must not wait for anything.
+   * Queues a write; resolves once it is committed. `run` must be synchronous.
    *
-   * @throws {PlasmError} `state` when it could not be saved, and then nothing of it was
+   * @throws {PlasmError} `state` when the write failed and was rolled back
    */
   write<T>(doing: string, run: () => T, options: WriteOptions = {}): Promise<T> {
     if (this.#closed) {
@@ -80,13 +80,13 @@ export class WriteQueue {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const { durable = true, atOnce = durable } = options;
     this.#waiting.push({ doing, durable, run, resolve, reject });
-    // A timer of no time would still wait for a millisecond or more.
+    // setTimeout(0) would wait a millisecond or more.
     if (atOnce) this.#flushing ??= setImmediate(() => this.flush());
     else this.#lazy ??= setTimeout(() => this.flush(), LAZY_MS);
     return promise as Promise<T>;
   }
 
-  /** Commits what waits, now. */
+  /** Commits queued writes immediately. */
   flush(): void {
     if (this.#flushing !== undefined) clearImmediate(this.#flushing);
     clearTimeout(this.#lazy);
@@ -106,16 +106,16 @@ export class WriteQueue {
         else waiting.reject(error);
       }
     } catch (error) {
-      // What is ours was thrown by a write that was alone: the disk has not refused anything.
+      // A PlasmError comes from the only write of the batch, not from the disk.
       if (error instanceof PlasmError) return batch[0]!.reject(error);
       for (const { doing, reject } of batch) reject(this.#fault = stateError(doing, error));
     }
   }
 
   /**
-   * Commits what waits, and after it what these write, together, without an fsync.
+   * Commits queued writes, then `runs` in one transaction without fsync.
    *
-   * @returns what each gave, or why nothing of it was saved
+   * @returns the result of each run, or its error
    */
   writeNow<T>(
     doing: string,
@@ -141,7 +141,7 @@ export class WriteQueue {
   }
 
   /**
-   * Commits what waits, and makes all that was ever committed outlast a power cut.
+   * Commits queued writes and makes all commits durable.
    *
    * @throws {PlasmError} `state`
    */
@@ -169,11 +169,11 @@ export class WriteQueue {
     this.#syncing ??= setTimeout(() => {
       try {
         this.sync();
-      } catch { /* kept as the fault, and tried again */ }
+      } catch { /* stored as the fault; sync() has scheduled a retry */ }
     }, UNSYNCED_MS);
   }
 
-  /** In WAL mode NORMAL commits without an fsync, FULL with one, of the whole log. */
+  /** In WAL mode NORMAL commits without fsync; FULL syncs the whole log. */
   #setDurable(durable: boolean): void {
     if (durable === this.#isDurable) return;
     this.#db.exec(`PRAGMA synchronous = ${durable ? "FULL" : "NORMAL"}`);
@@ -181,7 +181,7 @@ export class WriteQueue {
   }
 
   #runOne(waiting: Waiting, isAlone: boolean): Outcome {
-    // The transaction is its own then.
+    // A single write needs no savepoint.
     if (isAlone) return { waiting, value: waiting.run() };
     this.#savepoint.run();
     try {
@@ -193,13 +193,13 @@ export class WriteQueue {
         this.#db.exec("ROLLBACK TO one");
         this.#release.run();
       } catch {
-        throw error; // SQLite has rolled back everything, as on a full disk: the batch has failed.
+        throw error; // SQLite has rolled back the whole batch, as on a full disk
       }
       return { waiting, error: stateError(waiting.doing, error) };
     }
   }
 
-  /** Commits what waits and takes nothing more. */
+  /** Commits queued writes and rejects new ones. */
   close(): void {
     this.flush();
     clearTimeout(this.#syncing);

@@ -1,5 +1,5 @@
 /**
- * Jobs as the daemon keeps and tells them.
+ * Defines the stored form of jobs and their events.
  * @module
  */
 import type { JobPriority, JobState, JobTarget, OutputStream } from "../../api/mod.ts";
@@ -9,12 +9,12 @@ import type { Ceilings, JobStatus } from "../../sandbox/mod.ts";
 
 export type { JobPriority, JobState, JobTarget, OutputStream };
 
-/** States that a job does not leave. */
+/** Final states of a job. */
 export const FINAL_STATES: readonly JobState[] = ["finished", "failed", "interrupted"];
 
-/** A job as it is stored. Times are Unix milliseconds. */
+/** Stored job. Times are Unix milliseconds. */
 export interface JobRecord {
-  /** Order of acceptance, without gaps of meaning; never told outside. */
+  /** Order of acceptance; internal. */
   seq: number;
   id: string;
   /** `local`, `local:<label>`, or `peer:<peer id>`. */
@@ -23,29 +23,29 @@ export interface JobRecord {
   /** How the job ended, once `finished`. */
   status: JobStatus | null;
   exitCode: number | null;
-  /** For people: what stopped the job, where it did not simply exit. */
+  /** Human-readable reason when the job did not exit normally. */
   message: string | null;
   /** Why the job has no result, once `failed` or `interrupted`. */
   error: PlasmErrorJson | null;
-  /** The manifest as it was accepted. */
+  /** Accepted manifest. */
   manifest: Manifest;
   manifestHash: string;
   nonce: string;
   moduleHash: string;
   stdinHash: string | null;
-  /** Small standard input, while the job is not over; null: it is an input of its hash, or empty. */
+  /** Small standard input of an unfinished job; null when it is a blob of `stdinHash`, or empty. */
   stdin: Uint8Array | null;
   priority: JobPriority;
   idempotent: boolean;
-  /** Whether its client is given its output as it comes, and nobody else: it is not kept. */
+  /** Whether output is streamed to the client of a piped run and not stored. */
   piped: boolean;
-  /** The most it could ask for when it was accepted. */
+  /** Ceilings at acceptance. */
   ceilings: Ceilings;
-  /** Where else it runs; null: here. */
+  /** Remote target; null for a local run. */
   target: JobTarget | null;
-  /** The other node that ran it, as its receipt was verified against; null: this one, or none yet. */
+  /** Peer whose receipt was verified; null for this node or before the run. */
   peer: string | null;
-  /** How often the job was started. */
+  /** Number of starts. */
   attempts: number;
   createdAt: number;
   startedAt: number | null;
@@ -55,7 +55,7 @@ export interface JobRecord {
   receipt: Receipt | null;
 }
 
-/** What is known of a job when it is accepted. */
+/** Fields of a job at acceptance. */
 export type NewJob =
   & Pick<
     JobRecord,
@@ -72,28 +72,28 @@ export type NewJob =
     | "createdAt"
   >
   & {
-    /** Whether its output is not kept. @default {false} */
+    /** Whether output is not stored. @default {false} */
     piped?: boolean | undefined;
-    /** Where else it runs. @default {here} */
+    /** Remote target. @default {a local run} */
     target?: JobTarget | undefined;
-    /** Standard input that is kept with the job. @default {among the inputs, by its hash} */
+    /** Standard input stored with the job. @default {a blob of stdinHash} */
     stdin?: Uint8Array | undefined;
   };
 
-/** What happens to a job, as it is stored. Ids of one job's events rise from 1, with gaps. */
+/** Stored event. The ids of a job's events increase from 1, with gaps. */
 export type RecordedEvent =
   & { id: number; at: number }
   & (
     | { type: "queued"; position: number }
     | { type: "started"; attempt: number }
     | { type: OutputStream; offset: number; data: Uint8Array }
-    /** The node stopped while the job ran; `rerun` says that it runs again: forget its output. */
+    /** The node stopped while the job ran; with `rerun` the job runs again and earlier output is void. */
     | { type: "interrupted"; rerun: boolean }
     | { type: "finished"; status: JobStatus; exitCode: number | null; message: string | null }
     | { type: "failed"; error: PlasmErrorJson }
   );
 
-/** What reading it back would give, but for its seq, which is 0 until it is stored. */
+/** Creates the record of an accepted job; `seq` is 0 until it is stored. */
 export function newRecord(job: NewJob): JobRecord {
   return {
     ...job,
@@ -118,7 +118,7 @@ export function newRecord(job: NewJob): JobRecord {
 
 type WithoutId<E> = E extends unknown ? Omit<E, "id"> : never;
 
-/** An event before it has its id; `length` in place of `data` when the bytes are in a file. */
+/** Event without an id; `length` replaces `data` when the bytes are in a spill file. */
 export type NewEvent =
   | WithoutId<RecordedEvent>
   | { type: OutputStream; at: number; offset: number; length: number };

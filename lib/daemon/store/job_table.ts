@@ -1,5 +1,5 @@
 /**
- * Rows of jobs.
+ * Reads and writes the jobs table.
  * @module
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
@@ -17,13 +17,13 @@ export interface ListJobsOptions {
   state?: JobState | undefined;
   /** Only jobs of this submitter. @default {all} */
   submitter?: string | undefined;
-  /** Jobs in one page. @default {100} */
+  /** Page size. @default {100} */
   limit?: number | undefined;
-  /** Only jobs accepted before this one. @default {the newest first} */
+  /** Only jobs with a lower seq. @default {the newest page} */
   before?: number | undefined;
 }
 
-/** How a job ended. */
+/** Final state and result of a job. */
 export interface JobEnd {
   state: JobState;
   status?: JobStatus | null;
@@ -31,15 +31,15 @@ export interface JobEnd {
   message?: string | null;
   error?: PlasmErrorJson | null;
   receipt?: Receipt | null;
-  /** The other node that ran it. @default {null: this one} */
+  /** Peer that ran it. @default {null: this node} */
   peer?: string | null;
   startedAt?: number | null;
-  /** What standard input was, where that was not known before. @default {as it was accepted} */
+  /** Hash of standard input when unknown at acceptance. @default {unchanged} */
   stdinHash?: string | null;
   finishedAt: number;
 }
 
-/** A job that has ended, and the bytes that it takes. */
+/** Finished job and its size in bytes. */
 export interface EndedJob {
   seq: number;
   id: string;
@@ -54,7 +54,7 @@ function json(value: unknown): string | null {
   return value == null ? null : JSON.stringify(value);
 }
 
-/** A row as a job; throws where a column that holds JSON does not. */
+/** Converts a row to a record; throws on invalid JSON. */
 export function asRecord(row: Row): JobRecord {
   return {
     seq: row["seq"] as number,
@@ -87,7 +87,7 @@ export function asRecord(row: Row): JobRecord {
   };
 }
 
-/** The table of jobs. Writes must run inside the store's write queue. */
+/** Jobs table. Writes must run inside a group commit. */
 export class JobTable {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
@@ -105,7 +105,7 @@ export class JobTable {
     return statement;
   }
 
-  /** Saves a job as it is and returns its seq; `lastEvent` is the id of the last of its events. */
+  /** Inserts a job and returns its seq; `lastEvent` is the id of its last event. */
   insert(job: JobRecord, lastEvent = 0): number {
     const { lastInsertRowid } = this.#sql(
       `INSERT INTO jobs (id, submitter, state, status, exit_code, message, error, manifest,
@@ -146,16 +146,16 @@ export class JobTable {
   }
 
   /**
-   * Keeps blobs as long as a job needs them.
+   * Pins blobs until the job finishes.
    *
-   * @throws {PlasmError} `not-found` when one of them has gone since it was looked for
+   * @throws {PlasmError} `not-found` when a blob was evicted since admission
    */
   pin(seq: number, blobs: Iterable<string>): void {
     const pin = this.#sql("INSERT OR IGNORE INTO job_blobs (hash, job) VALUES (?, ?)");
     const known = this.#sql("SELECT 1 FROM blobs WHERE hash = ?");
     for (const hash of blobs) {
       if (known.get(hash) === undefined) {
-        throw new PlasmError("not-found", `Cannot accept job: no ${hash} here`, {
+        throw new PlasmError("not-found", `Cannot accept job: ${hash} is not stored`, {
           hint: "Send it first",
           details: { hash },
         });
@@ -164,18 +164,18 @@ export class JobTable {
     }
   }
 
-  /** Whether there is a job with this id. */
+  /** Whether a job with this id exists. */
   has(id: string): boolean {
     return this.#sql("SELECT 1 FROM jobs WHERE id = ?").get(id) !== undefined;
   }
 
-  /** The job with this id. */
+  /** Looks up a job. */
   get(id: string): JobRecord | undefined {
     const row = this.#sql("SELECT * FROM jobs WHERE id = ?").get(id);
     return row === undefined ? undefined : asRecord(row as Row);
   }
 
-  /** Jobs, the newest first. */
+  /** Lists jobs, newest first. */
   list(options: ListJobsOptions = {}): JobRecord[] {
     const { state = null, submitter = null, limit = 100, before = Number.MAX_SAFE_INTEGER } =
       options;
@@ -189,20 +189,20 @@ export class JobTable {
       .all(...values, limit).map((row) => asRecord(row as Row));
   }
 
-  /** Jobs that are not over, in order of acceptance. */
+  /** Lists unfinished jobs in order of acceptance. */
   unfinished(): JobRecord[] {
     return this.#sql("SELECT * FROM jobs WHERE state IN ('queued', 'running') ORDER BY seq")
       .all().map((row) => asRecord(row as Row));
   }
 
-  /** All jobs of peers. */
+  /** Lists all jobs submitted by peers. */
   ofPeers(): { seq: number; id: string }[] {
     // ";" is the character after ":".
     return this.#sql("SELECT seq, id FROM jobs WHERE submitter >= 'peer:' AND submitter < 'peer;'")
       .all().map((row) => ({ seq: Number(row["seq"]), id: String(row["id"]) }));
   }
 
-  /** How many jobs are in each state. */
+  /** Counts jobs by state. */
   counts(): Record<JobState, number> {
     const rows = this.#sql("SELECT state, jobs FROM totals").all();
     return Object.fromEntries(rows.map((row) => [row["state"], Number(row["jobs"])])) as Record<
@@ -211,7 +211,7 @@ export class JobTable {
     >;
   }
 
-  /** Notes that a job is about to start; returns which attempt this is. */
+  /** Records a start; returns the attempt number. */
   start(seq: number, at: number): number {
     this.#sql(
       "UPDATE jobs SET state = 'running', attempts = attempts + 1, started_at = ? WHERE seq = ?",
@@ -219,7 +219,7 @@ export class JobTable {
     return Number(this.#sql("SELECT attempts FROM jobs WHERE seq = ?").get(seq)?.["attempts"]);
   }
 
-  /** Puts a job that was running back into the queue. */
+  /** Re-queues a running job. */
   requeue(seq: number): void {
     this.#sql(
       `UPDATE jobs SET state = 'queued', started_at = NULL, stdout_bytes = 0, stderr_bytes = 0
@@ -227,7 +227,7 @@ export class JobTable {
     ).run(seq);
   }
 
-  /** Saves how a job ended, and lets go of the blobs it needed. */
+  /** Saves the result and unpins the job's blobs. */
   finish(seq: number, end: JobEnd): void {
     this.#sql(
       `UPDATE jobs SET state = ?, status = ?, exit_code = ?, message = ?, error = ?, receipt = ?,
@@ -249,7 +249,7 @@ export class JobTable {
     this.#sql("DELETE FROM job_blobs WHERE job = ?").run(seq);
   }
 
-  /** Jobs that ended before a time, the oldest first, with the bytes that each takes. */
+  /** Lists jobs finished before a time, oldest first. */
   endedBefore(time: number, limit: number): EndedJob[] {
     return this.#sql(
       `SELECT seq, id, ${jobBytes("jobs")} AS bytes FROM jobs
@@ -261,12 +261,12 @@ export class JobTable {
     }));
   }
 
-  /** Bytes that ended jobs take. */
+  /** Total size of finished jobs, in bytes. */
   endedBytes(): number {
     return Number(this.#sql("SELECT sum(bytes) AS n FROM totals").get()?.["n"]);
   }
 
-  /** Deletes a job with its events. */
+  /** Deletes a job and its events. */
   delete(seq: number): void {
     this.#sql("DELETE FROM jobs WHERE seq = ?").run(seq);
   }

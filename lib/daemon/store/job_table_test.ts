@@ -28,11 +28,11 @@ function told(table: JobTable): { jobs: unknown; bytes: unknown } {
   return { jobs: Object.fromEntries(jobs), bytes: table.endedBytes() };
 }
 
-Deno.test("JobTable.counts() and endedBytes() stay true whatever happens to jobs", () => {
+Deno.test("JobTable.counts() and endedBytes() match the rows when jobs change state", () => {
   using db = new DatabaseSync(":memory:");
   for (const step of MIGRATIONS) db.exec(step);
   const table = new JobTable(db);
-  // A fixed generator: 2,000 steps through every state.
+  // Deterministic generator: 2,000 steps through every state.
   let seed = 7;
   const random = (n: number): number => {
     seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
@@ -60,10 +60,10 @@ Deno.test("JobTable.counts() and endedBytes() stay true whatever happens to jobs
   assertEquals(told(table), recount(db));
 });
 
-Deno.test("JobTable.counts() knows the jobs of a store from before there were totals", () => {
+Deno.test("JobTable.counts() includes earlier jobs when a store without totals is migrated", () => {
   using db = new DatabaseSync(":memory:");
   const [first, second, totals, ...later] = MIGRATIONS;
-  // The table's statements need what came later too.
+  // The table's statements need the later migrations too.
   for (const step of [first, second, ...later]) db.exec(step!);
   const table = new JobTable(db);
   insert(table, 1);

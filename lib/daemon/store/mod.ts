@@ -1,5 +1,5 @@
 /**
- * Public entry point of the daemon/store component.
+ * Persistent job store: jobs, events, outputs, receipts and blobs.
  * @module
  */
 export { type BlobInfo } from "./blob_store.ts";

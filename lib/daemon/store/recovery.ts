@@ -1,6 +1,6 @@
 /**
- * Opens the job store's database whatever has become of it. One that is damaged is kept under another
- * name, and a new one takes its place with all that could be read of it.
+ * Opens the job store's database and recovers it from corruption: the damaged file is moved aside and its readable
+ * rows are copied into a new one.
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
@@ -8,31 +8,31 @@ import { jobBytes, MIGRATIONS, openDatabase, stateError, transaction } from "./d
 import { asRecord } from "./job_table.ts";
 import { DatabaseSync } from "node:sqlite";
 
-/** What was wrong with a database and what was saved of it. */
+/** Report of a recovery. */
 export interface Damage {
-  /** In SQLite's words, or ours. */
+  /** Message of SQLite or of the checks below. */
   reason: string;
-  /** Where the damaged file is now; its `-wal` lies beside it. */
+  /** Path of the damaged file; its `-wal` is in the same directory. */
   movedTo: string;
-  /** Jobs that go on as if nothing had happened. */
+  /** Recovered jobs. */
   savedJobs: number;
-  /** Rows that could be read but made no sense; of others nothing is known. */
+  /** Readable but invalid rows; unreadable rows cannot be counted. */
   lostRows: number;
 }
 
-/** Damaged databases that are kept, the latest: they may be as large as the store itself. */
-const KEPT = 2;
+/** Number of damaged databases retained; each may be as large as the store. */
+const MAX_DAMAGED_FILES = 2;
 
 /** Files of SQLite: the database, its write-ahead log, and that log's index. */
 const PARTS = ["", "-wal", "-shm"] as const;
 
-/** What SQLite says of files that are none of its own, and of schemas that are not ours. */
+/** SQLite messages about foreign or corrupt files and unexpected schemas. */
 const DAMAGE = /malformed|not a database|corrupt|no such (table|column)|already exists|duplicate/i;
 
-/** A version number that no release will ever reach. */
+/** Schema version above which the header is taken for corrupt rather than newer. */
 const ABSURD_VERSION = 1000;
 
-/** Tables with the order to read them in, and the columns that hold JSON or null. */
+/** Tables with their read order and their JSON columns. */
 const TABLES = [
   { name: "jobs", key: "seq", json: ["manifest", "ceilings", "error", "receipt", "target"] },
   { name: "events", key: "rowid", json: ["body"] },
@@ -43,7 +43,7 @@ type Table = (typeof TABLES)[number];
 
 class DamagedError extends Error {}
 
-/** Names of all tables with their columns, as text to compare. */
+/** All tables and columns as comparable text. */
 function shapeOf(db: DatabaseSync): string {
   const rows = db.prepare(
     `SELECT m.name || '.' || c.name AS one FROM sqlite_schema AS m, pragma_table_info(m.name) AS c
@@ -58,17 +58,17 @@ function expectedShape(): string {
   return shapeOf(db);
 }
 
-/** Looks at every page, at the totals, and at each text that must be JSON; about 1 ms for each MB. */
+/** Checks every page, the totals and all JSON columns; takes about 1 ms per MB. */
 function check(db: DatabaseSync): void {
   const found = db.prepare("PRAGMA quick_check(1)").get()?.["quick_check"];
-  // Its first line names the database, of which there is one.
+  // The first line only names the database.
   if (found !== "ok") throw new DamagedError(String(found).split("\n").at(-1));
   const miscounted = db.prepare(
     `SELECT 1 FROM totals WHERE (jobs, bytes) IS NOT (
        SELECT count(*), coalesce(sum(${jobBytes("jobs")}), 0) FROM jobs
        WHERE jobs.state = totals.state) LIMIT 1`,
   ).get();
-  if (miscounted !== undefined) throw new DamagedError("its totals are wrong");
+  if (miscounted !== undefined) throw new DamagedError("totals do not match the jobs");
   for (const { name, json } of TABLES) {
     for (const column of json) {
       const bad = db.prepare(
@@ -89,10 +89,10 @@ function reasonOf(error: unknown): string | undefined {
 }
 
 function openChecked(path: string): DatabaseSync {
-  const clean = takeCleanMark(path);
+  const clean = consumeCleanMark(path);
   const db = openDatabase(path);
   try {
-    if (shapeOf(db) !== expectedShape()) throw new DamagedError("its tables are not ours");
+    if (shapeOf(db) !== expectedShape()) throw new DamagedError("unexpected tables");
     if (!clean) check(db);
     return db;
   } catch (error) {
@@ -119,17 +119,17 @@ function remove(path: string): void {
   for (const part of PARTS) if (exists(path + part)) Deno.removeSync(path + part);
 }
 
-/** Leaves the latest of those that were put aside. */
-function forgetOldest(path: string): void {
+/** Deletes all but the latest damaged databases. */
+function deleteOldest(path: string): void {
   const at = path.lastIndexOf("/");
   const prefix = `${path.slice(at + 1)}.damaged-`;
   const names = [...Deno.readDirSync(path.slice(0, at))].map(({ name }) => name)
     .filter((name) => name.startsWith(prefix) && !/-(wal|shm)$/.test(name)).sort();
-  for (const name of names.slice(0, -KEPT)) remove(`${path.slice(0, at)}/${name}`);
+  for (const name of names.slice(0, -MAX_DAMAGED_FILES)) remove(`${path.slice(0, at)}/${name}`);
 }
 
-/** Whether a row is one that the store could have written. */
-function makesSense({ name, json }: Table, row: Record<string, unknown>): boolean {
+/** Whether the store could have written this row. */
+function isValidRow({ name, json }: Table, row: Record<string, unknown>): boolean {
   try {
     if (name === "jobs") asRecord(row);
     for (const column of json) if (row[column] != null) JSON.parse(String(row[column]));
@@ -139,7 +139,7 @@ function makesSense({ name, json }: Table, row: Record<string, unknown>): boolea
   }
 }
 
-/** Copies what can be read of a table, from both ends towards the damage; returns the rows lost. */
+/** Copies readable rows, from both ends towards the damage; returns the number of invalid rows. */
 function copyTable(table: Table, from: DatabaseSync, to: DatabaseSync): number {
   const columns = to.prepare(`PRAGMA table_info(${table.name})`).all().map((row) => row["name"]);
   const insert = to.prepare(
@@ -152,19 +152,19 @@ function copyTable(table: Table, from: DatabaseSync, to: DatabaseSync): number {
       const rows = from.prepare(`SELECT ${columns} FROM ${table.name} ORDER BY ${by}`);
       for (const row of rows.iterate()) {
         try {
-          if (!makesSense(table, row)) throw new DamagedError();
+          if (!isValidRow(table, row)) throw new DamagedError();
           insert.run(...columns.map((column) => row[String(column)] ?? null));
         } catch {
           lost++;
         }
       }
       return lost;
-    } catch { /* as far as it goes; the rest from the other end */ }
+    } catch { /* unreadable page: continue from the other end */ }
   }
   return lost;
 }
 
-function salvage(path: string, fresh: string): Pick<Damage, "savedJobs" | "lostRows"> {
+function copyReadableRows(path: string, fresh: string): Pick<Damage, "savedJobs" | "lostRows"> {
   remove(fresh);
   using to = openDatabase(fresh);
   let from: DatabaseSync;
@@ -187,28 +187,27 @@ function salvage(path: string, fresh: string): Pick<Damage, "savedJobs" | "lostR
 }
 
 /**
- * Opens a database. One that is damaged is put aside, as `PATH.damaged-TIME`, and replaced.
+ * Opens a database; moves a damaged one to `PATH.damaged-TIME` and replaces it.
  *
- * @throws {PlasmError} `state` for any other reason not to open it: a full disk, no permission, a newer
- * version's file
+ * @throws {PlasmError} `state` for other failures: full disk, missing permission, newer schema
  */
-export function openOrSalvage(path: string): { db: DatabaseSync; damage?: Damage } {
+export function openOrRecover(path: string): { db: DatabaseSync; damage?: Damage } {
   const fresh = `${path}.new`;
   try {
-    // A crash between the two moves below: the new one is complete.
+    // A crash between the two renames below leaves a complete new file.
     if (!exists(path) && exists(fresh)) Deno.renameSync(fresh, path);
     const db = openChecked(path);
-    remove(fresh); // Of a salvage that a crash cut short: what it was made from is whole after all.
+    remove(fresh); // left by a recovery that a crash interrupted
     return { db };
   } catch (error) {
     const reason = reasonOf(error);
     if (reason === undefined) throw stateError(`open ${path}`, error);
     try {
-      const saved = salvage(path, fresh);
+      const saved = copyReadableRows(path, fresh);
       const movedTo = `${path}.damaged-${new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "")}`;
       move(path, movedTo);
       Deno.renameSync(fresh, path);
-      forgetOldest(path);
+      deleteOldest(path);
       return { db: openChecked(path), damage: { reason, movedTo, ...saved } };
     } catch (fault) {
       throw stateError(`replace damaged ${path}`, fault);
@@ -216,24 +215,24 @@ export function openOrSalvage(path: string): { db: DatabaseSync; damage?: Damage
   }
 }
 
-/** What a mark says of the file: whoever changes it, or cuts it, changes one of these. */
+/** Fingerprint in the clean mark: any later change or truncation alters it. */
 function describe(path: string): string {
   const { size, mtime } = Deno.statSync(path);
   return `${size} ${mtime?.getTime()}`;
 }
 
-/** Marks a database as closed. One that cannot be marked is looked through at the next start. */
+/** Marks a database as cleanly closed. Without the mark the next start checks it in full. */
 export function markClean(path: string): void {
   try {
     Deno.writeTextFileSync(`${path}.clean`, describe(path), { mode: 0o600 });
-  } catch { /* as said */ }
+  } catch { /* best effort */ }
 }
 
 /**
- * Takes the mark away; tells whether the database is as it was when it was marked. A log beside it was
- * written by someone who has not closed it.
+ * Removes the mark; returns whether the database is unchanged since. A `-wal` file means that a later process
+ * has not closed it.
  */
-export function takeCleanMark(path: string): boolean {
+export function consumeCleanMark(path: string): boolean {
   try {
     const mark = Deno.readTextFileSync(`${path}.clean`);
     Deno.removeSync(`${path}.clean`);

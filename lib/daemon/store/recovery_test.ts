@@ -2,7 +2,7 @@ import { HASH, inDir, newJob } from "../../../tests/fixtures/job_stores.ts";
 import { PlasmError } from "../../core/errors/errors.ts";
 import { createManifest } from "../../core/manifest.ts";
 import { openDatabase } from "./database.ts";
-import { markClean, openOrSalvage, takeCleanMark } from "./recovery.ts";
+import { consumeCleanMark, markClean, openOrRecover } from "./recovery.ts";
 import { JobStore } from "./store.ts";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 
@@ -35,7 +35,7 @@ async function killed(dir: string): Promise<{ ids: string[]; parts: Map<string, 
   using store = new JobStore(dir, OPTIONS);
   const ids = await fill(store, JOBS);
   {
-    // A second connection's checkpoint moves what is there into the database.
+    // A checkpoint on a second connection moves the log into the database.
     using other = openDatabase(`${dir}/jobs.db`);
     other.exec("PRAGMA wal_checkpoint(PASSIVE)");
   }
@@ -68,7 +68,7 @@ async function use(dir: string, parts: Map<string, Uint8Array>): Promise<{ store
   return { store: told };
 }
 
-/** As {@linkcode use}, in a directory of its own. */
+/** Like {@linkcode use}, in a separate directory. */
 async function useCopy(parts: Map<string, Uint8Array>): Promise<string[]> {
   let told: string[] = [];
   await inDir(async (dir) => {
@@ -77,7 +77,7 @@ async function useCopy(parts: Map<string, Uint8Array>): Promise<string[]> {
   return told;
 }
 
-Deno.test("JobStore opens a database that was cut off anywhere, with what is left of it", () =>
+Deno.test("JobStore() recovers the remaining jobs when the database was truncated anywhere", () =>
   inDir(async (dir) => {
     const { ids, parts } = await killed(dir);
     assertEquals(new Set(await useCopy(parts)), new Set(ids));
@@ -86,13 +86,13 @@ Deno.test("JobStore opens a database that was cut off anywhere, with what is lef
         const cut = Math.floor(bytes.length * i / CUTS) + (i % 3);
         const told = await useCopy(new Map(parts).set(name, bytes.subarray(0, cut)));
         assert(told.every((id) => ids.includes(id)), `${name} cut to ${cut}`);
-        // What had reached the database does not need the log.
+        // Checkpointed rows do not need the log.
         if (name === "jobs.db-wal") assert(told.length >= JOBS, `${told.length} jobs, cut ${cut}`);
       }
     }
   }));
 
-Deno.test("JobStore loses nothing that was told when the log is cut behind it", () =>
+Deno.test("JobStore() loses no durable job when the log is truncated after it", () =>
   inDir(async (dir) => {
     let length: number;
     let ids: string[];
@@ -117,7 +117,7 @@ Deno.test("JobStore loses nothing that was told when the log is cut behind it", 
     }
   }));
 
-Deno.test("JobStore opens a database with any byte changed", () =>
+Deno.test("JobStore() opens the database when any byte was changed", () =>
   inDir(async (dir) => {
     const { parts } = await killed(dir);
     for (const [name, bytes] of parts) {
@@ -128,7 +128,7 @@ Deno.test("JobStore opens a database with any byte changed", () =>
         try {
           await useCopy(new Map(parts).set(name, changed));
         } catch (error) {
-          // The version of the schema is four bytes at 60 (the file format's section 1.3).
+          // The schema version is four bytes at offset 60 (SQLite file format, section 1.3).
           const isVersion = name === "jobs.db" && at >= 60 && at < 64;
           assert(isVersion && error instanceof PlasmError, `${name}, byte ${at}: ${error}`);
         }
@@ -136,13 +136,13 @@ Deno.test("JobStore opens a database with any byte changed", () =>
     }
   }));
 
-Deno.test("openOrSalvage() puts what is no database aside, and says so", () =>
+Deno.test("openOrRecover() moves the file aside and reports it when it is not a database", () =>
   inDir((dir) => {
     const path = `${dir}/jobs.db`;
     const text = "no database at all, but long enough to look at\n".repeat(99);
     for (let round = 0; round < 4; round++) {
       Deno.writeTextFileSync(path, text);
-      const { db, damage } = openOrSalvage(path);
+      const { db, damage } = openOrRecover(path);
       db.close();
       assertStringIncludes(damage!.reason, "not a database");
       assertEquals([damage!.savedJobs, damage!.lostRows], [0, 0]);
@@ -153,7 +153,7 @@ Deno.test("openOrSalvage() puts what is no database aside, and says so", () =>
     return Promise.resolve();
   }));
 
-Deno.test("openOrSalvage() keeps the jobs beside one that makes no sense", () =>
+Deno.test("openOrRecover() recovers the other jobs when one row is invalid", () =>
   inDir(async (dir) => {
     let ids: string[];
     {
@@ -166,13 +166,13 @@ Deno.test("openOrSalvage() keeps the jobs beside one that makes no sense", () =>
     }
     using store = new JobStore(dir, OPTIONS);
     assertEquals(store.damage!.reason, "jobs.manifest is not JSON");
-    // The job, and its two events that belong to nothing now.
+    // The job and its two orphaned events.
     assertEquals([store.damage!.savedJobs, store.damage!.lostRows], [4, 3]);
     assertEquals(store.list().map(({ id }) => id).sort(), ids.toSpliced(2, 1).sort());
     for (const job of store.list()) assertEquals((await store.eventsAfter(job, 0)).length, 2);
   }));
 
-Deno.test("openOrSalvage() counts anew where totals are wrong", () =>
+Deno.test("openOrRecover() recomputes totals when they are wrong", () =>
   inDir(async (dir) => {
     {
       using store = new JobStore(dir, OPTIONS);
@@ -183,11 +183,11 @@ Deno.test("openOrSalvage() counts anew where totals are wrong", () =>
       db.exec("UPDATE totals SET bytes = 1 << 40 WHERE state = 'finished'");
     }
     using store = new JobStore(dir, OPTIONS);
-    assertEquals(store.damage!.reason, "its totals are wrong");
+    assertEquals(store.damage!.reason, "totals do not match the jobs");
     assertEquals([store.damage!.savedJobs, store.endedBytes(), store.counts().queued], [5, 0, 5]);
   }));
 
-Deno.test("openOrSalvage() goes on after a crash while it replaced a database", () =>
+Deno.test("openOrRecover() completes a recovery when a crash interrupted it", () =>
   inDir(async (dir) => {
     let ids: string[];
     {
@@ -200,27 +200,27 @@ Deno.test("openOrSalvage() goes on after a crash while it replaced a database", 
     assertThrows(() => Deno.statSync(`${dir}/jobs.db.new`), Deno.errors.NotFound);
   }));
 
-Deno.test("openOrSalvage() leaves a newer version's store alone", () =>
+Deno.test("openOrRecover() rejects the store when its schema is newer", () =>
   inDir((dir) => {
     const path = `${dir}/jobs.db`;
     {
       using db = openDatabase(path);
       db.exec("PRAGMA user_version = 900");
     }
-    const error = assertThrows(() => openOrSalvage(path), PlasmError, "knows");
+    const error = assertThrows(() => openOrRecover(path), PlasmError, "knows");
     assertEquals(error.code, "state");
     assertEquals([...Deno.readDirSync(dir)].map(({ name }) => name), ["jobs.db"]);
     return Promise.resolve();
   }));
 
-Deno.test("takeCleanMark() believes a mark once, and only of the file as it was", async () => {
+Deno.test("consumeCleanMark() accepts a mark once and only when the file is unchanged", async () => {
   const dir = await Deno.makeTempDir();
   try {
     const path = `${dir}/jobs.db`;
     Deno.writeTextFileSync(path, "pages");
-    assertEquals(takeCleanMark(path), false);
+    assertEquals(consumeCleanMark(path), false);
     markClean(path);
-    assertEquals([takeCleanMark(path), takeCleanMark(path)], [true, false]);
+    assertEquals([consumeCleanMark(path), consumeCleanMark(path)], [true, false]);
     for (
       const change of [
         () => Deno.truncateSync(path, 2),
@@ -231,9 +231,9 @@ Deno.test("takeCleanMark() believes a mark once, and only of the file as it was"
     ) {
       markClean(path);
       change();
-      assertEquals(takeCleanMark(path), false);
+      assertEquals(consumeCleanMark(path), false);
     }
-    markClean(`${dir}/none`); // Nothing to mark is no fault.
+    markClean(`${dir}/none`); // a missing file is not an error
   } finally {
     await Deno.remove(dir, { recursive: true });
   }

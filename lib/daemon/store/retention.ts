@@ -1,5 +1,5 @@
 /**
- * Lets go of ended jobs: by age, and by the bytes they take.
+ * Deletes finished jobs by age and by total size.
  * @module
  */
 import type { Config } from "../../config/mod.ts";
@@ -7,19 +7,19 @@ import type { EndedJob } from "./job_table.ts";
 import type { JobStore } from "./store.ts";
 import type { Logger } from "@logtape/logtape";
 
-// Deleted in one transaction; more would hold up other writes.
+/** Jobs deleted in one transaction; more would delay other writes. */
 const BATCH = 100;
 
-/** How long ended jobs are kept. */
+/** Limits on finished jobs. */
 export interface RetentionLimits {
-  /** Jobs that ended longer ago are deleted, in seconds. */
+  /** Maximum age, in seconds. */
   age_seconds: number;
-  /** Bytes of ended jobs together; the oldest go first. */
+  /** Maximum total size, in bytes; the oldest jobs are deleted first. */
   bytes: number;
 }
 
 /**
- * Deletes ended jobs that are too old or too many; returns how many.
+ * Deletes finished jobs beyond the limits; returns their number.
  *
  * @throws {PlasmError} `state`
  */
@@ -52,26 +52,26 @@ export async function applyRetention(
   return deleted;
 }
 
-/** How often ended jobs are looked through, in milliseconds. */
+/** Interval between sweeps, in milliseconds. */
 const RETENTION_MS = 60_000;
 
-/** How often it is seen whether that is too seldom, in milliseconds. */
+/** Interval at which growth is checked for an early sweep, in milliseconds. */
 const GROWTH_MS = 1000;
 
-/** Share of retention.bytes that new output may add before ended jobs are looked through. */
+/** Share of retention.bytes that new output may add before an early sweep. */
 const GROWTH_SHARE = 1 / 16;
 
 /** Clocks of {@linkcode retentionClock}. */
 export interface RetentionClockOptions {
   /** Unix milliseconds. @default {Date.now} */
   wall?: () => number;
-  /** Milliseconds of a clock that does not jump. @default {performance.now} */
+  /** Monotonic milliseconds. @default {performance.now} */
   steady?: () => number;
 }
 
 /**
- * The time by which jobs are too old, in Unix milliseconds: never more than has passed since this was
- * called, so that a clock that jumps forward, as one without a battery or set wrongly, deletes nothing.
+ * Clock for retention, in Unix milliseconds. It advances at most with the monotonic clock, so that a wall clock
+ * that jumps forward deletes nothing.
  */
 export function retentionClock(options: RetentionClockOptions = {}): () => number {
   const { wall = () => Date.now(), steady = () => performance.now() } = options;
@@ -79,7 +79,7 @@ export function retentionClock(options: RetentionClockOptions = {}): () => numbe
   return () => Math.min(wall(), start + steady());
 }
 
-/** Starts to look; what is returned stops it and waits until it has. */
+/** Starts periodic sweeps; the returned function stops them and waits for a running one. */
 export function startRetention(
   store: JobStore,
   config: () => Config,

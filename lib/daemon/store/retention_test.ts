@@ -1,7 +1,7 @@
 import { retentionClock } from "./retention.ts";
 import { assertEquals } from "@std/assert";
 
-Deno.test("retentionClock() goes back with the clock, and forward only as time passes", () => {
+Deno.test("retentionClock() ignores a forward jump when the wall clock is set", () => {
   const day = 86_400_000;
   let [wall, steady] = [100 * day, 5];
   const now = retentionClock({ wall: () => wall, steady: () => steady });

@@ -1,5 +1,5 @@
 /**
- * Outputs too large for the database: one file for each job and stream.
+ * Stores outputs too large for the database, one file per job and stream.
  * @module
  */
 import type { OutputStream } from "./job_record.ts";
@@ -8,17 +8,17 @@ import { stateError } from "./database.ts";
 
 const STREAMS: readonly OutputStream[] = ["stdout", "stderr"];
 
-/** The directory of spilled outputs. */
+/** Directory of spill files. */
 export class SpillFiles {
   readonly #dir: string;
 
-  /** @throws {PlasmError} `state` when the directory cannot be made */
+  /** @throws {PlasmError} `state` when the directory cannot be created */
   constructor(dir: string) {
     this.#dir = dir;
     try {
       Deno.mkdirSync(dir, { recursive: true, mode: 0o700 });
     } catch (error) {
-      throw stateError(`make directory ${dir}`, error);
+      throw stateError(`create directory ${dir}`, error);
     }
   }
 
@@ -27,8 +27,8 @@ export class SpillFiles {
   }
 
   /**
-   * Writes bytes at an offset, making the file when missing. The file keeps the stream's own offsets, so
-   * what the database holds is a hole in it.
+   * Writes bytes at an offset, creating the file when missing. File offsets equal stream offsets, so the part
+   * stored in the database is a hole.
    *
    * @throws {PlasmError} `state`
    */
@@ -48,7 +48,7 @@ export class SpillFiles {
   }
 
   /**
-   * Brings a job's files to the disk.
+   * Makes a job's files durable.
    *
    * @throws {PlasmError} `state`
    */
@@ -65,7 +65,7 @@ export class SpillFiles {
   /**
    * Reads `length` bytes at an offset.
    *
-   * @throws {PlasmError} `state` also when the file is shorter than the database says
+   * @throws {PlasmError} `state`, also when the file is shorter than its rows claim
    */
   async read(
     id: string,
@@ -99,7 +99,7 @@ export class SpillFiles {
     }
   }
 
-  /** Deletes the files of jobs that are not known; returns how many. */
+  /** Deletes files of unknown jobs; returns their number. */
   removeStrays(known: (id: string) => boolean): number {
     let removed = 0;
     for (const { name } of Deno.readDirSync(this.#dir)) {

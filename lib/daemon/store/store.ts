@@ -1,12 +1,12 @@
 /**
- * The job store: every job, event, output and receipt, in one directory.
+ * Persists jobs, events, outputs and receipts in one directory.
  * @module
  */
 import type { PlasmError } from "../../core/errors/mod.ts";
 import { Notifier } from "../../util/mod.ts";
 import { BlobStore } from "./blob_store.ts";
 import { EventTable, JobHistory } from "./event_table.ts";
-import { type WriteOptions, WriteQueue } from "./group_commit.ts";
+import { GroupCommit, type WriteOptions } from "./group_commit.ts";
 import {
   type JobRecord,
   type NewEvent,
@@ -16,49 +16,56 @@ import {
   type RecordedEvent,
 } from "./job_record.ts";
 import { type EndedJob, type JobEnd, JobTable, type ListJobsOptions } from "./job_table.ts";
-import { type Damage, markClean, openOrSalvage } from "./recovery.ts";
+import { type Damage, markClean, openOrRecover } from "./recovery.ts";
 import { SpillFiles } from "./spill_files.ts";
-import { type LateJob, LateJobs } from "./write_behind.ts";
+import { WriteBehind, type WriteBehindJob } from "./write_behind.ts";
 import type { DatabaseSync } from "node:sqlite";
 
-/** Output of a stream up to here is kept in the database, beyond it in a file; in bytes. */
+/** Output per stream stored in the database, in bytes; the rest goes to a spill file. */
 export const INLINE_OUTPUT_BYTES = 256 * 1024;
 
-/** Output in one event, in bytes: a line of the event stream holds it in base64. */
+/** Output per event, in bytes; the event stream encodes it in one base64 line. */
 const EVENT_BYTES = 64 * 1024;
 
-/** The job store. */
+/** Persistent job store. */
 export class JobStore implements Disposable {
   /** Modules and inputs. */
   readonly blobs: BlobStore;
-  /** Tells who waits for a job's events that there are more. */
+  /** Notifies readers of new events, by job id. */
   readonly changes: Notifier = new Notifier();
-  /** What was lost as it was opened; undefined where the database was whole. */
+  /** Report of the recovery at open; undefined when the database was intact. */
   readonly damage: Damage | undefined;
   readonly #path: string;
   readonly #db: DatabaseSync;
-  readonly #writes: WriteQueue;
+  readonly #writes: GroupCommit;
   readonly #jobs: JobTable;
   readonly #events: EventTable;
   readonly #files: SpillFiles;
-  /** Jobs that are not over and have output in files, as far as this process wrote it. */
+  /** Unfinished jobs whose output this process has spilled. */
   readonly #spilled = new Set<string>();
-  readonly #late: LateJobs;
+  readonly #writeBehind: WriteBehind;
   readonly #history: JobHistory;
   #savedBytes = 0;
 
   /** @throws {PlasmError} `state` */
   constructor(dir: string, options: JobStoreOptions) {
     this.#path = `${dir}/jobs.db`;
-    const { db, damage } = openOrSalvage(this.#path);
+    const { db, damage } = openOrRecover(this.#path);
     this.#db = db;
     this.damage = damage;
-    this.#writes = new WriteQueue(this.#db, this.#path);
+    this.#writes = new GroupCommit(this.#db, this.#path);
     this.#jobs = new JobTable(this.#db);
     this.#events = new EventTable(this.#db);
-    this.#late = new LateJobs({ writes: this.#writes, insert: (late) => this.#insert(late) });
+    this.#writeBehind = new WriteBehind({
+      writes: this.#writes,
+      insert: (late) => this.#insert(late),
+    });
     this.#files = new SpillFiles(`${dir}/outputs`);
-    this.#history = new JobHistory({ events: this.#events, files: this.#files, late: this.#late });
+    this.#history = new JobHistory({
+      events: this.#events,
+      files: this.#files,
+      late: this.#writeBehind,
+    });
     this.blobs = new BlobStore(this.#db, {
       dir: `${dir}/blobs`,
       maxBytes: options.cacheBytes,
@@ -66,61 +73,62 @@ export class JobStore implements Disposable {
     });
   }
 
-  /** Why the disk refused the last write, until one succeeds. */
+  /** Last storage error; cleared by the next successful write. */
   get fault(): PlasmError | undefined {
     return this.#writes.fault;
   }
 
-  /** Bytes of output saved since the store was opened. */
+  /** Output bytes saved since the store was opened. */
   get savedBytes(): number {
     return this.#savedBytes;
   }
 
-  /** The job with this id. */
+  /** Looks up a job. */
   get(id: string): JobRecord | undefined {
-    return this.#late.get(id)?.record ?? this.#jobs.get(id);
+    return this.#writeBehind.get(id)?.record ?? this.#jobs.get(id);
   }
 
-  /** Jobs, the newest first. */
+  /** Lists jobs, newest first. */
   list(options?: ListJobsOptions): JobRecord[] {
     this.settle();
     return this.#jobs.list(options);
   }
 
-  /** Jobs that are not over, in order of acceptance. */
+  /** Lists unfinished jobs in order of acceptance. */
   unfinished(): JobRecord[] {
     this.settle();
     return this.#jobs.unfinished();
   }
 
-  /** All jobs of peers, whatever their state. */
+  /** Lists all jobs submitted by peers. */
   ofPeers(): { seq: number; id: string }[] {
     this.settle();
     return this.#jobs.ofPeers();
   }
 
-  /** How many jobs are in each state. */
+  /** Counts jobs by state. */
   counts(): Record<JobRecord["state"], number> {
     this.settle();
     return this.#jobs.counts();
   }
 
   /**
-   * Saves an accepted job with the blobs it needs. Once `saved` resolves, no crash loses it. One that
-   * need not be durable is written a little later (see late_jobs.ts); until then its record has no `seq`,
-   * and at its end `saved` resolves all the same.
+   * Saves an accepted job and pins its blobs. The job is durable when `saved` resolves. With `durable: false` it is
+   * written behind (see write_behind.ts): its record has no `seq` until then, and `saved` resolves at its end.
    *
-   * @throws {PlasmError} `state`, `not-found`, by way of `saved`
+   * @throws {PlasmError} `state`, `not-found`, through `saved`
    */
   accept(
     job: NewJob,
     options: AcceptJobOptions,
   ): { record: JobRecord; saved: Promise<void> } {
     const record = newRecord(job);
-    this.#settleOne(job); // whoever asks for a name that is taken finds it in the database
+    this.#settleOne(job); // so that a duplicate id is found in the database
     const { durable, isNew = false } = options;
-    if (durable === false && this.#late.hasRoom() && (isNew || !this.#jobs.has(job.id))) {
-      const saved = this.#late.add(record, options);
+    if (
+      durable === false && this.#writeBehind.hasCapacity() && (isNew || !this.#jobs.has(job.id))
+    ) {
+      const saved = this.#writeBehind.add(record, options);
       this.changes.notify(job.id);
       return { record, saved };
     }
@@ -135,37 +143,37 @@ export class JobStore implements Disposable {
     return { record, saved };
   }
 
-  /** Writes all jobs that are held back, now. */
+  /** Writes all write-behind jobs immediately. */
   settle(): void {
-    this.#late.settle();
+    this.#writeBehind.settle();
   }
 
-  /** The job, if it is held back; another may have asked for its name. */
-  #lateOf(job: JobRecord): LateJob | undefined {
-    const late = this.#late.get(job.id);
+  /** Finds the write-behind entry of this record, not of another with the same id. */
+  #lateOf(job: JobRecord): WriteBehindJob | undefined {
+    const late = this.#writeBehind.get(job.id);
     return late?.record === job ? late : undefined;
   }
 
-  /** Writes a job that is held back: what happens to it next is its row's. */
+  /** Writes a write-behind job so that the next change updates its row. */
   #settleOne({ id }: { id: string }): void {
-    const late = this.#late.get(id);
-    if (late !== undefined) this.#late.write([late]);
+    const late = this.#writeBehind.get(id);
+    if (late !== undefined) this.#writeBehind.write([late]);
   }
 
-  #insert({ record, blobs, events }: LateJob): number {
+  #insert({ record, blobs, events }: WriteBehindJob): number {
     const seq = this.#jobs.insert(record, events.at(-1)?.id);
-    // What is over needs nothing any more.
+    // A finished job needs no pins.
     if (record.finishedAt === null) this.#jobs.pin(seq, blobs);
     for (const hash of blobs) this.blobs.touch(hash, record.createdAt);
     for (const { id, ...event } of events) this.#events.insert(seq, id, event as NewEvent);
     return seq;
   }
 
-  /** Notes that a job is about to start; returns which attempt this is. */
+  /** Records a start; returns the attempt number. */
   async start(job: JobRecord, at: number, options?: WriteOptions): Promise<number> {
     const late = this.#lateOf(job);
     const attempt = late !== undefined
-      ? this.#late.start(late, at)
+      ? this.#writeBehind.start(late, at)
       : await this.#writes.write("start job", () => {
         const number = this.#jobs.start(job.seq, at);
         this.#events.append(job.seq, { type: "started", at, attempt: number });
@@ -175,11 +183,11 @@ export class JobStore implements Disposable {
     return attempt;
   }
 
-  /** Saves output; what reaches beyond {@linkcode INLINE_OUTPUT_BYTES} goes to a file. */
+  /** Saves output; bytes beyond {@linkcode INLINE_OUTPUT_BYTES} go to a spill file. */
   async output(job: JobRecord, at: number, chunks: readonly OutputChunk[]): Promise<void> {
     this.#settleOne(job);
     const events = await this.#outputEvents(job, at, chunks);
-    // What is in a file reaches the disk with the job's end, and the rows that tell of it as well.
+    // Spilled output and its rows become durable together, at the job's end.
     const durable = events.some((event) => "data" in event);
     await this.#writes.write("save output", () => {
       for (const event of events) this.#events.append(job.seq, event);
@@ -210,7 +218,7 @@ export class JobStore implements Disposable {
   }
 
   /**
-   * Saves how a job ended, its last output, its last event and its receipt, together.
+   * Saves the result, the remaining output, the last event and the receipt atomically.
    *
    * @throws {PlasmError} `state`
    */
@@ -223,16 +231,16 @@ export class JobStore implements Disposable {
     const late = this.#lateOf(job);
     const bytes = rest.reduce((sum, { data }) => sum + data.length, 0);
     const isSmall = rest.every(({ offset, data }) => offset + data.length <= INLINE_OUTPUT_BYTES);
-    if (late !== undefined && isSmall && this.#late.hasRoom(bytes)) {
+    if (late !== undefined && isSmall && this.#writeBehind.hasCapacity(bytes)) {
       const { at } = event;
       const outputs = rest.map(({ stream: type, offset, data }) => ({ type, at, offset, data }));
-      this.#late.finish(late, end, [...outputs, event]);
+      this.#writeBehind.finish(late, end, [...outputs, event]);
       this.#savedBytes += bytes;
       return this.changes.notify(job.id);
     }
     this.#settleOne(job);
     const events = await this.#outputEvents(job, event.at, rest);
-    // A process before this one may have spilled as well.
+    // An earlier process may have spilled too.
     const { stdoutBytes, stderrBytes } = job;
     const isLarge = Math.max(stdoutBytes, stderrBytes) > INLINE_OUTPUT_BYTES;
     if (isLarge || this.#spilled.has(job.id)) await this.#files.sync(job.id);
@@ -247,7 +255,7 @@ export class JobStore implements Disposable {
   }
 
   /**
-   * Makes all that was saved until now outlast a power cut.
+   * Makes all saved data durable.
    *
    * @throws {PlasmError} `state`
    */
@@ -257,12 +265,12 @@ export class JobStore implements Disposable {
     this.#writes.sync();
   }
 
-  /** Puts a job that was running back into the queue and forgets its output. */
+  /** Re-queues a running job and deletes its output. */
   async requeue(job: JobRecord, at: number): Promise<void> {
     this.#settleOne(job);
     await this.#writes.write("queue job again", () => {
       this.#jobs.requeue(job.seq);
-      this.#events.forgetOutput(job.seq);
+      this.#events.deleteOutput(job.seq);
       this.#events.append(job.seq, { type: "interrupted", at, rerun: true });
     });
     this.#spilled.delete(job.id);
@@ -270,17 +278,17 @@ export class JobStore implements Disposable {
     this.changes.notify(job.id);
   }
 
-  /** The next few events after an id; none when there are no more yet. */
+  /** Reads the next page of events after an id; empty when there are none yet. */
   eventsAfter(job: JobRecord, id: number): Promise<RecordedEvent[]> {
     return this.#history.after(job, id);
   }
 
-  /** Whether there are events after an id, now. */
+  /** Whether events after an id exist. */
   hasEventsAfter(job: JobRecord, id: number): boolean {
     return this.#history.hasAfter(job, id);
   }
 
-  /** The bytes of a stream from an offset on, as far as they are there. */
+  /** Yields the stored bytes of a stream from an offset. */
   readOutput(
     job: JobRecord,
     stream: OutputStream,
@@ -289,26 +297,26 @@ export class JobStore implements Disposable {
     return this.#history.output(job, stream, offset);
   }
 
-  /** Bytes that ended jobs take. */
+  /** Total size of finished jobs, in bytes. */
   endedBytes(): number {
     this.settle();
     return this.#jobs.endedBytes();
   }
 
-  /** Jobs that ended before a time, the oldest first. */
+  /** Lists jobs finished before a time, oldest first. */
   endedBefore(time: number, limit: number): EndedJob[] {
     this.settle();
     return this.#jobs.endedBefore(time, limit);
   }
 
-  /** Deletes jobs with all that belongs to them. */
+  /** Deletes jobs with their events and outputs. */
   async delete(
     jobs: readonly { seq: number; id: string }[],
     options?: WriteOptions,
   ): Promise<void> {
-    const late = jobs.flatMap(({ id }) => this.#late.get(id) ?? []);
-    for (const job of late) this.#late.delete(job);
-    // What is not written yet has no files either.
+    const late = jobs.flatMap(({ id }) => this.#writeBehind.get(id) ?? []);
+    for (const job of late) this.#writeBehind.delete(job);
+    // Unwritten jobs have no spill files.
     const unwritten = new Set(late.map(({ record }) => record.id));
     const stored = jobs.filter(({ seq }) => seq > 0);
     if (stored.length > 0) {
@@ -322,42 +330,42 @@ export class JobStore implements Disposable {
     }
   }
 
-  /** Bounds the database's size, in pages of 4 KiB; SQLite never goes below what it has already. */
+  /** Limits the database size, in pages of 4 KiB; SQLite never shrinks below the current size. */
   limitPages(pages: number): void {
     this.#db.exec(`PRAGMA max_page_count = ${pages}`);
   }
 
-  /** Deletes output files of jobs that are not in the store; returns how many. */
+  /** Deletes spill files of unknown jobs; returns their number. */
   removeStrays(): number {
     return this.#files.removeStrays((id) => this.get(id) !== undefined);
   }
 
-  /** Commits what waits and closes the database. */
+  /** Commits queued writes and closes the database. */
   [Symbol.dispose](): void {
-    this.#late.close();
+    this.#writeBehind.close();
     this.#writes.close();
     this.#db.close();
     markClean(this.#path);
   }
 }
 
-/** Options of the job store. */
+/** Options of {@linkcode JobStore}. */
 export interface JobStoreOptions {
-  /** Size of the cache of modules and inputs, in bytes. */
+  /** Size limit of the blob store, in bytes. */
   cacheBytes: number;
 }
 
-/** Options of accepting a job. */
+/** Options of {@linkcode JobStore.accept}. */
 export interface AcceptJobOptions extends WriteOptions {
-  /** Modules and inputs that it needs. */
+  /** Required modules and inputs. */
   blobs: Iterable<string>;
-  /** Jobs before it. */
+  /** Number of jobs queued before it. */
   position: number;
-  /** Whether its name has just been drawn, so that no other job has it. @default {false} */
+  /** Whether the id was just generated and needs no duplicate check. @default {false} */
   isNew?: boolean | undefined;
 }
 
-/** Bytes of a stream, in order. */
+/** Contiguous bytes of a stream. */
 export interface OutputChunk {
   stream: OutputStream;
   offset: number;

@@ -32,7 +32,7 @@ async function allEvents(store: JobStore, job: JobRecord, after = 0): Promise<Re
   }
 }
 
-Deno.test("JobStore keeps a job's life over a restart", () =>
+Deno.test("JobStore() restores a job's record and events when reopened", () =>
   inDir(async (dir) => {
     const { id } = newJob();
     {
@@ -72,7 +72,7 @@ Deno.test("JobStore keeps a job's life over a restart", () =>
     assertEquals(store.counts().finished, 1);
   }));
 
-Deno.test("JobStore.output() spills what is over the inline size and reads it back whole", () =>
+Deno.test("JobStore.output() spills output when it exceeds the inline size and reads it back", () =>
   withStore(async (store, dir) => {
     const job = await accepted(store);
     const data = new Uint8Array(INLINE_OUTPUT_BYTES * 2 + 777).map((_, n) => n * 31);
@@ -96,7 +96,7 @@ Deno.test("JobStore.output() spills what is over the inline size and reads it ba
     assertEquals([...Deno.readDirSync(`${dir}/outputs`)], []);
   }));
 
-Deno.test("JobStore.eventsAfter() tells each event of a file by itself, streams apart", () =>
+Deno.test("JobStore.eventsAfter() returns separate events when output is in spill files", () =>
   withStore(async (store) => {
     const job = await accepted(store);
     const start = INLINE_OUTPUT_BYTES;
@@ -108,7 +108,7 @@ Deno.test("JobStore.eventsAfter() tells each event of a file by itself, streams 
     await store.output(job, 1, [
       chunk("stdout", start, "one"),
       chunk("stdout", start + 3, "two"),
-      // Follows by its offset, and is of another stream.
+      // Contiguous by offset, but of another stream.
       chunk("stderr", start + 6, "three"),
       chunk("stdout", start + 6, "four"),
       chunk("stderr", 0, "five"),
@@ -128,7 +128,7 @@ Deno.test("JobStore.eventsAfter() tells each event of a file by itself, streams 
     );
   }));
 
-Deno.test("JobStore.requeue() forgets the output of the attempt, not the events' ids", () =>
+Deno.test("JobStore.requeue() deletes the output but continues event ids when a job is re-run", () =>
   withStore(async (store) => {
     const job = await accepted(store);
     await store.start(job, 1);
@@ -144,7 +144,7 @@ Deno.test("JobStore.requeue() forgets the output of the attempt, not the events'
     assertEquals(await store.start(job, 3), 2);
   }));
 
-Deno.test("JobStore.list() pages, the newest first, and filters", () =>
+Deno.test("JobStore.list() filters and pages, newest first", () =>
   withStore(async (store) => {
     for (const submitter of ["a", "b", "a", "b", "a"]) await accepted(store, { submitter });
     const first = store.list({ limit: 2 });
@@ -156,7 +156,7 @@ Deno.test("JobStore.list() pages, the newest first, and filters", () =>
     assertEquals(store.unfinished().map(({ seq }) => seq), [1, 2, 3, 4]);
   }));
 
-Deno.test("JobStore.accept() saves many at once and undoes only the one that fails", () =>
+Deno.test("JobStore.accept() rolls back only the failed job when several are committed together", () =>
   withStore(async (store) => {
     const twin = newJob();
     const results = await Promise.allSettled([
@@ -168,7 +168,7 @@ Deno.test("JobStore.accept() saves many at once and undoes only the one that fai
     assertEquals(store.counts().queued, 51);
   }));
 
-Deno.test("JobStore says clearly that the disk is full, and goes on when it is not", () =>
+Deno.test("JobStore.output() reports a full disk and recovers when space is freed", () =>
   inDir(async (dir) => {
     using store = new JobStore(dir, { cacheBytes: 1e6 });
     const job = await accepted(store);
@@ -187,7 +187,7 @@ Deno.test("JobStore says clearly that the disk is full, and goes on when it is n
     assertEquals(store.get(job.id)!.stdoutBytes, big.length);
   }));
 
-Deno.test("JobStore refuses a store of a newer version, and a directory that is not there", () =>
+Deno.test("JobStore() fails when the schema is newer or the directory is missing", () =>
   inDir((dir) => {
     const db = openDatabase(`${dir}/jobs.db`);
     db.exec(`PRAGMA user_version = ${MIGRATIONS.length + 1}`);
@@ -195,13 +195,13 @@ Deno.test("JobStore refuses a store of a newer version, and a directory that is 
     assertThrows(
       () => new JobStore(dir, { cacheBytes: 1 }),
       PlasmError,
-      "this version of plasm knows",
+      "is newer than this version",
     );
     const missing = assertThrows(() => new JobStore(`${dir}/none`, { cacheBytes: 1 }), PlasmError);
     assertEquals(missing.code, "state");
   }));
 
-Deno.test("lockStateDir() lets one in at a time", () =>
+Deno.test("lockStateDir() fails when another process holds the lock", () =>
   inDir((dir) => {
     {
       using _lock = lockStateDir(dir);
@@ -211,7 +211,7 @@ Deno.test("lockStateDir() lets one in at a time", () =>
     lockStateDir(dir)[Symbol.dispose]();
   }));
 
-Deno.test("applyRetention() deletes by age and by bytes, the oldest first, never what runs", () =>
+Deno.test("applyRetention() deletes by age and size, oldest first, unless a job runs", () =>
   withStore(async (store) => {
     const jobs: JobRecord[] = [];
     for (let n = 0; n < 30; n++) jobs.push(await accepted(store));

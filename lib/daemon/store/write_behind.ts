@@ -1,45 +1,44 @@
 /**
- * Jobs that are not in the database yet: most are short, and one row written when they are over costs a
- * fraction of a row that is written first and then changed with each thing that happens.
+ * Write-behind of short jobs: one insert at the end costs a fraction of an insert and several updates.
  * @module
  */
 import type { JobRecord, NewEvent, OutputStream, RecordedEvent } from "./job_record.ts";
 import type { JobEnd } from "./job_table.ts";
-import type { WriteQueue } from "./group_commit.ts";
+import type { GroupCommit } from "./group_commit.ts";
 
-/** How often jobs are written that are over, in ms: so long they wait for others to share a commit with. */
+/** Delay before a finished job is written, in ms; jobs within it share a commit. */
 const LATE_MS = 20;
 
-/** How long one that is not over stays unwritten: its client has been promised nothing. In ms. */
+/** Delay before an unfinished job is written, in ms; it has not been acknowledged yet. */
 const OPEN_MS = 100;
 
-/** How long a disk that has refused is left alone before jobs that are over are written again, in ms. */
+/** Delay before a failed write of a finished job is retried, in ms. */
 const AGAIN_MS = 2000;
 
-/** Jobs at most, and bytes of their output: what a crash can lose of history. */
+/** Limits on unwritten jobs and their output: the history that a crash can lose. */
 const MAX_JOBS = 256;
 const MAX_BYTES = 4 * 2 ** 20;
 
-/** A job and what has happened to it, ids as the database would have given them. */
-export interface LateJob {
+/** Unwritten job and its events, with the ids that the database would assign. */
+export interface WriteBehindJob {
   readonly record: JobRecord;
-  /** What it needs to run. */
+  /** Required modules and inputs. */
   readonly blobs: ReadonlySet<string>;
   readonly events: RecordedEvent[];
-  /** When it must be written, by performance.now(). */
+  /** Write deadline, by performance.now(). */
   dueAt: number;
-  /** Settled once it is written, or over and told from memory; or when it could not be written. */
+  /** Resolves when the job is written, or finished and served from memory; rejects when the write failed. */
   readonly saved: PromiseWithResolvers<void>;
 }
 
-/** Options of {@linkcode LateJobs}. */
-export interface LateJobsOptions {
-  writes: WriteQueue;
-  /** Writes a job with its events and returns its seq. */
-  insert: (job: LateJob) => number;
+/** Options of {@linkcode WriteBehind}. */
+export interface WriteBehindOptions {
+  writes: GroupCommit;
+  /** Inserts a job with its events and returns its seq. */
+  insert: (job: WriteBehindJob) => number;
 }
 
-/** Puts into a job's record what its row would get at its end. */
+/** Applies a result to a record as the database would to its row. */
 function applyEnd(record: JobRecord, end: JobEnd): void {
   record.state = end.state;
   record.status = end.status ?? null;
@@ -54,32 +53,32 @@ function applyEnd(record: JobRecord, end: JobEnd): void {
   record.stdin = null;
 }
 
-/** The jobs, in order of acceptance. */
-export class LateJobs {
-  readonly #options: LateJobsOptions;
-  readonly #jobs = new Map<string, LateJob>();
+/** Unwritten jobs, in order of acceptance. */
+export class WriteBehind {
+  readonly #options: WriteBehindOptions;
+  readonly #jobs = new Map<string, WriteBehindJob>();
   #bytes = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: LateJobsOptions) {
+  constructor(options: WriteBehindOptions) {
     this.#options = options;
   }
 
-  /** Whether one more may be held back, or more output of one that is. */
-  hasRoom(bytes = 0): boolean {
-    // While the disk refuses, nothing is told that is not on it.
+  /** Whether one more job, or more output, may be buffered. */
+  hasCapacity(bytes = 0): boolean {
+    // While the disk fails, only durable results are reported.
     if (this.#options.writes.fault !== undefined) return false;
     return this.#jobs.size < MAX_JOBS && this.#bytes + bytes <= MAX_BYTES;
   }
 
-  /** The job with this id. */
-  get(id: string): LateJob | undefined {
+  /** Looks up an unwritten job. */
+  get(id: string): WriteBehindJob | undefined {
     return this.#jobs.get(id);
   }
 
-  /** Takes a job that has just been accepted; tells when it is saved. */
+  /** Buffers an accepted job; resolves when it is saved. */
   add(record: JobRecord, options: { blobs: Iterable<string>; position: number }): Promise<void> {
-    const late: LateJob = {
+    const late: WriteBehindJob = {
       record,
       blobs: new Set(options.blobs),
       events: [{ id: 1, type: "queued", at: record.createdAt, position: options.position }],
@@ -91,8 +90,8 @@ export class LateJobs {
     return late.saved.promise;
   }
 
-  /** Notes that a job is about to start; returns which attempt this is. */
-  start({ record, events }: LateJob, at: number): number {
+  /** Records a start; returns the attempt number. */
+  start({ record, events }: WriteBehindJob, at: number): number {
     record.state = "running";
     record.startedAt = at;
     const attempt = ++record.attempts;
@@ -100,8 +99,8 @@ export class LateJobs {
     return attempt;
   }
 
-  /** Notes how a job ended, with the last of its events. */
-  finish(late: LateJob, end: JobEnd, events: readonly NewEvent[]): void {
+  /** Records the result and the last events. */
+  finish(late: WriteBehindJob, end: JobEnd, events: readonly NewEvent[]): void {
     const { record } = late;
     for (const event of events) {
       late.events.push({ ...event, id: late.events.length + 1 } as RecordedEvent);
@@ -117,21 +116,21 @@ export class LateJobs {
     this.#writeLater();
   }
 
-  /** Lets go of a job that has been written, or never will be. */
-  delete(late: LateJob): void {
+  /** Removes a job that was written or will never be. */
+  delete(late: WriteBehindJob): void {
     if (!this.#jobs.delete(late.record.id)) return;
     for (const event of late.events) {
       if ("data" in event) this.#bytes -= event.data.length;
     }
   }
 
-  /** Writes all, now. */
+  /** Writes all jobs immediately. */
   settle(): void {
     if (this.#jobs.size > 0) this.write([...this.#jobs.values()]);
   }
 
-  /** Writes these, now. */
-  write(jobs: readonly LateJob[]): void {
+  /** Writes the given jobs immediately. */
+  write(jobs: readonly WriteBehindJob[]): void {
     if (jobs.length === 0) return;
     const { writes, insert } = this.#options;
     const outcomes = writes.writeNow("save job", jobs.map((late) => () => insert(late)));
@@ -144,30 +143,30 @@ export class LateJobs {
       } else if (late.record.finishedAt === null) {
         this.delete(late);
         late.saved.reject(outcome.error);
-      } else late.dueAt = performance.now() + AGAIN_MS; // told already: kept until the disk takes it
+      } else late.dueAt = performance.now() + AGAIN_MS; // already reported: retry until it is written
     }
   }
 
   #writeLater(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      // What would be due before the next time goes along.
+      // Include jobs that are due before the next tick.
       const until = performance.now() + LATE_MS;
       this.write([...this.#jobs.values()].filter(({ dueAt }) => dueAt <= until));
       if (this.#jobs.size > 0) this.#writeLater();
     }, LATE_MS);
   }
 
-  /** Writes all for the last time. */
+  /** Writes all jobs and stops the timer. */
   close(): void {
     this.settle();
     clearTimeout(this.#timer);
   }
 }
 
-/** The bytes of a stream from an offset on. */
-export function* outputOf(
-  { events }: LateJob,
+/** Yields the buffered bytes of a stream from an offset. */
+export function* bufferedOutput(
+  { events }: WriteBehindJob,
   stream: OutputStream,
   offset: number,
 ): Generator<Uint8Array, void, void> {

@@ -11,7 +11,7 @@ const OUTPUT = [
   { stream: "stdout", offset: 3, data: new Uint8Array([5]) },
 ] as const;
 
-/** What is told of a job, whether it is written or not. */
+/** All that readers see of a job, written or not. */
 async function told(store: JobStore, job: JobRecord): Promise<unknown> {
   const { seq: _, ...record } = store.get(job.id)!;
   const stdout: number[] = [];
@@ -20,7 +20,7 @@ async function told(store: JobStore, job: JobRecord): Promise<unknown> {
   return { record, stdout, events, more: store.hasEventsAfter(job, 5) };
 }
 
-/** A job that is over and was accepted without being durable. */
+/** Runs a job that was accepted with durable: false. */
 async function late(store: JobStore): Promise<JobRecord> {
   const { record } = store.accept(newJob(), { blobs: [], position: 0, durable: false });
   assertEquals(await store.start(record, 1100), 1);
@@ -33,7 +33,7 @@ async function late(store: JobStore): Promise<JobRecord> {
   return record;
 }
 
-Deno.test("JobStore tells of a job that is not written what it tells when it is", () =>
+Deno.test("JobStore.get() returns the same job when it is unwritten and when it is written", () =>
   withStore(async (store) => {
     const job = await late(store);
     assertEquals(job.seq, 0);
@@ -44,7 +44,7 @@ Deno.test("JobStore tells of a job that is not written what it tells when it is"
     assertEquals(store.counts().finished, 1);
   }));
 
-Deno.test("JobStore writes what is held back before it lists, counts or closes", () =>
+Deno.test("JobStore writes buffered jobs when it lists, counts or closes", () =>
   inDir(async (dir) => {
     {
       using store = new JobStore(dir, OPTIONS);
@@ -58,7 +58,7 @@ Deno.test("JobStore writes what is held back before it lists, counts or closes",
     assertEquals(store.list().map(({ exitCode }) => exitCode), [3, 3, 3]);
   }));
 
-Deno.test("JobStore writes what is held back by itself, also what is not over", () =>
+Deno.test("JobStore writes buffered jobs when their delay expires, finished or not", () =>
   inDir(async (dir) => {
     using store = new JobStore(dir, OPTIONS);
     const { saved, record } = store.accept(newJob(), { blobs: [], position: 0, durable: false });
@@ -69,7 +69,7 @@ Deno.test("JobStore writes what is held back by itself, also what is not over", 
     assertEquals(store.get(record.id)?.state, "finished");
   }));
 
-Deno.test("JobStore goes on in the database where a job that is held back does more than end", () =>
+Deno.test("JobStore writes a buffered job first when it does more than finish", () =>
   withStore(async (store) => {
     const accept = () => store.accept(newJob(), { blobs: [], position: 0, durable: false }).record;
     const [requeued, written] = [accept(), accept()];
@@ -86,19 +86,19 @@ Deno.test("JobStore goes on in the database where a job that is held back does m
     assertEquals(store.get(written.id)?.stdoutBytes, 4);
   }));
 
-Deno.test("JobStore deletes a job that was never written", () =>
+Deno.test("JobStore.delete() removes a job when it was never written", () =>
   withStore(async (store) => {
     const job = await late(store);
     await store.delete([job]);
     assertEquals([store.get(job.id), store.list()], [undefined, []]);
   }));
 
-Deno.test("JobStore refuses a job that is held back when what it needs has gone, or its id is taken", () =>
+Deno.test("JobStore.accept() rejects a buffered job when a blob is missing or its id is taken", () =>
   withStore(async (store) => {
     const job = newJob();
     const { saved } = store.accept(job, { blobs: [HASH], position: 0, durable: false });
     store.settle();
-    const error = await assertRejects(() => saved, PlasmError, "no sha256:");
+    const error = await assertRejects(() => saved, PlasmError, "is not stored");
     assertEquals([error.code, store.fault, store.list()], ["not-found", undefined, []]);
 
     const accept = () => store.accept(job, { blobs: [], position: 0, durable: false });
@@ -109,17 +109,17 @@ Deno.test("JobStore refuses a job that is held back when what it needs has gone,
     assertEquals(store.list().length, 1);
   }));
 
-Deno.test("JobStore holds back no more than a bounded number of jobs", () =>
+Deno.test("JobStore.accept() writes through when the buffer is full", () =>
   withStore((store) => {
     const accept = () => store.accept(newJob(), { blobs: [], position: 0, durable: false }).record;
     const records = Array.from({ length: 300 }, accept);
     store.settle();
-    // The 44 beyond 256 went the usual way, and so came first.
+    // The 44 beyond 256 were written through, and so came first.
     assertEquals([records[256]!.seq, records[299]!.seq, records[0]!.seq], [1, 44, 45]);
     return Promise.resolve();
   }));
 
-Deno.test("JobStore.sync() leaves nothing held back", () =>
+Deno.test("JobStore.sync() writes all buffered jobs", () =>
   withStore(async (store) => {
     const job = await late(store);
     await store.sync();

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connectDaemon, type JobTarget } from "../../../lib/client/mod.ts";
 import { startDaemon } from "../../../lib/daemon/daemon.ts";
 import { joinPeerNetwork } from "../../../lib/daemon/peers/peer_network.ts";
-import { elsewhereIn } from "../../../lib/daemon/peers/remote_runner.ts";
+import { peerRunner } from "../../../lib/daemon/peers/remote_runner.ts";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import { sha256 } from "../../../lib/core/hash.ts";
 import { createNonce } from "../../../lib/core/ids.ts";
@@ -72,14 +72,14 @@ Deno.test(
         if (to[1] === JOB_PROTOCOL) streams++;
         return dialProtocol.apply(network, to);
       };
-      const runElsewhere = elsewhereIn(network, () => ({ allow: [], deny: [] }));
+      const peerRun = peerRunner(network, () => ({ allow: [], deny: [] }));
       const manifest = createManifest({ module_hash: await sha256(HELLO) });
       const target = { peer: daemon.identity.peerId, as_node: true };
       // The first has brought the module.
       for (const after of [1, 2, 2]) {
         const job = { manifest, nonce: createNonce(), target };
         const { signal } = new AbortController();
-        const events = runElsewhere(job, { module: HELLO, stdin: STDIN, inputs: {}, signal });
+        const events = peerRun(job, { module: HELLO, stdin: STDIN, inputs: {}, signal });
         const last = (await Array.fromAsync(events)).at(-1)!;
         assert(last.type === "finished" && last.receipt !== undefined);
         assertEquals([last.receipt.status, streams], ["exited", after]);

@@ -1,6 +1,5 @@
 /**
- * The daemon: puts store, jobs, executors, API and network together, in an order in which each can
- * rely on what came before, and takes them apart in the other.
+ * Starts the daemon's components in dependency order and closes them in reverse.
  * @module
  */
 import type { Logger } from "@logtape/logtape";
@@ -35,7 +34,7 @@ import { JobStore, startRetention, stateError } from "./store/mod.ts";
 
 /** Options of {@linkcode startDaemon}. */
 export interface StartDaemonOptions {
-  /** Gives up starting. @default {never} */
+  /** Aborts the start. @default {never} */
   signal?: AbortSignal | undefined;
   /** Joins a network; called when the node can run jobs. @default {no network} */
   network?: ((context: NetworkContext) => Promise<DaemonNetwork | undefined>) | undefined;
@@ -49,9 +48,9 @@ export interface StartDaemonOptions {
 
 /** Options of {@linkcode Daemon.close}. */
 export interface CloseOptions {
-  /** How long running jobs may go on, in milliseconds. @default {shutdown.grace_seconds} */
+  /** Grace period of running jobs, in milliseconds. @default {shutdown.grace_seconds} */
   graceMs?: number | undefined;
-  /** Ends the grace at once. @default {never} */
+  /** Ends the grace period immediately. @default {never} */
   signal?: AbortSignal | undefined;
 }
 
@@ -63,11 +62,11 @@ export interface Daemon extends AsyncDisposable {
   readonly socket: string;
   /** Where the API listens on TCP, if it does. */
   readonly tcp: { hostname: string; port: number; token: string } | undefined;
-  /** Where everything is kept. */
+  /** State directory. */
   readonly stateDir: string;
-  /** Applies what can be changed while it runs, and says what cannot. */
+  /** Applies reloadable settings; reports the others. */
   reload(next: Config): ReloadPlan;
-  /** Stops: no new jobs, running ones get the grace, then all is closed. */
+  /** Stops admission, waits the grace period for running jobs, then closes all components. */
   close(options?: CloseOptions): Promise<void>;
 }
 
@@ -92,7 +91,7 @@ interface Parts {
   jobs: Jobs;
 }
 
-/** Where executors find this process while they start: hidden from those that have. */
+/** Creates an empty directory for executors' IPC sockets, masked inside the sandbox. */
 function emptyExecutorSocketDir(stateDir: string): string {
   const dir = `${stateDir}/doors`;
   try {
@@ -195,7 +194,7 @@ class RunningDaemon implements Daemon {
     const { jobs, log } = this.#parts;
     log.info("daemon-stopping", { running: jobs.load.running, queued: jobs.load.waiting });
     const graceMs = options.graceMs ?? this.#config.current.shutdown.grace_seconds * 1000;
-    // Clients see their jobs end before the socket goes.
+    // Clients receive their results before the socket closes.
     await jobs.close({ graceMs, signal: options.signal });
     this.#stopping.abort();
     await this.#stack.disposeAsync();
@@ -208,8 +207,7 @@ class RunningDaemon implements Daemon {
 }
 
 /**
- * Starts a daemon. When this resolves it answers on its socket and has taken up what an earlier
- * process left.
+ * Starts a daemon. When this resolves it serves its socket and has recovered jobs of an earlier process.
  *
  * @throws {PlasmError} `busy` when another daemon runs on the state directory or the socket; `state`,
  * `bad-identity`, `bad-config`

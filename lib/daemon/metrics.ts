@@ -1,5 +1,5 @@
 /**
- * What `/metrics` tells, in Prometheus' text exposition format 0.0.4.
+ * Renders `/metrics` in the Prometheus text exposition format 0.0.4.
  * @module
  */
 import type { PoolStats } from "../sandbox/host/mod.ts";
@@ -29,7 +29,7 @@ function metric(name: string, help: string, samples: Sample[], type = "gauge"): 
   ];
 }
 
-/** The text. */
+/** Renders all metrics. */
 export function metricsText(options: MetricsOptions): string {
   const { store, jobs, executors, streams, connections } = options;
   const { waiting, running, runningMemoryMb, concurrency } = jobs.load;

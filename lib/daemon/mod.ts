@@ -1,5 +1,5 @@
 /**
- * Public entry point of the daemon component.
+ * The plasm daemon.
  * @module
  */
 export { runService } from "./service.ts";

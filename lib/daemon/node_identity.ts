@@ -1,6 +1,6 @@
 /**
- * The daemon's identity over damage to its files: a node goes on as a new one rather than not at all, and
- * says so, for whoever has pinned its key will not know it any more.
+ * Loads the node's identity; replaces a damaged key and logs it, because peers that pinned the old key reject the
+ * new one.
  * @module
  */
 import type { Logger } from "@logtape/logtape";
@@ -14,7 +14,7 @@ import {
 import { PlasmError } from "../core/errors/mod.ts";
 import { stateError } from "./store/mod.ts";
 
-/** Remembers which node this is: a key of which one letter has changed is a key too. */
+/** Records the peer id: a key with one altered character may still be a valid key. */
 const RECORD_FILE = "identity.json";
 
 /** Options of {@linkcode loadNodeIdentity}. */
@@ -54,7 +54,7 @@ async function recordedPeerId(path: string): Promise<string | undefined> {
 }
 
 /**
- * The identity kept in a state directory. A damaged key is put aside and a new one made; that, and any
+ * Loads the identity of a state directory. Moves a damaged key aside and creates a new one; that, and any
  * other change of the peer id since the last start, is logged as an error.
  *
  * @throws {PlasmError} as `loadOrCreateIdentity()`, except for damage

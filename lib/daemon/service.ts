@@ -1,5 +1,5 @@
 /**
- * The daemon as a process: signals, systemd, and reloading.
+ * Runs the daemon as a process: signals, systemd notification and reloading.
  * @module
  */
 import type { LoadedConfig } from "../config/mod.ts";
@@ -17,12 +17,12 @@ export interface ServiceOptions extends StartDaemonOptions {
   onReady?: ((daemon: Daemon) => void) | undefined;
 }
 
-/** How long executors may take to die before a second signal exits regardless, in milliseconds. */
+/** Grace period for executors before a second signal exits regardless, in milliseconds. */
 const HURRY_MS = 300;
 
 const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;
 
-/** Exit status of a process that was told to stop twice: 128 and SIGTERM, as a shell would say. */
+/** Exit status after a second stop signal: 128 + SIGTERM, as in a shell. */
 const EXIT_HURRIED = 143;
 
 /** Joins the network where the configuration says so; libp2p takes long to load. */
@@ -41,8 +41,8 @@ async function reload(daemon: Daemon, options: ServiceOptions): Promise<void> {
 }
 
 /**
- * Runs a daemon until SIGTERM or SIGINT. Running jobs then get the grace of the configuration; a second
- * signal ends them and the process at once.
+ * Runs a daemon until SIGTERM or SIGINT, then waits shutdown.grace_seconds for running jobs; a second signal stops
+ * them and the process immediately.
  *
  * @throws {PlasmError} as {@linkcode startDaemon}
  */
@@ -89,7 +89,7 @@ export async function runService(options: ServiceOptions): Promise<number> {
 }
 
 async function sendDatagram(target: string, state: string, dir: string): Promise<void> {
-  // A datagram socket of ours needs a name of its own to send from.
+  // The sending datagram socket must be bound to a path.
   const own = `${dir}/notify.sock`;
   await Deno.remove(own).catch(() => {});
   const socket = Deno.listenDatagram({ transport: "unixpacket", path: own });
@@ -112,16 +112,16 @@ async function runSystemdNotify(state: string): Promise<void> {
 
 /** Options of {@linkcode notifySystemd}. */
 export interface NotifyOptions {
-  /** `$NOTIFY_SOCKET`; without it nothing is told. */
+  /** `$NOTIFY_SOCKET`; without it nothing is sent. */
   socket: string | undefined;
   /** A private directory for the sending end. */
   dir: string;
 }
 
 /**
- * Tells systemd a state, such as `READY=1` or `STOPPING=1`.
+ * Reports a state to systemd, such as `READY=1` or `STOPPING=1`.
  *
- * @throws {PlasmError} `state` when it could not be told
+ * @throws {PlasmError} `state` when it could not be reported
  */
 export async function notifySystemd(state: string, options: NotifyOptions): Promise<void> {
   const { socket, dir } = options;
@@ -133,13 +133,13 @@ export async function notifySystemd(state: string, options: NotifyOptions): Prom
     } else await runSystemdNotify(state);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new PlasmError("state", `Cannot tell systemd ${state}: ${reason}`, { cause: error });
+    throw new PlasmError("state", `Cannot notify systemd of ${state}: ${reason}`, { cause: error });
   }
 }
 
 /**
  * Logs unhandled rejections instead of ending the process. Deno ends it by default, and libp2p leaves
- * promises behind that a peer can make fail: one stranger could stop a node.
+ * dangling promises that a peer can make fail: a stranger could stop a node.
  */
 export function logUnhandledRejections(): Disposable {
   const onRejection = (event: PromiseRejectionEvent): void => {

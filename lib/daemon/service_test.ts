@@ -2,7 +2,7 @@ import { configureLogging } from "../core/log/log.ts";
 import { logUnhandledRejections } from "./service.ts";
 import { assertEquals } from "@std/assert";
 
-Deno.test("logUnhandledRejections() logs a rejection that nobody waits for", async () => {
+Deno.test("logUnhandledRejections() logs a rejection when it is unhandled", async () => {
   const written = Promise.withResolvers<string>();
   configureLogging({ level: "info", format: "json", write: written.resolve });
   using _ = logUnhandledRejections();

@@ -1,11 +1,11 @@
 /**
- * What processes leave that are killed while they write a file under another name first.
+ * Locks the state directory and deletes stale temporary files of killed processes.
  * @module
  */
 import { PlasmError } from "../core/errors/mod.ts";
 import { stateError } from "./store/mod.ts";
 
-/** Younger ones may be somebody's who is about to move them into their place, in milliseconds. */
+/** Minimum age of stale files, in milliseconds; younger ones may be in use. */
 const OLD_MS = 60_000;
 
 /** Names of files that are being written in a state directory. */
@@ -23,8 +23,7 @@ function list(dir: string): string[] {
 }
 
 /**
- * Deletes what is old and has such a name; returns how many. What cannot be deleted is somebody else's,
- * and stays.
+ * Deletes stale files with a matching name; returns their number. Skips files that cannot be deleted.
  */
 export function removeStaleFiles(dir: string, names: RegExp): number {
   let removed = 0;
@@ -42,8 +41,7 @@ export function removeStaleFiles(dir: string, names: RegExp): number {
 }
 
 /**
- * Takes the lock of a state directory. It is the kernel's (flock): it ends with the process, however
- * that ends, and a file left behind means nothing.
+ * Locks a state directory with flock: the kernel releases it when the process ends, and a leftover file is harmless.
  *
  * @throws {PlasmError} `busy` when another process holds it, `state` when the directory cannot be used
  */

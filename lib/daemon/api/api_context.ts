@@ -1,5 +1,5 @@
 /**
- * What the routes of the API share.
+ * Dependencies shared by the API routes.
  * @module
  */
 import type { Config } from "../../config/mod.ts";
@@ -8,7 +8,7 @@ import type { Identity } from "../../core/mod.ts";
 import type { Jobs } from "../jobs/mod.ts";
 import type { JobStore } from "../store/mod.ts";
 
-/** What the routes of the API share. */
+/** Dependencies shared by the API routes. */
 export interface ApiContext {
   store: JobStore;
   jobs: Jobs;

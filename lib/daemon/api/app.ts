@@ -1,5 +1,5 @@
 /**
- * The local API: routes, and what is the same for all of them.
+ * Creates the local API: routes, errors, CORS and request logging.
  * @module
  */
 import { Hono } from "hono";
@@ -16,7 +16,7 @@ export type ApiHandler = (request: Request) => Promise<Response>;
 /** Options of {@linkcode createApi}. */
 export interface ApiOptions {
   log: Logger;
-  /** Who may call, when the API listens on TCP. @default {whoever can open the socket} */
+  /** Who may call, when the API listens on TCP. @default {any process that can open the socket} */
   guard?: (() => TcpGuardOptions) | undefined;
 }
 
@@ -68,7 +68,7 @@ export function createApi(context: ApiContext, options: ApiOptions): ApiHandler 
       response = errorResponse(error);
     }
     for (const [name, value] of Object.entries(cors)) response.headers.set(name, value);
-    // A function: what nobody logs need not be made.
+    // A function: evaluated only if the level is enabled.
     log.debug("request", () => ({
       method: request.method,
       path: new URL(request.url).pathname,

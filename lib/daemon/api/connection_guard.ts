@@ -1,14 +1,13 @@
 /**
- * The door before the HTTP server. `Deno.serve` waits for ever for a request's head and for a reader
- * that has stopped reading, and takes any number of connections; here they are counted, and those that
- * neither ask nor read are closed.
+ * Limits connections and closes idle ones in front of the HTTP server: `Deno.serve` accepts any number and waits
+ * indefinitely for request heads and stalled readers.
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
 
 /** Bounds of a {@linkcode ConnectionGuard}. */
 export interface ApiConnectionLimits {
-  /** Connections at once; one more is told so and closed. @default {1024} */
+  /** Connections at once; further ones receive an error and are closed. @default {1024} */
   connections?: number;
   /**
    * Within each such time a connection must have been sent a byte, or have sent `leastBytes`, in
@@ -110,12 +109,12 @@ export class ConnectionGuard {
       await writeAll(client, refusal(this.#limits.connections)).catch(() => {});
       return client.close();
     }
-    // It counts from here on, and until there is a server it can be closed by itself.
+    // Counted from here on; close() can end it before the server connection exists.
     const opening = { close: () => close(client) };
     this.#open.add(opening);
     try {
       const connecting = Deno.connect({ transport: "unix", path: this.#target });
-      connecting.catch(() => {}); // told where it is awaited
+      connecting.catch(() => {}); // reported where it is awaited
       const first = await this.#readFirst(client).catch(() => new Uint8Array());
       const upgrade = this.#isUpgrade(first) ? this.#upgrade : undefined;
       if (first.length === 0 || upgrade !== undefined) {
@@ -163,7 +162,7 @@ export class ConnectionGuard {
     return this.#upgrade?.start.every((byte, at) => byte === first[at]) ?? false;
   }
 
-  /** Waits for upgraded connections to end by themselves, for some time. */
+  /** Waits a limited time for upgraded connections to end. */
   async drain(ms: number): Promise<void> {
     const late = Promise.withResolvers<void>();
     const timer = setTimeout(late.resolve, ms);
@@ -254,7 +253,7 @@ export class GuardedConnection {
       await up;
       clearTimeout(linger);
     } catch {
-      // Either side is gone: there is nobody to tell.
+      // Either side has disconnected.
     } finally {
       this.close();
       await up;

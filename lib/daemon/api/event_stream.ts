@@ -1,5 +1,5 @@
 /**
- * A job's events as a body that goes on until the job is over: NDJSON, or Server-Sent Events.
+ * Streams a job's events until it finishes, as NDJSON or Server-Sent Events.
  * @module
  */
 import { type EventJson, isFinalEvent } from "../../api/mod.ts";
@@ -9,7 +9,7 @@ import { eventJson } from "./job_json.ts";
 
 /**
  * How often something is written when nothing happens, in milliseconds: below the usual minute after which
- * proxies and our own gate take a silent connection for dead.
+ * proxies and the connection guard close a silent connection.
  */
 const HEARTBEAT_MS = 15_000;
 
@@ -28,7 +28,7 @@ export interface EventStreamOptions {
   format: "ndjson" | "sse";
   /** Ends the stream; the client may resume elsewhere. */
   signal: AbortSignal;
-  /** Called once when the stream is over, however it ended. */
+  /** Called once when the stream ends. */
   onEnd: () => void;
 }
 
@@ -64,12 +64,12 @@ async function* eventTexts(
     if (signal.aborted) return;
     if (store.hasEventsAfter(job, last)) continue;
     const current = store.get(job.id);
-    // A job that is over has said so already; one that is gone has been deleted.
+    // A finished job has sent its final event; a missing one was deleted.
     if (!follow || current === undefined || current.finishedAt !== null) return;
     const now = jobs.position(current);
     if (now !== undefined && now !== position) {
       position = now;
-      // Not stored, hence without an id of its own: a client that resumes misses nothing by it.
+      // Not stored and without an id: a client that resumes does not need it.
       yield encode(
         { id: last, at: new Date().toISOString(), type: "queued", position: now },
         format,

@@ -1,5 +1,5 @@
 /**
- * Request bodies from clients that may be slow, endless or gone.
+ * Reads request bodies with limits on size and time, and builds error responses.
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
@@ -97,7 +97,7 @@ async function readSmall(
   }
 }
 
-/** All parts as one; undefined when they are more than so many bytes. */
+/** Concatenates all chunks; undefined above a size in bytes. */
 async function readWhole(
   parts: AsyncIterable<Uint8Array>,
   maxBytes: number,

@@ -1,5 +1,5 @@
 /**
- * Jobs and events as the API tells them; schemas/openapi.json describes them.
+ * Converts jobs and events to their API form (schemas/openapi.json).
  * @module
  */
 import type { EventJson, JobJson, JobResultJson } from "../../api/mod.ts";
@@ -55,7 +55,7 @@ export function eventJson(event: RecordedEvent): EventJson {
   }
 }
 
-/** Output up to here is in the answer, in bytes a stream; more is read by itself. */
+/** Maximum output per stream in a result, in bytes; more must be read from the output route. */
 const INLINE_OUTPUT_BYTES = 64 * 1024;
 
 async function output(

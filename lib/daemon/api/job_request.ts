@@ -1,5 +1,5 @@
 /**
- * What clients send, checked.
+ * Validates request parameters and job submissions.
  * @module
  */
 import { createManifest, isHash, isJobId, manifestHash } from "../../core/mod.ts";

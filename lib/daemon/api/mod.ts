@@ -1,5 +1,5 @@
 /**
- * Public entry point of the daemon/api component.
+ * HTTP API of the daemon on its Unix socket and loopback TCP.
  * @module
  */
 export { type ApiContext, type DaemonNetwork } from "./api_context.ts";

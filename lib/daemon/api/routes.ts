@@ -1,5 +1,5 @@
 /**
- * Routes of jobs.
+ * Routes of jobs, blobs and the node.
  * @module
  */
 import { type JsonValue, PlasmError } from "../../core/errors/mod.ts";
@@ -143,7 +143,7 @@ const WAIT_SECONDS = 10;
 /** The longest that it waits, in seconds: below the minute after which a silent connection is closed. */
 const MAX_WAIT_SECONDS = 50;
 
-/** Runs a job in one request: its end is told whole, so that nothing depends on the disk. */
+/** Runs a job in one request and returns the complete result, independent of the disk. */
 async function runJob(context: ApiContext, request: Request): Promise<Response> {
   const { jobs, store, stopping } = context;
   // Most say nothing: an address is not taken apart for that.
@@ -154,7 +154,7 @@ async function runJob(context: ApiContext, request: Request): Promise<Response> 
   const isOver = await jobs.untilOver(id, { timeoutMs: wait * 1000, signal: stopping });
   const job = store.get(id);
   if (job === undefined) {
-    throw new PlasmError("not-found", `Cannot tell the result of ${id}: it was deleted`);
+    throw new PlasmError("not-found", `Cannot send the result of ${id}: it was deleted`);
   }
   const headers = { location: `/v1/jobs/${id}` };
   if (isOver) return Response.json(await resultJson(job, store), { headers });

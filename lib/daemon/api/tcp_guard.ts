@@ -1,5 +1,5 @@
 /**
- * Who may call the API over TCP. A browser on this machine reaches loopback for every page it
+ * Authorizes API requests over TCP. A browser on this machine reaches loopback for every page it
  * shows: a token keeps other users out, Host keeps out pages that rebind their name to 127.0.0.1, and
  * Origin those that call across sites.
  * @module
@@ -24,8 +24,7 @@ async function digest(text: string): Promise<Uint8Array> {
 }
 
 /**
- * Compares two secrets in a time that depends on neither: their hashes, which nobody can steer,
- * are compared in full.
+ * Compares two secrets in constant time, by their hashes.
  */
 export async function equalSecrets(a: string, b: string): Promise<boolean> {
   const [left, right] = [await digest(a), await digest(b)];

@@ -1,5 +1,5 @@
 /**
- * The unix socket that clients find.
+ * Creates the Unix socket that clients connect to.
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
@@ -36,7 +36,7 @@ async function refuseLive(path: string): Promise<void> {
   try {
     (await Deno.connect({ transport: "unix", path })).close();
   } catch (error) {
-    // Nobody listens: what is left of one that was killed may be replaced.
+    // Not listening: a stale socket of a killed daemon may be replaced.
     if (error instanceof Deno.errors.ConnectionRefused) return;
     if (error instanceof Deno.errors.NotFound) return;
     throw socketError(path, error);
@@ -77,8 +77,8 @@ export function checkSocketPath(path: string): void {
 }
 
 /**
- * Listens on a unix socket that its owner and group may use (mode 0660), replacing one that nobody
- * answers on any more.
+ * Listens on a unix socket with mode 0660 (owner and group), replacing a stale
+ * one.
  *
  * The socket is made in a directory of mode 0700 and moved to its place once its own mode is right: there
  * is no moment in which the umask decides who may connect.

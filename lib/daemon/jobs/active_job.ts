@@ -1,41 +1,41 @@
 /**
- * A job that waits or runs, as the daemon holds it in memory.
+ * In-memory state of a queued or running job.
  * @module
  */
 import type { StdinSource } from "../../sandbox/mod.ts";
 import type { JobRecord, OutputStream } from "../store/mod.ts";
 import type { Ticket } from "./queue.ts";
 
-/** A job that is not over. */
+/** Queued or running job. */
 export interface ActiveJob {
-  /** Its place in the queue. */
+  /** Queue ticket. */
   ticket: Ticket;
-  /** As it was when it was put into the queue. */
+  /** Record at the time it was queued. */
   job: JobRecord;
-  /** When it was accepted, by the clock that does not jump (performance.now()). */
+  /** Time of acceptance, by performance.now(). */
   since: number;
-  /** Resolves once it is stored; absent when it is already. */
+  /** Resolves once it is stored; undefined when it already is. */
   saved: Promise<void> | undefined;
-  /** Its client, where it is piped. */
+  /** Client of a piped job. */
   pipe: JobPipe | undefined;
   /** Stops it. */
   controller: AbortController;
-  /** Resolves when it is over, or back in the queue. */
+  /** Resolves when the job finishes or is re-queued. */
   over: PromiseWithResolvers<void>;
 }
 
 /** Options of {@linkcode activeJob}. */
 export type ActiveJobOptions = Partial<Pick<ActiveJob, "saved" | "pipe">>;
 
-/** What is held of a job that waits from now on. */
+/** Creates the state of a queued job. */
 export function activeJob(job: JobRecord, { saved, pipe }: ActiveJobOptions = {}): ActiveJob {
   const { id, submitter, priority, createdAt, manifest, target } = job;
-  // What runs elsewhere uses that node's memory.
+  // A remote job uses no memory of this node.
   const memoryMb = target === null ? manifest.resources.memory_mb : 0;
   return {
     ticket: { id, submitter, priority, memoryMb, createdAt },
     job,
-    // What an earlier process accepted has a time of day only, which may lie in the future.
+    // Jobs of an earlier process only have a wall-clock time, which may be in the future.
     since: performance.now() - Math.max(0, Date.now() - createdAt),
     saved,
     pipe,
@@ -44,14 +44,14 @@ export function activeJob(job: JobRecord, { saved, pipe }: ActiveJobOptions = {}
   };
 }
 
-/** A job's client, at the other end of a connection. */
+/** Connection to the client of a piped job. */
 export interface JobPipe {
-  /** What the client sends. */
+  /** Standard input from the client. */
   readonly stdin: StdinSource;
-  /** The job has started, so that the client may send. */
+  /** Reports the start; the client may send input from now on. */
   started(): void;
-  /** The job is being stopped: a client that does not take its rest soon does without. */
+  /** Shortens the deadline for reading the remaining output because the job is being stopped. */
   hurry(): void;
-  /** Passes output on; resolves when more may come. A client that is gone costs the job nothing here. */
+  /** Sends output with backpressure. Does not fail when the client has disconnected. */
   write(stream: OutputStream, data: Uint8Array): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
- * Whether the node takes a job: what it asks for, what it needs, and whether there is room. The same for
- * local and remote jobs; who they come from decides only the ceilings.
+ * Admission control for local and remote jobs: limits, required content and queue capacity. The submitter only
+ * decides the ceilings.
  * @module
  */
 import type { Config, JobsConfig } from "../../config/mod.ts";
@@ -20,27 +20,27 @@ import type { BlobInfo, JobRecord, JobStore, JobTarget } from "../store/mod.ts";
 /** What a manifest may require of this node. */
 export const NODE_CAPABILITIES: readonly string[] = ["wasi-preview1"];
 
-/** A job that asks to be taken. */
+/** Job to be admitted. */
 export interface AdmissionRequest {
   manifest: Manifest;
-  /** The most it may ask for. */
+  /** Ceilings that apply. */
   ceilings: Ceilings & { input_bytes: number };
-  /** What stdin is, if it is already here. @default {empty} */
+  /** Blob of standard input, if stored. @default {empty} */
   stdinHash?: string | undefined;
-  /** Tells what is known of a module or input. */
+  /** Looks up a module or input. */
   blob: (hash: string) => BlobInfo | undefined;
-  /** Whether another node runs it, whose limits that node knows. @default {false} */
+  /** Whether a peer runs it and checks its own limits. @default {false} */
   isRemote?: boolean | undefined;
 }
 
-/** What there is room for. */
+/** Current load and limits of the node. */
 export interface Capacity {
   config: JobsConfig;
-  /** Jobs that wait. */
+  /** Queued jobs. */
   waiting: number;
   /** Memory of running jobs, in MiB. */
   runningMemoryMb: number;
-  /** When a place in the queue is likely to be free, in milliseconds. */
+  /** Estimated time until a queue slot frees up, in milliseconds. */
   retryAfterMs: number;
 }
 
@@ -57,7 +57,7 @@ function find(request: AdmissionRequest, hash: string, what: string): BlobInfo {
   });
 }
 
-/** What only the node that runs the job must have. */
+/** Checks the limits of the node that runs the job. */
 function checkAsked({ manifest, ceilings }: AdmissionRequest, capacity: Capacity): void {
   limitsOf(manifest.resources, ceilings);
   const asked = manifest.resources.memory_mb;
@@ -77,9 +77,9 @@ function checkAsked({ manifest, ceilings }: AdmissionRequest, capacity: Capacity
 }
 
 /**
- * Checks a job against what the node ever gives.
+ * Checks a job against the node's fixed limits.
  *
- * @returns the hashes of all that it needs to run
+ * @returns the hashes of the required blobs
  * @throws {PlasmError} `over-limit`, `policy`, `not-found`
  */
 export function checkJob(request: AdmissionRequest, capacity: Capacity): Set<string> {
@@ -110,9 +110,9 @@ export function checkJob(request: AdmissionRequest, capacity: Capacity): Set<str
 }
 
 /**
- * Checks that there is room in the queue now.
+ * Checks that the queue has a free slot.
  *
- * @throws {PlasmError} `queue-full` with figures and a time to try again
+ * @throws {PlasmError} `queue-full` with figures and a retry time
  */
 export function checkQueueCapacity(manifest: Manifest, capacity: Capacity): void {
   const { config, waiting, runningMemoryMb, retryAfterMs } = capacity;
@@ -135,24 +135,24 @@ export function checkQueueCapacity(manifest: Manifest, capacity: Capacity): void
   );
 }
 
-/** A job that asks to be taken. */
+/** Job to be admitted. */
 export interface Submission {
   /** `local`, `local:<label>`, or `peer:<peer id>`. */
   submitter: string;
   manifest: Manifest;
-  /** The manifest's hash, by who has computed it before. @default {computed} */
+  /** Hash of the manifest, if already computed. @default {computed} */
   manifestHash?: Hash | undefined;
   /** The client's nonce for the receipt. @default {a random one} */
   nonce?: string | undefined;
   /** Standard input. @default {the input of manifest.stdin_hash, else empty} */
   stdin?: Uint8Array | undefined;
-  /** Whether its client gives it stdin and takes its output while it runs. @default {false} */
+  /** Whether stdin and output are streamed to its client. @default {false} */
   piped?: boolean | undefined;
   /** What stdin is, where it is kept as an input already. @default {stdin's own hash} */
   stdinHash?: string | undefined;
-  /** The job's name. @default {a random one} */
+  /** Job id. @default {a random one} */
   id?: string | undefined;
-  /** Where else it is to run. @default {here} */
+  /** Remote target. @default {a local run} */
   target?: JobTarget | undefined;
   /** Bounds below the node's own. @default {jobs.ceilings} */
   ceilings?: Partial<Config["jobs"]["ceilings"]> | undefined;
@@ -162,16 +162,16 @@ export interface Submission {
 export interface AcceptOptions {
   store: JobStore;
   capacity: Capacity;
-  /** Jobs before it, for its first event. */
+  /** Queue position for its first event. */
   position: number;
-  /** Whether no power cut may lose it either. @default {true} */
+  /** Whether it must be durable once saved. @default {true} */
   durable?: boolean | undefined;
 }
 
-/** Standard input up to here is kept with its job, in bytes. */
+/** Maximum standard input stored in the job's row, in bytes. */
 const INLINE_STDIN_BYTES = 16 * 1024;
 
-/** Keeps stdin that came with the job, as an input when it is not small. */
+/** Stores standard input: in the job's row when small, else as a blob. */
 async function keepStdin(
   { stdin, stdinHash, manifest }: Submission,
   options: { store: JobStore; maxBytes: number },
@@ -198,7 +198,7 @@ async function keepStdin(
 }
 
 /**
- * Checks a job and saves it. Once this resolves and `saved` does no crash loses it.
+ * Checks and saves a job. It is durable once `saved` resolves.
  *
  * @throws {PlasmError} `over-limit`, `policy`, `not-found`, `bad-input`, `too-large`, `state`
  */
@@ -216,7 +216,7 @@ export async function acceptJob(
     {
       manifest,
       ceilings,
-      // What came with the job needs no input of that hash.
+      // Standard input sent with the job needs no stored blob.
       stdinHash: inline === undefined ? stdinHash ?? undefined : undefined,
       blob: (hash) => store.blobs.info(hash),
       isRemote: target !== undefined,

@@ -1,13 +1,12 @@
 /**
- * Lines in the log about jobs that have ended. They are written a moment later, several at once: a line
- * costs as much as a twentieth of a short job, and its client is answered first.
+ * Logs finished jobs in batches after the response: a log line costs a twentieth of a short job.
  * @module
  */
 import type { Logger } from "@logtape/logtape";
 import { PlasmError } from "../../core/errors/mod.ts";
 import type { JobStore } from "../store/mod.ts";
 
-/** How long a line waits at most, in ms: by then an answer has left, and nobody reads logs as fast. */
+/** Maximum delay of a log line, in ms; long enough to send the response first. */
 const LATER_MS = 5;
 
 /** Options of {@linkcode JobLog}. */
@@ -16,7 +15,7 @@ export interface JobLogOptions {
   log: Logger;
 }
 
-/** The lines. */
+/** Batches log lines of finished jobs. */
 export class JobLog {
   readonly #options: JobLogOptions;
   readonly #waiting: { id: string; latencyMs: number }[] = [];
@@ -26,13 +25,13 @@ export class JobLog {
     this.#options = options;
   }
 
-  /** Notes that a job is over, so many milliseconds after it was accepted. */
+  /** Queues the log line of a finished job; `latencyMs` counts from acceptance. */
   add(id: string, latencyMs: number): void {
     this.#waiting.push({ id, latencyMs });
     this.#timer ??= setTimeout(() => this.flush(), LATER_MS);
   }
 
-  /** Writes all that wait. */
+  /** Writes all queued lines. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -43,7 +42,7 @@ export class JobLog {
   }
 }
 
-/** What the store knows of a job: nothing where its client has deleted it, or the disk does not answer. */
+/** Log fields from the store; reduced when the job was deleted or cannot be read. */
 function endOf(store: JobLogOptions["store"], id: string): Record<string, unknown> {
   try {
     const job = store.get(id);

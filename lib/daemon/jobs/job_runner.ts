@@ -1,6 +1,5 @@
 /**
- * Runs one job that has its turn: from the stored documents to a stored result. Whatever happens
- * in between, the job ends in a final state, or in the queue again.
+ * Runs one dequeued job and persists its result. Every path ends in a final state or re-queues the job.
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
@@ -60,16 +59,15 @@ export interface RunnerOptions {
 export type StopReason = "cancel" | "shutdown";
 
 /**
- * How often a job is started that may run again. One that brings the node down each time must not do
- * so for ever.
+ * Maximum starts of an idempotent job: one that crashes the node must not restart forever.
  */
 export const MAX_ATTEMPTS = 3;
 
 /** The error of a job whose node stopped while it ran. */
 export function interruptedError(job: JobRecord): PlasmError {
   if (job.piped) {
-    return new PlasmError("interrupted", "The node stopped before the piped job was over", {
-      hint: "Run it again: neither its input nor its output is kept",
+    return new PlasmError("interrupted", "The node stopped before the piped job finished", {
+      hint: "Run it again: its input and output are not stored",
     });
   }
   return new PlasmError(
@@ -77,11 +75,11 @@ export function interruptedError(job: JobRecord): PlasmError {
     job.idempotent
       ? `The node stopped ${MAX_ATTEMPTS} times while the job ran`
       : "The node stopped while the job ran; it may have run in part",
-    { hint: "Submit it again; a manifest with idempotent: true lets the node do so by itself" },
+    { hint: "Submit it again; a manifest with idempotent: true allows an automatic re-run" },
   );
 }
 
-/** Marks a job that was running when the node stopped: back to the queue, or over. */
+/** Re-queues or ends a job that was running when the node stopped. */
 export async function interruptJob(store: JobStore, job: JobRecord): Promise<"queued" | "over"> {
   const at = Date.now();
   if (job.idempotent && job.attempts < MAX_ATTEMPTS && !job.piped) {
@@ -97,7 +95,7 @@ export async function interruptJob(store: JobStore, job: JobRecord): Promise<"qu
   return "over";
 }
 
-/** Ends a job that was cancelled before anything ran; its receipt says so. */
+/** Finishes a job cancelled before its start, with a receipt. */
 export async function finishCancelled(
   job: JobRecord,
   options: Pick<RunnerOptions, "store" | "signer">,
@@ -127,12 +125,12 @@ export async function finishCancelled(
   await finish(job, { outcome, receipt }, (...end) => options.store.finish(...end));
 }
 
-/** How a job ended, with the output that is not saved yet. */
+/** Result of a run and its unsaved output. */
 interface Result {
   outcome: SandboxOutcome;
   receipt: Receipt;
   rest?: readonly OutputChunk[];
-  /** The other node that ran it. */
+  /** Peer that ran it. */
   peer?: string | null;
 }
 
@@ -178,7 +176,7 @@ function peerRun({ runOnPeer }: RunnerOptions): RunOnPeer {
   });
 }
 
-/** Runs the job and tells how it ended; its output is in the store by then, but for the rest. */
+/** Runs the job and returns its result; all output but the returned rest is stored. */
 async function execute(
   job: JobRecord,
   options: RunnerOptions & { signal: AbortSignal },
@@ -198,9 +196,9 @@ async function execute(
   signal.addEventListener("abort", onAbort);
   if (signal.aborted) onAbort();
   try {
-    // Written while the job runs. Nothing that it does is told before: its output comes after.
+    // Written while the job runs; events are published only after the start record.
     const starting = store.start(job, Date.now(), { durable: options.saved === undefined });
-    starting.catch(() => {}); // then the end cannot be saved either
+    starting.catch(() => {}); // saving the result fails too and reports it
     const events = target !== null
       ? peerRun(options)(
         { manifest: job.manifest, nonce: job.nonce, target },
@@ -251,10 +249,10 @@ async function wasSaved({ saved }: RunnerOptions): Promise<boolean> {
 }
 
 /**
- * Runs a job to its end, which is in the store when this resolves, or puts it back into the queue.
+ * Runs a job and stores its result, or re-queues it.
  *
- * @returns whether the job is over or waits again
- * @throws {PlasmError} `state` when its end could not be saved
+ * @returns whether the job finished or was re-queued
+ * @throws {PlasmError} `state` when its result could not be saved
  */
 export async function runQueuedJob(
   job: JobRecord,
@@ -264,7 +262,7 @@ export async function runQueuedJob(
   const reason = (): StopReason | undefined => signal.aborted ? signal.reason : undefined;
   const save: PersistResult = async (...end) => {
     if (job.seq === 0) {
-      // The job and its end go to the disk together. Who submitted it is told when it could not be stored.
+      // Job and result are committed together; the submitter receives the error when that fails.
       try {
         return await store.finish(...end);
       } catch {
@@ -276,7 +274,7 @@ export async function runQueuedJob(
   const current = (): JobRecord => store.get(job.id) ?? job;
   try {
     const result = await execute(job, options);
-    // A job that ended by itself has ended, also while the node stops.
+    // A job that finished during shutdown keeps its result.
     if (result.outcome.status === "cancelled" && reason() === "shutdown") {
       if (result.rest !== undefined) await store.output(job, Date.now(), result.rest);
       return await interruptJob(store, current());
@@ -286,7 +284,7 @@ export async function runQueuedJob(
   } catch (thrown) {
     if (thrown instanceof UnsavedResultError) throw thrown.cause;
     const error = PlasmError.from(thrown);
-    // What was written is in the store after this, and so is whether the job has started.
+    // Flush so that the state read below includes buffered output and the start record.
     await store.sync().catch(() => {});
     if (job.seq === 0) return "over";
     const { state, attempts, stdoutBytes, stderrBytes } = current();
@@ -342,13 +340,13 @@ export async function readStdin(
   return await store.blobs.read(stdinHash, "input");
 }
 
-/** Saves how a job ended; see {@linkcode JobStore.finish}. */
+/** Persists a result; see {@linkcode JobStore.finish}. */
 export type PersistResult = (...end: Parameters<JobStore["finish"]>) => Promise<void>;
 
-/** How long to wait before the disk is tried again, in milliseconds. */
+/** Delay before a failed write is retried, in milliseconds. */
 const AGAIN_MS = 2000;
 
-/** The node stops before a result could be saved: the job counts as interrupted from then on. */
+/** The node stopped before a result was saved; the job is interrupted at the next start. */
 export class UnsavedResultError extends Error {
   override readonly cause: PlasmError;
 
@@ -359,7 +357,7 @@ export class UnsavedResultError extends Error {
 }
 
 /**
- * Saves how a job ended, again and again while the disk refuses.
+ * Persists a result, retrying while the disk fails.
  *
  * @throws {UnsavedResultError} when the node stops meanwhile
  */

@@ -1,5 +1,5 @@
 /**
- * Jobs from admission to their end: the one way that local and remote jobs take.
+ * Lifecycle of local and remote jobs, from admission to the persisted result.
  * @module
  */
 import type { Config } from "../../config/mod.ts";
@@ -63,13 +63,13 @@ export class Jobs {
     };
   }
 
-  /** What waits and runs, for metrics and rejections. */
+  /** Queue and run figures for metrics and rejections. */
   get load(): { waiting: number; running: number; runningMemoryMb: number; concurrency: number } {
     const { waiting, running, runningMemoryMb } = this.#queue;
     return { waiting, running, runningMemoryMb, concurrency: this.#queueLimits().concurrency };
   }
 
-  /** Whether jobs are taken. */
+  /** Whether jobs are accepted. */
   get accepting(): boolean {
     return this.#closing === "open";
   }
@@ -103,7 +103,7 @@ export class Jobs {
   }
 
   /**
-   * Whether a job would be taken now; how many would start before it.
+   * Checks whether a job would be admitted now; returns its queue position.
    *
    * @throws {PlasmError} as {@linkcode Jobs.submit}
    */
@@ -115,7 +115,7 @@ export class Jobs {
   }
 
   /**
-   * Takes a job, or says why not. Once this resolves the job is on the disk and no crash loses it.
+   * Admits a job. It is durable once this resolves.
    *
    * @throws {PlasmError} `over-limit`, `policy`, `not-found`, `bad-input`, `queue-full`, `busy`, `state`
    */
@@ -129,7 +129,7 @@ export class Jobs {
       });
     }
     checkQueueCapacity(manifest, this.#capacity());
-    // Many may ask in the same turn: a place is theirs from here on.
+    // Concurrent submissions may arrive in one turn: reserve the slot here.
     this.#reserved++;
     try {
       const { durable = true, pipe } = options;
@@ -209,7 +209,7 @@ export class Jobs {
   }
 
   /**
-   * Waits until a job is over, for some time; tells whether it is. One that is not is on the disk then.
+   * Waits a limited time for a job; returns whether it finished. An unfinished job is durable by then.
    *
    * @throws {PlasmError} `state`, `not-found` when it could not be stored and so never was
    */
@@ -230,7 +230,7 @@ export class Jobs {
     return isOver;
   }
 
-  /** Resolves once a job is over, or is none that waits or runs. */
+  /** Resolves once a job is neither queued nor running. */
   async over(id: string): Promise<void> {
     await this.#active.get(id)?.over.promise;
   }
@@ -242,7 +242,7 @@ export class Jobs {
   }
 
   /**
-   * Cancels a job, whatever it is doing, and waits until it is over. A job that is over stays as it is.
+   * Cancels a queued or running job and waits for its end. A finished job is unchanged.
    *
    * @throws {PlasmError} `not-found`, `state`
    */
@@ -275,8 +275,8 @@ export class Jobs {
   }
 
   /**
-   * Takes up what an earlier process left: waiting jobs wait again; running ones run again if their
-   * manifest allows, else they are over.
+   * Recovers jobs of an earlier process: queued jobs stay queued; running ones are re-run if their manifest allows,
+   * else interrupted.
    *
    * @throws {PlasmError} `state`
    */
@@ -305,8 +305,8 @@ export class Jobs {
   }
 
   /**
-   * Takes and starts no more jobs, waits for those that run, and stops what still runs after the grace
-   * or when the signal aborts. Waiting jobs stay in the store.
+   * Stops admission and starts, waits for running jobs, and stops them after the grace period or when the signal
+   * aborts. Queued jobs stay in the store.
    */
   async close(options: { graceMs: number; signal?: AbortSignal | undefined }): Promise<void> {
     if (this.#closing === "closed") return;
@@ -315,7 +315,7 @@ export class Jobs {
       this.#queue.position(ticket) === undefined
     );
     const all = Promise.all(running.map(({ over }) => over.promise)).then(() => {});
-    // Nobody could be given their output after a restart.
+    // Piped jobs cannot outlive their connection.
     await this.#interrupt([...this.#active.values()].filter(({ job }) => job.piped));
     const stop = (): void => {
       for (const { controller } of running) controller.abort("shutdown" satisfies StopReason);
@@ -345,7 +345,7 @@ export interface JobsOptions {
 export interface SubmitJobOptions {
   /**
    * Whether the job is on the disk once this resolves. Without, it is when `Jobs.untilOver()`
-   * does: for who waits for that.
+   * does.
    * @default {true}
    */
   durable?: boolean | undefined;
@@ -357,6 +357,6 @@ export interface SubmitJobOptions {
 export interface WaitForJobOptions {
   /** How long to wait, in milliseconds. */
   timeoutMs: number;
-  /** Gives up waiting. */
+  /** Aborts the wait. */
   signal: AbortSignal;
 }

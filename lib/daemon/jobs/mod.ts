@@ -1,5 +1,5 @@
 /**
- * Public entry point of the daemon/jobs component.
+ * Job lifecycle: admission, queue, runs and persisted results.
  * @module
  */
 export { NODE_CAPABILITIES, type Submission } from "./admission.ts";

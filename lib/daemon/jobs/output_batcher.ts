@@ -1,6 +1,5 @@
 /**
- * Gathers a job's output into few rows of the store: one write for each of a guest's would let it fill the
- * disk with rows and the daemon with commits.
+ * Batches a job's output into few rows: a row per guest write would let a guest flood disk and daemon.
  * @module
  */
 import { joinBytes } from "../../util/mod.ts";
@@ -12,10 +11,10 @@ const FLUSH_BYTES = 64 * 1024;
 /** The same once a job has written more than that: to a file, where each piece costs as much. */
 const LARGE_FLUSH_BYTES = 1024 * 1024;
 
-/** Longest time output waits, in milliseconds: short enough to look live. */
+/** Maximum delay of output, in milliseconds; short enough to look live. */
 const FLUSH_MS = 25;
 
-/** The same for a job that has written often: nobody reads so many lines as they come. */
+/** Maximum delay for a job that writes often, where live output matters less. */
 const SLOW_FLUSH_MS = 250;
 
 /** Flushes after which a job counts as one that writes often. */
@@ -30,7 +29,7 @@ interface Run {
   parts: Uint8Array[];
 }
 
-/** Takes output as it comes and saves it in pieces. */
+/** Buffers output and saves it in batches. */
 export class OutputWriter {
   readonly #save: (chunks: OutputChunk[]) => Promise<void>;
   readonly #offsets: Record<OutputStream, number> = { stdout: 0, stderr: 0 };
@@ -46,8 +45,7 @@ export class OutputWriter {
   }
 
   /**
-   * Takes a piece of output; resolves when more may come, so that a job that writes faster than the
-   * disk is held back.
+   * Buffers output with backpressure: a job that writes faster than the disk waits.
    *
    * @throws {PlasmError} `state` when this or earlier output could not be saved
    */
@@ -120,7 +118,7 @@ export class OutputWriter {
     return chunks;
   }
 
-  /** Forgets what waits. */
+  /** Discards buffered output. */
   discard(): void {
     clearTimeout(this.#timer);
     this.#runs = [];

@@ -1,11 +1,10 @@
 /**
- * The queue: bounded, fair between submitters, ordered by priority within one, and within a budget
- * of memory. It holds no clock and no job, only tickets, so that what it does can be tested to the
- * last ticket.
+ * Bounded job queue: fair between submitters, ordered by priority within one, limited by a memory budget. It has
+ * no clock and stores only tickets, so that its order is deterministic.
  *
  * Between submitters it is start-time fair queueing with every job at the same cost: each submitter has
- * a virtual time that rises by one for each of its jobs that starts, and the lowest goes next. So nobody
- * waits behind another's flood, and calling all one's jobs "high" moves them past nobody else's.
+ * a virtual time that rises by one for each of its jobs that starts, and the lowest goes next. A flood
+ * by one submitter does not delay others, and "high" priority only reorders a submitter's own jobs.
  *
  * Within a submitter priority decides (see queue.ts). Each step costs at most the logarithm of how many
  * wait, so that a long queue is no slower than a short one.
@@ -25,14 +24,13 @@ export interface QueueLimits {
 }
 
 /**
- * How often the next job may be passed by others while too little memory is free for it; then
- * everybody waits until it fits. Without it small jobs would hold off a large one for ever.
+ * Maximum number of jobs that may overtake the next one while it lacks memory; then all wait until it fits.
+ * Without it small jobs could starve a large one.
  */
 export const MAX_PASSES = 16;
 
 /**
- * How many jobs that do not fit are looked past for one that does. Each look costs time, and there may be
- * as many submitters as jobs; with so many large jobs ahead it is their turn anyway.
+ * Maximum number of jobs that do not fit to skip in search of one that fits; bounds the cost of next().
  */
 export const MAX_LOOKS = 64;
 
@@ -52,12 +50,12 @@ interface Turn {
 export class JobQueue {
   #limits: QueueLimits;
   readonly #queues = new Map<string, SubmitterQueue>();
-  /** Lanes in the order in which their first jobs start, with what that order was made from. */
+  /** Submitter queues in the order in which their first jobs start, with what that order was made from. */
   #order = new Heap<Place>(startsBefore);
   readonly #running = new Map<string, Ticket>();
   #waiting = 0;
   #runningMemory = 0;
-  /** Virtual time of the last start: who comes back after a pause has no credit from it. */
+  /** Virtual time of the last start; an idle submitter accumulates no credit. */
   #now = 0;
   /** Times of submitters of whom nothing waits, while they lie ahead: coming back must not skip them. */
   readonly #turns = new Map<string, number>();
@@ -146,7 +144,7 @@ export class JobQueue {
   /**
    * How many jobs start before a waiting one, if no more come and memory is no matter; `undefined`
    * when it does not wait. While more than {@linkcode POSITION_SAMPLE} others have jobs waiting it is
-   * estimated from so many of them, for it is asked for each job that comes.
+   * estimated from that many, because each submission asks for it.
    */
   position(ticket: Ticket): number | undefined {
     const own = this.#queues.get(ticket.submitter);
@@ -215,7 +213,7 @@ export class JobQueue {
     }
   }
 
-  /** Notes that a running job is over. */
+  /** Releases the slot of a running job. */
   release(ticket: Ticket): void {
     if (!this.#running.delete(ticket.id)) return;
     const { submitter, memoryMb } = ticket;

@@ -116,7 +116,7 @@ Deno.test("JobQueue.next() lets others pass a large job, but not for ever", () =
   assertEquals(passed, MAX_PASSES);
 });
 
-Deno.test("JobQueue.next() looks past so many large jobs for one that fits, and no further", () => {
+Deno.test("JobQueue.next() skips at most MAX_LOOKS large jobs when it looks for one that fits", () => {
   for (const [large, next] of [[MAX_LOOKS - 1, "small"], [MAX_LOOKS, undefined]] as const) {
     const made = queue([ticket("a", { id: "running", memoryMb: 60 })], {
       concurrency: 8,

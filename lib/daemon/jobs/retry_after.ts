@@ -1,27 +1,27 @@
 /**
- * How fast jobs go through, to tell a refused client when to come back.
+ * Estimates the Retry-After value for jobs rejected by a full queue.
  * @module
  */
 
-// Each job moves the average by a fifth: a few jobs are enough to follow a change.
+/** Smoothing factor of the moving average: recent jobs dominate after about five samples. */
 const WEIGHT = 0.2;
 
-// Bounds of what is told: below, a retry would only add load; above, a guess is worth nothing.
+// Bounds: retrying sooner only adds load; beyond a minute the estimate is meaningless.
 const SHORTEST_MS = 1000;
 const LONGEST_MS = 60_000;
 
-/** Running average of how long jobs run. */
+/** Exponential moving average of job durations. */
 export class RetryAfterEstimator {
   #averageMs = SHORTEST_MS;
 
-  /** Counts a job that has ended, after so many milliseconds. */
+  /** Records the duration of a finished job. */
   add(durationMs: number): void {
     this.#averageMs += WEIGHT * (durationMs - this.#averageMs);
   }
 
-  /** When a place in the queue is likely to be free, in milliseconds. */
+  /** Estimated time until a queue slot frees up, in milliseconds. */
   retryAfterMs(waiting: number, concurrency: number): number {
-    // One place comes free with each job that starts, but all who were refused want it.
+    // Each start frees one slot, but all rejected clients compete for it.
     const drained = this.#averageMs * Math.max(1, waiting / 2) / Math.max(1, concurrency);
     return Math.round(Math.min(LONGEST_MS, Math.max(SHORTEST_MS, drained)));
   }

@@ -1,5 +1,5 @@
 /**
- * The waiting jobs of one submitter, in the order in which they start.
+ * Priority queue of one submitter's jobs.
  *
  * A job's priority is worth waiting time (see {@linkcode PRIORITY_MS}): an hour-old "low" job goes before a
  * fresh "high" one, so none starves.
@@ -118,7 +118,7 @@ export class SubmitterQueue {
   };
 
   #length = 0;
-  /** Kept, for whoever asks for a position looks at the first of every queue. */
+  /** Cached: position() reads the first entry of every queue. */
   #first: Entry | undefined;
 
   constructor(submitter: string, time: number) {

@@ -1,5 +1,5 @@
 /**
- * The query of a discovery, as `POST /v1/discover` takes it.
+ * Validates the query of `POST /v1/discover`.
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";

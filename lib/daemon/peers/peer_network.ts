@@ -1,5 +1,5 @@
 /**
- * The daemon in the peer network: tells what it can run, takes jobs of peers, and finds other nodes.
+ * Joins the peer network: publishes capabilities, accepts jobs of peers, and discovers nodes.
  * @module
  */
 import type { Config } from "../../config/mod.ts";
@@ -46,7 +46,7 @@ const ROUTINE_EVENTS: ReadonlySet<NetworkEventName> = new Set([
   "capability_seen",
 ]);
 
-/** How often others are told a changed load, in milliseconds: who asks for it decides by it. */
+/** Interval at which a changed load is published, in milliseconds. */
 const LOAD_MS = 5_000;
 
 function capabilityOf(config: Config, jobs: Jobs): CapabilityFields {
@@ -97,7 +97,7 @@ export async function joinPeerNetwork(context: NetworkContext): Promise<DaemonNe
     deny: net.deny,
     stateDir,
     log: ({ event, ...fields }) => {
-      // What goes by itself all day would bury the rest; what failed is always told.
+      // Routine events are logged at debug level; failures always.
       const isRoutine = ROUTINE_EVENTS.has(event) && fields.error_code === undefined;
       log[isRoutine ? "debug" : "info"](event, fields);
     },

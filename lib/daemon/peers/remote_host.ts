@@ -1,6 +1,5 @@
 /**
- * Jobs of peers on this node: the same admission, queue and executors as local ones, and nothing kept
- * of them once they are over.
+ * Hosts jobs of peers with the same admission, queue and executors as local ones; deletes them when they finish.
  * @module
  */
 import type { Config } from "../../config/mod.ts";
@@ -105,7 +104,7 @@ export class RemoteHost implements JobHost {
     this.#options = options;
   }
 
-  /** Deletes what an earlier process left: its peers hold no secrets of this one. */
+  /** Deletes peers' jobs of an earlier process, whose tickets are no longer valid. */
   async start(): Promise<void> {
     const { store } = this.#options;
     const left = store.ofPeers();
@@ -123,7 +122,7 @@ export class RemoteHost implements JobHost {
       stdinHash: stdin.hash,
       blob: (hash) => sizes.get(hash),
     });
-    // Inputs are asked for even when they are here: whoever knows a hash could read what it is of.
+    // Request inputs even when stored: otherwise knowing a hash would grant access to its content.
     const isHere = store.blobs.info(module.hash)?.size === module.size;
     return {
       position,

@@ -1,5 +1,5 @@
 /**
- * Jobs of this node's users that run on another one: found, sent and verified by the daemon.
+ * Runs local users' jobs on peers: discovery, transfer and verification.
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
@@ -74,7 +74,7 @@ export function peerRunner(network: PlasmNetwork, lists: () => PeerLists): RunOn
   };
 }
 
-/** Nobody dials it, so nothing is done to be reached. */
+/** Not reachable: an outbound-only node. */
 const NO_NAT = { autonat: false, relay: false, relayServer: false };
 
 /** Who may be dialled: the node's own lists. */
@@ -83,7 +83,7 @@ export interface PeerLists {
   deny: readonly string[];
 }
 
-/** A client of its own. */
+/** Separate anonymous libp2p client. */
 export class AnonymousClient implements AsyncDisposable {
   readonly #node: PlasmNetwork;
   readonly #lists: PeerLists;

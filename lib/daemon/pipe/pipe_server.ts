@@ -1,6 +1,5 @@
 /**
- * `POST /v1/pipe`: runs a job whose standard input and output pass through one connection, and are kept
- * nowhere. It is an upgrade (RFC 9110, section 7.8): HTTP ends with the answer 101.
+ * Serves `POST /v1/pipe`: streams a job's standard input and output over one connection without storing them. It is an upgrade (RFC 9110, section 7.8): HTTP ends with the answer 101.
  * @module
  */
 import { encodePipeJson, PIPE_PROTOCOL, PipeConn, PipeFrame } from "../../api/mod.ts";
@@ -31,7 +30,7 @@ const LINGER_MS = 1000;
 /** Options of {@linkcode servePipe}. */
 export interface PipeServerOptions {
   log: Logger;
-  /** Who may call, on TCP. @default {whoever can open the socket} */
+  /** Who may call, on TCP. @default {any process that can open the socket} */
   guard?: (() => TcpGuardOptions) | undefined;
 }
 
@@ -53,7 +52,7 @@ async function pipedSubmission(body: unknown, maxBytes: number): Promise<Submiss
   if (submission.manifest.stdin_hash !== undefined) {
     throw usage("its manifest names stdin_hash, which only the end of stdin could show");
   }
-  // What is kept nowhere has bounds of its own.
+  // Unstored streams have separate limits.
   return { ...submission, piped: true, ceilings: { output_bytes: maxBytes } };
 }
 
@@ -164,12 +163,12 @@ async function refuse(conn: Deno.Conn, error: unknown): Promise<void> {
   }
 }
 
-/** Bytes of what is read and forgotten. */
+/** Buffer size for discarded input, in bytes. */
 const READ_BYTES = 64 * 1024;
 
-/** Tells the client how its job ended, once it has. */
+/** Sends the result to the client when the job finishes. */
 async function finish(id: string, run: PipedRun, { jobs, store }: ApiContext): Promise<void> {
-  const onGone = () => void jobs.cancel(id).catch(() => {}); // it is over already, or about to be
+  const onGone = () => void jobs.cancel(id).catch(() => {}); // already finished or about to
   run.gone.addEventListener("abort", onGone, { once: true });
   if (run.gone.aborted) onGone();
   await jobs.over(id);
@@ -178,7 +177,7 @@ async function finish(id: string, run: PipedRun, { jobs, store }: ApiContext): P
   const fault = run.gone.aborted
     ? PlasmError.from(run.gone.reason)
     : job === undefined
-    ? new PlasmError("not-found", `Cannot tell the result of ${id}: it was deleted`)
+    ? new PlasmError("not-found", `Cannot send the result of ${id}: it was deleted`)
     : undefined;
   await (fault !== undefined
     ? run.end(PipeFrame.Failed, encodePipeJson({ error: fault.toJSON() }))
@@ -200,7 +199,7 @@ export async function servePipe(
     accepted = await accept(conn, first, { context, guard });
   } catch (error) {
     if (!(error instanceof PlasmError)) log.error("request-failed", { error });
-    await refuse(conn, error).catch(() => {}); // nobody is there to be told
+    await refuse(conn, error).catch(() => {}); // the client has disconnected
     return close(conn);
   }
   const { id, run } = accepted;

@@ -1,6 +1,5 @@
 /**
- * The client of a piped job, as the job sees it: frames of a connection as its standard input, its output
- * as frames.
+ * Connects a piped job to its client: frames of the connection become standard input, output becomes frames.
  * @module
  */
 import { type PipeConn, PipeFrame, type PipeHeader } from "../../api/mod.ts";
@@ -60,7 +59,7 @@ export class PipedRun implements JobPipe {
     }, ALIVE_MS);
   }
 
-  /** Aborts when nobody is at the other end any more, or does what it may not. */
+  /** Aborts when the client disconnects or violates the protocol. */
   get gone(): AbortSignal {
     return this.#gone.signal;
   }
@@ -89,7 +88,7 @@ export class PipedRun implements JobPipe {
     await promise;
   }
 
-  /** Tells the end; resolves also when nobody is there. */
+  /** Sends the result; also resolves when the client has disconnected. */
   async end(
     kind: typeof PipeFrame.Result | typeof PipeFrame.Failed,
     json: Uint8Array,
@@ -144,7 +143,7 @@ export class PipedRun implements JobPipe {
     this.#conn.write(kind).catch((error) => this.#lose(error));
   }
 
-  /** The next frame; undefined when the client is gone, which the job is told. */
+  /** Reads the next frame; undefined when the client has disconnected, which aborts the job. */
   async #next(): Promise<PipeHeader | undefined> {
     try {
       const header = await this.#conn.next();

@@ -1,6 +1,6 @@
 /**
- * The head of a request that asks for an upgrade: `Deno.serve` gives nobody the connection, so these are
- * read here. Only what such a request may have is taken.
+ * Parses the head of an upgrade request: `Deno.serve` does not expose the connection. Accepts only what such a
+ * request may contain.
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
@@ -73,7 +73,7 @@ export async function readRequestHead(conn: ByteSource, first: Uint8Array): Prom
 /**
  * The body behind a head, as it comes, in no more bytes than its length says.
  *
- * @throws {PlasmError} `usage` where no length is told
+ * @throws {PlasmError} `usage` when the length is missing
  */
 export function bodyOf(conn: ByteSource, head: RequestHead): {
   body: ReadableStream<Uint8Array<ArrayBuffer>>;

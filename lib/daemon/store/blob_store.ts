@@ -290,7 +290,7 @@ export class BlobStore {
       return data;
     }
     this.#delete(hash);
-    throw new PlasmError("state", `Cannot read ${what}: ${hash} is corrupt on disk`, {
+    throw new PlasmError("state", `Cannot read ${what}: ${hash} was damaged on disk`, {
       hint: `Send the ${what} again and check the disk`,
       details: { hash, found },
     });

@@ -24,7 +24,7 @@ Deno.test("BlobStore.put() stores a blob only when its hash matches", () =>
     const large = await assertRejects(
       () => store.blobs.put(stream(data), { ...options, maxBytes: 299_999 }),
       PlasmError,
-      "299999 are allowed",
+      "body exceeds 299999 bytes",
     );
     assertEquals(large.code, "too-large");
     assertEquals([...Deno.readDirSync(`${dir}/blobs`)].length, 1);
@@ -50,7 +50,7 @@ Deno.test("BlobStore.put() rejects an upload when concurrent ones fill the cache
     const error = await assertRejects(
       () => store.blobs.put(stream(second), { ...options, hash: secondHash }),
       PlasmError,
-      "550 bytes are being received, 1000 are allowed at once",
+      "550 bytes are being received, cache allows 1000 at once",
     );
     assertEquals([error.code, error.retryable], ["queue-full", true]);
     held.resolve();
@@ -108,7 +108,7 @@ Deno.test("BlobStore.put() evicts the least recently used blob unless a waiting 
     const error = await assertRejects(
       () => put(4),
       PlasmError,
-      "400 bytes asked, 200 of 1000 free",
+      "asked 400 bytes, 200 of 1000 can be freed",
     );
     assertEquals([error.code, error.retryable], ["queue-full", true]);
     await end(store, store.get(job.id)!, 5);

@@ -12,7 +12,7 @@ import type { ParsedArgs } from "./command.ts";
 import type { CliIo } from "./io.ts";
 import { writeReceipt } from "./receipt_file.ts";
 
-/** Exit statuses of jobs that did not exit by themselves; see the contract in ARCHITECTURE.md. */
+/** Exit statuses of jobs that did not exit by themselves; see docs/operations.md. */
 const EXIT_OF_STATUS: Record<Exclude<JobStatus, "exited">, number> = {
   timeout: 124,
   cancelled: 130,

@@ -6,10 +6,13 @@
 import { createManifest, ephemeralIdentity, PlasmError, sha256, verifyReceipt } from "../mod.ts";
 import type { Candidate } from "../lib/p2p/discovery/candidate.ts";
 import { createNetwork, type PlasmNetwork } from "../lib/p2p/network.ts";
-import { bytesSource } from "../lib/remote/client/blob_source.ts";
+import {
+  bytesSource,
+  type RemoteCandidate,
+  type RemoteProgress,
+} from "../lib/remote/client/remote_job.ts";
 import { jobDialer, remoteCandidate } from "../lib/remote/libp2p/network_binding.ts";
 import { runOnPeers } from "../lib/remote/client/run_on_peers.ts";
-import type { RemoteCandidate, RemoteProgress } from "../lib/remote/client/run_types.ts";
 import { startNode } from "./demo/nodes.ts";
 
 const MODULE = new URL("../examples/hello/hello.wasm", import.meta.url);

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { PlasmError } from "../core/errors/errors.ts";
-import type { RemoteProgress } from "../remote/client/run_types.ts";
+import type { RemoteProgress } from "../remote/client/remote_job.ts";
 import { progressLine } from "./remote_progress.ts";
 
 const PEER = "12D3KooWAbcdefgh";

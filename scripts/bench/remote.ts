@@ -10,11 +10,14 @@ import { Hasher, sha256 } from "../../lib/core/hash.ts";
 import { createManifest } from "../../lib/core/manifest.ts";
 import { verifyReceipt } from "../../lib/core/verify_receipt.ts";
 import { createNetwork, type PlasmNetwork } from "../../lib/p2p/network.ts";
-import { type BlobSource, bytesSource } from "../../lib/remote/client/blob_source.ts";
+import {
+  type BlobSource,
+  bytesSource,
+  type RemoteJob,
+} from "../../lib/remote/client/remote_job.ts";
 import { byteStreamOf } from "../../lib/remote/wire/byte_stream.ts";
 import { jobDialer } from "../../lib/remote/libp2p/network_binding.ts";
 import { runOnPeers } from "../../lib/remote/client/run_on_peers.ts";
-import type { RemoteJob } from "../../lib/remote/client/run_types.ts";
 import { BenchNode, SINK_PROTOCOL, type TransportName } from "./remote_node.ts";
 import { type BenchRow, type BenchSection, median, percentile } from "./row.ts";
 

@@ -1,12 +1,11 @@
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { createNonce } from "../../lib/core/ids.ts";
-import { bytesSource, chunksOf } from "../../lib/remote/client/blob_source.ts";
-import { checksumOf } from "../../lib/remote/wire/checksum.ts";
+import { bytesSource, chunksOf, type RemoteJob } from "../../lib/remote/client/remote_job.ts";
+import { checksumOf } from "../../lib/remote/wire/chunk_frame.ts";
 import { Disconnected } from "../../lib/remote/wire/byte_stream.ts";
 import { FrameChannel } from "../../lib/remote/wire/frame_channel.ts";
-import { makeOffer } from "../../lib/remote/client/make_offer.ts";
+import { makeOffer } from "../../lib/remote/client/handshake.ts";
 import type { Message, MessageOf } from "../../lib/remote/wire/messages.ts";
-import type { RemoteJob } from "../../lib/remote/client/run_types.ts";
 import { makeJob, run, seededBytes, seededRandom, TestNode } from "../fixtures/remote/bench.ts";
 
 type Offer = MessageOf<"offer">;

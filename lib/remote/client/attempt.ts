@@ -12,11 +12,16 @@ import {
   type MessageOf,
   type Need,
 } from "../wire/mod.ts";
-import { reconnect } from "./reconnect.ts";
-import { makeOffer } from "./make_offer.ts";
-import { attachToJob, dialNode, offerJob, ticketFields } from "./handshake.ts";
+import {
+  attachToJob,
+  dialNode,
+  makeOffer,
+  offerJob,
+  reconnect,
+  ticketFields,
+} from "./handshake.ts";
 import type { ReceivedOutput } from "./received_output.ts";
-import { receiveEvents, type RunStage } from "./receive_events.ts";
+import { acknowledgeResult, receiveEvents, type RunStage, verifyResult } from "./remote_result.ts";
 import type {
   AttemptReport,
   PhaseTimeouts,
@@ -25,10 +30,8 @@ import type {
   RemoteProgress,
   ResumeTicket,
   RunOnPeersOptions,
-} from "./run_types.ts";
-import { acknowledgeResult } from "./acknowledge_result.ts";
+} from "./remote_job.ts";
 import { sendContent } from "./send_content.ts";
-import { verifyResult } from "./verify_result.ts";
 
 /** How long a node may take to say that a job is cancelled, in milliseconds. */
 const CANCEL_MS = 3000;

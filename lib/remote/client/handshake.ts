@@ -1,12 +1,118 @@
 /**
- * How a client's conversation with a node begins: with an offer, or by attaching to a job that was accepted.
+ * Opens a conversation with a node: connects, offers a job or attaches to an accepted one, and reconnects.
+ *
  * @module
  */
+import { manifestHash } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
-import { FrameChannel, JOB_VERSION, type MessageOf } from "../wire/mod.ts";
-import { ANSWER_MS, deadline, orAborted, within } from "../../util/async/mod.ts";
-import { checkAccept } from "./make_offer.ts";
-import type { ResumeTicket, RunOnPeersOptions } from "./run_types.ts";
+import {
+  BLOB_BYTES,
+  type BlobRef,
+  Disconnected,
+  FrameChannel,
+  JOB_VERSION,
+  MAX_INPUTS,
+  type MessageOf,
+  type Need,
+  OFFER_VALID_MS,
+  OFFERED_STDIN_BYTES,
+} from "../wire/mod.ts";
+import type { RemoteJob, ResumeTicket, RunOnPeersOptions } from "./remote_job.ts";
+import { ANSWER_MS, deadline, orAborted, sleep, within } from "../../util/async/mod.ts";
+
+/** Inputs whose room in an offer its standard input takes. */
+const STDIN_ROOM = OFFERED_STDIN_BYTES / BLOB_BYTES;
+
+/** Standard input that goes along. */
+async function smallStdin({ stdin, inputs }: RemoteJob): Promise<Uint8Array | null> {
+  const { size } = stdin;
+  if (size === 0 || size > OFFERED_STDIN_BYTES) return null;
+  return inputs.length + STDIN_ROOM <= MAX_INPUTS ? await stdin.read(0, size) : null;
+}
+
+/** Options of {@linkcode makeOffer}. */
+export interface MakeOfferOptions {
+  /** The client's, for the receipt. */
+  nonce: string;
+  /** Unix milliseconds. */
+  now: number;
+  /** Whether the job may run before the client has heard that it is accepted. @default {false} */
+  mayBegin?: boolean | undefined;
+}
+
+/** Makes an offer of a job. A node is let begin only where it can lack nothing but the module. */
+export async function makeOffer(
+  job: RemoteJob,
+  { nonce, now, mayBegin = false }: MakeOfferOptions,
+): Promise<MessageOf<"offer">> {
+  const { manifest, module, stdin, inputs } = job;
+  const stdinData = await smallStdin(job);
+  const ref = ({ hash, size }: BlobRef): BlobRef => ({ hash, size });
+  return {
+    type: "offer",
+    version: JOB_VERSION,
+    manifest: { ...manifest },
+    manifest_hash: await manifestHash(manifest),
+    nonce,
+    module: ref(module),
+    stdin: ref(stdin),
+    stdin_data: stdinData,
+    inputs: inputs.map(ref),
+    begin: mayBegin && inputs.length === 0 && (stdin.size === 0 || stdinData !== null),
+    age_ms: 0,
+    expires_at: now + OFFER_VALID_MS,
+  };
+}
+
+/**
+ * Checks that an acceptance is one of this offer.
+ *
+ * @throws {PlasmError} `protocol`, its `details.field` naming what is wrong
+ */
+export function checkAccept(accept: MessageOf<"accept">, offer: MessageOf<"offer">): void {
+  for (const field of ["nonce", "manifest_hash"] as const) {
+    if (accept[field] !== offer[field]) {
+      throw new PlasmError(
+        "protocol",
+        `Cannot use answer: it accepts another offer by its ${field}`,
+        {
+          details: { field },
+        },
+      );
+    }
+  }
+  if (accept.begun && !(offer.begin && accept.need.length === 0)) {
+    const why = offer.begin ? "what it still asks for" : "being let";
+    throw new PlasmError("protocol", `Cannot use answer: node has begun the job without ${why}`, {
+      details: { field: "begun" },
+    });
+  }
+  checkNeed(accept.need, offer);
+}
+
+/**
+ * Checks that a node asks for nothing but what was offered, each once.
+ *
+ * @throws {PlasmError} `protocol`
+ */
+export function checkNeed(
+  need: Need,
+  { module, stdin, inputs }: { module: BlobRef; stdin: BlobRef; inputs: readonly BlobRef[] },
+): void {
+  const sizes = new Map([module, stdin, ...inputs].map(({ hash, size }) => [hash, size]));
+  for (const { hash, offset } of need) {
+    const size = sizes.get(hash);
+    if (size === undefined || offset >= size) {
+      throw new PlasmError(
+        "protocol",
+        `Cannot use answer: node asks for ${hash} from ${offset}, ` +
+          (size === undefined ? "which was not offered" : `it has ${size} bytes`),
+        { details: { field: "need" } },
+      );
+    }
+    sizes.delete(hash);
+  }
+}
 
 /** Options of {@linkcode dialNode}. */
 export interface DialNodeOptions extends Pick<RunOnPeersOptions, "dial" | "signal"> {
@@ -91,4 +197,44 @@ export async function attachToJob(
     throw new PlasmError("protocol", "Cannot go on: node speaks of another job");
   }
   return answer;
+}
+
+/** First and longest wait before a lost connection is tried again, in milliseconds. */
+const RETRY_MS = 100;
+const MAX_RETRY_MS = 5000;
+
+/** Options of {@linkcode reconnect}. */
+export interface ReconnectOptions {
+  /** How long it is tried, in milliseconds. */
+  forMs: number;
+  /** First wait, in milliseconds; it doubles. @default {100} */
+  retryMs?: number | undefined;
+  /** Ends the wait. @default {never} */
+  signal?: AbortSignal | undefined;
+  /** Called after each failure; returns whether to stop trying. */
+  onFailure: () => boolean;
+}
+
+/**
+ * Tries until the node answers.
+ *
+ * @throws {unknown} What the last try failed with; the signal's reason
+ */
+export async function reconnect<T>(
+  act: () => Promise<T>,
+  { forMs, retryMs = RETRY_MS, signal, onFailure }: ReconnectOptions,
+): Promise<T> {
+  const never = new AbortController().signal;
+  const until = performance.now() + forMs;
+  for (let wait = retryMs;; wait = Math.min(2 * wait, MAX_RETRY_MS)) {
+    try {
+      return await act();
+    } catch (error) {
+      const code = error instanceof Disconnected ? "no-peer" : PlasmError.from(error).code;
+      const isLost = code === "no-peer" || code === "peer-timeout";
+      if (onFailure() || !isLost || performance.now() > until) throw error;
+    }
+    await sleep(wait * (0.5 + Math.random() / 2), signal ?? never);
+    signal?.throwIfAborted();
+  }
 }

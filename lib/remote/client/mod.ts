@@ -2,7 +2,7 @@
  * Public entry point of the remote/client component.
  * @module
  */
-export { bytesSource } from "./blob_source.ts";
+export { bytesSource } from "./remote_job.ts";
 export { resumeOnPeer, type ResumeOnPeerOptions, runOnPeers } from "./run_on_peers.ts";
 export {
   type DialJobOptions,
@@ -11,5 +11,5 @@ export {
   type RemoteProgress,
   type RemoteResult,
   type ResumeTicket,
-} from "./run_types.ts";
+} from "./remote_job.ts";
 export { StreamPool } from "./stream_pool.ts";

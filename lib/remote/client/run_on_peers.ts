@@ -16,7 +16,7 @@ import type {
   RemoteResult,
   ResumeTicket,
   RunOnPeersOptions,
-} from "./run_types.ts";
+} from "./remote_job.ts";
 
 const DEFAULT_TIMEOUTS: PhaseTimeouts = {
   connect: 20_000,

@@ -3,11 +3,10 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import { chunksOf } from "./blob_source.ts";
+import { chunksOf, type RemoteJob } from "./remote_job.ts";
 import { deadline, within } from "../../util/async/mod.ts";
 import { Disconnected, type FrameChannel, type MessageOf, type Need } from "../wire/mod.ts";
-import { checkNeed } from "./make_offer.ts";
-import type { RemoteJob } from "./run_types.ts";
+import { checkNeed } from "./handshake.ts";
 
 /** How long to look for a node's last words after it closed a connection, in milliseconds. */
 const LAST_WORDS_MS = 500;

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { STREAM_REUSE_MS } from "../wire/constants.ts";
+import { STREAM_REUSE_MS } from "../wire/messages.ts";
 import { Disconnected, type ReusableByteStream } from "../wire/byte_stream.ts";
 import { StreamPool } from "./stream_pool.ts";
 

@@ -1,13 +1,41 @@
 /**
- * The job protocol over libp2p.
+ * Binds the job protocol to a libp2p network: serves and dials streams, and finds candidates.
+ *
  * @module
  */
+import { PlasmError } from "../../core/errors/mod.ts";
+import { type ByteStream, byteStreamOf, JOB_PROTOCOL } from "../wire/mod.ts";
 import type { Resources } from "../../core/mod.ts";
 import { type Candidate, multistreamHeader, type PlasmNetwork } from "../../p2p/mod.ts";
-import { type ByteStream, byteStreamOf, JOB_PROTOCOL } from "../wire/mod.ts";
-import { expectAgreement } from "./optimistic_negotiation.ts";
 import { type DialJobOptions, type RemoteCandidate, StreamPool } from "../client/mod.ts";
 import type { JobServer } from "../server/mod.ts";
+
+/**
+ * Takes bytes off the front of what comes; what is written goes at once.
+ *
+ * @returns a duplex whose `read` throws `no-peer` where something else comes
+ */
+export function expectAgreement<T extends ByteStream>(duplex: T, agreement: Uint8Array): T {
+  let at = 0;
+  return {
+    ...duplex,
+    async read() {
+      while (true) {
+        const bytes = await duplex.read();
+        if (bytes === null || at === agreement.length) return bytes;
+        const count = Math.min(bytes.length, agreement.length - at);
+        for (let n = 0; n < count; n++) {
+          if (bytes[n] === agreement[at + n]) continue;
+          const error = new PlasmError("no-peer", "Cannot ask peer: it does not take jobs");
+          duplex.abort(error);
+          throw error;
+        }
+        at += count;
+        if (count < bytes.length) return bytes.subarray(count);
+      }
+    },
+  };
+}
 
 /**
  * Streams of one connection at once: sixteen for jobs, whose number is bounded apart, and a few on which a client's

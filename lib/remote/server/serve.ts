@@ -1,7 +1,9 @@
 /**
- * The node's side of the job protocol.
+ * Serves the job protocol to peers: answers offers, receives content, runs jobs on the host and sends their events.
+ *
  * @module
  */
+import type { JobHost, RemotePolicy } from "./job_host.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import {
   type ByteStream,
@@ -17,10 +19,35 @@ import {
 import { ANSWER_MS, deadline } from "../../util/async/mod.ts";
 import { sendEvents } from "./send_events.ts";
 import type { Session } from "./session.ts";
-import type { JobServerOptions, ServeEvent, ServeOptions } from "./serve_types.ts";
 import { SessionTable } from "./session_table.ts";
 
-export type { JobServerOptions, ServeEvent, ServeOptions };
+/** What the server tells its owner; the daemon logs it. */
+export interface ServeEvent {
+  event: "offer-accepted" | "offer-refused" | "job-attached" | "job-forgotten" | "peer-misbehaved";
+  peer_id: string;
+  job_id?: string | undefined;
+  error_code?: string | undefined;
+  reason?: string | undefined;
+}
+
+/** Options of {@linkcode JobServer}. */
+export interface JobServerOptions {
+  host: JobHost;
+  /** Asked at every decision, so that it may change. */
+  policy: () => RemotePolicy;
+  /** Unix milliseconds. @default {Date.now} */
+  now?: (() => number) | undefined;
+  /** Milliseconds of a steady clock. @default {performance.now} */
+  steadyNow?: (() => number) | undefined;
+  /** Receives events. Must not throw. @default {none} */
+  log?: ((event: ServeEvent) => void) | undefined;
+}
+
+/** Options of {@linkcode JobServer.serve}. */
+export interface ServeOptions {
+  /** Asked before each conversation but the first: whether the peer may begin another. @default {it may} */
+  mayAgain?: () => boolean;
+}
 
 /** How long a client that has opened a stream may think before it says what it wants. */
 const OPENING_MS = 10_000;

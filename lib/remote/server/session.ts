@@ -14,8 +14,7 @@ import {
   type OfferedJob,
 } from "../wire/mod.ts";
 import type { JobHost, OfferTerms, RemoteJobOffer } from "./job_host.ts";
-import { IncomingBlob } from "./incoming_blob.ts";
-import { TransferRateCheck } from "./transfer_rate.ts";
+import { IncomingBlob, TransferRateCheck } from "./incoming_transfer.ts";
 
 /** What a client must show to speak of a job. */
 export interface TicketFields {

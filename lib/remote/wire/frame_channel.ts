@@ -1,6 +1,6 @@
 /**
- * Messages over a {@linkcode ByteStream}: each is canonical CBOR behind its length as an unsigned varint, the
- * framing of our other protocols.
+ * Reads and writes the messages of the job protocol as length-prefixed canonical CBOR over a byte stream.
+ *
  * @module
  */
 import { joinBytes } from "../../util/mod.ts";
@@ -12,15 +12,15 @@ import {
   MAX_LENGTH_BYTES,
 } from "../../core/cbor/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
-import { ByteStreamReader } from "./byte_stream_reader.ts";
+import { type ByteStream, ByteStreamReader, Disconnected } from "./byte_stream.ts";
 import { decodeChunk } from "./chunk_frame.ts";
-import { type ByteStream, Disconnected } from "./byte_stream.ts";
 import {
   checkMessage,
   MAX_BYTES,
   type Message,
   type MessageOf,
   type MessageType,
+  STREAM_REUSE_MS,
 } from "./messages.ts";
 
 /** Options of {@linkcode FrameChannel.read}. */
@@ -190,4 +190,38 @@ export class FrameChannel {
   endRead(): void {
     this.#stream.endRead();
   }
+}
+
+/** What a client may open with. */
+export const REQUESTS = ["offer", "attach", "cancel"] as const;
+
+/** A message that opens a conversation. */
+export type ClientRequest = MessageOf<(typeof REQUESTS)[number]>;
+
+/** When a peer that asks too often should ask again, in milliseconds: it has earned many conversations by then. */
+const AGAIN_MS = 1000;
+
+/**
+ * Waits for the client's next opening.
+ *
+ * @param mayAgain Whether the peer may begin another conversation
+ * @returns undefined where the client does not, or is gone
+ * @throws {PlasmError} `protocol`; `busy` where the peer may not
+ */
+export async function readNextRequest(
+  channel: FrameChannel,
+  mayAgain: () => boolean,
+): Promise<ClientRequest | undefined> {
+  let opening: ClientRequest;
+  try {
+    opening = await channel.read(REQUESTS, { timeoutMs: STREAM_REUSE_MS });
+  } catch (error) {
+    if (error instanceof Disconnected) return undefined;
+    if (error instanceof PlasmError && error.code === "peer-timeout") return undefined;
+    throw error;
+  }
+  if (mayAgain()) return opening;
+  throw new PlasmError("busy", "Cannot take another job now: too many in a second", {
+    retryAfterMs: AGAIN_MS,
+  });
 }

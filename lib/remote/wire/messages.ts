@@ -1,5 +1,5 @@
 /**
- * What two nodes say to each other about a job.
+ * Messages of the job protocol: names, sizes and times, the check of each field, and the fields of each message.
  *
  * The client opens with `offer`, which may bring small standard input along, and the node answers `accept` or
  * `reject`. The client sends `chunk`s of what the node does not have, then `begin`. Before it nothing may run, but
@@ -8,25 +8,170 @@
  * it `keeps_ms`, the client may then open with the next. After a lost
  * connection the client opens with `attach` and goes on where it was; where it has not heard `accept`, and the job may
  * have begun, it makes the same offer again, which is answered for the same job. `cancel` may come at any time.
+ *
  * @module
  */
-import { MAX_MANIFEST_BYTES, MAX_RECEIPT_BYTES } from "../../core/mod.ts";
+import { isHash, isJobId, MAX_MANIFEST_BYTES, MAX_RECEIPT_BYTES } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
-import {
-  CHUNK_BYTES,
-  EVENT_DATA_BYTES,
-  JOB_VERSION,
-  MAX_INPUTS,
-  OFFERED_STDIN_BYTES,
-} from "./constants.ts";
-import * as field from "./fields.ts";
 
-const { bytes, count, document, flag, hash, jobId, list, map, oneOf, orNull, text, token } = field;
+/** The protocol's name. */
+export const JOB_PROTOCOL = "/plasm/job/1.0.0";
+
+/** Version inside the messages that open a conversation. */
+export const JOB_VERSION = "1.0";
+
+/**
+ * Content of one chunk, in bytes: what is sent again at most when a connection is cut. Larger chunks
+ * lose more, smaller ones cost more frames. With what is around it a chunk fills two of Noise's messages,
+ * and two chunks Yamux's first window: a KiB more would leave a third message, and a third frame, nearly empty.
+ */
+export const CHUNK_BYTES: number = 127 * 1024;
+
+/** Output in one event, in bytes: the store's own pieces are about as large. */
+export const EVENT_DATA_BYTES: number = 64 * 1024;
+
+/** Inputs of one job, standard input included; as many as a manifest can name. */
+export const MAX_INPUTS = 1025;
+
+/** Standard input up to here goes along with the offer, in bytes: it spares a message, and most jobs have less. */
+export const OFFERED_STDIN_BYTES: number = 16 * 1024;
+
+/** How long an offer is good for, in milliseconds. */
+export const OFFER_VALID_MS: number = 60_000;
+
+/** How far the clocks of two honest sides may be apart, in milliseconds; as for receipts. */
+export const CLOCK_SKEW_MS: number = 5 * 60_000;
+
+/** How often a node says that it is there while nothing happens, in milliseconds. */
+export const ALIVE_MS = 10_000;
+
+/**
+ * How long a node waits for another offer after a job has ended, in milliseconds: a client with many small jobs
+ * makes the next at once, and to open a stream takes both sides longer than to run one.
+ */
+export const STREAM_REUSE_MS = 10_000;
+
+/** Silence after which a client takes a connection for dead, in milliseconds: three lost signs. */
+export const SILENCE_MS: number = 3 * ALIVE_MS + 2_000;
+
+/** Checks one field; `name` is its place, for the error. */
+type Check<T> = (value: unknown, name: string) => T;
+
+function wrong(name: string, what: string): PlasmError {
+  return new PlasmError("protocol", `Cannot read message: ${name} is not ${what}`, {
+    details: { field: name },
+  });
+}
+
+function pattern(isIt: (value: unknown) => boolean, what: string): Check<string> {
+  return (value, name) => {
+    if (!isIt(value)) throw wrong(name, what);
+    return value as string;
+  };
+}
+
+/** "sha256:" and 64 hex digits. */
+const hash: Check<string> = pattern(isHash, "a hash");
+
+/** A job's id. */
+const jobId: Check<string> = pattern(isJobId, "a job id");
+
+/** 32 random bytes in hex: nonces and secrets. */
+const token: Check<string> = pattern(
+  (value) => typeof value === "string" && /^[0-9a-f]{64}$/.test(value),
+  "64 hex digits",
+);
+
+/** One of some words. */
+function oneOf<T extends string>(...words: T[]): Check<T> {
+  return (value, name) => {
+    if (!words.includes(value as T)) throw wrong(name, words.join(" or "));
+    return value as T;
+  };
+}
+
+/** An integer that is not negative. */
+function count(max: number = Number.MAX_SAFE_INTEGER): Check<number> {
+  return (value, name) => {
+    if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > max) {
+      throw wrong(name, `an integer from 0 to ${max}`);
+    }
+    return value as number;
+  };
+}
+
+/** Text of some length at most. */
+function text(maxLength: number): Check<string> {
+  return pattern(
+    (value) => typeof value === "string" && value.length <= maxLength,
+    `text of at most ${maxLength} characters`,
+  );
+}
+
+/** Bytes of some length. */
+function bytes({ min = 0, max }: { min?: number; max: number }): Check<Uint8Array> {
+  return (value, name) => {
+    if (!(value instanceof Uint8Array) || value.length < min || value.length > max) {
+      throw wrong(name, `${min} to ${max} bytes`);
+    }
+    return value;
+  };
+}
+
+/** A value, or null. */
+function orNull<T>(check: Check<T>): Check<T | null> {
+  return (value, name) => value === null ? null : check(value, name);
+}
+
+/** True or false. */
+const flag: Check<boolean> = (value, name) => {
+  if (typeof value !== "boolean") throw wrong(name, "true or false");
+  return value;
+};
+
+/** A map whose content another schema checks. */
+const document: Check<Record<string, unknown>> = (value, name) => {
+  if (
+    typeof value !== "object" || value === null || Array.isArray(value) ||
+    value instanceof Uint8Array
+  ) throw wrong(name, "a map");
+  return value as Record<string, unknown>;
+};
+
+/** A list of some length at most. */
+function list<T>(check: Check<T>, max: number): Check<T[]> {
+  return (value, name) => {
+    if (!Array.isArray(value) || value.length > max) {
+      throw wrong(name, `a list of at most ${max}`);
+    }
+    return value.map((item, at) => check(item, `${name}[${at}]`));
+  };
+}
+
+/** The fields of a map: all of them, and no other. */
+function map<T extends Record<string, Check<unknown>>>(
+  checks: T,
+): Check<{ [K in keyof T]: ReturnType<T[K]> }> {
+  const names = Object.keys(checks);
+  return (value, name) => {
+    const record = document(value, name || "message");
+    const place = (key: string): string => name === "" ? key : `${name}.${key}`;
+    for (const key of Object.keys(record)) {
+      if (!Object.hasOwn(checks, key)) throw wrong(place(key.slice(0, 40)), "known");
+    }
+    const read = {} as Record<string, unknown>;
+    for (const key of names) {
+      if (!Object.hasOwn(record, key)) throw wrong(place(key), "there");
+      read[key] = checks[key]!(record[key], place(key));
+    }
+    return read as { [K in keyof T]: ReturnType<T[K]> };
+  };
+}
 
 const blob = map({ hash, size: count() });
 const need = list(map({ hash, offset: count() }), MAX_INPUTS + 1);
 const version = oneOf(JOB_VERSION);
-const type = <T extends string>(name: T): field.Check<T> => oneOf(name);
+const type = <T extends string>(name: T): Check<T> => oneOf(name);
 
 /** What proves that a client may speak of a job: it was told these when the job was accepted. */
 const ticket = { job_id: jobId, secret: token, node_nonce: token };

@@ -8,7 +8,7 @@ export {
   Disconnected,
   type ReusableByteStream,
 } from "./byte_stream.ts";
-export { checksumOf } from "./checksum.ts";
+export { checksumOf } from "./chunk_frame.ts";
 export {
   ALIVE_MS,
   CHUNK_BYTES,
@@ -21,7 +21,7 @@ export {
   OFFERED_STDIN_BYTES,
   SILENCE_MS,
   STREAM_REUSE_MS,
-} from "./constants.ts";
+} from "./messages.ts";
 export { FrameChannel } from "./frame_channel.ts";
 export {
   BLOB_BYTES,
@@ -31,5 +31,5 @@ export {
   type MessageOf,
   type Need,
 } from "./messages.ts";
-export { type ClientRequest, readNextRequest, REQUESTS } from "./next_request.ts";
+export { type ClientRequest, readNextRequest, REQUESTS } from "./frame_channel.ts";
 export { checkOffer, contentOf, isSameOffer, type OfferedJob } from "./offer.ts";

@@ -4,8 +4,7 @@
  */
 import { checkManifest, EMPTY_HASH, type Manifest, manifestHash } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
-import { CLOCK_SKEW_MS, OFFER_VALID_MS } from "./constants.ts";
-import type { BlobRef, MessageOf } from "./messages.ts";
+import { type BlobRef, CLOCK_SKEW_MS, type MessageOf, OFFER_VALID_MS } from "./messages.ts";
 
 function mismatch(field: string, why: string): PlasmError {
   return new PlasmError("protocol", `Cannot accept offer: ${why}`, { details: { field } });

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { JOB_PROTOCOL } from "../../../lib/remote/wire/constants.ts";
+import { JOB_PROTOCOL } from "../../../lib/remote/wire/messages.ts";
 import { byteStreamOf, Disconnected } from "../../../lib/remote/wire/byte_stream.ts";
 import { LIBP2P, TestNet } from "../../fixtures/p2p/nodes.ts";
 

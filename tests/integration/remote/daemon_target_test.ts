@@ -8,7 +8,7 @@ import { sha256 } from "../../../lib/core/hash.ts";
 import { createNonce } from "../../../lib/core/ids.ts";
 import { createManifest } from "../../../lib/core/manifest.ts";
 import { verifyReceipt } from "../../../lib/core/verify_receipt.ts";
-import { JOB_PROTOCOL } from "../../../lib/remote/wire/constants.ts";
+import { JOB_PROTOCOL } from "../../../lib/remote/wire/messages.ts";
 import { testConfig, withDaemon } from "../../fixtures/daemon/harness.ts";
 import { command } from "../../fixtures/hostile/case.ts";
 import { assemble } from "../../fixtures/hostile/wat.ts";

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
-import type { AttemptReport } from "../../../lib/remote/client/run_types.ts";
+import type { AttemptReport } from "../../../lib/remote/client/remote_job.ts";
 import { makeJob, run, TestNode } from "../../fixtures/remote/bench.ts";
 import { hang } from "../../fixtures/remote/fake_host.ts";
 

@@ -1,12 +1,12 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import { createJobId, createNonce } from "../../../lib/core/ids.ts";
-import { expectAgreement } from "../../../lib/remote/libp2p/optimistic_negotiation.ts";
+import { expectAgreement } from "../../../lib/remote/libp2p/network_binding.ts";
 import { type ByteStream, Disconnected } from "../../../lib/remote/wire/byte_stream.ts";
 import { FrameChannel } from "../../../lib/remote/wire/frame_channel.ts";
-import { makeOffer } from "../../../lib/remote/client/make_offer.ts";
+import { makeOffer } from "../../../lib/remote/client/handshake.ts";
 import type { MessageOf } from "../../../lib/remote/wire/messages.ts";
-import type { AttemptReport } from "../../../lib/remote/client/run_types.ts";
+import type { AttemptReport } from "../../../lib/remote/client/remote_job.ts";
 import { memoryPair } from "../../fixtures/memory_streams.ts";
 import {
   makeJob,

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
-import { CHUNK_BYTES } from "../../../lib/remote/wire/constants.ts";
+import { CHUNK_BYTES } from "../../../lib/remote/wire/messages.ts";
 import { resumeOnPeer } from "../../../lib/remote/client/run_on_peers.ts";
-import type { ResumeTicket } from "../../../lib/remote/client/run_types.ts";
+import type { ResumeTicket } from "../../../lib/remote/client/remote_job.ts";
 import { makeJob, run, seededBytes, seededRandom, TestNode } from "../../fixtures/remote/bench.ts";
 import { hang } from "../../fixtures/remote/fake_host.ts";
 

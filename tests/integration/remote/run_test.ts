@@ -1,6 +1,6 @@
 import { assertEquals, assertLess, assertRejects } from "@std/assert";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
-import { CHUNK_BYTES } from "../../../lib/remote/wire/constants.ts";
+import { CHUNK_BYTES } from "../../../lib/remote/wire/messages.ts";
 import { makeJob, run, seededBytes, TestNode } from "../../fixtures/remote/bench.ts";
 
 Deno.test("runOnPeers() offers, sends, runs and verifies", async () => {

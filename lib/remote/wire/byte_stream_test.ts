@@ -1,6 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { ByteStreamReader } from "./byte_stream_reader.ts";
-import { Disconnected } from "./byte_stream.ts";
+import { ByteStreamReader, Disconnected } from "./byte_stream.ts";
 import { memoryPair } from "../../../tests/fixtures/memory_streams.ts";
 
 Deno.test("ByteStreamReader gives the lengths that are asked for, however the bytes come", async () => {

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { PlasmError } from "../../core/errors/errors.ts";
-import { TransferRateCheck } from "./transfer_rate.ts";
+import { TransferRateCheck } from "./incoming_transfer.ts";
 
 Deno.test("TransferRateCheck.check() lets pass who sends fast enough, and nobody for ever", () => {
   let now = 5_000;

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../core/errors/errors.ts";
-import { expectAgreement } from "./optimistic_negotiation.ts";
+import { expectAgreement } from "./network_binding.ts";
 import type { ByteStream } from "../wire/byte_stream.ts";
 
 const AGREEMENT = new Uint8Array([1, 2, 3]);

@@ -157,7 +157,7 @@ export async function readJsonBody(
   requireType(request, ["application/json"]);
   const { maxBytes } = options;
   const tooLarge = (): PlasmError =>
-    new PlasmError("too-large", `Cannot read request: its body is over ${maxBytes} bytes`, {
+    new PlasmError("too-large", `Cannot read request: body exceeds ${maxBytes} bytes`, {
       details: { allowed: maxBytes },
     });
   const length = saidLength(request);

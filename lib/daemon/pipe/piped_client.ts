@@ -180,7 +180,7 @@ export class PipedRun implements JobPipe {
     const { maxBytes } = this.#options;
     if (this.#taken > maxBytes) {
       this.#lose(
-        new PlasmError("too-large", `Cannot pipe standard input: it is over ${maxBytes} bytes`, {
+        new PlasmError("too-large", `Cannot pipe standard input: it exceeds ${maxBytes} bytes`, {
           details: { allowed: maxBytes },
         }),
       );

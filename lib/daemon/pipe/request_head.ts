@@ -51,7 +51,10 @@ export async function readRequestHead(conn: ByteSource, first: Uint8Array): Prom
   let end: number;
   while ((end = endOf(buffer.subarray(0, size))) < 0) {
     if (size >= MAX_HEAD_BYTES) {
-      throw new PlasmError("too-large", `Cannot read request: its head is over ${MAX_HEAD_BYTES}`);
+      throw new PlasmError(
+        "too-large",
+        `Cannot read request: head exceeds ${MAX_HEAD_BYTES} bytes`,
+      );
     }
     const count = await conn.read(buffer.subarray(size));
     if (count === null) throw usage("it ended within its head");

@@ -6,10 +6,10 @@
 import { PlasmError } from "../core/errors/mod.ts";
 import {
   FRAME_HEADER_BYTES,
-  FrameStart,
+  FrameWriter,
+  HeadroomBuffer,
   parseFrameHeader,
   READ_AT,
-  RoomyBytes,
   SOCKET_BYTES,
 } from "../util/mod.ts";
 
@@ -80,7 +80,7 @@ export class PipeConn {
   #unread: Uint8Array<ArrayBuffer>;
   /** Unconsumed bytes of the current payload. */
   #left = 0;
-  readonly #start = new FrameStart();
+  readonly #start = new FrameWriter();
   #lastWrite: Promise<void>;
 
   constructor(conn: Deno.Conn, options: PipeConnOptions = {}) {
@@ -117,10 +117,10 @@ export class PipeConn {
    * Reads the next bytes of the payload without copying. They are not overwritten until they are released, however many
    * calls follow. Empty at the end of the payload; undefined if the connection ends before it.
    */
-  async part(): Promise<RoomyBytes | undefined> {
+  async part(): Promise<HeadroomBuffer | undefined> {
     if (this.#left > 0 && this.#unread.length === 0 && !await this.#read()) return undefined;
     const { buffer, byteOffset, length } = this.#unread;
-    const part = new RoomyBytes(buffer, byteOffset, Math.min(length, this.#left));
+    const part = new HeadroomBuffer(buffer, byteOffset, Math.min(length, this.#left));
     this.#unread = this.#unread.subarray(part.length);
     part.more = this.#left -= part.length;
     const holder = this.#buffer;

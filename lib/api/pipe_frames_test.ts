@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { encodeIpcFrame } from "../sandbox/ipc/protocol.ts";
-import { FrameStart, type RoomyBytes } from "../util/framing.ts";
+import { FrameWriter, type HeadroomBuffer } from "../util/framing.ts";
 import { PipeConn, PipeFrame } from "./pipe_frames.ts";
 
 /** A connection that gives these pieces, one a read. */
@@ -18,7 +18,7 @@ const frame = (value: number, length: number): Uint8Array =>
   encodeIpcFrame(PipeFrame.Stdin, new Uint8Array(length).fill(value));
 
 /** The next frame with a payload, which comes in one part. */
-async function take(conn: PipeConn): Promise<RoomyBytes> {
+async function take(conn: PipeConn): Promise<HeadroomBuffer> {
   while ((await conn.next())!.length === 0);
   return (await conn.part())!;
 }
@@ -37,7 +37,7 @@ Deno.test("PipeConn.part() does not overwrite bytes until they are released", as
     const begun = between.includes(empty) ? 0 : between.length;
     const pieces = [frame(1, 1000), frame(2, 1000), ...between, third.subarray(begun)];
     const conn = new PipeConn(connectionOf(pieces));
-    const starts = new FrameStart();
+    const starts = new FrameWriter();
     const parts: Uint8Array[] = [];
     for (let n = 0; n < 3; n++) {
       // As an executor is sent it: with another header in the room before it.

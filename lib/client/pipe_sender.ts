@@ -4,7 +4,7 @@
  */
 import { type Hash, Hasher } from "../core/mod.ts";
 import { type PipeConn, PipeFrame } from "../api/mod.ts";
-import { type InputReader, ReadAhead } from "../util/mod.ts";
+import { InputPrefetcher, type InputReader } from "../util/mod.ts";
 
 /** Largest frame, in bytes; between two frames of a large piece the sender checks whether to stop. */
 const FRAME_BYTES = 1024 * 1024;
@@ -76,7 +76,7 @@ export class PipeSender {
   }
 
   async #sendRead(source: InputReader): Promise<void> {
-    const ahead = new ReadAhead(source);
+    const ahead = new InputPrefetcher(source);
     while (!this.#isStopped) {
       const piece = await this.#await(ahead.take());
       if (piece === undefined) return;

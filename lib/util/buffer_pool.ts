@@ -1,36 +1,39 @@
 /**
- * Memory that an executor's output is read into and lent from: to copy it, or to make new memory for each
- * read, takes a fifth of the time that passes until it is hashed and sent on.
+ * Pool of read buffers whose views are lent to a consumer without a copy. A copy or an allocation for each read
+ * costs a fifth of the time until the bytes are hashed and sent.
+ *
  * @module
  */
-import { READ_AT, RoomyBytes } from "./framing.ts";
+import { HeadroomBuffer, READ_AT } from "./framing.ts";
 
-/** Bytes of one read from a socket: what it holds, and more where the system has been told so. */
+/** Size of one read from a socket, in bytes: at least the default size of the kernel's buffers. */
 const READ_BYTES = 256 * 1024;
 
-/** Most buffers: those that wait for the consumer, and those being read and consumed. */
+/** Most buffers in the pool: queued for the consumer, being filled and being consumed. */
 const MOST_BUFFERS = 6;
 
-/** Buffers, and how many views of each are held. */
-export class LentBuffers {
+/** Buffer pool that counts the lent views of each buffer. */
+export class BufferPool {
   readonly #holders = new Map<ArrayBufferLike, number>();
-  /** For bytes that are copied, because all buffers are held. */
-  #spare: RoomyBytes | undefined;
+  /** Fallback whose bytes are copied, used while every buffer has lent views. */
+  #spare: HeadroomBuffer | undefined;
 
   /**
-   * Reads into a buffer of which nothing is held.
+   * Reads into a buffer without lent views.
    *
-   * @param read Reads some bytes; null at the end.
-   * @returns The bytes, which are left alone until the next call, and then as long as they are held.
+   * @param read Reads some bytes and resolves to their count, or to null at the end.
+   * @returns The bytes, valid until the next call, or for longer while a view is lent. `undefined` at the end.
    */
-  async read(read: (into: Uint8Array) => Promise<number | null>): Promise<RoomyBytes | undefined> {
+  async read(
+    read: (into: Uint8Array) => Promise<number | null>,
+  ): Promise<HeadroomBuffer | undefined> {
     const into = this.#free();
     const count = await read(into);
     if (count === null) return undefined;
-    return new RoomyBytes(into.buffer, into.byteOffset, count);
+    return new HeadroomBuffer(into.buffer, into.byteOffset, count);
   }
 
-  /** A view of what was read, lent until it is given back. */
+  /** Lends a view until `giveBack` is called. Returns a copy if the view is not from a pooled buffer. */
   hold(view: Uint8Array): Uint8Array {
     const holders = this.#holders.get(view.buffer);
     if (holders === undefined) return this.copy(view);
@@ -38,29 +41,29 @@ export class LentBuffers {
     return view;
   }
 
-  /** Bytes of a view of what was read, to be kept. */
+  /** Copies a view of a pooled buffer; returns other bytes as they are. */
   copy(view: Uint8Array): Uint8Array {
     const { buffer } = view;
     return this.#holders.has(buffer) || buffer === this.#spare?.buffer ? view.slice() : view;
   }
 
-  /** Takes a view back. */
+  /** Returns a lent view to the pool. */
   giveBack(view: Uint8Array): void {
     const holders = this.#holders.get(view.buffer);
     if (holders !== undefined) this.#holders.set(view.buffer, holders - 1);
   }
 
   /**
-   * Lets go of all buffers, given back or not: who was lent one and has given up may have left a write of it
-   * under way, which nothing ends, and what is read next may be another's.
+   * Releases all buffers, returned or not. A consumer that was cancelled may have a write of a lent view pending,
+   * and the next bytes may belong to another job, so the memory is never used again.
    */
   forget(): void {
     this.#holders.clear();
   }
 
-  #free(): RoomyBytes {
+  #free(): HeadroomBuffer {
     for (const [buffer, holders] of this.#holders) {
-      if (holders === 0) return new RoomyBytes(buffer as ArrayBuffer, READ_AT);
+      if (holders === 0) return new HeadroomBuffer(buffer as ArrayBuffer, READ_AT);
     }
     if (this.#holders.size === MOST_BUFFERS) return this.#spare ??= create();
     const into = create();
@@ -69,6 +72,6 @@ export class LentBuffers {
   }
 }
 
-function create(): RoomyBytes {
-  return new RoomyBytes(new ArrayBuffer(READ_AT + READ_BYTES), READ_AT);
+function create(): HeadroomBuffer {
+  return new HeadroomBuffer(new ArrayBuffer(READ_AT + READ_BYTES), READ_AT);
 }

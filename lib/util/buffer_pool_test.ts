@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { LentBuffers } from "./buffer_pool.ts";
+import { BufferPool } from "./buffer_pool.ts";
 
 /** Reads that give so many bytes, of a value that grows. */
 function source(size = 4): (into: Uint8Array) => Promise<number> {
@@ -10,8 +10,8 @@ function source(size = 4): (into: Uint8Array) => Promise<number> {
   };
 }
 
-Deno.test("LentBuffers.read() uses a buffer again of which nothing is held", async () => {
-  const lent = new LentBuffers();
+Deno.test("BufferPool.read() reuses a buffer when none of its views is lent", async () => {
+  const lent = new BufferPool();
   const read = source();
   const first = (await lent.read(read))!;
   assertEquals([...first], [1, 1, 1, 1]);
@@ -25,8 +25,8 @@ Deno.test("LentBuffers.read() uses a buffer again of which nothing is held", asy
   assertEquals((await lent.read(read))!.buffer, held.buffer);
 });
 
-Deno.test("LentBuffers.read() leaves a buffer alone until all that is held of it is back", async () => {
-  const lent = new LentBuffers();
+Deno.test("BufferPool.read() does not reuse a buffer when a view of it is lent", async () => {
+  const lent = new BufferPool();
   const read = source();
   const bytes = (await lent.read(read))!;
   const [one, two] = [lent.hold(bytes.subarray(0, 2)), lent.hold(bytes.subarray(2))];
@@ -35,8 +35,8 @@ Deno.test("LentBuffers.read() leaves a buffer alone until all that is held of it
   assertEquals([...two], [1, 1]);
 });
 
-Deno.test("LentBuffers.hold() copies once all buffers are held", async () => {
-  const lent = new LentBuffers();
+Deno.test("BufferPool.hold() returns a copy when every buffer has lent views", async () => {
+  const lent = new BufferPool();
   const read = source();
   const held: Uint8Array[] = [];
   for (let n = 0; n < 100; n++) held.push(lent.hold((await lent.read(read))!));
@@ -45,8 +45,8 @@ Deno.test("LentBuffers.hold() copies once all buffers are held", async () => {
   assert(whole.length < 10, `${whole.length} large buffers are held`);
 });
 
-Deno.test("LentBuffers.copy() keeps bytes as they are", async () => {
-  const lent = new LentBuffers();
+Deno.test("BufferPool.copy() returns bytes that later reads do not change", async () => {
+  const lent = new BufferPool();
   const read = source();
   const kept = lent.copy((await lent.read(read))!);
   await lent.read(read);
@@ -55,9 +55,9 @@ Deno.test("LentBuffers.copy() keeps bytes as they are", async () => {
   assertEquals(lent.copy(own) === own, true);
 });
 
-Deno.test("LentBuffers.forget() never uses again what was lent, given back or not", async () => {
+Deno.test("BufferPool.forget() never uses again what was lent, given back or not", async () => {
   for (const count of [1, 2]) {
-    const lent = new LentBuffers();
+    const lent = new BufferPool();
     const read = source();
     const views: Uint8Array[] = [];
     for (let n = 0; n < count; n++) views.push(lent.hold((await lent.read(read))!));
@@ -71,6 +71,6 @@ Deno.test("LentBuffers.forget() never uses again what was lent, given back or no
   }
 });
 
-Deno.test("LentBuffers.read() tells the end", async () => {
-  assertEquals(await new LentBuffers().read(() => Promise.resolve(null)), undefined);
+Deno.test("BufferPool.read() returns undefined when the source ends", async () => {
+  assertEquals(await new BufferPool().read(() => Promise.resolve(null)), undefined);
 });

@@ -1,23 +1,22 @@
 /**
- * What frames over a byte stream have in common, between a client and its daemon as between that and an
- * executor: one kind byte, a little-endian u32 length and that many bytes.
+ * Frames of a byte stream: one kind byte, a little-endian u32 length and the payload.
+ *
  * @module
  */
 
-/** Bytes before the payload. */
+/** Size of a frame's header, in bytes. */
 export const FRAME_HEADER_BYTES = 5;
 
-/** Where a read begins in its buffer: room for a header before what is given away, and a multiple of 8. */
+/** Offset of a read in its buffer: headroom for a frame header, rounded up to a multiple of 8. */
 export const READ_AT = 8;
 
 /**
- * What a unix socket takes at once, in bytes: two buffers of the kernel, each of half of
- * net.core.wmem_default (212,992 since Linux 2.6) less 64. One byte more waits until the reader has taken
- * all before it, and wakes that once more.
+ * Capacity of a Unix socket, in bytes: two kernel buffers, each half of net.core.wmem_default (212,992 since
+ * Linux 2.6) less 64. One byte more blocks until the reader has drained the rest, and wakes it a second time.
  */
 export const SOCKET_BYTES: number = 2 * (212_992 / 2 - 64);
 
-/** What of a payload goes with its header, in bytes: a multiple of what rings are aligned to. */
+/** Most payload bytes written together with their header: a multiple of the ring buffers' alignment. */
 export const FIRST_BYTES: number = (SOCKET_BYTES - FRAME_HEADER_BYTES) & ~7;
 
 /** Writes a frame's header at the start of a buffer. */
@@ -29,50 +28,50 @@ export function putFrameHeader(buffer: Uint8Array, kind: number, length: number)
   buffer[4] = length >>> 24;
 }
 
-/** What the first bytes of a buffer say as a frame's header. */
+/** Parses the frame header at the start of a buffer. */
 export function parseFrameHeader(buffer: Uint8Array): { kind: number; length: number } {
   const length = buffer[1]! | buffer[2]! << 8 | buffer[3]! << 16 | buffer[4]! << 24;
   return { kind: buffer[0]!, length: length >>> 0 };
 }
 
-const NOBODY = (): void => {};
+const NO_RELEASE = (): void => {};
 
 /**
- * Bytes with room for a header before them in the same memory, which is theirs: so what came in one frame
- * goes on in another without being copied.
+ * Bytes with headroom for a frame header before them in the same memory, so that a received payload is forwarded in
+ * another frame without a copy.
  */
-export class RoomyBytes extends Uint8Array<ArrayBuffer> {
-  /** Bytes that the same source gives next, or none any more. */
+export class HeadroomBuffer extends Uint8Array<ArrayBuffer> {
+  /** Bytes that the same source returns next, 0 at the end. */
   more = 0;
-  /** Says that nothing of it is needed any more; without it the source never uses the memory again. */
-  release: () => void = NOBODY;
+  /** Releases the memory to its source, which never reuses it otherwise. */
+  release: () => void = NO_RELEASE;
 
-  /** Views of it are ordinary ones: what is before them is not free. */
+  /** Views are plain arrays: the bytes before them may be in use. */
   static get [Symbol.species](): Uint8ArrayConstructor {
     return Uint8Array;
   }
 }
 
-/** Options of {@linkcode FrameStart.cut}. */
-export interface FrameStartOptions {
+/** Options of {@linkcode FrameWriter.cut}. */
+export interface FrameWriterOptions {
   kind: number;
-  /** The frame's length, where more of its payload follows. @default {that of the payload} */
+  /** Length in the header, where more of the payload follows. @default {that of the payload} */
   length?: number | undefined;
 }
 
 /**
- * Joins headers to payloads, so that one write sends both: a separate header wakes the reader for nothing,
- * which costs more than to copy what the socket takes with it.
+ * Joins headers to payloads so that one write sends both. A separate header would wake the reader twice, which costs
+ * more than copying the part that the socket accepts at once.
  */
-export class FrameStart {
+export class FrameWriter {
   #copy = new Uint8Array();
 
-  /** What is to be written first, header and payload, and then; it may be used until the next call. */
+  /** Splits a frame into its first write, header included, and the rest. Both are valid until the next call. */
   cut(
     payload: Uint8Array,
-    { kind, length = payload.length }: FrameStartOptions,
+    { kind, length = payload.length }: FrameWriterOptions,
   ): [first: Uint8Array, rest: Uint8Array] {
-    if (payload instanceof RoomyBytes) {
+    if (payload instanceof HeadroomBuffer) {
       const { buffer, byteOffset } = payload;
       const whole = new Uint8Array(
         buffer,

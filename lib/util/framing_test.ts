@@ -2,21 +2,21 @@ import { assert, assertEquals } from "@std/assert";
 import {
   FIRST_BYTES,
   FRAME_HEADER_BYTES,
-  FrameStart,
+  FrameWriter,
+  HeadroomBuffer,
   parseFrameHeader,
-  RoomyBytes,
   SOCKET_BYTES,
 } from "./framing.ts";
 
-Deno.test("FrameStart.cut() joins a header and its payload", () => {
-  const [first, rest] = new FrameStart().cut(Uint8Array.of(7, 8, 9), { kind: 4 });
+Deno.test("FrameWriter.cut() joins header and payload when the payload is small", () => {
+  const [first, rest] = new FrameWriter().cut(Uint8Array.of(7, 8, 9), { kind: 4 });
   assertEquals([...first], [4, 3, 0, 0, 0, 7, 8, 9]);
   assertEquals(rest.length, 0);
 });
 
-Deno.test("FrameStart.cut() copies what a socket takes at once, and leaves the rest where it is", () => {
+Deno.test("FrameWriter.cut() copies only the first part when the payload exceeds a socket's capacity", () => {
   const payload = Uint8Array.from({ length: SOCKET_BYTES + 100 }, (_, n) => n * 7);
-  const [first, rest] = new FrameStart().cut(payload, { kind: 1 });
+  const [first, rest] = new FrameWriter().cut(payload, { kind: 1 });
   assert(first.length <= SOCKET_BYTES);
   assertEquals(first.length, FRAME_HEADER_BYTES + FIRST_BYTES);
   assertEquals(parseFrameHeader(first), { kind: 1, length: payload.length });
@@ -25,9 +25,9 @@ Deno.test("FrameStart.cut() copies what a socket takes at once, and leaves the r
   assertEquals(rest.buffer, payload.buffer);
 });
 
-Deno.test("FrameStart.cut() writes a header into the room before the payload", () => {
+Deno.test("FrameWriter.cut() writes the header into the headroom when the payload has one", () => {
   const memory = Uint8Array.from({ length: 16 }, (_, n) => 100 + n);
-  const [first] = new FrameStart().cut(new RoomyBytes(memory.buffer, 6, 2), {
+  const [first] = new FrameWriter().cut(new HeadroomBuffer(memory.buffer, 6, 2), {
     kind: 9,
     length: 300,
   });
@@ -37,8 +37,8 @@ Deno.test("FrameStart.cut() writes a header into the room before the payload", (
   assertEquals(memory[8], 108);
 });
 
-Deno.test("RoomyBytes gives views that have no room", () => {
-  const bytes = new RoomyBytes(new ArrayBuffer(16), 8);
-  assertEquals(bytes.subarray(1) instanceof RoomyBytes, false);
-  assertEquals(bytes.slice() instanceof RoomyBytes, false);
+Deno.test("HeadroomBuffer.subarray() returns a plain array when a view is taken", () => {
+  const bytes = new HeadroomBuffer(new ArrayBuffer(16), 8);
+  assertEquals(bytes.subarray(1) instanceof HeadroomBuffer, false);
+  assertEquals(bytes.slice() instanceof HeadroomBuffer, false);
 });

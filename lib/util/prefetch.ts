@@ -1,22 +1,23 @@
 /**
- * Reads ahead from a source while earlier data is being sent.
+ * Prefetches input from a source while earlier data is being sent.
+ *
  * @module
  */
-import { FIRST_BYTES, READ_AT, RoomyBytes } from "./framing.ts";
+import { FIRST_BYTES, HeadroomBuffer, READ_AT } from "./framing.ts";
 
-/** Room below this is left, in bytes: a read of a pipe is to take what that holds, or half. */
+/** Least free space to read into, in bytes: half of a pipe's default capacity. */
 const LEAST_BYTES = 32 * 1024;
 
 /**
- * Where bytes are read from, into memory that is used again: `Deno.stdin`, an open file, a connection. It is
- * read ahead, and never closed.
+ * Source of input that is read into reused memory: `Deno.stdin`, an open file or a connection. It is prefetched and
+ * never closed.
  */
 export interface InputReader {
-  /** Reads some bytes; resolves to their number, null at the end. */
+  /** Reads some bytes and resolves to their count, or to null at the end. */
   read(into: Uint8Array): Promise<number | null>;
 }
 
-/** Memory of which a part has been filled, and of that a part taken. */
+/** Buffer with a filled part, of which a first part has been taken. */
 class ReadBuffer {
   readonly #bytes = new Uint8Array(new ArrayBuffer(READ_AT + FIRST_BYTES), READ_AT);
   #taken = 0;
@@ -37,10 +38,10 @@ class ReadBuffer {
     return true;
   }
 
-  take(): RoomyBytes | undefined {
+  take(): HeadroomBuffer | undefined {
     const length = this.#filled - this.#taken;
     if (length === 0) return undefined;
-    const part = new RoomyBytes(this.#bytes.buffer, READ_AT + this.#taken, length);
+    const part = new HeadroomBuffer(this.#bytes.buffer, READ_AT + this.#taken, length);
     this.#taken = this.#filled;
     return part;
   }
@@ -50,18 +51,18 @@ class ReadBuffer {
   }
 }
 
-/** Two buffers, of which one is filled while the other is sent: what comes meanwhile is sent together. */
-export class ReadAhead {
+/** Double buffer: one half is filled while the other is sent, so that bytes that arrive meanwhile go out together. */
+export class InputPrefetcher {
   readonly #source: InputReader;
   #filling = new ReadBuffer();
-  /** It is the one that is filled, or full, and the other is filled already. */
+  /** The buffer that is read from: the one being filled, or a full one while the other is being filled. */
   #taking = this.#filling;
   #spare = new ReadBuffer();
   #changed = Promise.withResolvers<void>();
   #isOver = false;
   #fault: { error: unknown } | undefined;
 
-  /** Begins to read. */
+  /** Starts reading. */
   constructor(source: InputReader) {
     this.#source = source;
     this.#fill().catch((error) => this.#fault = { error }).finally(() => {
@@ -71,11 +72,11 @@ export class ReadAhead {
   }
 
   /**
-   * What has been read and not been taken; undefined at the end. It is left alone until the next call.
+   * Returns the bytes read since the last call, valid until the next one; `undefined` at the end.
    *
-   * @throws what the source throws
+   * @throws The error of the source.
    */
-  async take(): Promise<RoomyBytes | undefined> {
+  async take(): Promise<HeadroomBuffer | undefined> {
     while (true) {
       const part = this.#taking.take();
       if (part !== undefined) return part;

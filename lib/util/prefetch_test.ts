@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { FIRST_BYTES } from "./framing.ts";
-import { ReadAhead } from "./prefetch.ts";
+import { InputPrefetcher } from "./prefetch.ts";
 
 /** Gives so many reads of a few bytes, which count on, then null; tells when. */
 function counting(
@@ -19,19 +19,19 @@ function counting(
   return { read, over };
 }
 
-Deno.test("ReadAhead.take() gives what came meanwhile as one, then the end", async () => {
+Deno.test("InputPrefetcher.take() joins bytes when several reads finish before it", async () => {
   const source = counting(12);
-  const ahead = new ReadAhead(source);
+  const ahead = new InputPrefetcher(source);
   await source.over;
   assertEquals([...await ahead.take() ?? []], Array.from({ length: 120 }, (_, n) => n));
   assertEquals(await ahead.take(), undefined);
 });
 
-Deno.test("ReadAhead reads no more than its two buffers hold, and on once one has been sent", async () => {
+Deno.test("InputPrefetcher.take() resumes reading when both buffers were full", async () => {
   let bytes = 0;
   const size = 40_000;
   let value = 0;
-  const ahead = new ReadAhead({
+  const ahead = new InputPrefetcher({
     read: (into) => {
       const count = Math.min(size, into.length);
       into.fill(++value, 0, count);
@@ -58,19 +58,19 @@ Deno.test("ReadAhead reads no more than its two buffers hold, and on once one ha
   assert(bytes - taken <= 2 * FIRST_BYTES);
 });
 
-Deno.test("ReadAhead.take() gives what came before the fault of its source, then throws that", async () => {
+Deno.test("InputPrefetcher.take() returns earlier bytes first when the source throws", async () => {
   const fault = new Error("the disk is broken");
   const { read } = counting(1);
-  const ahead = new ReadAhead({
+  const ahead = new InputPrefetcher({
     read: async (into) => await read(into) ?? await Promise.reject(fault),
   });
   assertEquals((await ahead.take())?.length, 10);
   assertStrictEquals(await assertRejects(() => ahead.take()), fault);
 });
 
-Deno.test("ReadAhead.take() refuses a count that cannot be", async () => {
+Deno.test("InputPrefetcher.take() throws when the source returns an impossible count", async () => {
   for (const count of [-1, NaN, Infinity, FIRST_BYTES + 1]) {
-    const ahead = new ReadAhead({ read: () => Promise.resolve(count) });
+    const ahead = new InputPrefetcher({ read: () => Promise.resolve(count) });
     await assertRejects(
       () => ahead.take(),
       RangeError,

@@ -1,25 +1,26 @@
 /**
- * Memory that a socket is read into: little for a connection that idles, more for one that is busy.
+ * Read buffer of a socket that grows while the connection is busy and shrinks while it is idle.
+ *
  * @module
  */
 
-/** For a connection that idles; a ping needs less. */
+/** Size for an idle connection, in bytes. A ping needs less. */
 const MIN_BYTES = 8 * 1024;
 /**
- * For one that is busy: four of Noise's messages. What lies in one piece is decrypted at once, what is
- * spread over two has to be joined before.
+ * Size for a busy connection, in bytes: four Noise messages. A message in one piece is decrypted in place; one
+ * that spans two reads must be joined first.
  */
 const MAX_BYTES = 256 * 1024;
 
-/** Gives space to read into, and what was read as bytes that stay. */
+/** Provides space to read into and returns the bytes read as stable arrays. */
 export class ReadBuffer {
   /** Where the next bytes go. */
   space: Uint8Array<ArrayBuffer> = new Uint8Array(MIN_BYTES);
 
   /**
-   * What was read is the caller's; there is new space after that.
+   * Passes the bytes read to the caller and replaces the space where necessary.
    *
-   * @param filled The beginning of the space, or of the memory that took its place
+   * @param filled The filled start of the space, or of the memory that replaced it.
    */
   take(filled: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     const size = filled.buffer.byteLength;
@@ -28,7 +29,7 @@ export class ReadBuffer {
       this.space = new Uint8Array(isFull ? Math.min(2 * size, MAX_BYTES) : size);
       return filled;
     }
-    // Little must not keep much alive.
+    // A few bytes must not retain a large buffer.
     const bytes = filled.slice();
     const isIdle = size > MIN_BYTES && filled.length < size / 16;
     this.space = new Uint8Array(isIdle ? new ArrayBuffer(size / 2) : filled.buffer);

@@ -6,7 +6,7 @@ function fill(buffer: ReadBuffer, count: number, value: number): Uint8Array<Arra
   return buffer.take(buffer.space.subarray(0, count).fill(value));
 }
 
-Deno.test("ReadBuffer.take() gives bytes that later reads do not change", () => {
+Deno.test("ReadBuffer.take() returns stable bytes when the buffer is read into again", () => {
   const buffer = new ReadBuffer();
   const taken = [1, 8192, 3, 16_384, 9000, 0].map((count, n) =>
     fill(buffer, Math.min(count, buffer.space.length), n)
@@ -14,7 +14,7 @@ Deno.test("ReadBuffer.take() gives bytes that later reads do not change", () => 
   for (const [n, bytes] of taken.entries()) assert(bytes.every((byte) => byte === n));
 });
 
-Deno.test("ReadBuffer grows while reads fill it, and is small again when they do not", () => {
+Deno.test("ReadBuffer.take() grows the space when reads fill it and shrinks it when they do not", () => {
   const buffer = new ReadBuffer();
   const least = buffer.space.length;
   for (let n = 0; n < 10; n++) fill(buffer, buffer.space.length, n);

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { LentBuffers, toHex } from "../../util/mod.ts";
+import { BufferPool, toHex } from "../../util/mod.ts";
 import { SOCKET_NAME } from "./spawn/mod.ts";
 
 /** Longest path that Linux accepts for a Unix socket: sizeof(sun_path) minus the terminating NUL. */
@@ -83,7 +83,7 @@ function removeDir(dir: string): void {
 /** Byte stream to and from a child process. */
 export class ChildConnection {
   /** Pool of the buffers that {@linkcode ChildConnection.read} reads into from a socket. */
-  readonly buffers: LentBuffers = new LentBuffers();
+  readonly buffers: BufferPool = new BufferPool();
   readonly #child: Deno.ChildProcess;
   readonly #listener: ChildListener | undefined;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { FrameStart, joinBytes, RoomyBytes } from "../../util/mod.ts";
+import { FrameWriter, HeadroomBuffer, joinBytes } from "../../util/mod.ts";
 import {
   encodeIpcFrame,
   encodeIpcHeader,
@@ -154,7 +154,7 @@ export async function writeStdinFrames(
       const { done, value } = await reader.read();
       if (done) break;
       await frames.write(value);
-      if (value instanceof RoomyBytes) value.release();
+      if (value instanceof HeadroomBuffer) value.release();
     }
     // The source ended within a frame. The guest must not read the filler as input: wait for the job's end.
     if (!frames.isComplete) await aborted.promise;
@@ -168,7 +168,7 @@ export async function writeStdinFrames(
 /** Writes chunks of a stream as frames. */
 class StdinFrameWriter {
   readonly #options: WriteStdinOptions;
-  readonly #start = new FrameStart();
+  readonly #start = new FrameWriter();
   /** Bytes missing of the current frame. */
   #frameLeft = 0;
 
@@ -193,7 +193,7 @@ class StdinFrameWriter {
         at += part.length;
         continue;
       }
-      const more = bytes instanceof RoomyBytes ? bytes.more : 0;
+      const more = bytes instanceof HeadroomBuffer ? bytes.more : 0;
       const length = Math.min(rest.length + more, MAX_STDIN_BYTES);
       const part = rest.length <= length ? rest : rest.subarray(0, length);
       const [first, after] = this.#start.cut(part, { kind: FrameKind.Stdin, length });

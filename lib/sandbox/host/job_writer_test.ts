@@ -1,13 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
-import { RoomyBytes } from "../../util/framing.ts";
+import { HeadroomBuffer } from "../../util/framing.ts";
 import { FrameKind, type IpcFrame, MAX_STDIN_BYTES, readIpcFrames } from "../ipc/protocol.ts";
 import { writeStdinFrames } from "./job_writer.ts";
 
 /** Bytes with headroom, whose source announces `more` bytes. */
-function withHeadroom(bytes: number[], more = 0): RoomyBytes {
+function withHeadroom(bytes: number[], more = 0): HeadroomBuffer {
   const memory = new Uint8Array(8 + bytes.length);
   memory.set(bytes, 8);
-  const view = new RoomyBytes(memory.buffer, 8);
+  const view = new HeadroomBuffer(memory.buffer, 8);
   view.more = more;
   return view;
 }

@@ -9,9 +9,9 @@ import { type ErrorCode, PlasmError } from "../../core/errors/mod.ts";
 import {
   FIRST_BYTES,
   FRAME_HEADER_BYTES,
+  HeadroomBuffer,
   parseFrameHeader,
   putFrameHeader,
-  RoomyBytes,
 } from "../../util/mod.ts";
 import type { JobStatus, SandboxLimits } from "../job_types.ts";
 
@@ -219,7 +219,7 @@ export async function* readIpcFrames(
 
 /** View of a chunk that retains its headroom: the bytes in front of it, a header or headroom, have been consumed. */
 function viewOf(chunk: Uint8Array, start: number, end: number): Uint8Array {
-  if (!(chunk instanceof RoomyBytes)) return chunk.subarray(start, end);
+  if (!(chunk instanceof HeadroomBuffer)) return chunk.subarray(start, end);
   const { buffer, byteOffset, length } = chunk;
-  return new RoomyBytes(buffer, byteOffset + start, Math.min(end, length) - start);
+  return new HeadroomBuffer(buffer, byteOffset + start, Math.min(end, length) - start);
 }

@@ -64,6 +64,7 @@ export async function* stages(
   const receipt = await sign();
   const hashed = await manifestHash(manifest);
   const save = async (durable: boolean) => {
+    const durability = durable ? "fsync" : "buffered";
     const { record, saved } = store.accept({
       id: createJobId(),
       submitter: "local",
@@ -77,8 +78,8 @@ export async function* stages(
       idempotent: false,
       ceilings: DEFAULT_CEILINGS,
       createdAt: startedAt,
-    }, { blobs: [], position: 0, durable });
-    const starting = store.start(record, startedAt, { durable });
+    }, { blobs: [], position: 0, durability });
+    const starting = store.start(record, startedAt, { durability });
     if (durable) await Promise.all([saved, starting]);
     await store.finish(
       record,

@@ -150,7 +150,9 @@ async function runJob(context: ApiContext, request: Request): Promise<Response> 
   const wait = request.url.includes("?")
     ? integerParam(new URL(request.url), "wait", { fallback: WAIT_SECONDS, max: MAX_WAIT_SECONDS })
     : WAIT_SECONDS;
-  const { id } = await jobs.submit(await readSubmission(context, request), { durable: false });
+  const { id } = await jobs.submit(await readSubmission(context, request), {
+    durability: "buffered",
+  });
   const isOver = await jobs.untilOver(id, { timeoutMs: wait * 1000, signal: stopping });
   const job = store.get(id);
   if (job === undefined) {

@@ -15,7 +15,7 @@ import {
   sha256,
 } from "../../core/mod.ts";
 import { type Ceilings, limitsOf } from "../../sandbox/mod.ts";
-import type { BlobInfo, JobRecord, JobStore, JobTarget } from "../store/mod.ts";
+import type { BlobInfo, Durability, JobRecord, JobStore, JobTarget } from "../store/mod.ts";
 
 /** What a manifest may require of this node. */
 export const NODE_CAPABILITIES: readonly string[] = ["wasi-preview1"];
@@ -164,8 +164,8 @@ export interface AcceptOptions {
   capacity: Capacity;
   /** Queue position for its first event. */
   position: number;
-  /** Whether it must be durable once saved. @default {true} */
-  durable?: boolean | undefined;
+  /** What the job survives once `saved` resolves. @default {"fsync"} */
+  durability?: Durability | undefined;
 }
 
 /** Maximum standard input stored in the job's row, in bytes. */
@@ -239,6 +239,6 @@ export async function acceptJob(
     target,
     stdin: inline,
   };
-  const { position, durable } = options;
-  return store.accept(job, { blobs, position, durable, isNew: submission.id === undefined });
+  const { position, durability } = options;
+  return store.accept(job, { blobs, position, durability, isNew: submission.id === undefined });
 }

@@ -197,7 +197,9 @@ async function execute(
   if (signal.aborted) onAbort();
   try {
     // Written while the job runs; events are published only after the start record.
-    const starting = store.start(job, Date.now(), { durable: options.saved === undefined });
+    const starting = store.start(job, Date.now(), {
+      durability: options.saved === undefined ? "fsync" : "buffered",
+    });
     starting.catch(() => {}); // saving the result fails too and reports it
     const events = target !== null
       ? peerRun(options)(

@@ -6,7 +6,7 @@ import type { Config } from "../../config/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import type { Signer } from "../../core/mod.ts";
 import { Histogram } from "../../util/mod.ts";
-import { FINAL_STATES, type JobRecord, type JobStore } from "../store/mod.ts";
+import { type Durability, FINAL_STATES, type JobRecord, type JobStore } from "../store/mod.ts";
 import { type ActiveJob, activeJob, type ActiveJobOptions, type JobPipe } from "./active_job.ts";
 import {
   acceptJob,
@@ -132,16 +132,16 @@ export class Jobs {
     // Concurrent submissions may arrive in one turn: reserve the slot here.
     this.#reserved++;
     try {
-      const { durable = true, pipe } = options;
+      const { durability = "fsync", pipe } = options;
       const { record, saved } = await acceptJob(submission, {
         store: this.#options.store,
         capacity: this.#capacity(),
         position: this.#queue.waiting,
-        durable,
+        durability,
       });
-      if (durable) await saved;
+      if (durability !== "buffered") await saved;
       else saved.catch(() => {}); // told by untilOver(), or when the job's end is saved
-      this.#enqueue(record, { saved: durable ? undefined : saved, pipe });
+      this.#enqueue(record, { saved: durability === "buffered" ? saved : undefined, pipe });
       this.#options.log.debug("job-accepted", { job_id: record.id, submitter });
       return record;
     } finally {
@@ -344,11 +344,11 @@ export interface JobsOptions {
 /** Options of `Jobs.submit()`. */
 export interface SubmitJobOptions {
   /**
-   * Whether the job is on the disk once this resolves. Without, it is when `Jobs.untilOver()`
-   * does.
-   * @default {true}
+   * What the job survives when this resolves. A buffered job survives a power failure once the wait for its end
+   * times out; its client has the complete result before that.
+   * @default {"fsync"}
    */
-  durable?: boolean | undefined;
+  durability?: Durability | undefined;
   /** Gives the job its input and takes its output, where it is submitted as piped. @default {none} */
   pipe?: JobPipe | undefined;
 }

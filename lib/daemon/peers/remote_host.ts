@@ -164,7 +164,7 @@ export class RemoteHost implements JobHost {
       id: jobId,
       ceilings: remoteCeilings(config()),
       // A node that stops forgets its peers' jobs: no power cut can take what would be kept.
-    }, { durable: false });
+    }, { durability: "buffered" });
     this.#submitting.set(jobId, submitting.catch(() => {})); // thrown below
     try {
       await submitting;
@@ -259,7 +259,7 @@ export class RemoteHost implements JobHost {
     const { store } = this.#options;
     this.#stdin.delete(jobId);
     const job = store.get(jobId);
-    if (job !== undefined) await store.delete([job], { durable: false });
+    if (job !== undefined) await store.delete([job], { durability: "buffered" });
     for (const hash of this.#held.get(jobId) ?? []) {
       const rest = (this.#inputs.get(hash) ?? 1) - 1;
       if (rest > 0) {

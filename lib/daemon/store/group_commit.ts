@@ -9,7 +9,7 @@ import { stateError, transaction } from "./database.ts";
 
 interface Waiting {
   doing: string;
-  durable: boolean;
+  durability: Durability;
   run: () => unknown;
   resolve: (value: unknown) => void;
   reject: (error: unknown) => void;
@@ -27,16 +27,21 @@ const LAZY_MS = 5;
 /** Maximum delay of the fsync after a commit without one, in ms. */
 const UNSYNCED_MS = 1000;
 
+/**
+ * What a write survives when it resolves, strongest first:
+ *
+ * - `"fsync"`: a power failure. Committed in this turn, with one fsync for all writes of the turn.
+ * - `"commit"`: a crash of the process. Committed in this turn; survives a power failure within a second.
+ * - `"buffered"`: delayed to share a later commit, then as `"commit"`. A crash before the commit loses it.
+ *
+ * docs/adr/0006-durability-levels.md gives the reasons and figures.
+ */
+export type Durability = "fsync" | "commit" | "buffered";
+
 /** Options of {@linkcode GroupCommit.write}. */
 export interface WriteOptions {
-  /**
-   * Whether the write is durable when it resolves. Otherwise it is delayed to share a commit and becomes durable
-   * within a second.
-   * @default {true}
-   */
-  durable?: boolean | undefined;
-  /** Whether a write that is not durable is committed in this turn. @default {same as durable} */
-  atOnce?: boolean | undefined;
+  /** What the write survives when it resolves. @default {"fsync"} */
+  durability?: Durability | undefined;
 }
 
 /** Batches writes into transactions; a failed write is rolled back alone. */
@@ -78,10 +83,10 @@ export class GroupCommit {
       return Promise.reject(new PlasmError("state", `Cannot ${doing}: the store is closed`));
     }
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const { durable = true, atOnce = durable } = options;
-    this.#waiting.push({ doing, durable, run, resolve, reject });
+    const { durability = "fsync" } = options;
+    this.#waiting.push({ doing, durability, run, resolve, reject });
     // setTimeout(0) would wait a millisecond or more.
-    if (atOnce) this.#flushing ??= setImmediate(() => this.flush());
+    if (durability !== "buffered") this.#flushing ??= setImmediate(() => this.flush());
     else this.#lazy ??= setTimeout(() => this.flush(), LAZY_MS);
     return promise as Promise<T>;
   }
@@ -95,7 +100,7 @@ export class GroupCommit {
     this.#waiting = [];
     if (batch.length === 0) return;
     try {
-      this.#setDurable(batch.some(({ durable }) => durable));
+      this.#setDurable(batch.some(({ durability }) => durability === "fsync"));
       const outcomes = transaction(
         this.#db,
         () => batch.map((one) => this.#runOne(one, batch.length === 1)),
@@ -123,7 +128,13 @@ export class GroupCommit {
   ): ({ value: T } | { error: PlasmError })[] {
     this.flush();
     const { resolve, reject } = Promise.withResolvers<unknown>();
-    const waiting = (run: () => T): Waiting => ({ doing, durable: false, run, resolve, reject });
+    const waiting = (run: () => T): Waiting => ({
+      doing,
+      durability: "commit",
+      run,
+      resolve,
+      reject,
+    });
     try {
       this.#setDurable(false);
       const outcomes = transaction(

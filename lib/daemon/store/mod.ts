@@ -13,6 +13,7 @@ export {
   type OutputStream,
   type RecordedEvent,
 } from "./job_record.ts";
+export { type Durability } from "./group_commit.ts";
 export { type JobEnd } from "./job_table.ts";
 export { applyRetention, startRetention } from "./retention.ts";
 export { INLINE_OUTPUT_BYTES, JobStore, type OutputChunk } from "./store.ts";

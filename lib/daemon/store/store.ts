@@ -113,7 +113,7 @@ export class JobStore implements Disposable {
   }
 
   /**
-   * Saves an accepted job and pins its blobs. The job is durable when `saved` resolves. With `durable: false` it is
+   * Saves an accepted job and pins its blobs. The job is durable when `saved` resolves. With `"buffered"` it is
    * written behind (see write_behind.ts): its record has no `seq` until then, and `saved` resolves at its end.
    *
    * @throws {PlasmError} `state`, `not-found`, through `saved`
@@ -124,9 +124,10 @@ export class JobStore implements Disposable {
   ): { record: JobRecord; saved: Promise<void> } {
     const record = newRecord(job);
     this.#settleOne(job); // so that a duplicate id is found in the database
-    const { durable, isNew = false } = options;
+    const { durability, isNew = false } = options;
     if (
-      durable === false && this.#writeBehind.hasCapacity() && (isNew || !this.#jobs.has(job.id))
+      durability === "buffered" && this.#writeBehind.hasCapacity() &&
+      (isNew || !this.#jobs.has(job.id))
     ) {
       const saved = this.#writeBehind.add(record, options);
       this.changes.notify(job.id);
@@ -188,10 +189,10 @@ export class JobStore implements Disposable {
     this.#settleOne(job);
     const events = await this.#outputEvents(job, at, chunks);
     // Spilled output and its rows become durable together, at the job's end.
-    const durable = events.some((event) => "data" in event);
+    const durability = events.some((event) => "data" in event) ? "fsync" : "commit";
     await this.#writes.write("save output", () => {
       for (const event of events) this.#events.append(job.seq, event);
-    }, { durable, atOnce: true });
+    }, { durability });
     for (const { data } of chunks) this.#savedBytes += data.length;
     this.changes.notify(job.id);
   }

@@ -20,9 +20,9 @@ async function told(store: JobStore, job: JobRecord): Promise<unknown> {
   return { record, stdout, events, more: store.hasEventsAfter(job, 5) };
 }
 
-/** Runs a job that was accepted with durable: false. */
+/** Runs a job that was accepted with "buffered" durability. */
 async function late(store: JobStore): Promise<JobRecord> {
-  const { record } = store.accept(newJob(), { blobs: [], position: 0, durable: false });
+  const { record } = store.accept(newJob(), { blobs: [], position: 0, durability: "buffered" });
   assertEquals(await store.start(record, 1100), 1);
   await store.finish(
     record,
@@ -61,7 +61,11 @@ Deno.test("JobStore writes buffered jobs when it lists, counts or closes", () =>
 Deno.test("JobStore writes buffered jobs when their delay expires, finished or not", () =>
   inDir(async (dir) => {
     using store = new JobStore(dir, OPTIONS);
-    const { saved, record } = store.accept(newJob(), { blobs: [], position: 0, durable: false });
+    const { saved, record } = store.accept(newJob(), {
+      blobs: [],
+      position: 0,
+      durability: "buffered",
+    });
     await saved;
     assertEquals([record.seq, record.state], [1, "queued"]);
     await store.start(record, 1100);
@@ -71,7 +75,8 @@ Deno.test("JobStore writes buffered jobs when their delay expires, finished or n
 
 Deno.test("JobStore writes a buffered job first when it does more than finish", () =>
   withStore(async (store) => {
-    const accept = () => store.accept(newJob(), { blobs: [], position: 0, durable: false }).record;
+    const accept = () =>
+      store.accept(newJob(), { blobs: [], position: 0, durability: "buffered" }).record;
     const [requeued, written] = [accept(), accept()];
     await store.start(requeued, 1);
     await store.requeue(requeued, 2);
@@ -96,12 +101,12 @@ Deno.test("JobStore.delete() removes a job when it was never written", () =>
 Deno.test("JobStore.accept() rejects a buffered job when a blob is missing or its id is taken", () =>
   withStore(async (store) => {
     const job = newJob();
-    const { saved } = store.accept(job, { blobs: [HASH], position: 0, durable: false });
+    const { saved } = store.accept(job, { blobs: [HASH], position: 0, durability: "buffered" });
     store.settle();
     const error = await assertRejects(() => saved, PlasmError, "is not stored");
     assertEquals([error.code, store.fault, store.list()], ["not-found", undefined, []]);
 
-    const accept = () => store.accept(job, { blobs: [], position: 0, durable: false });
+    const accept = () => store.accept(job, { blobs: [], position: 0, durability: "buffered" });
     const [first, twin] = [accept(), accept()];
     const refused = await assertRejects(() => twin.saved, PlasmError, "UNIQUE");
     assertEquals([refused.code, first.record.seq], ["state", 1]);
@@ -111,7 +116,8 @@ Deno.test("JobStore.accept() rejects a buffered job when a blob is missing or it
 
 Deno.test("JobStore.accept() writes through when the buffer is full", () =>
   withStore((store) => {
-    const accept = () => store.accept(newJob(), { blobs: [], position: 0, durable: false }).record;
+    const accept = () =>
+      store.accept(newJob(), { blobs: [], position: 0, durability: "buffered" }).record;
     const records = Array.from({ length: 300 }, accept);
     store.settle();
     // The 44 beyond 256 were written through, and so came first.

@@ -233,7 +233,7 @@ Deno.test("Jobs.submit() that is not durable stores a job after its end, which n
       stdin: new TextEncoder().encode("hi"),
     };
     const wait = { timeoutMs: 60_000, signal: new AbortController().signal };
-    const { id } = await jobs.submit(submission, { durable: false });
+    const { id } = await jobs.submit(submission, { durability: "buffered" });
     assertEquals(await jobs.untilOver(id, wait), true);
     const job = store.get(id)!;
     assertEquals([job.state, job.stdin, job.stdoutBytes], ["finished", null, 2]);
@@ -242,12 +242,12 @@ Deno.test("Jobs.submit() that is not durable stores a job after its end, which n
 
     store.limitPages(1);
     const large = { ...submission, stdin: new Uint8Array(16 * 1024) };
-    const told = await jobs.submit(large, { durable: false });
+    const told = await jobs.submit(large, { durability: "buffered" });
     assertEquals(await jobs.untilOver(told.id, wait), true);
     store.settle();
     assertEquals([store.fault?.code, store.get(told.id)?.state], ["state", "finished"]);
     // From here on no job is acknowledged that is not on the disk.
-    const lost = await jobs.submit(large, { durable: false });
+    const lost = await jobs.submit(large, { durability: "buffered" });
     const error = await assertRejects(() => jobs.untilOver(lost.id, wait), PlasmError);
     assertEquals([error.code, store.get(lost.id)], ["state", undefined]);
     store.limitPages(1_000_000);

@@ -3,7 +3,7 @@
  * @module
  */
 export { type BootstrapStatus } from "./connectivity/bootstrap.ts";
-export { type Reachability } from "./connectivity/nat.ts";
+export { type Reachability } from "./connectivity/nat_traversal.ts";
 export { checkVisibility } from "./connectivity/reachability_probe.ts";
 export { type Candidate, type DiscoverCriteria } from "./discovery/candidate.ts";
 export { type CapabilityFields } from "./discovery/capability.ts";

@@ -6,35 +6,35 @@ import type { Stream } from "@libp2p/interface";
 import { peerIdFromString } from "@libp2p/peer-id";
 import { multiaddr } from "@multiformats/multiaddr";
 import { PlasmError } from "../core/errors/mod.ts";
-import { pathOf, transportOf } from "./connectivity/address_order.ts";
+import { pathOf, transportOf } from "./addresses.ts";
 import { type BootstrapStatus, joinNetwork } from "./connectivity/bootstrap.ts";
 import type { Candidate, DiscoverCriteria } from "./discovery/candidate.ts";
 import type { Capability, CapabilityFields } from "./discovery/capability.ts";
-import { CAPABILITY_PROTOCOL, serveCapability } from "./discovery/capability_protocol.ts";
+import { CAPABILITY_PROTOCOL, serveCapability } from "./discovery/capability.ts";
 import {
   ConnectionTracker,
   openConnection,
   type PeerConnection,
-} from "./connectivity/connections.ts";
+} from "./connectivity/connection_tracker.ts";
 import { type DiscoverOptions, Discovery } from "./discovery/discovery.ts";
 import { openOptimisticStream } from "./patches/optimistic_stream.ts";
 import { type EmitEvent, reasonOf } from "./network_events.ts";
-import { createGater, type Gater } from "./access/gater.ts";
-import { checkAddress, checkListenAddress } from "./connectivity/listen_address.ts";
-import { dialNeighbours } from "./connectivity/mdns.ts";
-import { NatLadder, type Reachability } from "./connectivity/nat.ts";
+import { createGater, type Gater } from "./access/connection_gater.ts";
+import { checkAddress, checkListenAddress } from "./addresses.ts";
+import { dialNeighbours } from "./connectivity/bootstrap.ts";
+import { NatLadder, type Reachability } from "./connectivity/nat_traversal.ts";
 import type {
   DialOptions,
   HandleOptions,
   NetworkOptions,
   StreamHandler,
 } from "./network_options.ts";
-import { createNode, KAD_PROTOCOL, type PlasmNode } from "./node.ts";
-import { readPeer } from "./connectivity/peer_target.ts";
-import { CapabilityPublisher } from "./discovery/publisher.ts";
+import { createNode, KAD_PROTOCOL, type PlasmNode } from "./libp2p_node.ts";
+import { readPeer } from "./addresses.ts";
+import { CapabilityPublisher } from "./discovery/capability_publisher.ts";
 import { RateLimiter } from "../util/mod.ts";
 import { Reputation } from "./state/reputation.ts";
-import { StateKeeper } from "./state/state_keeper.ts";
+import { StateKeeper } from "./state/saved_peers.ts";
 import { fitWindow } from "./patches/stream_window.ts";
 
 export type { HandleOptions, NetworkOptions, StreamHandler };

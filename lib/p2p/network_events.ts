@@ -1,8 +1,10 @@
 /**
- * What the network tells its owner. The daemon logs these; tests assert their order.
+ * Events that the network reports. The daemon logs them; tests assert their order.
+ *
  * @module
  */
 import type { ErrorCode } from "../core/errors/mod.ts";
+import type { ComponentLogger, Logger } from "@libp2p/interface";
 
 /** What happened. */
 export type NetworkEventName =
@@ -82,3 +84,15 @@ export function reasonOf(error: unknown): string {
     : String(error);
   return text.replaceAll(/\s+/g, " ").slice(0, 300);
 }
+
+function silent(): void {}
+
+const SILENT: Logger = Object.assign(silent, {
+  error: silent,
+  trace: silent,
+  enabled: false,
+  newScope: () => SILENT,
+});
+
+/** A logger that drops everything. */
+export const SILENT_LOGGER: ComponentLogger = { forComponent: () => SILENT };

@@ -6,7 +6,7 @@ import type { Stream } from "@libp2p/interface";
 import type { Libp2pInit } from "libp2p";
 import type { Identity } from "../core/mod.ts";
 import type { NetworkEvent } from "./network_events.ts";
-import type { ConnectionLimits, NatOptions } from "./node.ts";
+import type { ConnectionLimits, NatOptions } from "./libp2p_node.ts";
 
 /** Options of {@linkcode createNetwork}. */
 export interface NetworkOptions {
@@ -47,7 +47,7 @@ export interface NetworkOptions {
   /** @default {see ConnectionLimits} */
   limits?: ConnectionLimits | undefined;
   /**
-   * Peer ids and address ranges; see `gater.ts`.
+   * Peer ids and address ranges; see `connection_gater.ts`.
    * @default {all}
    */
   allow?: readonly string[] | undefined;

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { createGater } from "../../lib/p2p/access/gater.ts";
-import { createNode, type PlasmNode } from "../../lib/p2p/node.ts";
+import { createGater } from "../../lib/p2p/access/connection_gater.ts";
+import { createNode, type PlasmNode } from "../../lib/p2p/libp2p_node.ts";
 import { multiaddr } from "@multiformats/multiaddr";
 import {
   childrenOf,

@@ -5,9 +5,9 @@
  * @module
  */
 import { joinNetwork } from "../../lib/p2p/connectivity/bootstrap.ts";
-import { capabilityKey } from "../../lib/p2p/discovery/capability_key.ts";
-import { createGater } from "../../lib/p2p/access/gater.ts";
-import { createNode, type PlasmNode } from "../../lib/p2p/node.ts";
+import { capabilityKey } from "../../lib/p2p/discovery/candidate.ts";
+import { createGater } from "../../lib/p2p/access/connection_gater.ts";
+import { createNode, type PlasmNode } from "../../lib/p2p/libp2p_node.ts";
 import { memory } from "../../tests/fixtures/p2p/memory_transport.ts";
 import { type BenchRow, type BenchSection, median } from "./row.ts";
 

@@ -8,9 +8,9 @@ import { generateKeyPair } from "@libp2p/crypto/keys";
 import type { PeerId } from "@libp2p/interface";
 import { peerIdFromPrivateKey } from "@libp2p/peer-id";
 import { multiaddr } from "@multiformats/multiaddr";
-import { capabilityKey } from "../../lib/p2p/discovery/capability_key.ts";
-import { createGater } from "../../lib/p2p/access/gater.ts";
-import { createNode, type PlasmNode } from "../../lib/p2p/node.ts";
+import { capabilityKey } from "../../lib/p2p/discovery/candidate.ts";
+import { createGater } from "../../lib/p2p/access/connection_gater.ts";
+import { createNode, type PlasmNode } from "../../lib/p2p/libp2p_node.ts";
 import { Reputation } from "../../lib/p2p/state/reputation.ts";
 import type { BenchSectionOptions } from "./row.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 import type { PeerId } from "@libp2p/interface";
-import type { PlasmNode } from "../../lib/p2p/node.ts";
+import type { PlasmNode } from "../../lib/p2p/libp2p_node.ts";
 import { benchNode, type Note, type Sample, somePeers } from "./peer_growth.ts";
 import type { BenchSectionOptions } from "./row.ts";
 

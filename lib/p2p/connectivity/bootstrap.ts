@@ -1,13 +1,15 @@
 /**
- * Joining the network through known nodes, and joining again whenever it is lost.
+ * Joins the network through bootstrap nodes and mDNS, and joins again after a connection is lost.
+ *
  * @module
  */
 import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
 import { PlasmError } from "../../core/errors/mod.ts";
-import { transportOf } from "./address_order.ts";
+import { transportOf } from "../addresses.ts";
 import { type EmitEvent, reasonOf } from "../network_events.ts";
-import type { PlasmNode } from "../node.ts";
+import type { PlasmNode } from "../libp2p_node.ts";
 import { sleep } from "../../util/async/mod.ts";
+import type { Libp2p } from "libp2p";
 
 /** What is known of one bootstrap address. */
 export interface BootstrapStatus {
@@ -129,4 +131,15 @@ async function fillTable({ dht }: PlasmNode, signal: AbortSignal): Promise<void>
   } catch {
     // The DHT retries; only the connection matters here.
   }
+}
+
+/** Neighbours beyond this are found by the DHT, like everyone else. */
+const MAX_NEIGHBOURS = 32;
+
+/** Dials whom multicast DNS finds, for as long as few are connected. */
+export function dialNeighbours(libp2p: Libp2p, signal: AbortSignal): void {
+  libp2p.addEventListener("peer:discovery", ({ detail: { id } }) => {
+    if (signal.aborted || libp2p.getConnections().length >= MAX_NEIGHBOURS) return;
+    if (libp2p.getConnections(id).length === 0) libp2p.dial(id, { signal }).catch(() => {});
+  });
 }

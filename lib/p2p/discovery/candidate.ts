@@ -1,11 +1,14 @@
 /**
- * What is looked for, whether a node offers it, and how good a choice it is.
+ * Search criteria, the DHT keys that they map to, and the score of the nodes found.
+ *
  * @module
  */
-import type { Capability } from "./capability.ts";
-import type { CapabilityTopic } from "./capability_key.ts";
+import * as raw from "multiformats/codecs/raw";
+import type { Capability, CapabilityFields } from "./capability.ts";
 import type { Path, Transport } from "../network_events.ts";
 import type { PeerRecord } from "../state/reputation.ts";
+import { CID } from "multiformats/cid";
+import { sha256 } from "multiformats/hashes/sha2";
 
 /** What a node must offer. All of it; what is absent does not matter. */
 export interface DiscoverCriteria {
@@ -76,4 +79,31 @@ export function scoreOf(
   const near = HALF_LATENCY_MS / (HALF_LATENCY_MS + latencyMs);
   const kept = (record.succeeded + 1) / (record.succeeded + record.failed + 2);
   return free * near * kept * (path === "relayed" ? RELAYED_WORTH : 1);
+}
+
+/** What a key stands for: `node`, or a kind and its value, such as `arch:x86_64`. */
+export type CapabilityTopic =
+  | "node"
+  | `runtime:${string}`
+  | `arch:${string}`
+  | `wasi:${string}`
+  | `feature:${string}`;
+
+/** A new format of key gets a new number. */
+const PREFIX = "plasm:capability:1:";
+
+/** The DHT key of a topic: the CIDv1 (raw, SHA-256) of `plasm:capability:1:` and the topic. */
+export async function capabilityKey(topic: CapabilityTopic): Promise<CID> {
+  return CID.createV1(raw.code, await sha256.digest(new TextEncoder().encode(PREFIX + topic)));
+}
+
+/** All topics under which a node with these capabilities is found. */
+export function topicsOf({ runtime, wasi, features }: CapabilityFields): CapabilityTopic[] {
+  return [
+    "node",
+    `runtime:${runtime.name}`,
+    `arch:${runtime.arch}`,
+    ...wasi.map((level): CapabilityTopic => `wasi:${level}`),
+    ...features.map((feature): CapabilityTopic => `feature:${feature}`),
+  ];
 }

@@ -4,15 +4,15 @@
  */
 import type { Connection, PeerInfo } from "@libp2p/interface";
 import { PlasmError } from "../../core/errors/mod.ts";
-import { pathOf, transportOf } from "../connectivity/address_order.ts";
+import { pathOf, transportOf } from "../addresses.ts";
 import { type Candidate, type DiscoverCriteria, isMatch, scoreOf, topicFor } from "./candidate.ts";
-import { capabilityKey, type CapabilityTopic } from "./capability_key.ts";
-import { fetchCapability } from "./capability_protocol.ts";
-import { openConnection } from "../connectivity/connections.ts";
+import { capabilityKey, type CapabilityTopic } from "./candidate.ts";
+import { fetchCapability } from "./capability.ts";
+import { openConnection } from "../connectivity/connection_tracker.ts";
 import { type EmitEvent, reasonOf } from "../network_events.ts";
 import { BoundedMap } from "../../util/mod.ts";
 import { sleep } from "../../util/async/mod.ts";
-import type { PlasmNode } from "../node.ts";
+import type { PlasmNode } from "../libp2p_node.ts";
 import type { Reputation } from "../state/reputation.ts";
 
 /** Options of {@linkcode Discovery.find}. */

@@ -5,7 +5,7 @@
  */
 import type { Connection, Stream, Upgrader } from "@libp2p/interface";
 import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
-import { quicAddress } from "../transports/address.ts";
+import { quicAddress } from "../addresses.ts";
 import { QuicTransport } from "../transports/quic.ts";
 import { TcpTransport, type TransportComponents } from "../transports/tcp.ts";
 

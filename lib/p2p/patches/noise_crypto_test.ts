@@ -5,9 +5,9 @@ import { generateKeyPair } from "@libp2p/crypto/keys";
 import type { MessageStream } from "@libp2p/interface";
 import { multiaddr } from "@multiformats/multiaddr";
 import { noiseEncryption, probeNativeCipher, wholeMessageCrypto } from "./noise_crypto.ts";
-import { SILENT_LOGGER } from "../silent_logger.ts";
-import type { BytePipe } from "../transports/byte_pipe.ts";
-import { SocketConnection } from "../transports/connection.ts";
+import { SILENT_LOGGER } from "../network_events.ts";
+import type { BytePipe } from "../transports/socket_connection.ts";
+import { SocketConnection } from "../transports/socket_connection.ts";
 
 /** A line in memory on which each byte comes alone. */
 function byteByByte(): SocketConnection[] {

@@ -5,7 +5,7 @@
  */
 import type { Connection, Stream } from "@libp2p/interface";
 import { isLoopback, isPrivate } from "@libp2p/utils";
-import { transportOf } from "../connectivity/address_order.ts";
+import { transportOf } from "../addresses.ts";
 
 /**
  * Largest receive window of a stream, in bytes, and so the memory that a peer can occupy: Yamux's default of 16 MiB would be 1 GiB

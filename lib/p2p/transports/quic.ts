@@ -1,6 +1,11 @@
 /**
- * QUIC on Deno's own endpoint: one bidirectional stream as a pipe of bytes, under the same Noise
- * and Yamux as TCP. See certificate.ts for what TLS is worth here, and address.ts for the name.
+ * QUIC on Deno's own endpoint: one bidirectional stream as a byte pipe, under the same Noise and Yamux as TCP.
+ *
+ * QUIC requires TLS, and Deno can neither skip the check of a server's certificate nor send a client certificate.
+ * The certificate and its key are therefore the same in every copy of the program and prove nothing: the Noise XX
+ * handshake inside the stream authenticates the peer (docs/adr/0003). {@linkcode quicAddress} explains the name
+ * `/quic`.
+ *
  * @module
  */
 import {
@@ -13,14 +18,11 @@ import {
   transportSymbol,
 } from "@libp2p/interface";
 import type { Multiaddr } from "@multiformats/multiaddr";
-import { quicAddress } from "./address.ts";
-import type { PipeServer } from "./byte_pipe.ts";
-import { CERTIFICATE, CERTIFICATE_KEY, SERVER_NAME } from "./certificate.ts";
-import { SocketConnection } from "./connection.ts";
-import { PipeListener } from "./listener.ts";
-import { EndpointPool } from "./quic_endpoint.ts";
-import { QUIC_RESET, quicPipe } from "./quic_pipe.ts";
+import { quicAddress } from "../addresses.ts";
+import { type BytePipe, type PipeServer, SocketConnection } from "./socket_connection.ts";
+import { PipeListener } from "./socket_listener.ts";
 import type { TransportComponents } from "./tcp.ts";
+import { ReadBuffer } from "../../util/mod.ts";
 
 /** Not "libp2p": a standard peer that comes here is turned away in its handshake. */
 const ALPN = ["plasm/1"];
@@ -207,3 +209,138 @@ async function acceptPipe(incoming: Deno.QuicIncoming) {
     clearTimeout(timer);
   }
 }
+
+/** One bound UDP socket, closed when its last user lets go. */
+export class SharedEndpoint {
+  readonly endpoint: Deno.QuicEndpoint;
+  #users = 0;
+  #onIdle: () => void;
+
+  constructor(options: { hostname: string; port: number }, onIdle: () => void) {
+    this.endpoint = new Deno.QuicEndpoint(options);
+    this.#onIdle = onIdle;
+  }
+
+  /** Takes a share. The returned function gives it back, once. */
+  share(): () => void {
+    this.#users++;
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      this.#users--;
+      if (this.#users > 0) return;
+      this.endpoint.close();
+      this.#onIdle();
+    };
+  }
+}
+
+/** The sockets of one transport. */
+export class EndpointPool {
+  #listening = new Map<SharedEndpoint, string>();
+  #dialing = new Map<string, SharedEndpoint>();
+
+  /**
+   * Binds a socket for a listener; the returned function gives it back.
+   *
+   * @throws {Deno.errors.AddrInUse} where the port is taken
+   */
+  listen(options: { hostname: string; port: number }): [SharedEndpoint, () => void] {
+    const shared = new SharedEndpoint(options, () => {});
+    const release = shared.share();
+    this.#listening.set(shared, options.hostname);
+    return [shared, () => {
+      this.#listening.delete(shared);
+      release();
+    }];
+  }
+
+  /**
+   * A socket to dial from. Where we listen on all addresses of the family it is that one: packets
+   * from the listening port open the NAT for those to it, which is what hole punching needs.
+   */
+  dial(ipv6: boolean): SharedEndpoint {
+    const any = ipv6 ? "::" : "0.0.0.0";
+    for (const [shared, hostname] of this.#listening) if (hostname === any) return shared;
+    const shared = this.#dialing.get(any) ??
+      new SharedEndpoint({ hostname: any, port: 0 }, () => this.#dialing.delete(any));
+    this.#dialing.set(any, shared);
+    return shared;
+  }
+}
+
+/** How a connection ends that was torn down. */
+export const QUIC_RESET: Deno.QuicCloseInfo = { closeCode: 1, reason: "reset" };
+/** How a connection ends after both sides wrote and read everything. */
+const QUIC_DONE: Deno.QuicCloseInfo = { closeCode: 0, reason: "" };
+
+/** What a {@linkcode quicPipe} is made of. */
+export interface QuicPipeInit {
+  quic: Deno.QuicConn;
+  stream: Deno.QuicBidirectionalStream;
+  /** Called once, when the connection is closed. */
+  release: () => void;
+}
+
+/** Wraps a QUIC stream and its connection, both of which it then owns. */
+export function quicPipe({ quic, stream, release }: QuicPipeInit): BytePipe {
+  const reader = stream.readable.getReader({ mode: "byob" });
+  const buffer = new ReadBuffer();
+  const writer = stream.writable.getWriter();
+  let open = true;
+  let written = false;
+  let read = false;
+  // Not awaited: read() and write() report their failure.
+  reader.closed.catch(() => {});
+  writer.closed.catch(() => {});
+  return {
+    async read() {
+      const { value, done } = await reader.read(buffer.space).catch(asReset);
+      if (!done) return buffer.take(value);
+      read = true;
+      return null;
+    },
+    write: (data) => writer.write(data).catch(asReset),
+    async finish() {
+      await writer.close().catch(asReset);
+      written = true;
+    },
+    destroy() {
+      if (!open) return;
+      open = false;
+      quic.close(read && written ? QUIC_DONE : QUIC_RESET);
+      release();
+    },
+  };
+}
+
+/** Deno says only "Error" where the connection is lost. */
+function asReset(error: unknown): never {
+  throw new Deno.errors.ConnectionReset("The QUIC connection was lost", { cause: error });
+}
+
+/** The name in the certificate; RFC 6761 keeps it from ever being a real host. */
+export const SERVER_NAME = "plasm.invalid";
+
+/** ECDSA P-256, not a CA (webpki refuses a CA as a leaf), valid from 2020 to 2120. */
+export const CERTIFICATE = `-----BEGIN CERTIFICATE-----
+MIIBkDCCATWgAwIBAgIBATAKBggqhkjOPQQDAjAYMRYwFAYDVQQDDA1wbGFzbS5p
+bnZhbGlkMCAXDTIwMDEwMTAwMDAwMFoYDzIxMjAwMTAxMDAwMDAwWjAYMRYwFAYD
+VQQDDA1wbGFzbS5pbnZhbGlkMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEcBKq
+UwfUDoQjng9An7SwCmckZ5kxF4q9PTwTzbWlCU7ikFAmK37s53dywLBeMM7+5rsj
+tjg8Rt59whb+LiykZ6NuMGwwGAYDVR0RBBEwD4INcGxhc20uaW52YWxpZDAMBgNV
+HRMBAf8EAjAAMBMGA1UdJQQMMAoGCCsGAQUFBwMBMA4GA1UdDwEB/wQEAwIHgDAd
+BgNVHQ4EFgQUTuIZ0TkeboibaZLwcmwmRLKadpswCgYIKoZIzj0EAwIDSQAwRgIh
+ANVOL2DqFoy+OSdV4zMrNjkJCQPtZVGrYJmp5WPAEATTAiEAuw+oLeMyUJICz4ug
+8Ql9ZuYa8JRcr3bJCBs//Z8QOpM=
+-----END CERTIFICATE-----
+`;
+
+/** The key of {@linkcode CERTIFICATE}. Not a secret. */
+export const CERTIFICATE_KEY = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgAPK9yCRE4KSsVmiK
+9+SXDzjPNQBs4a8JRGa47nabfNmhRANCAARwEqpTB9QOhCOeD0CftLAKZyRnmTEX
+ir09PBPNtaUJTuKQUCYrfuznd3LAsF4wzv7muyO2ODxG3n3CFv4uLKRn
+-----END PRIVATE KEY-----
+`;

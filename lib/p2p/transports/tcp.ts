@@ -14,10 +14,10 @@ import {
   transportSymbol,
 } from "@libp2p/interface";
 import type { Multiaddr } from "@multiformats/multiaddr";
-import { tcpAddress } from "./address.ts";
-import type { AcceptedPipe, BytePipe, PipeServer } from "./byte_pipe.ts";
-import { SocketConnection } from "./connection.ts";
-import { PipeListener } from "./listener.ts";
+import { tcpAddress } from "../addresses.ts";
+import type { AcceptedPipe, BytePipe, PipeServer } from "./socket_connection.ts";
+import { SocketConnection } from "./socket_connection.ts";
+import { PipeListener } from "./socket_listener.ts";
 import { ReadBuffer } from "../../util/mod.ts";
 import { sleep } from "../../util/async/mod.ts";
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { ephemeralIdentity } from "../../../lib/core/identity.ts";
 import { type Capability, signCapability } from "../../../lib/p2p/discovery/capability.ts";
-import { CAPABILITY_PROTOCOL } from "../../../lib/p2p/discovery/capability_protocol.ts";
+import { CAPABILITY_PROTOCOL } from "../../../lib/p2p/discovery/capability.ts";
 import { frameStream } from "../../../lib/core/cbor/cbor_frame.ts";
 import type { PlasmNetwork } from "../../../lib/p2p/network.ts";
 import { FIELDS } from "../../fixtures/p2p/identities.ts";

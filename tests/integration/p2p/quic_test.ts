@@ -1,9 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import type { Upgrader } from "@libp2p/interface";
 import { multiaddr } from "@multiformats/multiaddr";
-import { SILENT_LOGGER } from "../../../lib/p2p/silent_logger.ts";
+import { SILENT_LOGGER } from "../../../lib/p2p/network_events.ts";
 import { quic } from "../../../lib/p2p/transports/quic.ts";
-import { CERTIFICATE, SERVER_NAME } from "../../../lib/p2p/transports/certificate.ts";
+import { CERTIFICATE, SERVER_NAME } from "../../../lib/p2p/transports/quic.ts";
 import { transportTests } from "../../fixtures/p2p/transport_set.ts";
 
 const PEER = "12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5";

@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertGreater, assertLess, assertRejects } from "@std/assert";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import { ephemeralIdentity } from "../../../lib/core/identity.ts";
-import { CAPABILITY_PROTOCOL } from "../../../lib/p2p/discovery/capability_protocol.ts";
-import { KAD_PROTOCOL } from "../../../lib/p2p/node.ts";
-import { PEERS_FILE } from "../../../lib/p2p/state/peer_snapshot.ts";
+import { CAPABILITY_PROTOCOL } from "../../../lib/p2p/discovery/capability.ts";
+import { KAD_PROTOCOL } from "../../../lib/p2p/libp2p_node.ts";
+import { PEERS_FILE } from "../../../lib/p2p/state/saved_peers.ts";
 import { REPUTATION_FILE } from "../../../lib/p2p/state/reputation.ts";
 import { FIELDS } from "../../fixtures/p2p/identities.ts";
 import { addressOf, LIBP2P, Recorder, TestNet } from "../../fixtures/p2p/nodes.ts";

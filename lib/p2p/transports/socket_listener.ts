@@ -13,9 +13,9 @@ import {
 } from "@libp2p/interface";
 import { getThinWaistAddresses } from "@libp2p/utils";
 import type { Multiaddr } from "@multiformats/multiaddr";
-import { toMultiaddr } from "./address.ts";
-import type { AcceptedPipe, PipeServer } from "./byte_pipe.ts";
-import { SocketConnection } from "./connection.ts";
+import { toMultiaddr } from "../addresses.ts";
+import type { AcceptedPipe, PipeServer } from "./socket_connection.ts";
+import { SocketConnection } from "./socket_connection.ts";
 
 /** What a {@linkcode PipeListener} is made of. */
 export interface PipeListenerInit {

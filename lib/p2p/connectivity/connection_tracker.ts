@@ -4,7 +4,7 @@
  */
 import type { Connection, PeerId } from "@libp2p/interface";
 import type { Libp2p } from "libp2p";
-import { pathOf, transportOf } from "./address_order.ts";
+import { pathOf, transportOf } from "../addresses.ts";
 import type { EmitEvent, Path, Transport } from "../network_events.ts";
 import { BoundedMap } from "../../util/mod.ts";
 

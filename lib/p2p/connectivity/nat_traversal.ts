@@ -6,10 +6,10 @@
 import type { Connection } from "@libp2p/interface";
 import { isLoopback, isPrivate } from "@libp2p/utils";
 import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
-import { pathOf } from "./address_order.ts";
+import { pathOf } from "../addresses.ts";
 import { type EmitEvent, type NatStep, reasonOf } from "../network_events.ts";
 import type { OwnAddress } from "../patches/libp2p_components.ts";
-import type { NatOptions, PlasmNode } from "../node.ts";
+import type { NatOptions, PlasmNode } from "../libp2p_node.ts";
 import { sleep } from "../../util/async/mod.ts";
 
 /** Whether and how strangers reach this node. */

@@ -4,7 +4,7 @@
  */
 import type { ConnectionGater, MultiaddrConnection } from "@libp2p/interface";
 import type { Multiaddr } from "@multiformats/multiaddr";
-import { hostOf, pathOf } from "../connectivity/address_order.ts";
+import { hostOf, pathOf } from "../addresses.ts";
 import { type Cidr, parseCidr } from "./cidr.ts";
 import type { EmitEvent } from "../network_events.ts";
 

@@ -20,10 +20,10 @@ import { isLoopback, isPrivate } from "@libp2p/utils";
 import type { Multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p, type Libp2p, type Libp2pInit } from "libp2p";
 import { RUNTIME_NAME, VERSION } from "../core/mod.ts";
-import { compareAddresses } from "./connectivity/address_order.ts";
+import { compareAddresses } from "./addresses.ts";
 import { BoundedDatastore } from "./state/bounded_datastore.ts";
-import { limitRequests, type OnRefused } from "./access/dht_rate.ts";
-import type { Gater } from "./access/gater.ts";
+import { limitRequests, type OnRefused } from "./access/dht_rate_limit.ts";
+import type { Gater } from "./access/connection_gater.ts";
 import {
   dialBackOnNewConnection,
   type Libp2pComponents,
@@ -31,7 +31,7 @@ import {
   withQuicListedAsV1,
 } from "./patches/libp2p_components.ts";
 import { noiseEncryption } from "./patches/noise_crypto.ts";
-import { SILENT_LOGGER } from "./silent_logger.ts";
+import { SILENT_LOGGER } from "./network_events.ts";
 import { cachePeerMerges } from "./patches/peer_store_cache.ts";
 import { MAX_STREAM_WINDOW_BYTES } from "./patches/stream_window.ts";
 import { batchingYamux } from "./patches/batching_yamux.ts";

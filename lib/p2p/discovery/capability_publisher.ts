@@ -6,9 +6,9 @@
 import type { Signer } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import { type Capability, type CapabilityFields, signCapability } from "./capability.ts";
-import { capabilityKey, type CapabilityTopic, topicsOf } from "./capability_key.ts";
+import { capabilityKey, type CapabilityTopic, topicsOf } from "./candidate.ts";
 import { type EmitEvent, reasonOf } from "../network_events.ts";
-import type { PlasmNode } from "../node.ts";
+import type { PlasmNode } from "../libp2p_node.ts";
 import { forEachLimited, sleep } from "../../util/async/mod.ts";
 
 /** How long a document is valid: a node that vanished is believed in no longer than this. */

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { multiaddr } from "@multiformats/multiaddr";
-import { compareAddresses, pathOf, transportOf } from "./address_order.ts";
+import { compareAddresses, pathOf, transportOf } from "./addresses.ts";
 
 const RELAY = "12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5";
 

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { limitRequests } from "./dht_rate.ts";
+import { limitRequests } from "./dht_rate_limit.ts";
 import type { Libp2pComponents } from "../patches/libp2p_components.ts";
 import { RateLimiter } from "../../util/rate_limiter.ts";
 

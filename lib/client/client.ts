@@ -29,7 +29,7 @@ import {
   type RequestOptions,
 } from "./daemon_transport.ts";
 
-/** Largest standard input that is sent within the submission, in bytes; more is sent as an input of its own. */
+/** Largest standard input that is sent within the submission, in bytes; more is sent as a separate input. */
 const INLINE_STDIN_BYTES = 64 * 1024;
 
 /** Filter of {@linkcode DaemonClient.jobs}. */

@@ -39,7 +39,7 @@ export class RateLimiter {
     this.#buckets = new BoundedMap(this.#options.maxPeers);
   }
 
-  /** Counts requests (default one); returns false, without counting, if the peer is over its limit. */
+  /** Counts requests (default one); returns false, without counting, if the peer exceeds its limit. */
   take(peer: string, count = 1): boolean {
     const { burst, perSecond, now } = this.#options;
     const at = now();

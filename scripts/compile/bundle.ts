@@ -11,7 +11,7 @@ const ENTRY = "main.js";
 /** Loaded by URL rather than imported, with the path that lib/sandbox/child/worker_control.ts uses. */
 const WORKER = "worker.ts";
 
-/** What the program may read of its own build; see lib/cli/commands/show_version.ts. */
+/** Build information that the program reads; see lib/cli/commands/show_version.ts. */
 const BUILD_INFO = "build.json";
 
 /** Any fixed time does: the compiler embeds the times of the files. */

@@ -15,7 +15,7 @@ export const result: Command = {
     summary: "Wait for a job and print its output",
     usage: "[OPTIONS] JOB",
     description:
-      "Waits until the job is over, checks its receipt against the daemon's key and the output that " +
+      "Waits until the job has finished, checks its receipt against the daemon's key and the output that " +
       "came, prints the output and exits with the job's own code; 124, 130, 134 and 137 as " +
       "plasm exec.",
     options: [

@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { PlasmError } from "../../core/errors/errors.ts";
 import { TransferRateCheck } from "./incoming_transfer.ts";
 
-Deno.test("TransferRateCheck.check() lets pass who sends fast enough, and nobody for ever", () => {
+Deno.test("TransferRateCheck.check() accepts a fast sender, and none without end", () => {
   let now = 5_000;
   const pace = new TransferRateCheck(() => now);
   now += 60_000;

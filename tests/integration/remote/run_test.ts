@@ -75,7 +75,7 @@ Deno.test("runOnPeers() does not run ahead of a node that stores slowly", async 
   assertLess(ahead, 4 * CHUNK_BYTES);
 });
 
-Deno.test("runOnPeers() says that there is nobody to ask", async () => {
+Deno.test("runOnPeers() throws no-peer when no node is found", async () => {
   const error = await assertRejects(() => run({ nodes: [] }), PlasmError, "no node");
   assertEquals(error.code, "no-peer");
 });

@@ -1,13 +1,14 @@
 /**
- * The command line's front door: picks a command, imports it, and maps its error to an exit status.
+ * Entry point of the program: the command line, or an executor process.
+ *
  * @module
  */
 import { bootstrapExecutor, EXECUTOR_COMMAND } from "./lib/sandbox/bootstrap/mod.ts";
 
-/** Runs one command line to its exit status. */
+/** Runs one command line. Resolves to the exit status. */
 async function main(args: string[]): Promise<number> {
   if (args[0] === EXECUTOR_COMMAND) {
-    // Without the path of a socket the parent is connected by pipes.
+    // Without the path of a socket the parent is connected through standard input and output.
     const initialRead = args[1] === undefined ? bootstrapExecutor() : undefined;
     const { runExecutor } = await import("./lib/sandbox/child/mod.ts");
     return await runExecutor({ socket: args[1], initialRead });
@@ -22,5 +23,5 @@ async function main(args: string[]): Promise<number> {
   return status;
 }
 
-// A reader of stdin or a signal listener may still be there; the command has said that it is done.
+// Exit although a read of standard input or a signal listener may be pending.
 if (import.meta.main) Deno.exit(await main(Deno.args));

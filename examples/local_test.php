@@ -1,12 +1,12 @@
 <?php
 
 /*
- * Runs a job on the daemon of this machine and verifies the receipt.
+ * Runs a job on the local daemon and verifies the receipt.
  *
  * Usage: php examples/local_test.php [KEY]
  *
- * KEY is the node's public key in hex, as `plasm id` prints it. Without it the key is asked of the daemon itself: good
- * enough on one's own machine, where the socket says who it is.
+ * KEY is the daemon's public key in hex, as printed by `plasm id`. Without it the daemon is asked for its key, which is
+ * sufficient on a trusted machine, where the socket identifies it.
  */
 
 declare(strict_types=1);
@@ -29,8 +29,8 @@ try {
 
     echo "job        $submitted->id\n";
     echo "output     $result->stdout\n";
-    echo "exit code  $receipt->exitCode\n";
-    echo "wall time  {$receipt->usage->wallTimeMs} ms\n";
+    echo "exit code  {$receipt->claim->exitCode}\n";
+    echo "wall time  {$receipt->run->usage->wallTimeMs} ms\n";
     echo "receipt verified\n";
 } catch (PlasmException $error) {
     fwrite(STDERR, "$error->errorCode: {$error->getMessage()}\n" . ($error->hint === null ? '' : "$error->hint\n"));

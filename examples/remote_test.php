@@ -1,12 +1,11 @@
 <?php
 
 /*
- * Finds a node of the network, has the daemon of this machine run a job there, and verifies the receipt with the key
- * of the node that was found.
+ * Finds a node, runs a job on it through the local daemon, and verifies the receipt with the discovered node's key.
  *
  * Usage: php examples/remote_test.php
  *
- * The daemon must be in the network: network.enabled.
+ * Requires network.enabled in the daemon's configuration.
  */
 
 declare(strict_types=1);
@@ -22,9 +21,9 @@ require __DIR__ . '/php/autoload.php';
 
 try {
     $client = new Client();
-    // A node that has just joined is found a little later.
+    // A node that has just joined is found with a short delay.
     $node = $client->discover(new DiscoverQuery(limit: 1, timeoutSeconds: 60))[0]
-        ?? throw PlasmException::of('no-peer', 'Cannot run job: no node was found');
+        ?? throw PlasmException::of('no-peer', 'Cannot run job: no node found');
     echo "node       $node->peerId ({$node->runtime->arch}, $node->path)\n";
     echo "key        $node->publicKey\n";
 
@@ -35,8 +34,8 @@ try {
     $result = $client->result($submitted->id);
     $receipt = $result->verifyFrom($job, $node);
     echo "output     $result->stdout\n";
-    echo "exit code  $receipt->exitCode\n";
-    echo "wall time  {$receipt->usage->wallTimeMs} ms\n";
+    echo "exit code  {$receipt->claim->exitCode}\n";
+    echo "wall time  {$receipt->run->usage->wallTimeMs} ms\n";
     echo "receipt verified\n";
 } catch (PlasmException $error) {
     fwrite(STDERR, "$error->errorCode: {$error->getMessage()}\n" . ($error->hint === null ? '' : "$error->hint\n"));

@@ -1,10 +1,10 @@
 /**
- * Asks the npm registry for known vulnerabilities of the packages in deno.lock.
+ * Checks the packages in deno.lock for known vulnerabilities, using the npm registry's bulk advisory endpoint.
  *
  *     deno task audit [--strict]
  *
- * `deno audit` does the same, but does not use the system's certificate authorities. If the registry does not answer, the audit is
- * reported as skipped; with `--strict` that fails.
+ * `deno audit` does the same but ignores the system's certificate authorities. An unreachable registry skips the
+ * audit; with `--strict` that is a failure.
  *
  * @module
  */
@@ -15,13 +15,13 @@ const LOCK = new URL("../deno.lock", import.meta.url);
 /** Path of the bulk advisory endpoint below a registry: https://api-docs.npmjs.com. */
 const ADVISORIES_PATH = "-/npm/v1/security/advisories/bulk";
 
-/** Longest wait for the answer, in milliseconds. */
+/** Request timeout in milliseconds. */
 const TIMEOUT_MS = 30_000;
 
-/** Severities that do not fail the audit. Every other one does, including unknown ones. */
+/** Severities that do not fail the audit. All others do, including unknown ones. */
 const TOLERATED = ["info", "low", "moderate"];
 
-/** A known vulnerability. */
+/** Known vulnerability of a package. */
 export interface Advisory {
   package: string;
   severity: string;
@@ -32,14 +32,14 @@ export interface Advisory {
 /** Result of an audit, or the reason why it was skipped. */
 export type Audit = { advisories: Advisory[] } | { skipped: string };
 
-/** Versions of each npm package in a lock file. */
+/** Collects the locked versions of each npm package. */
 export function lockedVersions(lock: { npm?: Record<string, unknown> }): Record<string, string[]> {
   const versions: Record<string, string[]> = {};
   for (const key of Object.keys(lock.npm ?? {})) {
-    // NAME@VERSION, then _PEER@VERSION for each peer that the version was resolved with.
+    // Keys have the form NAME@VERSION, followed by _PEER@VERSION for each resolved peer dependency.
     const [, name, version] = /^(@?[^@]+)@([^_]+)/.exec(key) ?? [];
     if (name === undefined || version === undefined) {
-      throw new Error(`Unknown in deno.lock: ${key}`);
+      throw new Error(`Unknown entry in deno.lock: ${key}`);
     }
     const known = versions[name] ??= [];
     if (!known.includes(version)) known.push(version);
@@ -47,7 +47,7 @@ export function lockedVersions(lock: { npm?: Record<string, unknown> }): Record<
   return versions;
 }
 
-/** Endpoint of the registry that npm is configured to use. */
+/** Returns the advisory endpoint of the registry that npm is configured to use. */
 async function configuredEndpoint(): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command("npm", {
     args: ["config", "get", "registry"],
@@ -57,12 +57,12 @@ async function configuredEndpoint(): Promise<string> {
   return new URL(ADVISORIES_PATH, registry.endsWith("/") ? registry : `${registry}/`).href;
 }
 
-/** Asks a registry for advisories. */
+/** Requests advisories from a registry. */
 export async function audit(
   versions: Record<string, string[]>,
   endpoint: string,
 ): Promise<Audit> {
-  let answer: unknown;
+  let body: unknown;
   try {
     const response = await fetch(endpoint, {
       method: "POST",
@@ -72,16 +72,16 @@ export async function audit(
     });
     if (!response.ok) {
       await response.body?.cancel();
-      return { skipped: `${endpoint} answers ${response.status} ${response.statusText}` };
+      return { skipped: `${endpoint} returned ${response.status} ${response.statusText}` };
     }
-    answer = await response.json();
+    body = await response.json();
   } catch (error) {
     return { skipped: `${endpoint}: ${error instanceof Error ? error.message : error}` };
   }
-  if (typeof answer !== "object" || answer === null || Array.isArray(answer)) {
-    return { skipped: `${endpoint} answers something other than a list of advisories` };
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    return { skipped: `${endpoint} did not return a list of advisories` };
   }
-  const advisories = Object.entries(answer).flatMap(([name, found]) =>
+  const advisories = Object.entries(body).flatMap(([name, found]) =>
     (Array.isArray(found) ? found : [found]).map((one): Advisory => ({
       package: name,
       severity: String(one?.severity),
@@ -92,17 +92,17 @@ export async function audit(
   return { advisories };
 }
 
-/** Lines to print about an audit, and the exit status: 1 if a dependency must be updated. */
+/** Formats the result of an audit. The exit status is 1 if a dependency must be updated. */
 export function verdict(found: Audit, strict = false): { lines: string[]; status: 0 | 1 } {
   if ("skipped" in found) {
-    return { lines: [`SKIPPED: the audit: ${found.skipped}`], status: strict ? 1 : 0 };
+    return { lines: [`SKIPPED: audit: ${found.skipped}`], status: strict ? 1 : 0 };
   }
   const { advisories } = found;
   const bad = advisories.filter(({ severity }) => !TOLERATED.includes(severity));
   return {
     lines: [
       ...advisories.map((one) => `${one.severity}  ${one.package}: ${one.title}  ${one.url}`),
-      `${advisories.length} known vulnerabilities, ${bad.length} of them high or worse`,
+      `${advisories.length} known vulnerabilities, ${bad.length} rated high or worse`,
     ],
     status: bad.length === 0 ? 0 : 1,
   };

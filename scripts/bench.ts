@@ -1,5 +1,5 @@
 /**
- * Measures what plasm costs, each figure beside what it is compared with in the same run.
+ * Benchmarks plasm against baselines measured in the same run.
  *
  *     deno task bench [SECTION…] [--binary PLASM] [--json]
  *
@@ -8,27 +8,32 @@
 import { parseArgs } from "@std/cli/parse-args";
 import type { BenchRow, BenchSection } from "./bench/row.ts";
 
-/** Each is imported only when it is run: what one loads must not weigh on another. */
+/** Sections, imported on demand: loading one must not affect another. */
 const SECTIONS: Record<string, () => Promise<BenchSection>> = {
   cold: async () => (await import("./bench/cold.ts")).cold,
+  files: async () => (await import("./bench/files.ts")).files,
   footprint: async () => (await import("./bench/footprint.ts")).footprint,
   cpu: async () => (await import("./bench/cpu.ts")).cpu,
   io: async () => (await import("./bench/io.ts")).io,
+  rewriting: async () => (await import("./bench/rewriting.ts")).rewriting,
   growth: async () => (await import("./bench/growth.ts")).growth,
   jobs: async () => (await import("./bench/jobs.ts")).jobs,
+  map: async () => (await import("./bench/map.ts")).map,
+  mcp: async () => (await import("./bench/mcp.ts")).mcp,
+  quorum: async () => (await import("./bench/quorum.ts")).quorum,
   remote: async () => (await import("./bench/remote.ts")).remote,
   socket: async () => (await import("./bench/socket.ts")).socket,
 };
 
-/** Run only when asked for: they take long, or change the tree. */
+/** Sections that run only when named: they take long or modify the tree. */
 const LONG: Record<string, () => Promise<BenchSection>> = {
   network: async () => (await import("./bench/network.ts")).network,
   soak: async () => (await import("./bench/soak.ts")).soak,
 };
 
-const { _: asked, ...flags } = parseArgs(Deno.args, { string: ["binary"], boolean: ["json"] });
+const { _: requested, ...flags } = parseArgs(Deno.args, { string: ["binary"], boolean: ["json"] });
 const json = flags.json;
-const names = asked.length === 0 ? Object.keys(SECTIONS) : asked.map(String);
+const names = requested.length === 0 ? Object.keys(SECTIONS) : requested.map(String);
 const interrupted = new AbortController();
 Deno.addSignalListener("SIGINT", () => interrupted.abort());
 
@@ -36,9 +41,7 @@ for (const name of names) {
   const load = SECTIONS[name] ?? LONG[name];
   if (load === undefined) {
     console.error(
-      `Cannot run section: asked ${name}, there are ${
-        Object.keys({ ...SECTIONS, ...LONG }).join(", ")
-      }`,
+      `Unknown section: ${name}; known: ${Object.keys({ ...SECTIONS, ...LONG }).join(", ")}`,
     );
     Deno.exit(2);
   }

@@ -1,24 +1,24 @@
 /**
- * Builds the example jobs from their C sources with Debian's clang, and writes their hashes.
+ * Builds the example modules from their C sources with Debian's clang and writes their hashes.
  *
  *     deno run --allow-run=clang --allow-read=. --allow-write=examples scripts/build_examples.ts
  *
- * Needs the packages of {@linkcode PACKAGES}; with those of Debian 12 the bytes are those committed.
+ * Needs the packages in {@linkcode PACKAGES}. With Debian 12's versions the build reproduces the committed bytes.
  * @module
  */
 
-/** What has to be installed. */
+/** Debian packages needed for the build. */
 export const PACKAGES = "clang lld wasi-libc libclang-rt-14-dev-wasm32";
 
-/** The compiler that built what is committed, as `clang --version` says it. */
+/** Compiler that built the committed modules, as reported by `clang --version`. */
 export const COMPILER = "Debian clang version 14.0.6";
 
-/** The examples: `examples/NAME/NAME.c` becomes `examples/NAME/NAME.wasm`. */
+/** Examples: `examples/NAME/NAME.c` is compiled to `examples/NAME/NAME.wasm`. */
 export const EXAMPLES: readonly string[] = ["hello"];
 
 /**
- * The optimization level goes to the compiler proper: given to clang's driver, it makes the driver run wasm-opt where binaryen is
- * installed, which changes the bytes and refuses SIMD.
+ * Passes the optimization level to the compiler proper. As a driver option, `-O2` makes clang run wasm-opt if
+ * binaryen is installed, which changes the bytes and rejects SIMD.
  */
 const FLAGS = [
   "--target=wasm32-wasi",
@@ -32,7 +32,7 @@ const FLAGS = [
 
 const FOLDER = new URL("../examples/", import.meta.url);
 
-/** First line of `clang --version`; undefined without clang, or leave to run it. */
+/** First line of `clang --version`; undefined if clang is missing or may not be run. */
 export async function compilerVersion(): Promise<string | undefined> {
   try {
     const { stdout } = await new Deno.Command("clang", { args: ["--version"] }).output();
@@ -44,12 +44,12 @@ export async function compilerVersion(): Promise<string | undefined> {
   }
 }
 
-/** Where an example's file is; `extension` without the dot. */
+/** Path of an example's file; `extension` has no dot. */
 export function exampleFile(name: string, extension: string): URL {
   return new URL(`${name}/${name}.${extension}`, FOLDER);
 }
 
-/** Compiles an example and gives the module's bytes. Throws what clang had to say. */
+/** Compiles an example and returns the module's bytes. On failure, throws clang's diagnostics. */
 export async function buildExample(name: string): Promise<Uint8Array<ArrayBuffer>> {
   const { success, stdout, stderr } = await new Deno.Command("clang", {
     args: [...FLAGS, "-o", "-", `${name}.c`],
@@ -65,7 +65,7 @@ export async function buildExample(name: string): Promise<Uint8Array<ArrayBuffer
   return new Uint8Array(stdout);
 }
 
-/** The line of `sha256sum` for an example's module. */
+/** Formats the `sha256sum` line of an example's module. */
 export async function hashLine(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
   return `${hash}  ${name}.wasm\n`;
@@ -74,7 +74,7 @@ export async function hashLine(name: string, bytes: Uint8Array<ArrayBuffer>): Pr
 if (import.meta.main) {
   const version = await compilerVersion();
   if (version === undefined) {
-    console.error(`Cannot build examples: there is no clang\nInstall: apt-get install ${PACKAGES}`);
+    console.error(`Cannot build examples: clang not found\nhint: Run: apt-get install ${PACKAGES}`);
     Deno.exit(1);
   }
   if (version !== COMPILER) {

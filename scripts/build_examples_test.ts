@@ -12,13 +12,13 @@ import {
 const version = await compilerVersion();
 if (version !== COMPILER) {
   console.warn(
-    `SKIPPED: examples are not rebuilt: found ${version ?? "no clang"}, need ${COMPILER} ` +
+    `SKIPPED: rebuilding examples: found ${version ?? "no clang"}, need ${COMPILER} ` +
       `(apt-get install ${PACKAGES})`,
   );
 }
 
 for (const name of EXAMPLES) {
-  Deno.test(`examples/${name} has the hash that stands beside it`, async () => {
+  Deno.test(`examples/${name} matches its committed hash`, async () => {
     assertEquals(
       await hashLine(name, await Deno.readFile(exampleFile(name, "wasm"))),
       await Deno.readTextFile(exampleFile(name, "wasm.sha256")),
@@ -26,7 +26,7 @@ for (const name of EXAMPLES) {
   });
 
   Deno.test({
-    name: `buildExample() rebuilds examples/${name} to the byte`,
+    name: `buildExample() reproduces examples/${name} byte for byte`,
     ignore: version !== COMPILER,
     async fn() {
       assertEquals(

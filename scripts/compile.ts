@@ -1,9 +1,9 @@
 /**
- * Makes the binaries: `dist/TARGET/plasm` and `dist/SHA256SUMS`.
+ * Compiles the binaries to `dist/TARGET/plasm` and writes `dist/SHA256SUMS`.
  *
  *     deno task compile [--target TRIPLE …] [--runtime npm] [--commit HASH]
  *
- * With `--runtime npm` the runtime does not come from Deno's own site; see compile/npm_runtime.ts.
+ * `--runtime npm` takes the runtime from npm instead of Deno's download site; see compile/npm_runtime.ts.
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
@@ -21,32 +21,32 @@ import {
   TARGETS,
 } from "./compile/targets.ts";
 
-/** Everything that may be thrown away without loss. */
+/** Directory for intermediate files; safe to delete. */
 const CACHE = new URL(".cache/", DIST);
 
-/** Where a build's runtime comes from. */
+/** Source of the runtime. */
 export type RuntimeSource = "official" | "npm";
 
 /** Options of {@linkcode compile}. */
 export interface CompileOptions {
   /**
-   * What to compile for.
+   * Targets to compile for.
    * @default {the Linux targets}
    */
   targets?: readonly Target[];
   /**
-   * Where the runtime comes from: Deno's own site by the running Deno, or npm.
+   * Source of the runtime: Deno's download site or npm.
    * @default {"official"}
    */
   runtime?: RuntimeSource;
   /**
-   * The commit that the binary names.
-   * @default {what git says, or null}
+   * Commit recorded in the binary.
+   * @default {output of git rev-parse, or null}
    */
   commit?: string | null;
 }
 
-/** Compiles for each target; the same sources give the same files. */
+/** Compiles each target reproducibly. */
 export async function compile(options: CompileOptions = {}): Promise<void> {
   const { targets = LINUX_TARGETS, runtime = "official", commit = await gitCommit() } = options;
   const stage = new URL("stage/", CACHE);
@@ -64,7 +64,7 @@ export async function compile(options: CompileOptions = {}): Promise<void> {
       });
     } else {
       await run([Deno.execPath(), ...arguments_], { cwd: stage }).catch((error: Error) => {
-        const hint = "Where Deno's own site cannot be reached, the runtime comes by --runtime npm";
+        const hint = "hint: If Deno's download site is unreachable, use --runtime npm";
         throw new Error(`${error.message}\n${hint}`);
       });
     }
@@ -74,7 +74,7 @@ export async function compile(options: CompileOptions = {}): Promise<void> {
   console.log(await writeChecksums(DIST, productNames()));
 }
 
-/** How `deno` is called for one target. */
+/** Returns the arguments of `deno compile` for one target. */
 export function compilerArguments(target: Target, bundle: Bundle): string[] {
   return [
     "compile",
@@ -90,7 +90,7 @@ export function compilerArguments(target: Target, bundle: Bundle): string[] {
   ];
 }
 
-/** The commit of this tree, marked when files differ from it; null where there is no git. */
+/** Returns the commit of the working tree, marked if files differ from it; null without git. */
 async function gitCommit(): Promise<string | null> {
   try {
     const options = { cwd: new URL("../", import.meta.url) };
@@ -102,7 +102,7 @@ async function gitCommit(): Promise<string | null> {
   }
 }
 
-/** Reads the command line; throws where it asks for what there is not. */
+/** Parses the command line; throws on unknown arguments. */
 export function parseOptions(args: string[]): CompileOptions {
   const known = ["target", "runtime", "commit"];
   const parsed = parseArgs(args, {

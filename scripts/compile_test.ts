@@ -13,7 +13,7 @@ import {
 
 const BUNDLE = { entry: "main.js", include: ["worker.ts", "build.json"] };
 
-Deno.test("parseOptions() knows every target, macOS among them, and is official unless told", () => {
+Deno.test("parseOptions() accepts every target and defaults to the official runtime", () => {
   assertEquals(parseOptions([]), { runtime: "official" });
   const triples = TARGETS.map(({ triple }) => triple);
   assertEquals(parseOptions(triples.flatMap((triple) => ["--target", triple])), {
@@ -33,7 +33,7 @@ Deno.test("parseOptions() knows every target, macOS among them, and is official 
   ) assertThrows(() => parseOptions([...args]), Error, message);
 });
 
-Deno.test("compilerArguments() give each target its file and all the same flags", () => {
+Deno.test("compilerArguments() returns the same flags for every target", () => {
   const outputs = TARGETS.map((target) => {
     const args = compilerArguments(target, BUNDLE);
     assertEquals(args[0], "compile");
@@ -44,7 +44,7 @@ Deno.test("compilerArguments() give each target its file and all the same flags"
       "--include=build.json",
     ]);
     assertEquals(BAKED_FLAGS.filter((flag) => !args.includes(flag)), []);
-    // Either would give every permission, or code of its own, to the program.
+    // These would grant all permissions or allow remote code.
     assert(!args.some((arg) => /^(-A|--allow-(all|ffi|import)\b)/.test(arg)), args.join(" "));
     return args.find((arg) => arg.startsWith("--output="));
   });
@@ -52,7 +52,7 @@ Deno.test("compilerArguments() give each target its file and all the same flags"
   assertEquals(outputs, TARGETS.map(({ triple }) => `--output=${dist}${triple}/plasm`));
 });
 
-Deno.test("a Mac's binary is in a release and its checksums, and in no Debian package", () => {
+Deno.test("releaseFiles() lists macOS binaries without Debian packages", () => {
   const names = productNames();
   for (const target of MACOS_TARGETS) {
     assertEquals(target.debian, undefined);
@@ -61,12 +61,12 @@ Deno.test("a Mac's binary is in a release and its checksums, and in no Debian pa
   assertEquals(names.filter((name) => name.endsWith(".deb")).length, LINUX_TARGETS.length);
 });
 
-Deno.test("npmRuntime() has none for a Mac, and says for what", async () => {
+Deno.test("npmRuntime() throws for macOS targets", async () => {
   for (const { triple } of MACOS_TARGETS) {
     await assertRejects(
       () => npmRuntime(triple, DIST),
       Error,
-      `There is no npm runtime for ${triple}; known: ${LINUX_TARGETS.map((one) => one.triple)[0]}`,
+      `No npm runtime for ${triple}; available: ${LINUX_TARGETS.map((one) => one.triple)[0]}`,
     );
   }
 });

@@ -1,5 +1,5 @@
 /**
- * Fails when the line coverage of lib, without generated files, is below a threshold: `coverage.ts LCOV PERCENT`.
+ * Fails if the line coverage of lib, excluding generated files, is below a threshold: `coverage.ts LCOV PERCENT`.
  * @module
  */
 const [path, threshold] = [Deno.args[0]!, Number(Deno.args[1])];

@@ -1,10 +1,10 @@
 /**
- * Two architectures, one network: a client of each finds a node of the other in the DHT, runs the
- * example job there and verifies the receipt. What this machine is not is emulated.
+ * Runs jobs between two architectures: a client of each finds a node of the other in the DHT, runs the example job
+ * there and verifies the receipt. Foreign binaries run under emulation.
  *
  *     deno task compile && deno run --allow-read --allow-write --allow-run --allow-env scripts/cross_arch_demo.ts
  *
- * Needs qemu-user-static, libc6 and libgcc-s1 of the other architecture, and binfmt_misc.
+ * Needs qemu-user-static, binfmt_misc, and libc6 and libgcc-s1 of the foreign architecture.
  * @module
  */
 import { binaryFile, LINUX_TARGETS, type Target } from "./compile/targets.ts";
@@ -14,26 +14,26 @@ const MODULE = decodeURIComponent(
 );
 const INPUT = "Hello, World";
 
-/** How often a client looks for a node. */
+/** Maximum number of searches for a node. */
 const MAX_SEARCHES = 5;
 
-/** How the example job went. */
+/** Result of the example job. */
 export interface CrossArchRun {
-  /** The architecture that asked. */
+  /** Architecture of the client. */
   client: string;
-  /** The architecture that ran the job, as its receipt says. */
+  /** Architecture of the executing node, from its receipt. */
   node: string;
-  /** What the job wrote. */
+  /** The job's output. */
   stdout: string;
-  /** From the last search's start to the offer to the node that was found, in milliseconds. */
+  /** Duration from the start of the last search to the offer, in milliseconds. */
   discoveryMs: number;
-  /** From the offer to the verified result, in milliseconds. */
+  /** Duration from the offer to the verified result, in milliseconds. */
   executionMs: number;
-  /** Of that, the job itself, in milliseconds. */
+  /** Part of {@linkcode executionMs} spent in the job itself, in milliseconds. */
   jobMs: number;
-  /** The identity of the node, from its receipt. */
+  /** The node's peer id, from its receipt. */
   peerId: string;
-  /** What `plasm verify` printed. */
+  /** Output of `plasm verify`. */
   verified: string;
 }
 
@@ -53,7 +53,7 @@ export async function crossArchRun(client: Target, node: Target): Promise<CrossA
   try {
     const lines = readLines(daemon.stderr);
     const address = await nodeAddress(lines);
-    // What it logs from here on is not looked at, but must be taken from the pipe.
+    // Drain the pipe: an unread log would block the node.
     const draining = drain(lines);
     const arch = node.triple.split("-")[0]!;
     const result = JSON.parse(
@@ -75,7 +75,7 @@ export async function crossArchRun(client: Target, node: Target): Promise<CrossA
     await draining;
     return {
       client: client.triple.split("-")[0]!,
-      node: result.receipt.runtime.arch,
+      node: result.receipt.run.runtime.arch,
       stdout: result.stdout,
       discoveryMs: attempt.startedMs,
       executionMs: attempt.endedMs - attempt.startedMs,
@@ -95,8 +95,7 @@ export async function crossArchRun(client: Target, node: Target): Promise<CrossA
 }
 
 /**
- * An emulated node answers its first question more slowly than a client waits; the error that says so
- * is marked retryable.
+ * An emulated node may respond to the first request after the client's timeout; that error is marked retryable.
  */
 async function untilFound(search: () => Promise<string>): Promise<string> {
   for (let left = MAX_SEARCHES - 1;; left--) {
@@ -143,16 +142,16 @@ async function* readLines(bytes: Deno.ChildProcess["stdout"]): AsyncGenerator<st
   }
 }
 
-/** The address that a node logs, once it also takes jobs. */
+/** Reads the node's address from its log, once it accepts jobs. */
 async function nodeAddress(lines: AsyncGenerator<string, void>): Promise<string> {
   const seen: string[] = [];
   let found: string | undefined;
   while (true) {
     const { value, done } = await lines.next();
-    if (done === true) throw new Error(`The node has ended: ${seen.join("\n")}`);
+    if (done === true) throw new Error(`Node exited: ${seen.join("\n")}`);
     seen.push(value);
     const { event, address } = JSON.parse(value);
-    if (event === "network_started") found = address.split(" ")[0];
+    if (event === "network-started") found = address.split(" ")[0];
     if (event === "daemon-started" && found !== undefined) return found;
   }
 }
@@ -167,7 +166,9 @@ if (import.meta.main) {
     console.log(`${run.client} client, ${run.node} node ${run.peerId}`);
     console.log(`  output     ${run.stdout}`);
     console.log(`  discovery  ${Math.round(run.discoveryMs)} ms`);
-    console.log(`  execution  ${Math.round(run.executionMs)} ms, of which the job ${run.jobMs} ms`);
+    console.log(
+      `  execution  ${Math.round(run.executionMs)} ms, including the job's ${run.jobMs} ms`,
+    );
     console.log(run.verified.trimEnd().replace(/^/gm, "  "));
   }
 }

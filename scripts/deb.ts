@@ -1,17 +1,19 @@
 /**
- * Makes the Debian packages of the compiled binaries: `dist/plasm_VERSION_ARCH.deb`.
+ * Builds the Debian packages from the compiled binaries: `dist/plasm_VERSION_ARCH.deb`.
  *
  *     deno task deb [--arch amd64|arm64 …]
  *
- * Needs Debian's debhelper, and the binaries of `deno task compile`.
+ * Needs debhelper and the binaries built by `deno task compile`.
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { allSpecs } from "../lib/cli/commands/completions.ts";
-import { bashCompletions } from "../lib/cli/completions/bash.ts";
-import { fishCompletions } from "../lib/cli/completions/fish.ts";
-import { zshCompletions } from "../lib/cli/completions/zsh.ts";
-import { VERSION } from "../lib/core/version.ts";
+import {
+  allSpecs,
+  bashCompletions,
+  fishCompletions,
+  zshCompletions,
+} from "../lib/cli/commands/completions.ts";
+import { VERSION } from "../lib/core/mod.ts";
 import { writeChecksums } from "./compile/checksums.ts";
 import { run } from "./compile/process.ts";
 import {
@@ -27,26 +29,36 @@ import { plasmPage } from "./deb/man_plasm.ts";
 
 const DEBIAN = new URL("../debian/", import.meta.url);
 
+const ROOT = new URL("../", import.meta.url);
+
+/** Documents and examples below /usr/share/doc/plasm: path in the repository → path in the package's source. */
+const DOCUMENTS: Readonly<Record<string, string>> = {
+  "README.md": "doc/README.md",
+  "docs/operations.md": "doc/operations.md",
+  "schemas/openapi.json": "doc/openapi.json",
+  "examples/": "doc/examples/",
+};
+
 /** Options of {@linkcode buildPackage}. */
 export interface BuildPackageOptions {
   /**
-   * Another version than the changelog's, for a test of upgrades.
-   * @default {the changelog's}
+   * Package version, to test upgrades.
+   * @default {version in debian/changelog}
    */
   version?: string;
   /**
-   * Text added to the configuration file, for a test of upgrades.
+   * Text appended to the configuration file, to test upgrades.
    * @default {none}
    */
   configSuffix?: string;
   /**
-   * The directory for the package.
+   * Output directory.
    * @default {dist/}
    */
   output?: URL;
 }
 
-/** Builds one package with debhelper, and gives its file. */
+/** Builds one package with debhelper and returns its path. */
 export async function buildPackage(
   target: Target,
   options: BuildPackageOptions = {},
@@ -60,15 +72,15 @@ export async function buildPackage(
   await copyDirectory(DEBIAN, new URL("debian/", source));
   const changelog = await Deno.readTextFile(new URL("changelog", DEBIAN));
   if (!changelog.startsWith(`plasm (${VERSION}) `)) {
-    throw new Error(`debian/changelog does not begin with version ${VERSION} of deno.json`);
+    throw new Error(`debian/changelog does not start with version ${VERSION} of deno.json`);
   }
   const config = await Deno.readTextFile(new URL("config.jsonc", DEBIAN));
   const specs = await allSpecs();
   const generated: Record<string, string> = {
     "debian/changelog": changelog.replace(`(${VERSION})`, `(${version})`),
     "config.jsonc": config + configSuffix,
-    "plasm.1": plasmPage(specs),
-    "plasm.jsonc.5": configPage(),
+    "plasm.1": plasmPage(specs, { date: changelogDate(changelog) }),
+    "plasm.jsonc.5": configPage({ date: changelogDate(changelog) }),
     "completions/bash/plasm": bashCompletions(specs),
     "completions/zsh/_plasm": zshCompletions(specs),
     "completions/fish/plasm.fish": fishCompletions(specs),
@@ -77,8 +89,9 @@ export async function buildPackage(
     await Deno.mkdir(new URL("./", new URL(name, source)), { recursive: true });
     await Deno.writeTextFile(new URL(name, source), text);
   }
+  for (const [from, to] of Object.entries(DOCUMENTS)) await copyDocument(from, to, source);
   await Deno.copyFile(binaryFile(target), new URL("plasm", source));
-  // -d: for another architecture it would ask for that one's compiler, which nothing here needs.
+  // -d: dpkg-buildpackage would require the target architecture's compiler, which is not needed.
   const command = ["dpkg-buildpackage", "-us", "-uc", "-b", "-d", `-a${target.debian}`];
   const env = { LC_ALL: "C.UTF-8", DEB_BUILD_OPTIONS: "nocheck" };
   await run(command, { cwd: source, env });
@@ -88,6 +101,29 @@ export async function buildPackage(
   return file;
 }
 
+/** Date of the latest entry of debian/changelog, as YYYY-MM-DD. */
+export function changelogDate(changelog: string): string {
+  const text = /^ -- .*> {2}(.+)$/m.exec(changelog)?.[1] ?? "";
+  const date = new Date(text);
+  if (Number.isNaN(date.getTime())) throw new Error(`debian/changelog has no date: "${text}"`);
+  return date.toISOString().slice(0, 10);
+}
+
+/** Copies a file or, without tests, a directory of the repository. */
+async function copyDocument(from: string, to: string, source: URL): Promise<void> {
+  const path = new URL(from, ROOT);
+  if (!from.endsWith("/")) {
+    const target = new URL(to, source);
+    await Deno.mkdir(new URL("./", target), { recursive: true });
+    return await Deno.copyFile(path, target);
+  }
+  for await (const { name, isDirectory } of Deno.readDir(path)) {
+    if (isDirectory && name === "tests") continue;
+    const slash = isDirectory ? "/" : "";
+    await copyDocument(`${from}${name}${slash}`, `${to}${name}${slash}`, source);
+  }
+}
+
 async function copyDirectory(from: URL, to: URL): Promise<void> {
   await Deno.mkdir(to, { recursive: true });
   for await (const { name } of Deno.readDir(from)) {
@@ -95,7 +131,7 @@ async function copyDirectory(from: URL, to: URL): Promise<void> {
   }
 }
 
-/** Builds the packages and adds them to SHA256SUMS, with the binaries they are made of. */
+/** Builds the packages and lists them in SHA256SUMS together with their binaries. */
 export async function buildPackages(targets: readonly Target[] = LINUX_TARGETS): Promise<void> {
   for (const target of targets) {
     const { size } = await Deno.stat(await buildPackage(target));
@@ -107,12 +143,12 @@ export async function buildPackages(targets: readonly Target[] = LINUX_TARGETS):
 if (import.meta.main) {
   try {
     const { arch } = parseArgs(Deno.args, { string: ["arch"], collect: ["arch"] });
-    const asked = arch as string[] | undefined ?? [];
+    const requested = arch as string[] | undefined ?? [];
     const known = LINUX_TARGETS.map(({ debian }) => debian!);
-    const unknown = asked.find((one) => !known.includes(one));
+    const unknown = requested.find((one) => !known.includes(one));
     if (unknown !== undefined) throw new Error(`Unknown architecture: ${unknown}; known: ${known}`);
     await buildPackages(
-      LINUX_TARGETS.filter(({ debian }) => asked.length === 0 || asked.includes(debian!)),
+      LINUX_TARGETS.filter(({ debian }) => requested.length === 0 || requested.includes(debian!)),
     );
   } catch (error) {
     console.error(`Cannot build packages: ${error instanceof Error ? error.message : error}`);

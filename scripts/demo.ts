@@ -1,17 +1,21 @@
 /**
- * The README's first command: a small network of real processes on this machine, and a job that a
- * stranger in it runs. Everything is ended and deleted at the end, also on Ctrl-C.
+ * Runs a small network of real processes on this machine, and a job submitted by a peer that knows only the bootstrap
+ * node. All processes and files are removed at the end, also after Ctrl-C.
  * @module
  */
-import { createManifest, ephemeralIdentity, PlasmError, sha256, verifyReceipt } from "../mod.ts";
+import {
+  createManifest,
+  ephemeralIdentity,
+  type JobEvent,
+  PlasmError,
+  sha256,
+  verifyReceipt,
+} from "../mod.ts";
 import type { Candidate } from "../lib/p2p/discovery/candidate.ts";
 import { createNetwork, type PlasmNetwork } from "../lib/p2p/network.ts";
-import {
-  bytesSource,
-  type RemoteCandidate,
-  type RemoteProgress,
-} from "../lib/remote/client/remote_job.ts";
-import { jobDialer, remoteCandidate } from "../lib/remote/libp2p/network_binding.ts";
+import { bytesSource, type RemoteCandidate } from "../lib/remote/client/remote_job.ts";
+import { remoteCandidate } from "../lib/remote/libp2p/network_binding.ts";
+import { jobDialer } from "../lib/remote/libp2p/stream_pool.ts";
 import { runOnPeers } from "../lib/remote/client/run_on_peers.ts";
 import { startNode } from "./demo/nodes.ts";
 
@@ -25,7 +29,7 @@ try {
   await demo(stop.signal);
   Deno.exit(0);
 } catch (error) {
-  // Ctrl-C reaches the nodes as well: what fails then fails because of it.
+  // Ctrl-C also reaches the nodes: failures after it are expected.
   const { message, exitCode } = PlasmError.from(stop.signal.aborted ? stop.signal.reason : error);
   console.error(`demo      ${message}`);
   Deno.exit(exitCode);
@@ -35,15 +39,16 @@ async function demo(signal: AbortSignal): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const dir = await Deno.makeTempDir({ dir: "/tmp", prefix: "plasm-demo-" });
   stack.defer(() => Deno.remove(dir, { recursive: true }));
-  const boot = await startNode({
-    dir: `${dir}/bootstrap`,
-    set: {
-      "network.provide": "false",
-      "network.policy.submit": "nobody",
-      "jobs.warm_executors": "0",
-    },
-  });
-  stack.defer(boot.stop);
+  const boot = stack.use(
+    await startNode({
+      dir: `${dir}/bootstrap`,
+      set: {
+        "network.provide": "false",
+        "network.policy.submit": "nobody",
+        "jobs.warm_executors": "0",
+      },
+    }),
+  );
   signal.throwIfAborted();
   const bootstrap = boot.addresses.join(",");
   const workers = await Promise.allSettled(
@@ -52,16 +57,17 @@ async function demo(signal: AbortSignal): Promise<void> {
     ),
   );
   for (const worker of workers) {
-    if (worker.status === "fulfilled") stack.defer(worker.value.stop);
-    else throw worker.reason;
+    if (worker.status === "fulfilled") stack.use(worker.value);
   }
+  const failed = workers.find(({ status }) => status === "rejected");
+  if (failed?.status === "rejected") throw failed.reason;
   signal.throwIfAborted();
-  line("network", "3 processes on loopback: a bootstrap node and 2 workers");
+  line("network", "3 processes on loopback: 1 bootstrap node, 2 workers");
 
   const identity = await ephemeralIdentity();
   const network = await createNetwork({ identity, bootstrap: boot.addresses, mode: "client" });
   stack.defer(() => network.stop());
-  line("client", `${identity.peerId}, knows the bootstrap node's address only`);
+  line("client", `${identity.peerId}, knows only the bootstrap node's address`);
   await runJob(network, signal);
   line("done", `in ${((performance.now() - begin) / 1000).toFixed(1)} s`);
 }
@@ -75,28 +81,33 @@ async function runJob(network: PlasmNetwork, signal: AbortSignal): Promise<void>
     module: await bytesSource(module),
     stdin: await bytesSource(stdin),
     inputs: [],
-  }, { dial: jobDialer(network), candidates: find(network, signal), signal, onProgress: tell });
+  }, {
+    dial: jobDialer(network),
+    candidates: find(network, signal),
+    signal,
+    onEvent: printEvent,
+  });
   const stdout = await new Response(ReadableStream.from(output.read("stdout"))).bytes();
   output[Symbol.dispose]();
-  const { usage } = receipt;
+  const { usage } = receipt.run;
   const { startedMs, endedMs } = attempts.at(-1)!;
-  line("finished", `${receipt.status} with code ${receipt.exit_code}`);
+  line("finished", `${receipt.claim.status} with code ${receipt.claim.exit_code}`);
   line(
     "used",
     `${usage.wall_time_ms} ms wall, ${usage.cpu_time_ms} ms CPU, ` +
-      `${endedMs - startedMs} ms from dialling to the verified result`,
+      `${endedMs - startedMs} ms from dial to verified result`,
   );
   line("output", new TextDecoder().decode(stdout));
 
-  const expected = { key: receipt.node.public_key, manifest, module, stdin, stdout };
+  const expected = { key: receipt.run.node.public_key, manifest, module, stdin, stdout };
   await verifyReceipt(receipt, expected);
   line(
     "receipt",
-    `verified: ${receipt.job_id}, signed by ${receipt.node.public_key.slice(0, 16)}…`,
+    `verified: ${receipt.run.job_id}, signed by ${receipt.run.node.public_key.slice(0, 16)}…`,
   );
   try {
-    await verifyReceipt({ ...receipt, exit_code: 1 }, expected);
-    throw new Error("A changed receipt was accepted");
+    await verifyReceipt({ ...receipt, claim: { ...receipt.claim, exit_code: 1 } }, expected);
+    throw new Error("Tampered receipt was accepted");
   } catch (error) {
     if (!(error instanceof PlasmError)) throw error;
     line("forged", `refused: ${error.message}`);
@@ -116,20 +127,17 @@ function describe({ peerId, capability, transport, path }: Candidate, tookMs: nu
   return `${peerId} in the DHT after ${
     Math.round(tookMs)
   } ms: ${runtime.arch}, ${cpu_cores} cores, ` +
-    `${limits.memory_mb} MB a job, by ${transport}, ${path}`;
+    `${limits.memory_mb} MB per job, over ${transport}, ${path}`;
 }
 
-function tell(progress: RemoteProgress): void {
-  const { phase } = progress;
-  if (phase === "accepted") line("accepted", progress.jobId);
-  if (phase === "offering") {
+function printEvent(event: JobEvent): void {
+  if (event.type === "queued" && event.position === undefined) line("accepted", event.jobId);
+  if (event.type === "offering") {
     line("offered", `examples/hello/hello.wasm with stdin ${JSON.stringify(INPUT)}`);
   }
-  if (phase === "sending" && progress.sent === progress.total) {
-    line("sent", `${progress.sent} bytes`);
-  }
-  if (phase === "running") line("started", new Date().toISOString());
-  if (phase === "failed") line("failed", progress.error.message);
+  if (event.type === "sending" && event.sent === event.total) line("sent", `${event.sent} bytes`);
+  if (event.type === "started") line("started", new Date(event.at).toISOString());
+  if (event.type === "attempt-failed") line("failed", event.error.message);
 }
 
 function line(name: string, text: string): void {

@@ -1,14 +1,13 @@
 /**
- * Makes everything that a release has, in dist/, from a clean tree: binaries, archives of them, Debian
- * packages, and SHA256SUMS over all.
+ * Builds a complete release in dist/ from a clean tree: binaries, archives, Debian packages and SHA256SUMS.
  *
  *     deno task release [--runtime npm]
  *
- * With `--runtime npm` there are no binaries for macOS; see compile/npm_runtime.ts.
+ * `--runtime npm` builds no macOS binaries; see compile/npm_runtime.ts.
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { VERSION } from "../lib/core/version.ts";
+import { VERSION } from "../lib/core/mod.ts";
 import { compile, type RuntimeSource } from "./compile.ts";
 import { writeChecksums } from "./compile/checksums.ts";
 import { run } from "./compile/process.ts";
@@ -26,13 +25,13 @@ import { buildPackages } from "./deb.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
-/** Makes the release. Throws when the tree differs from its commit, or a package is not clean. */
+/** Builds the release. Throws if the tree differs from its commit or a package fails lintian. */
 export async function release(runtime: RuntimeSource): Promise<void> {
   const changes = await run(["git", "status", "--porcelain"], { cwd: ROOT });
-  if (changes !== "") throw new Error(`the tree differs from its commit:\n${changes}`);
+  if (changes !== "") throw new Error(`working tree has uncommitted changes:\n${changes}`);
   const tags = (await run(["git", "tag", "--points-at", "HEAD"], { cwd: ROOT })).split("\n");
   const wrong = tags.filter((tag) => tag !== "" && tag !== `v${VERSION}`);
-  if (wrong.length > 0) throw new Error(`the tag ${wrong} is not that of version ${VERSION}`);
+  if (wrong.length > 0) throw new Error(`tag ${wrong} does not match version ${VERSION}`);
   await Deno.remove(DIST, { recursive: true }).catch((error) => {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   });
@@ -52,7 +51,7 @@ export async function release(runtime: RuntimeSource): Promise<void> {
   console.log(await writeChecksums(DIST, productNames()));
 }
 
-/** An archive with the binary and what one reads first; the same inputs give the same file. */
+/** Creates an archive of the binary and the introductory documents; reproducible. */
 async function archive(target: Target, time: string): Promise<void> {
   const name = archiveName(target);
   const top = new URL(`.cache/${name.replace(/\.tar\.gz$/, "")}/`, DIST);

@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 
 const LIB = new URL("../lib/", import.meta.url);
 
-/** Top-level component → top-level components that it may import; ARCHITECTURE.md shows the same arrows. */
+/** Top-level component → top-level components that it may import; ARCHITECTURE.md has the same arrows. */
 const ALLOWED: Record<string, readonly string[]> = {
   util: [],
   core: ["util"],
@@ -16,10 +16,14 @@ const ALLOWED: Record<string, readonly string[]> = {
   sandbox: ["util", "core", "wasm", "wasi"],
   config: ["util", "core"],
   api: ["util", "core"],
+  modules: ["util", "core"],
   p2p: ["util", "core"],
   remote: ["util", "core", "sandbox", "p2p"],
+  quorum: ["util", "core", "sandbox", "p2p", "remote"],
   client: ["util", "core", "api"],
-  daemon: ["util", "core", "config", "api", "sandbox", "p2p", "remote"],
+  map: ["util", "core", "sandbox", "p2p", "remote", "api", "client"],
+  mcp: ["util", "core", "api", "sandbox", "modules", "remote", "quorum", "client"],
+  daemon: ["util", "core", "config", "api", "sandbox", "modules", "p2p", "remote", "quorum"],
   cli: [
     "util",
     "core",
@@ -27,21 +31,25 @@ const ALLOWED: Record<string, readonly string[]> = {
     "api",
     "wasm",
     "sandbox",
+    "modules",
     "p2p",
     "remote",
+    "quorum",
     "client",
+    "map",
     "daemon",
+    "mcp",
   ],
 };
 
-/** Folders that run in processes or threads of their own and share nothing but messages. */
+/** Folders that run in separate processes or threads and communicate only by messages. */
 const SEPARATE = ["sandbox/host/", "sandbox/child/", "sandbox/worker/"];
 
-/** One import of one file of lib by another; paths are relative to lib. */
+/** Import of one file in lib by another; paths are relative to lib. */
 interface Edge {
   from: string;
   to: string;
-  /** Whether it is loaded on demand by `import()`. */
+  /** Whether it is a dynamic `import()`. */
   dynamic: boolean;
 }
 
@@ -78,10 +86,10 @@ function componentOf(path: string): string {
   return dir;
 }
 
-/** A short form for assertions. */
+/** Formats an import for assertion messages. */
 const show = ({ from, to }: Edge): string => `${from} -> ${to}`;
 
-/** Files on a cycle of imports. `import()` on demand does not count: it runs after both files have loaded. */
+/** Returns files on an import cycle. Dynamic imports do not count: they run after both files have loaded. */
 function findCycles(edges: readonly Edge[]): string[] {
   const next = new Map<string, string[]>();
   for (const { from, to, dynamic } of edges) {
@@ -103,7 +111,42 @@ function findCycles(edges: readonly Edge[]): string[] {
   return cycles;
 }
 
-/** Names that stand more than once in a list of [name, place]. */
+/** Specifiers that a source imports statically at run time: neither types nor `import()`. */
+function staticSpecifiers(text: string): string[] {
+  const pattern = /^(?:import|export)\s+(type\s+)?(?:([^"';]*?)\s*from\s+)?"([^"]+)"/gm;
+  const isType = (clause: string): boolean =>
+    /^\{.*\}$/s.test(clause) &&
+    clause.slice(1, -1).split(",").map((name) => name.trim()).filter((name) => name !== "")
+      .every((name) => name.startsWith("type "));
+  return [...text.matchAll(pattern)]
+    .filter(([, type, clause]) => type === undefined && !isType(clause?.trim() ?? ""))
+    .map(([, , , specifier]) => specifier!);
+}
+
+/** Packages of libp2p; loading them takes hundreds of milliseconds. */
+const LIBP2P =
+  /^(?:npm:)?(?:libp2p|@libp2p\/[^@]+|@chainsafe\/libp2p-[^@]+|datastore-core)(?:[@/].*)?$/;
+
+/** Shortest chain of static run-time imports from each entry to a package of libp2p. `files` maps paths to texts. */
+function libp2pChains(files: ReadonlyMap<string, string>, entries: readonly string[]): string[] {
+  return entries.flatMap((entry) => {
+    const seen = new Set([entry]);
+    const queue = [[entry]];
+    for (const chain of queue) {
+      const path = chain.at(-1)!;
+      for (const specifier of staticSpecifiers(files.get(path) ?? "")) {
+        if (LIBP2P.test(specifier)) return [[...chain, specifier].join(" -> ")];
+        if (!specifier.startsWith(".")) continue;
+        const next = new URL(specifier, new URL(path, "file:///")).pathname.slice(1);
+        if (!seen.has(next)) queue.push([...chain, next]);
+        seen.add(next);
+      }
+    }
+    return [];
+  });
+}
+
+/** Returns names that occur more than once in a list of [name, place]. */
 function duplicates(places: readonly (readonly [string, string])[]): string[] {
   const seen = new Map<string, string[]>();
   for (const [name, place] of places) seen.set(name, [...(seen.get(name) ?? []), place]);
@@ -140,29 +183,79 @@ Deno.test("sandbox/host, sandbox/child and sandbox/worker never import each othe
   assertEquals(wrong.map(show), []);
 });
 
-Deno.test("no file of lib imports itself through others", () => {
+Deno.test("lib has no import cycles", () => {
   assertEquals(findCycles(EDGES), []);
 });
 
-Deno.test("findCycles() finds a cycle and ignores imports on demand", () => {
+Deno.test("findCycles() finds a cycle and ignores dynamic imports", () => {
   const edge = (from: string, to: string, dynamic = false): Edge => ({ from, to, dynamic });
   assertEquals(findCycles([edge("a", "b"), edge("b", "c"), edge("c", "a")]).length, 1);
   assertEquals(findCycles([edge("a", "b"), edge("b", "a", true)]), []);
 });
 
-Deno.test("no file name stands twice in lib", () => {
+Deno.test("lib has no duplicate file names", () => {
   const names = [...FILES.keys()].filter((path) => !path.endsWith("/mod.ts"))
     .map((path) => [path.slice(path.lastIndexOf("/") + 1), path] as const);
   assertEquals(duplicates(names), []);
 });
 
-Deno.test("no exported name is declared twice in lib", () => {
+Deno.test("lib has no duplicate export names", () => {
   const declaration =
-    /^export (?:declare )?(?:abstract )?(?:async )?(?:function\*?|class|const|let|interface|type|enum) ([\w$]+)/gm;
-  const names = [...FILES].flatMap(([path, text]) =>
-    [...text.matchAll(declaration)].map(([, name]) => [name!, path] as const)
-  );
-  // Overloads are several declarations of one function in one file.
-  const unique = new Map(names.map(([name, path]) => [`${name} ${path}`, [name, path] as const]));
-  assertEquals(duplicates([...unique.values()]), []);
+    /^export (?:declare )?(?:abstract )?(?:async )?(function\*?|class|const|let|interface|type|enum) ([\w$]+)/gm;
+  const names = [...FILES].flatMap(([path, text]) => {
+    const declared = [...text.matchAll(declaration)].map(([, kind, name]) => ({
+      kind,
+      name: name!,
+    }));
+    // Overloads declare one function several times in one file.
+    const functions = new Set(declared.filter(({ kind }) => kind === "function"));
+    const others = declared.filter((one) => !functions.has(one));
+    const unique = new Set([...functions].map(({ name }) => name));
+    return [...unique, ...others.map(({ name }) => name)].map((name) => [name, path] as const);
+  });
+  assertEquals(duplicates(names), []);
+});
+
+Deno.test("the entry points and the commands load libp2p on demand only", async () => {
+  const files = new Map([...FILES].map(([path, text]) => [`lib/${path}`, text]));
+  const roots = ["main.ts", "mod.ts"];
+  for (const path of roots) {
+    files.set(path, await Deno.readTextFile(new URL(`../${path}`, import.meta.url)));
+  }
+  const commands = [...files.keys()].filter((path) => path.startsWith("lib/cli/commands/"));
+  assert(commands.length > 10);
+  assertEquals(libp2pChains(files, [...roots, ...commands]), []);
+  assertEquals(libp2pChains(files, ["lib/p2p/mod.ts"]).length, 1);
+});
+
+Deno.test("libp2pChains() finds static imports, and ignores types and imports on demand", () => {
+  const chains = (...imports: string[]): string[] => {
+    const files = new Map([["a.ts", 'export * from "./b/mod.ts";'], [
+      "b/mod.ts",
+      imports.join("\n"),
+    ]]);
+    return libp2pChains(files, ["a.ts"]);
+  };
+  for (
+    const line of [
+      'import { createLibp2p, type Libp2p } from "libp2p";',
+      'import {\n  type PeerId,\n  peerIdFromString,\n} from "@libp2p/peer-id";',
+      'import * as noise from "@chainsafe/libp2p-noise/crypto";',
+      'import "npm:libp2p@^3.3.11";',
+      'export { yamux } from "@libp2p/yamux";',
+    ]
+  ) {
+    assertEquals(chains('import { a } from "../a.ts";', line).length, 1, line);
+  }
+  for (
+    const line of [
+      'import type { Libp2p } from "libp2p";',
+      'import { type Libp2p, type Libp2pInit } from "libp2p";',
+      'export type { Libp2p } from "libp2p";',
+      'const { createLibp2p } = await import("libp2p");',
+      'import { hash } from "libp2p-other";',
+    ]
+  ) {
+    assertEquals(chains(line), [], line);
+  }
 });

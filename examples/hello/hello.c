@@ -1,15 +1,15 @@
-/* Writes its standard input to standard output, byte for byte in reverse. */
+/* Reverses standard input byte by byte. */
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* All of the input is held in memory, twice while the buffer moves: a job of 256 MB has room. */
+/* The whole input is in memory, twice while the buffer is reallocated: fits a job of 256 MB. */
 #define MAX_INPUT (96u << 20)
 #define FIRST_CAPACITY (64u << 10)
 
-/* No stdio: it would double the module. */
+/* No stdio: it would double the module's size. */
 static int fail(const char *message) {
   write(STDERR_FILENO, message, strlen(message));
   return 1;

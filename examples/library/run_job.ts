@@ -1,9 +1,8 @@
 /**
- * plasm in another Deno project: runs a module on some text and trusts the output only with its
- * receipt.
+ * Runs a module from a Deno project and verifies its output with the receipt.
  *
- * In a project of its own, run `deno add jsr:@plasm/plasm` and
- * `deno run --allow-read --allow-run --unstable-worker-options run_job.ts MODULE`.
+ * In a project that imports the library (docs/library.md), run
+ * `deno run --allow-read --allow-run=/proc/self/exe run_job.ts MODULE`.
  * @module
  */
 import { ephemeralIdentity, runJob, verifyReceipt } from "@plasm/plasm";

@@ -3,7 +3,7 @@
 declare(strict_types=1);
 
 /*
- * Loads Plasm\* where Composer's vendor/autoload.php is not at hand.
+ * Loads Plasm\* without Composer.
  */
 spl_autoload_register(static function (string $class): void {
     if (!str_starts_with($class, 'Plasm\\')) {

@@ -5,7 +5,7 @@
  * @module
  */
 import type { JsonValue, PlasmErrorJson } from "../core/errors/mod.ts";
-import type { JobStatus, Manifest, Receipt, Runtime } from "../core/mod.ts";
+import type { JobStatus, Manifest, Priority, Receipt, Runtime, Usage } from "../core/mod.ts";
 
 /**
  * State of a job. finished: it has a receipt, whatever its status. failed: the node failed,
@@ -13,12 +13,6 @@ import type { JobStatus, Manifest, Receipt, Runtime } from "../core/mod.ts";
  * not run again.
  */
 export type JobState = "queued" | "running" | "finished" | "failed" | "interrupted";
-
-/** Order among the jobs of one submitter. */
-export type JobPriority = "low" | "normal" | "high";
-
-/** An output stream of a job. */
-export type OutputStream = "stdout" | "stderr";
 
 /** Which other node a job runs on. */
 export interface JobTarget {
@@ -41,6 +35,19 @@ export interface JobTarget {
    * that the other node cannot tell whose job it is.
    */
   as_node?: boolean | undefined;
+  /**
+   * Number of nodes with distinct keys and networks that must return the same claim. Absent:
+   * one node runs the job.
+   * From 2 to 16.
+   */
+  agree?: number | undefined;
+  /**
+   * Number of nodes that start together, at least agree; only with agree (default agree).
+   * From 2 to 16.
+   */
+  nodes?: number | undefined;
+  /** Whether several nodes may be in one network, an IPv4 /24 or an IPv6 /48; only with agree. */
+  same_network?: boolean | undefined;
 }
 
 /** A job. Times are RFC 3339 in UTC. */
@@ -65,8 +72,11 @@ export interface JobJson {
   error: PlasmErrorJson | null;
   /** Number of jobs that start earlier, while queued. */
   position: number | null;
-  /** Order among the jobs of one submitter. */
-  priority: JobPriority;
+  /**
+   * Order among the submitter's jobs.
+   * @default {"normal"}
+   */
+  priority: Priority;
   /** SHA-256 of the manifest's canonical JSON. */
   manifest_hash: string;
   /** SHA-256 of the module. */
@@ -95,10 +105,49 @@ export interface JobJson {
    * stdin_hash, stdout_bytes and stderr_bytes are known when it has finished.
    */
   piped: boolean;
+  /** Resources that the job used, once it has a receipt. */
+  usage: Usage | null;
   /** Length of standard output so far; 0 for a piped job that has not finished. */
   stdout_bytes: number;
   /** Length of standard error so far; 0 for a piped job that has not finished. */
   stderr_bytes: number;
+  /** Size of the stored archive of output files. */
+  files_bytes: number;
+  /**
+   * Files that the job created and did not return; null if there are none or it has not
+   * finished.
+   */
+  left_behind: {
+    /** Names in the root of the job's files; a link in an output has its whole path. */
+    entries: ({
+      /** Name; that of a directory ends in /. */
+      path: string;
+      /** Size of the files created or changed, in bytes. */
+      bytes: number;
+      /** Kind of the entry. */
+      kind: "file" | "directory" | "link";
+    })[];
+    /** Number of further entries. */
+    more: number;
+  } | null;
+  /**
+   * The innermost calls of a job that trapped, the innermost first; null if it did not or has
+   * not finished.
+   */
+  backtrace: ({
+    /** Offset of the instruction in the module, in bytes. */
+    offset: number;
+    /** Index of the function, counting imported ones. */
+    function: number | null;
+    /** Demangled name of the function, escaped. */
+    name: string | null;
+    /** Source file, escaped. */
+    file: string | null;
+    /** Line in the file. */
+    line: number | null;
+    /** Column in the line. */
+    column: number | null;
+  })[] | null;
 }
 
 /** A job with its manifest. */
@@ -123,8 +172,11 @@ export interface JobDetailJson {
   error: PlasmErrorJson | null;
   /** Number of jobs that start earlier, while queued. */
   position: number | null;
-  /** Order among the jobs of one submitter. */
-  priority: JobPriority;
+  /**
+   * Order among the submitter's jobs.
+   * @default {"normal"}
+   */
+  priority: Priority;
   /** SHA-256 of the manifest's canonical JSON. */
   manifest_hash: string;
   /** SHA-256 of the module. */
@@ -153,10 +205,49 @@ export interface JobDetailJson {
    * stdin_hash, stdout_bytes and stderr_bytes are known when it has finished.
    */
   piped: boolean;
+  /** Resources that the job used, once it has a receipt. */
+  usage: Usage | null;
   /** Length of standard output so far; 0 for a piped job that has not finished. */
   stdout_bytes: number;
   /** Length of standard error so far; 0 for a piped job that has not finished. */
   stderr_bytes: number;
+  /** Size of the stored archive of output files. */
+  files_bytes: number;
+  /**
+   * Files that the job created and did not return; null if there are none or it has not
+   * finished.
+   */
+  left_behind: {
+    /** Names in the root of the job's files; a link in an output has its whole path. */
+    entries: ({
+      /** Name; that of a directory ends in /. */
+      path: string;
+      /** Size of the files created or changed, in bytes. */
+      bytes: number;
+      /** Kind of the entry. */
+      kind: "file" | "directory" | "link";
+    })[];
+    /** Number of further entries. */
+    more: number;
+  } | null;
+  /**
+   * The innermost calls of a job that trapped, the innermost first; null if it did not or has
+   * not finished.
+   */
+  backtrace: ({
+    /** Offset of the instruction in the module, in bytes. */
+    offset: number;
+    /** Index of the function, counting imported ones. */
+    function: number | null;
+    /** Demangled name of the function, escaped. */
+    name: string | null;
+    /** Source file, escaped. */
+    file: string | null;
+    /** Line in the file. */
+    line: number | null;
+    /** Column in the line. */
+    column: number | null;
+  })[] | null;
   /** The manifest. */
   manifest: Manifest;
 }
@@ -167,6 +258,20 @@ export interface JobPageJson {
   jobs: JobJson[];
   /** Value of before for the next page; null on the last page. */
   next: string | null;
+}
+
+/** Hash and size of an output file. */
+export interface OutputFileJson {
+  /** SHA-256 of the content. */
+  hash: string;
+  /** Size of the content. */
+  bytes: number;
+}
+
+/** Output files of a job. */
+export interface OutputListJson {
+  /** Hash and size by guest path. */
+  outputs: { [name: string]: OutputFileJson };
 }
 
 /** A finished job with its output. */
@@ -218,7 +323,7 @@ export type EventJson =
     /** When the event happened. */
     at: string;
     /** An output stream of a job. */
-    type: OutputStream;
+    type: "stdout" | "stderr";
     /** Position of data in the stream, in bytes. */
     offset: number;
     /** Output in base64. */
@@ -241,6 +346,7 @@ export type EventJson =
     /** When the event happened. */
     at: string;
     type: "finished";
+    /** Why the job ended. rejected: the node refused to run it. */
     status: JobStatus;
     /** The job's exit code if its status is exited. */
     exit_code: number | null;
@@ -280,6 +386,8 @@ export interface NodeJson {
     cpu_cores: number;
     /** Standard output and error together, in bytes. */
     output_bytes: number;
+    /** Content of all output files together, in bytes. */
+    output_files_bytes: number;
     /** In-memory file system, inputs included, in bytes. */
     fs_bytes: number;
     /** Size of a module, in bytes. */
@@ -302,8 +410,59 @@ export interface NodeJson {
     /** Maximum of memory_mb. */
     memory_budget_mb: number;
   };
+  /** Use of this node by submitter, the largest CPU time first. */
+  usage: SubmitterUsageJson[];
   /** State of the network; null: the network is off. */
   network: { [name: string]: JsonValue } | null;
+  /** Where the API listens. */
+  listening: ListeningJson;
+}
+
+/** Resources that the finished jobs of a submitter used on this node, including deleted jobs. */
+export interface SubmitterUsageJson {
+  /** local, local:<label>, peer:<peer id>, or other for the sum of all that are not listed. */
+  submitter: string;
+  /** Finished jobs. */
+  jobs: number;
+  /** CPU time, in seconds; jobs on other nodes use none of this node. */
+  cpu_seconds: number;
+  /** Standard output and error, in bytes. */
+  output_bytes: number;
+}
+
+/** The configuration that the daemon uses. */
+export interface ConfigInEffectJson {
+  /** File that was read; null: none. */
+  file: string | null;
+  /** State directory. */
+  state_dir: string;
+  /** Unix socket of this API. */
+  socket: string;
+  /** Value of each key, by dotted name such as jobs.queue_max; see schemas/config.json. */
+  config: { [name: string]: JsonValue };
+  /**
+   * Source of each value that is not a default: the file's path, the variable's name or flag,
+   * as of the last start or reload.
+   */
+  sources: { [name: string]: string };
+}
+
+/** Changes of a reloaded configuration. */
+export interface ReloadJson {
+  /** Changed keys that are in effect. */
+  applied: string[];
+  /** Changed keys that take effect at the next start. */
+  needs_restart: string[];
+}
+
+/** Where the API listens; a port 0 of the configuration is the one that the system chose. */
+export interface ListeningJson {
+  /** Path of the unix socket. */
+  socket: string;
+  /** Host and port of the API on TCP; null: off. */
+  tcp: string | null;
+  /** Host and port of the metrics for other machines; null: off. */
+  metrics: string | null;
 }
 
 /** Whether jobs are accepted and can be stored. */
@@ -317,6 +476,8 @@ export interface ReadinessJson {
     /** ok, or why the store cannot be written. */
     store: string;
   };
+  /** Where the API listens. */
+  listening: ListeningJson;
 }
 
 /** Versions of the node and its parts. */
@@ -395,4 +556,29 @@ export interface PeerJson {
   opened_at: string;
   /** Open streams. */
   streams: number;
+}
+
+/** Jobs that have changed since the last message, and the node's load. */
+export interface ChangesJson {
+  /** Time of the message. */
+  at: string;
+  /** Changed jobs, in their current state; a deleted job is absent. */
+  jobs: JobJson[];
+  /** Whether more jobs have changed than are sent: a client that shows a list reads it again. */
+  more: boolean;
+  /** Jobs and memory in use. */
+  load: {
+    /** Jobs waiting. */
+    queued: number;
+    /** Jobs running. */
+    running: number;
+    /** Jobs that may run at once. */
+    concurrency: number;
+    /** Jobs that may wait. */
+    queue_max: number;
+    /** Memory limits of all running jobs together, in MiB. */
+    memory_mb: number;
+    /** Maximum of memory_mb. */
+    memory_budget_mb: number;
+  };
 }

@@ -4,27 +4,29 @@
  * @module
  */
 export {
+  type ChangesJson,
+  type ConfigInEffectJson,
   type DiscoverQueryJson,
   type EventJson,
   type FoundNodeJson,
   type JobDetailJson,
   type JobJson,
   type JobPageJson,
-  type JobPriority,
   type JobResultJson,
   type JobState,
   type JobTarget,
+  type ListeningJson,
   type NodeJson,
-  type OutputStream,
   type PeerJson,
   type ReadinessJson,
+  type ReloadJson,
+  type SubmitterUsageJson,
   type VersionJson,
 } from "./api_types.gen.ts";
-export { type ApiEvent, isFinalEvent } from "./events.ts";
-export {
-  encodePipeJson,
-  PIPE_PROTOCOL,
-  PipeConn,
-  PipeFrame,
-  type PipeHeader,
-} from "./pipe_frames.ts";
+export { encodePipeJson, PIPE_PROTOCOL, PipeConn, PipeFrame } from "./pipe_frames.ts";
+
+/** Reports whether an event is the last of its job. */
+export function isFinalEvent(event: { type: string; rerun?: boolean }): boolean {
+  return event.type === "finished" || event.type === "failed" ||
+    (event.type === "interrupted" && event.rerun === false);
+}

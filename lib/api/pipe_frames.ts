@@ -5,12 +5,15 @@
  */
 import { PlasmError } from "../core/errors/mod.ts";
 import {
+  BufferPool,
   FRAME_HEADER_BYTES,
+  type FrameHeader,
+  FrameReader,
   FrameWriter,
   HeadroomBuffer,
-  parseFrameHeader,
   READ_AT,
   SOCKET_BYTES,
+  writeAll,
 } from "../util/mod.ts";
 
 /** Protocol name in the Upgrade header. */
@@ -32,27 +35,19 @@ export const PipeFrame = {
   Result: 20,
   /** An error instead of a result; the last frame. */
   Failed: 21,
+  /** A part of the archive of output files, after all output. */
+  Files: 22,
 } as const;
 
-/** Maximum payload of a frame, in bytes. Input and output are split anywhere; a receipt takes 2 KiB. */
-export const MAX_PIPE_FRAME_BYTES: number = 2 ** 20;
+/** Maximum payload of a frame, in bytes: a receipt names up to 16,384 files. Input and output are split anywhere. */
+export const MAX_PIPE_FRAME_BYTES: number = 8 * 2 ** 20;
 
 /** Size of one read, in bytes: the capacity of a socket. */
 const READ_BYTES = 256 * 1024;
 
-/** Maximum number of free buffers: one being sent, one waiting to be sent, one being read. */
-const MAX_FREE = 3;
-
-/** Header of a frame. */
-export interface PipeHeader {
-  kind: number;
-  /** Length of the payload, in bytes. */
-  length: number;
-}
-
 /** Options of {@linkcode PipeConn}. */
 export interface PipeConnOptions {
-  /** Bytes that were read with the HTTP head. @default {none} */
+  /** Bytes that were read behind the HTTP head. @default {none} */
   before?: Uint8Array;
   /** Bytes to send before all frames. @default {none} */
   head?: Promise<Uint8Array>;
@@ -64,33 +59,20 @@ export interface PipeWriteOptions {
   onPiece?: (piece: Uint8Array) => void | Promise<void>;
 }
 
-/** Read buffer; reused when all its parts are released. */
-interface HeldBuffer {
-  bytes: Uint8Array<ArrayBuffer>;
-  /** Number of unreleased parts, plus one for the unread rest. */
-  holders: number;
-}
-
 /** Sends and receives frames on a connection. One reader at a time; writers may be concurrent. */
 export class PipeConn {
   readonly #conn: Deno.Conn;
-  readonly #free: HeldBuffer[] = [];
-  #buffer: HeldBuffer;
-  /** Bytes read but not consumed; part of the buffer. */
-  #unread: Uint8Array<ArrayBuffer>;
-  /** Unconsumed bytes of the current payload. */
-  #left = 0;
-  readonly #start = new FrameWriter();
+  readonly #buffers = new BufferPool();
+  /** Bytes that were read behind the HTTP head, until they are consumed. */
+  #before: Uint8Array | undefined;
+  readonly #reader: FrameReader<HeadroomBuffer> = new FrameReader({ read: () => this.#read() });
+  readonly #writer = new FrameWriter();
   #lastWrite: Promise<void>;
 
-  constructor(conn: Deno.Conn, options: PipeConnOptions = {}) {
+  constructor(conn: Deno.Conn, { before, head }: PipeConnOptions = {}) {
     this.#conn = conn;
-    const { before = new Uint8Array() } = options;
-    const bytes = new Uint8Array(READ_AT + before.length);
-    bytes.set(before, READ_AT);
-    this.#buffer = { bytes, holders: 1 };
-    this.#unread = bytes.subarray(READ_AT);
-    this.#lastWrite = options.head?.then((head) => this.#send(head)) ?? Promise.resolve();
+    this.#before = before;
+    this.#lastWrite = head?.then((bytes) => writeAll(this.#conn, bytes)) ?? Promise.resolve();
     this.#lastWrite.catch(() => {}); // reported by the next write
   }
 
@@ -99,18 +81,15 @@ export class PipeConn {
    *
    * @throws {PlasmError} `protocol` if the payload is too long
    */
-  async next(): Promise<PipeHeader | undefined> {
-    while (this.#unread.length < FRAME_HEADER_BYTES) if (!await this.#read()) return undefined;
-    const { kind, length } = parseFrameHeader(this.#unread);
-    this.#unread = this.#unread.subarray(FRAME_HEADER_BYTES);
-    if (length > MAX_PIPE_FRAME_BYTES) {
+  async next(): Promise<FrameHeader | undefined> {
+    const header = await this.#reader.next();
+    if (header !== undefined && header.length > MAX_PIPE_FRAME_BYTES) {
       throw new PlasmError(
         "protocol",
-        `Cannot read frame: it has ${length} bytes, at most ${MAX_PIPE_FRAME_BYTES} are allowed`,
+        `Cannot read frame: it has ${header.length} bytes, ${MAX_PIPE_FRAME_BYTES} are allowed`,
       );
     }
-    this.#left = length;
-    return { kind, length };
+    return header;
   }
 
   /**
@@ -118,51 +97,30 @@ export class PipeConn {
    * calls follow. Empty at the end of the payload; undefined if the connection ends before it.
    */
   async part(): Promise<HeadroomBuffer | undefined> {
-    if (this.#left > 0 && this.#unread.length === 0 && !await this.#read()) return undefined;
-    const { buffer, byteOffset, length } = this.#unread;
-    const part = new HeadroomBuffer(buffer, byteOffset, Math.min(length, this.#left));
-    this.#unread = this.#unread.subarray(part.length);
-    part.more = this.#left -= part.length;
-    const holder = this.#buffer;
-    holder.holders++;
+    const view = await this.#reader.part();
+    if (view === undefined) return undefined;
+    const part = this.#buffers.retain(view);
+    part.more = this.#reader.left;
     part.release = () => {
       part.release = () => {};
-      this.#release(holder);
+      this.#buffers.release(part);
     };
     return part;
   }
 
-  /** Reads a complete payload; undefined if the connection ends before it. For small ones, such as JSON. */
-  async payload({ length }: PipeHeader): Promise<Uint8Array | undefined> {
-    const whole = new Uint8Array(length);
-    for (let at = 0; at < length;) {
-      const part = await this.part();
-      if (part === undefined) return undefined;
-      whole.set(part, at);
-      at += part.length;
-      part.release();
-    }
-    return whole;
+  /** Reads the rest of the payload; undefined if the connection ends before it. For small ones, such as JSON. */
+  async payload(): Promise<Uint8Array | undefined> {
+    return await this.#reader.payload();
   }
 
-  /** Reads more bytes and appends them to the unread ones; false at the end. */
-  async #read(): Promise<boolean> {
-    this.#release(this.#buffer);
-    const buffer = this.#free.pop() ??
-      { bytes: new Uint8Array(READ_AT + READ_BYTES), holders: 0 };
-    buffer.holders = 1;
-    const { bytes } = buffer;
-    const end = READ_AT + this.#unread.length;
-    bytes.set(this.#unread, READ_AT);
-    this.#buffer = buffer;
-    const count = await this.#conn.read(bytes.subarray(end));
-    this.#unread = bytes.subarray(READ_AT, end + (count ?? 0));
-    return count !== null;
-  }
-
-  #release(buffer: HeldBuffer): void {
-    const isLarge = buffer.bytes.length === READ_AT + READ_BYTES; // else it holds the bytes that came with the head
-    if (--buffer.holders === 0 && isLarge && this.#free.length < MAX_FREE) this.#free.push(buffer);
+  /** Reads the next bytes of the connection; undefined at the end. */
+  async #read(): Promise<HeadroomBuffer | undefined> {
+    const before = this.#before;
+    if (before === undefined) return await this.#buffers.read((into) => this.#conn.read(into));
+    this.#before = undefined;
+    const bytes = new HeadroomBuffer(new ArrayBuffer(READ_AT + before.length), READ_AT);
+    bytes.set(before);
+    return bytes;
   }
 
   /** Sends a payload, in several frames if necessary. It may be overwritten when this resolves. */
@@ -186,19 +144,15 @@ export class PipeConn {
     payload: Uint8Array,
     { onPiece }: PipeWriteOptions,
   ): Promise<void> {
-    const [first, rest] = this.#start.cut(payload, { kind });
+    const [first, rest] = this.#writer.cut(payload, { kind });
     await onPiece?.(first.subarray(FRAME_HEADER_BYTES));
-    await this.#send(first);
+    await writeAll(this.#conn, first);
     // In pieces, so that the reader receives one while onPiece hashes the next.
     for (let at = 0; at < rest.length; at += SOCKET_BYTES) {
       const piece = rest.subarray(at, at + SOCKET_BYTES);
       await onPiece?.(piece);
-      await this.#send(piece);
+      await writeAll(this.#conn, piece);
     }
-  }
-
-  async #send(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length;) at += await this.#conn.write(bytes.subarray(at));
   }
 
   /** Ends the sending side and waits until the other side ends; also resolves if the connection breaks. */

@@ -1,9 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
-import { encodeIpcFrame } from "../sandbox/ipc/protocol.ts";
-import { FrameWriter, type HeadroomBuffer } from "../util/framing.ts";
+import { buildFrame, FrameWriter, type HeadroomBuffer } from "../util/framing.ts";
 import { PipeConn, PipeFrame } from "./pipe_frames.ts";
 
-/** A connection that gives these pieces, one a read. */
+/** A connection that returns these pieces, one per read. */
 function connectionOf(pieces: readonly Uint8Array[]): Deno.Conn {
   const left = [...pieces];
   const read = (into: Uint8Array): Promise<number | null> => {
@@ -15,9 +14,9 @@ function connectionOf(pieces: readonly Uint8Array[]): Deno.Conn {
 }
 
 const frame = (value: number, length: number): Uint8Array =>
-  encodeIpcFrame(PipeFrame.Stdin, new Uint8Array(length).fill(value));
+  buildFrame(PipeFrame.Stdin, new Uint8Array(length).fill(value));
 
-/** The next frame with a payload, which comes in one part. */
+/** Reads the next frame with a payload, which arrives in one part. */
 async function take(conn: PipeConn): Promise<HeadroomBuffer> {
   while ((await conn.next())!.length === 0);
   return (await conn.part())!;
@@ -40,7 +39,7 @@ Deno.test("PipeConn.part() does not overwrite bytes until they are released", as
     const starts = new FrameWriter();
     const parts: Uint8Array[] = [];
     for (let n = 0; n < 3; n++) {
-      // As an executor is sent it: with another header in the room before it.
+      // Forwards the part as to an executor: with another header in its headroom.
       parts.push(starts.cut(await take(conn), { kind: 4 })[0]);
     }
     assertEquals(
@@ -59,13 +58,13 @@ Deno.test("PipeConn.part() reuses a buffer when all its parts are released", asy
   const [one, two] = [await take(conn), await take(conn)];
   assertEquals(one.buffer, two.buffer);
   one.release();
-  one.release(); // says no more than once
+  one.release(); // has no effect
   const three = await take(conn);
   assert(three.buffer !== one.buffer);
   two.release();
   const four = await take(conn);
   assertEquals(four.buffer, one.buffer);
-  assertEquals([three[0], four[0]], [3, 4]);
+  assertEquals({ three: three[0], four: four[0] }, { three: 3, four: 4 });
   three.release();
   four.release();
   assertEquals([three.buffer, four.buffer].includes((await take(conn)).buffer), true);

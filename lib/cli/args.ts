@@ -1,36 +1,76 @@
 /**
- * Command line arguments, held to a command's description.
+ * Parses and validates command-line arguments by a command's description.
+ *
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { PlasmError } from "../core/errors/mod.ts";
-import { nearest, printable } from "../util/mod.ts";
+import { didYouMean, escapeText } from "../util/mod.ts";
 import { type CommandSpec, type OptionSpec, ParsedArgs } from "./command.ts";
 
-/** Options that every command has. */
+/** Options of every command. */
 export const COMMON_OPTIONS: readonly OptionSpec[] = [
-  { name: "json", kind: "flag", help: "Print JSON, also errors" },
+  { name: "json", kind: "flag", help: "Print results and errors as JSON" },
   { name: "help", kind: "flag", help: "Print this help" },
+];
+
+/** Options of other runtimes and of docker, and what replaces them. */
+const FOREIGN_OPTIONS: Readonly<Record<string, string>> = {
+  mapdir: "--dir HOST[:GUEST], which copies a directory into the job and back",
+  mount: "--dir HOST[:GUEST], which copies a directory into the job and back",
+  preopen: "--dir HOST[:GUEST], which copies a directory into the job and back",
+  volume: "--dir HOST[:GUEST], which copies a directory into the job and back",
+  v: "--dir HOST[:GUEST], which copies a directory into the job and back",
+  e: "--env K=V",
+  memory: "--memory-mb N",
+  m: "--memory-mb N",
+  mem: "--memory-mb N",
+  "max-memory-size": "--memory-mb N",
+  W: "--memory-mb N, --timeout S or --fuel N, which limit a job",
+  cpus: "--cpu-seconds N, which limits CPU time",
+  "wall-time": "--timeout S",
+  host: "--socket PATH",
+  H: "--socket PATH",
+  i: "--input HOST[:GUEST]",
+  o: "--output GUEST[:HOST]",
+  f: "--follow",
+  n: "--limit N",
+};
+
+/** Options of other tools for a job, and how to do without them. */
+const FOREIGN_JOB_OPTIONS: readonly [names: string, hint: string][] = [
+  ["d detach background", "Use plasm submit, which queues the job and prints its id"],
+  ["t it interactive tty stdin stdout", "Redirect plasm's own: plasm exec MODULE < FILE > FILE"],
+  ["w workdir cwd", "Paths of a job begin at its root, which --input HOST:/ fills"],
+  ["net network p publish tcplisten S", "A job has WASI preview1, without a network"],
+  ["entrypoint", "A job runs the module's _start, or a function with --invoke"],
 ];
 
 /**
  * Parses the arguments of a command.
  *
- * @throws {PlasmError} `usage` on anything that the description does not name.
+ * @throws {PlasmError} `usage` if the arguments do not match the description
  */
-export function parseCommandArgs(spec: CommandSpec, args: readonly string[]): ParsedArgs {
-  refuseReplaced(args);
+export function parseCommandArgs(spec: CommandSpec, words: readonly string[]): ParsedArgs {
+  rejectInvalidUtf8(words);
+  const itemsAt = spec.takesItems === true ? words.findIndex(isItemSeparator) : -1;
+  const args = itemsAt < 0 ? words : words.slice(0, itemsAt);
   const known = [...spec.options, ...COMMON_OPTIONS];
   const flags = known.filter(({ kind }) => kind === "flag").map(({ name }) => name);
   const valued = known.filter(({ kind }) => kind !== "flag").map(({ name }) => name);
-  const parsed = parseArgs([...args], {
+  let hasModule = false;
+  const parsed = parseArgs(withNegativeValues(withDefaultValues(args, known), known), {
     boolean: flags,
     string: [...valued, "_"],
     collect: valued,
-    alias: { h: "help" },
+    alias: {
+      h: "help",
+      ...Object.fromEntries(known.flatMap(({ short, name }) => short ? [[short, name]] : [])),
+    },
     "--": true,
     unknown: (arg, key) => {
-      if (key !== undefined) throw unknownOption(spec, arg, known);
+      if (key !== undefined) throw unknownOption(spec, arg, { known, hasModule });
+      hasModule = true;
       return true;
     },
   });
@@ -43,24 +83,64 @@ export function parseCommandArgs(spec: CommandSpec, args: readonly string[]): Pa
     }
   }
   const hasRest = args.includes("--");
-  const result = new ParsedArgs(
-    values,
-    parsed._.map(String),
-    hasRest ? (parsed["--"] ?? []).map(String) : undefined,
-  );
+  const result = new ParsedArgs(values, {
+    positionals: parsed._.map(String),
+    rest: hasRest ? (parsed["--"] ?? []).map(String) : undefined,
+    items: itemsAt < 0 ? undefined : words.slice(itemsAt),
+  });
   if (!result.flag("help")) checkPositionals(spec, result);
   return result;
+}
+
+/** Whether an argument begins the items of a command, as in GNU parallel. */
+function isItemSeparator(word: string): boolean {
+  return word === ":::" || word === "::::";
+}
+
+/** Adds the value of options that are given without one. Only digits are the value of such an option. */
+function withDefaultValues(args: readonly string[], known: readonly OptionSpec[]): string[] {
+  const end = args.indexOf("--");
+  return args.map((arg, at) => {
+    if (end >= 0 && at >= end) return arg;
+    const option = known.find(({ name }) => arg === `--${name}`);
+    if (option?.withoutValue === undefined || /^-?\d+$/.test(args[at + 1] ?? "")) return arg;
+    return `${arg}=${option.withoutValue}`;
+  });
+}
+
+/** Joins an option and a negative number, which is its value and no option. */
+function withNegativeValues(args: readonly string[], known: readonly OptionSpec[]): string[] {
+  const end = args.indexOf("--");
+  const valued = known.filter(({ kind }) => kind !== "flag").map(({ name }) => `--${name}`);
+  return args.flatMap((arg, at) => {
+    if (end >= 0 && at > end) return [arg];
+    if (/^-\d/.test(arg) && valued.includes(args[at - 1] ?? "")) return [];
+    const next = args[at + 1] ?? "";
+    return valued.includes(arg) && /^-\d/.test(next) ? [`${arg}=${next}`] : [arg];
+  });
 }
 
 function checkValues(spec: CommandSpec, option: OptionSpec, values: string[]): string[] {
   if (values.includes("")) throw usage(spec, `Option needs a value: --${option.name}`);
   if (values.length > 1 && option.repeat !== true) {
-    throw usage(spec, `Option may be given once: --${option.name}`);
+    throw usage(spec, `Option cannot be repeated: --${option.name}`);
+  }
+  if (option.parse !== undefined) {
+    try {
+      return values.map(option.parse);
+    } catch (error) {
+      const { message, hint } = PlasmError.from(error);
+      throw new PlasmError("usage", `${message} for --${option.name}`, { hint });
+    }
   }
   if (option.kind === "integer") {
     for (const value of values) {
-      if (!/^\d{1,15}$/.test(value)) {
-        throw usage(spec, `Option --${option.name} takes a whole number: ${printable(value)}`);
+      if (!/^\d{1,16}$/.test(value) || !Number.isSafeInteger(Number(value))) {
+        throw usage(spec, `Option --${option.name} needs a whole number: ${escapeText(value)}`);
+      }
+      const [min, max] = option.range ?? [0, Infinity];
+      if (Number(value) < min || Number(value) > max) {
+        throw usage(spec, `Option --${option.name} must be ${min} to ${max}, found ${value}`);
       }
     }
   }
@@ -69,35 +149,58 @@ function checkValues(spec: CommandSpec, option: OptionSpec, values: string[]): s
 
 function checkPositionals(spec: CommandSpec, { positionals, rest }: ParsedArgs): void {
   const { min, max } = spec.positionals;
-  if (positionals.length < min) throw usage(spec, `Missing argument: ${spec.usage}`);
+  if (positionals.length < min) {
+    throw usage(spec, `Missing argument: ${spec.usage.replace("[OPTIONS] ", "")}`);
+  }
   if (positionals.length > max) {
-    throw usage(spec, `Unexpected argument: ${printable(positionals[max]!)}`);
+    const error = usage(spec, `Unexpected argument: ${escapeText(positionals[max]!)}`);
+    if (spec.takesRest !== true) throw error;
+    throw new PlasmError("usage", error.message, {
+      hint: `Put the job's arguments after --: plasm ${spec.name} ${
+        escapeText(positionals[0] ?? "MODULE")
+      } -- ${escapeText(positionals[max]!)}`,
+    });
   }
   if (rest !== undefined && rest.length > 0 && spec.takesRest !== true) {
-    throw usage(spec, `Unexpected argument: ${printable(rest[0]!)}`);
+    throw usage(spec, `Unexpected argument: ${escapeText(rest[0]!)}`);
   }
 }
 
-/**
- * Deno replaces what is not UTF-8 in an argument by U+FFFD before we see it: the job would get
- * something else than was asked.
- */
-function refuseReplaced(args: readonly string[]): void {
+/** Rejects arguments in which Deno has replaced invalid UTF-8 by U+FFFD: the job would receive other bytes. */
+function rejectInvalidUtf8(args: readonly string[]): void {
   const at = args.findIndex((arg) => arg.includes("\uFFFD"));
   if (at >= 0) {
     throw new PlasmError("usage", `Cannot use argument ${at + 1}: it is not valid UTF-8`, {
-      hint: "Give the job such bytes in a file with --input or on stdin",
+      hint: "Pass such bytes in a file with --input or on standard input",
     });
   }
 }
 
-function unknownOption(spec: CommandSpec, arg: string, known: readonly OptionSpec[]): PlasmError {
+function unknownOption(
+  spec: CommandSpec,
+  arg: string,
+  { known, hasModule }: { known: readonly OptionSpec[]; hasModule: boolean },
+): PlasmError {
   const name = arg.replace(/^-+/, "").replace(/=.*$/s, "");
-  const near = nearest(name, known.map((option) => option.name));
-  const error = usage(spec, `Unknown option: ${printable(arg.replace(/=.*$/s, ""))}`);
-  return near === undefined
-    ? error
-    : new PlasmError("usage", error.message, { hint: `Did you mean --${near}?` });
+  const foreign = Object.hasOwn(FOREIGN_OPTIONS, name) ? FOREIGN_OPTIONS[name] : undefined;
+  if (foreign !== undefined && known.some((option) => foreign.startsWith(`--${option.name}`))) {
+    return new PlasmError("usage", `Unknown option: ${escapeText(arg.replace(/=.*$/s, ""))}`, {
+      hint: `Use ${foreign}`,
+    });
+  }
+  const near = didYouMean(name, known.map((option) => option.name));
+  const error = usage(spec, `Unknown option: ${escapeText(arg.replace(/=.*$/s, ""))}`);
+  const jobHint = spec.takesRest && !hasModule
+    ? FOREIGN_JOB_OPTIONS.find(([names]) => names.split(" ").includes(name))?.[1]
+    : undefined;
+  const hint = jobHint !== undefined
+    ? jobHint
+    : near !== undefined
+    ? `Did you mean --${near}?`
+    : spec.takesRest && hasModule
+    ? `Put the job's arguments after --: plasm ${spec.name} MODULE -- ${escapeText(arg)}`
+    : error.hint;
+  return new PlasmError("usage", error.message, { hint });
 }
 
 function usage(spec: CommandSpec, message: string): PlasmError {

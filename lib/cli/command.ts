@@ -1,62 +1,96 @@
 /**
- * What a command of the CLI is; from this one description come parsing, help and completions.
+ * Types of a command: its description, from which parsing, help and completions follow, and its arguments.
+ *
  * @module
  */
 import type { CliIo, DroppablePermission } from "./io.ts";
+
+/** Words that only a running plasm knows: `plasm completions jobs`, `peers` or `keys` prints them. */
+export type DynamicWords = "jobs" | "peers" | "keys";
+
+/** Completions of a value: files, fixed words, or words that plasm prints. */
+export type Completion = "file" | readonly string[] | { words: DynamicWords };
 
 /** One option of a command. */
 export interface OptionSpec {
   /** Long name, without dashes. */
   name: string;
-  /** A flag takes no value; an integer is checked to be one. */
+  /** One letter that is the same option, without a dash. @default {none} */
+  short?: string;
+  /** Type of the value; a flag has none. */
   kind: "flag" | "string" | "integer";
-  /** What stands for the value in help. @default {"VALUE"} */
+  /** Name of the value in help. @default {"VALUE"} */
   placeholder?: string;
-  /** What it does, in a few words, with its default. */
+  /** Value if it is given without one, of an integer. @default {the option needs a value} */
+  withoutValue?: string;
+  /** What it does, with unit and default. */
   help: string;
-  /** Whether it may be given several times. @default {false} */
+  /** Whether it can be repeated. @default {false} */
   repeat?: boolean;
-  /** What completions offer for the value. @default {nothing} */
-  complete?: "file" | readonly string[];
+  /** Least and greatest value of an integer. @default {from 0} */
+  range?: readonly [min: number, max: number];
+  /** Converts the value; throws a usage error if it cannot be used. @default {no conversion} */
+  parse?: (text: string) => string;
+  /** Completions of the value. @default {none} */
+  complete?: Completion;
 }
 
-/** How a command is called. */
+/** Description of a command. */
 export interface CommandSpec {
   name: string;
   /** What it does, as a short phrase. */
   summary: string;
-  /** What follows the command's name. */
+  /** Usage after the command's name. */
   usage: string;
   /** A paragraph or two for `--help`. */
   description: string;
   options: readonly OptionSpec[];
-  /** Least and most positional arguments, and what completions offer for them. */
-  positionals: { min: number; max: number; complete?: "file" | readonly string[] };
-  /** Whether arguments after `--` mean something. @default {false} */
+  /** Number of positional arguments, and their completions. `actions` are those of the first, if they differ. */
+  positionals: { min: number; max: number; actions?: readonly string[]; complete?: Completion };
+  /** Whether arguments after `--` are allowed. @default {false} */
   takesRest?: boolean;
-  /** Calls that work, with what they do. */
+  /** Whether `:::` or `::::` and everything after it are items. @default {false} */
+  takesItems?: boolean;
+  /** Examples of calls, with what they do. */
   examples: readonly { call: string; does: string }[];
 }
 
-/** Arguments after parsing; each getter knows that they follow the description. */
+/** Words of a command line that are not options, for {@linkcode ParsedArgs}. */
+export interface ParsedWords {
+  /** Arguments before `--`. @default {[]} */
+  positionals?: readonly string[] | undefined;
+  /** Arguments after `--`. @default {there is no --} */
+  rest?: readonly string[] | undefined;
+  /** `:::` or `::::` and the arguments after it. @default {there is neither} */
+  items?: readonly string[] | undefined;
+}
+
+/** Parsed arguments, which match the command's description. */
 export class ParsedArgs {
   readonly #values: ReadonlyMap<string, readonly string[]>;
   /** Arguments that are not options. */
   readonly positionals: readonly string[];
-  /** Arguments after `--`; undefined where there is no `--`. */
+  /** Arguments after `--`; undefined without `--`. */
   readonly rest: readonly string[] | undefined;
+  /** `:::` or `::::` and the arguments after it; undefined without one. */
+  readonly items: readonly string[] | undefined;
 
   constructor(
     values: ReadonlyMap<string, readonly string[]>,
-    positionals: readonly string[],
-    rest: readonly string[] | undefined,
+    { positionals = [], rest, items }: ParsedWords = {},
   ) {
     this.#values = values;
     this.positionals = positionals;
     this.rest = rest;
+    this.items = items;
   }
 
-  /** Whether a flag was given. */
+  /** The same options with other arguments. */
+  withPositionals(positionals: readonly string[]): ParsedArgs {
+    return new ParsedArgs(this.#values, { positionals, rest: this.rest, items: this.items });
+  }
+
+  /** Reports whether an option is set. */
   flag(name: string): boolean {
     return this.#values.has(name);
   }
@@ -66,7 +100,7 @@ export class ParsedArgs {
     return this.#values.get(name)?.[0];
   }
 
-  /** The values of an option that may be repeated. */
+  /** The values of an option that can be repeated. */
   strings(name: string): readonly string[] {
     return this.#values.get(name) ?? [];
   }
@@ -78,18 +112,18 @@ export class ParsedArgs {
   }
 }
 
-/** A command: how it is called and what it does. */
+/** A command. */
 export interface Command {
   spec: CommandSpec;
   /**
-   * Permissions that it does not need when called so; the process gives them up before it runs.
+   * Permissions that the command does not need with these arguments; they are revoked before it runs.
    * @default {none}
    */
   drops?(args: ParsedArgs): readonly DroppablePermission[];
   /**
-   * Runs it; resolves to the exit status.
+   * Runs the command. Resolves to the exit status.
    *
-   * @throws {PlasmError} What went wrong; main.ts prints it and exits with its code.
+   * @throws {PlasmError} Printed by `runCommandLine`, which returns the exit status of its code
    */
   run(args: ParsedArgs, io: CliIo): Promise<number>;
 }

@@ -92,7 +92,8 @@ export function programHelp(
 }
 
 function optionUsage(option: OptionSpec): string {
-  const short = option.name === "help" ? "-h, " : "";
+  const letter = option.name === "help" ? "h" : option.short;
+  const short = letter === undefined ? "" : `-${letter}, `;
   const value = option.kind === "flag" ? "" : ` ${option.placeholder ?? "VALUE"}`;
   return `${short}--${option.name}${value}${option.repeat ? " …" : ""}`;
 }

@@ -19,5 +19,5 @@ Deno.test("programHelp() lists every command once, under the heading of its grou
     "Other",
   ]);
   assertEquals([...headings.values()].flat(), COMMANDS.map(({ name }) => name));
-  assertEquals(headings.get("Receipts"), ["verify", "id"]);
+  assertEquals(headings.get("Receipts"), ["verify", "receipt", "id"]);
 });

@@ -1,46 +1,67 @@
 /**
- * What a command may touch of the process around it; tests give it another.
+ * Access of commands to their process: streams, terminal, environment, permissions and signals. Tests replace it.
+ *
  * @module
  */
-import type { InputReader } from "../util/mod.ts";
-import { PlasmError } from "../core/errors/mod.ts";
+import { ERROR_CODES, PlasmError } from "../core/errors/mod.ts";
+import { abortable, deadline } from "../util/async/mod.ts";
+import { type InputReader, writeAll } from "../util/mod.ts";
 
-/** A permission that most commands can do without. */
+/** Grace period of a pending write after an interrupt, in milliseconds. */
+const WRITE_GRACE_MS = 500;
+
+/** Creates the error of an interrupted command. */
+export function commandInterrupted(): PlasmError {
+  return new PlasmError("interrupted", "Stopped before the end: it was interrupted");
+}
+
+/** Waits for a write, after an interrupt no longer than {@linkcode WRITE_GRACE_MS}. */
+async function orInterrupted(writing: Promise<void>, signal: AbortSignal): Promise<void> {
+  let interrupted: PlasmError | undefined;
+  try {
+    await abortable(writing, { signal, error: () => interrupted = commandInterrupted() });
+  } catch (error) {
+    if (error !== interrupted) throw error;
+    await deadline(writing, { ms: WRITE_GRACE_MS, error: commandInterrupted });
+  }
+}
+
+/** A permission that most commands do not need. */
 export type DroppablePermission = "net" | "run" | "sys" | "write";
 
-/** The process as a command sees it. */
+/** The process of a command. */
 export interface CliIo {
-  /** Standard input, raw. */
+  /** Standard input. */
   readonly stdin: ReadableStream<Uint8Array>;
-  /** The same, for who has memory to read much of it into. */
+  /** Standard input for callers that provide the buffer. */
   readonly stdinReader: InputReader;
   /** Whether standard input is a terminal. */
   readonly stdinIsTerminal: boolean;
-  /** Whether messages go to a terminal, so that progress makes sense. */
+  /** Whether standard error is a terminal. */
   readonly stderrIsTerminal: boolean;
-  /** Whether data goes to a terminal. */
+  /** Whether standard output is a terminal. */
   readonly stdoutIsTerminal: boolean;
-  /** Whether colour is wanted. */
+  /** Whether to print colours on standard error. */
   readonly color: boolean;
-  /** Columns of the terminal, or 80. */
+  /** Width of the terminal, in columns; 80 without one. */
   readonly columns: number;
-  /** One environment variable. */
+  /** Looks up an environment variable. */
   env(name: string): string | undefined;
-  /** Gives permissions up for the rest of the process. */
+  /** Revokes permissions for the rest of the process. */
   drop(permissions: readonly DroppablePermission[]): void;
-  /** Aborts on SIGINT and SIGTERM. */
+  /** Aborts on SIGINT and SIGTERM. A second signal ends the process, whatever it waits for. */
   readonly signal: AbortSignal;
   /**
-   * Writes data.
+   * Writes to standard output. After an interrupt a pending write has half a second: its reader may never read.
    *
-   * @throws {PlasmError} `output-closed` when the reader is gone.
+   * @throws {PlasmError} `output-closed` if its reader has closed it; `interrupted`; `state`
    */
   write(data: Uint8Array | string): Promise<void>;
-  /** Writes a message; a reader that is gone does not matter. */
+  /** Writes to standard error. Never rejects. */
   message(data: Uint8Array | string): Promise<void>;
 }
 
-/** The real process. */
+/** Accesses the real process. */
 export function processIo(): CliIo {
   const stopped = new AbortController();
   let listening = false;
@@ -64,15 +85,19 @@ export function processIo(): CliIo {
       if (!listening) {
         listening = true;
         for (const name of ["SIGINT", "SIGTERM"] as const) {
-          Deno.addSignalListener(name, () => stopped.abort());
+          Deno.addSignalListener(name, () => {
+            if (stopped.signal.aborted) Deno.exit(ERROR_CODES.interrupted.exit);
+            stopped.abort();
+          });
         }
       }
       return stopped.signal;
     },
     async write(data) {
       try {
-        await writeAll(Deno.stdout, data);
+        await orInterrupted(writeAll(Deno.stdout, bytesOf(data)), stopped.signal);
       } catch (error) {
+        if (error instanceof PlasmError) throw error;
         if (error instanceof Deno.errors.BrokenPipe) {
           throw new PlasmError("output-closed", "Cannot write to standard output: it was closed");
         }
@@ -84,20 +109,16 @@ export function processIo(): CliIo {
     },
     async message(data) {
       try {
-        await writeAll(Deno.stderr, data);
+        await orInterrupted(writeAll(Deno.stderr, bytesOf(data)), stopped.signal);
       } catch {
-        // Nobody is there to be told.
+        // There is no other place to report it.
       }
     },
   };
 }
 
-async function writeAll(
-  sink: { write(bytes: Uint8Array): Promise<number> },
-  data: Uint8Array | string,
-): Promise<void> {
-  const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
-  for (let at = 0; at < bytes.length;) at += await sink.write(bytes.subarray(at));
+function bytesOf(data: Uint8Array | string): Uint8Array {
+  return typeof data === "string" ? new TextEncoder().encode(data) : data;
 }
 
 function terminalColumns(): number {

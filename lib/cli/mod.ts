@@ -1,5 +1,5 @@
 /**
- * The command line: runs one command with its arguments in the process around it.
+ * The command line: parses arguments and runs one command.
  *
  * @module
  */

@@ -1,68 +1,149 @@
 /**
- * Options of commands that run a job on another node.
+ * Options of the commands that run a job on another node.
+ *
  * @module
  */
 import type { JobTarget } from "../api/mod.ts";
+import { ARCHITECTURES, parseArch, parsePeer } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
-import type { ParsedArgs } from "./command.ts";
-import type { OptionSpec } from "./command.ts";
+import { escapeText } from "../util/mod.ts";
+import type { OptionSpec, ParsedArgs } from "./command.ts";
 
-/** All of them; they mean something with `--remote` only. */
+/** `--remote`, and the options that require it. */
 export const REMOTE_OPTIONS: readonly OptionSpec[] = [
-  { name: "remote", kind: "flag", help: "Run on another node, found in the network" },
+  { name: "remote", kind: "flag", help: "Run on another node of the network" },
   {
     name: "peer",
     kind: "string",
+    parse: parsePeer,
+    complete: { words: "peers" },
     placeholder: "ID",
-    help: "Remote: run on this node, a peer id or a multiaddr that ends with one",
+    help: "Run on this peer id or multiaddr (with --remote, default any node)",
   },
   {
     name: "arch",
     kind: "string",
     placeholder: "ARCH",
-    complete: ["x86_64", "aarch64"],
-    help: "Remote: use only nodes of this architecture",
+    parse: parseArch,
+    complete: ARCHITECTURES,
+    help: "Use only nodes of this architecture (with --remote, default any)",
   },
   {
     name: "min-memory",
     kind: "integer",
     placeholder: "N",
-    help: "Remote: use only nodes that allow a job this much memory, in MiB",
+    help:
+      "Use only nodes that allow a job N MiB of memory (with --remote, default the job's limit)",
   },
   {
     name: "attempts",
     kind: "integer",
     placeholder: "N",
-    help: "Remote: try at most N nodes (default 3)",
+    help: "Try at most N nodes (with --remote, default 3)",
   },
   {
     name: "bootstrap",
     kind: "string",
     placeholder: "ADDR",
     repeat: true,
-    help: "Remote: join through this node (default network.bootstrap)",
+    help: "Join through this node (with --remote, default network.bootstrap)",
   },
   {
     name: "as-node",
     kind: "flag",
-    help: "Remote: use this node's key instead of a fresh one",
+    help: "Use this node's key (with --remote, default a new key)",
   },
   {
     name: "ticket",
     kind: "string",
     placeholder: "FILE",
     complete: "file",
-    help: "Remote: save a resume ticket to FILE; run the same command again to resume",
+    help: "Save a resume ticket to FILE; run the same command again to resume (with --remote)",
   },
   {
     name: "live",
     kind: "flag",
-    help: "Remote: print output as it arrives, before it is verified",
+    help: "Print output as it arrives, before it is verified (with --remote)",
   },
 ];
 
+/** Number of nodes that must agree, and of those that start. */
+export interface QuorumSize {
+  agree: number;
+  nodes: number;
+}
+
 /**
- * Refuses remote options without `--remote`, and others that cannot be together.
+ * Parses the value of `--agree`: `K` or `K/N`.
+ *
+ * @throws {PlasmError} `usage`
+ */
+export function parseQuorumSize(text: string): QuorumSize {
+  const [, agree, nodes = agree] = /^(\d{1,3})(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  if (agree !== undefined) return { agree: Number(agree), nodes: Number(nodes) };
+  throw new PlasmError("usage", `Cannot read quorum: ${escapeText(text)}`, {
+    hint: "Write K or K/N: K nodes must agree, N nodes start, as in 2/3",
+  });
+}
+
+/** `--agree`, and the options that require it. */
+export const AGREE_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: "agree",
+    kind: "string",
+    placeholder: "K[/N]",
+    parse: (text) => (parseQuorumSize(text), text),
+    help:
+      "Run on N nodes and print output when K of them return the same claim; up to K+2 nodes are tried " +
+      "(with --remote, default N: K)",
+  },
+  {
+    name: "same-network",
+    kind: "flag",
+    help: "Allow several nodes in one network, IPv4 /24 or IPv6 /48 (with --agree)",
+  },
+  {
+    name: "arbitrate",
+    kind: "flag",
+    help:
+      "If nodes disagree, run the job here, or on the node of --peer, and report the false receipts " +
+      "(with --agree)",
+  },
+  {
+    name: "evidence",
+    kind: "string",
+    placeholder: "FILE",
+    complete: "file",
+    help:
+      "Write receipts that contradict each other to FILE (with --agree, default a file in the state directory)",
+  },
+];
+
+/** Options that name nodes, or that need the result of one node. */
+const SINGLE_NODE_OPTIONS = ["attempts", "ticket", "live"];
+
+function checkAgreeOptions(args: ParsedArgs): void {
+  if (!args.flag("agree")) {
+    const given = AGREE_OPTIONS.find(({ name }) => args.flag(name));
+    if (given === undefined) return;
+    throw new PlasmError("usage", `Cannot use --${given.name} without --agree`, {
+      hint: "Add --remote --agree K, such as --agree 2/3",
+    });
+  }
+  if (!args.flag("remote")) throw new PlasmError("usage", "Cannot use --agree without --remote");
+  const single = SINGLE_NODE_OPTIONS.find((name) => args.flag(name));
+  if (single !== undefined) {
+    throw new PlasmError("usage", `Cannot use --agree and --${single} together`);
+  }
+  if (args.flag("peer") && !args.flag("arbitrate")) {
+    throw new PlasmError("usage", "Cannot use --agree and --peer together without --arbitrate", {
+      hint: "Add --arbitrate to run the job on this peer if nodes disagree",
+    });
+  }
+}
+
+/**
+ * Rejects remote options without `--remote`, and options that exclude each other.
  *
  * @throws {PlasmError} `usage`
  */
@@ -72,6 +153,7 @@ export function checkRemoteOptions(args: ParsedArgs): void {
   if (!isRemote && given !== undefined) {
     throw new PlasmError("usage", `Cannot use --${given.name} without --remote`);
   }
+  checkAgreeOptions(args);
   for (const local of ["daemon", "pipe"]) {
     if (!isRemote || !args.flag(local)) continue;
     throw new PlasmError("usage", `Cannot use --remote and --${local} together`);
@@ -80,14 +162,14 @@ export function checkRemoteOptions(args: ParsedArgs): void {
     throw new PlasmError("usage", "Cannot use --live and --json together");
   }
   if (args.integer("attempts") === 0) {
-    throw new PlasmError("usage", "Cannot use --attempts 0: at least 1 is needed");
+    throw new PlasmError("usage", "Cannot use --attempts 0: it must be at least 1");
   }
 }
 
-/** Where a daemon is to run a job; undefined: itself. */
+/** The node on which the daemon runs a job; undefined for the daemon's own. */
 export function targetOf(args: ParsedArgs): JobTarget | undefined {
   if (!args.flag("remote")) return undefined;
-  const [peer, arch] = [args.string("peer"), args.string("arch")];
+  const [peer, arch, agree] = [args.string("peer"), args.string("arch"), args.string("agree")];
   const [min_memory_mb, attempts] = [args.integer("min-memory"), args.integer("attempts")];
   return {
     ...(peer === undefined ? {} : { peer }),
@@ -95,5 +177,7 @@ export function targetOf(args: ParsedArgs): JobTarget | undefined {
     ...(min_memory_mb === undefined ? {} : { min_memory_mb }),
     ...(attempts === undefined ? {} : { attempts }),
     ...(args.flag("as-node") ? { as_node: true } : {}),
+    ...(agree === undefined ? {} : parseQuorumSize(agree)),
+    ...(args.flag("same-network") ? { same_network: true } : {}),
   };
 }

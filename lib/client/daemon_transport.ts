@@ -1,57 +1,68 @@
 /**
- * HTTP to a daemon over its unix socket, or over loopback TCP with a token.
+ * Sends HTTP requests to a daemon over its Unix socket, or over loopback TCP with a token.
+ *
  * @module
  */
 import { socketPaths } from "../core/mod.ts";
-import { type JsonValue, PlasmError } from "../core/errors/mod.ts";
-import { bodyOfAnswer, readUpgradeAnswer, sendUpgrade, type UpgradeAnswer } from "./upgrade.ts";
-import type { LinesOptions } from "../util/mod.ts";
+import { abortError, type JsonValue, PlasmError } from "../core/errors/mod.ts";
+import { abortable } from "../util/async/mod.ts";
+import { type LinesOptions, writeAll } from "../util/mod.ts";
+import { SilenceWatch } from "./silence_watch.ts";
 
-/** Longest line of an answer: an event carries at most 64 KiB of output in base64. */
+/** Maximum length of a line, in characters: an event has at most 64 KiB of output in base64. */
 const MAX_LINE_LENGTH = 1024 * 1024;
 
-/** Bounds of the lines that a daemon may send. */
-export const ANSWER_LINES: LinesOptions = {
+/** Maximum size of a response head, in bytes; a daemon's head has less than 1 KiB. */
+const MAX_HEAD_BYTES = 16 * 1024;
+
+/** Maximum size of the body of an error response, in bytes. */
+const MAX_BODY_BYTES = 64 * 1024;
+
+/** Time in which a daemon answers the check, in milliseconds. */
+const PROBE_MS = 3000;
+
+/** Limits of the lines that a daemon may send. */
+export const RESPONSE_LINES: LinesOptions = {
   maxLength: MAX_LINE_LENGTH,
   tooLong: () =>
     new PlasmError(
       "protocol",
-      `Cannot read answer: a line has more than ${MAX_LINE_LENGTH} characters`,
+      `Cannot read response: a line has more than ${MAX_LINE_LENGTH} characters`,
     ),
 };
 
 /** Address of a daemon. */
 export interface DaemonAddress {
   /**
-   * Path of its unix socket.
+   * Path of its Unix socket.
    * @default {$PLASM_SOCKET, else the first default path that exists}
    */
   socket?: string | undefined;
   /**
-   * Its URL on loopback TCP, such as `http://127.0.0.1:7433`, in place of a socket.
+   * Its URL on loopback TCP, such as `http://127.0.0.1:7433`, instead of a socket.
    * @default {the socket}
    */
   url?: string | undefined;
   /**
-   * The bearer token, for TCP.
+   * Bearer token for TCP.
    * @default {none}
    */
   token?: string | undefined;
   /**
    * Looks up an environment variable.
-   * @default {Deno.env.get}
+   * @default {Deno.env.get; undefined without permission}
    */
   env?: ((name: string) => string | undefined) | undefined;
 }
 
 /** Options of one request. */
 export interface RequestOptions {
-  /** Ends the request. @default {never} */
+  /** Aborts the request. @default {never} */
   signal?: AbortSignal | undefined;
 }
 
-/** A request. */
-export interface Outgoing extends RequestOptions {
+/** Options of {@linkcode DaemonTransport.send}. */
+export interface SendOptions extends RequestOptions {
   method?: string;
   json?: unknown;
   body?: BodyInit;
@@ -60,31 +71,53 @@ export interface Outgoing extends RequestOptions {
   accept?: readonly number[];
 }
 
-function findSocket(env: (name: string) => string | undefined): string {
+/** Environment variable, which is absent without permission: the default socket needs none. */
+function readableEnv(name: string): string | undefined {
+  const { state } = Deno.permissions.querySync({ name: "env", variable: name });
+  return state === "granted" ? Deno.env.get(name) : undefined;
+}
+
+/**
+ * Finds the socket of the daemon: `$PLASM_SOCKET`, else the first default path that exists.
+ *
+ * @throws {PlasmError} `no-daemon`
+ */
+export function findSocket(env: (name: string) => string | undefined): string {
   const paths = socketPaths(env);
   for (const path of paths) {
     try {
       Deno.statSync(path);
       return path;
-    } catch { /* the next, then */ }
+    } catch (error) {
+      if (error instanceof Deno.errors.NotCapable) throw error;
+      if (error instanceof Deno.errors.PermissionDenied) throw socketForbidden(path, error);
+    }
   }
   throw new PlasmError("no-daemon", `Cannot reach daemon: no socket at ${paths.join(" or ")}`, {
-    hint: "Start one with plasm daemon, or name its socket with --socket or PLASM_SOCKET",
+    hint: "Start one with plasm daemon, or set --socket or PLASM_SOCKET to its socket",
     details: { sockets: paths },
   });
 }
 
-/** Requests to one daemon. */
+function socketForbidden(path: string, cause: unknown): PlasmError {
+  return new PlasmError("no-daemon", `Permission denied on ${path}`, {
+    hint: "Run sudo adduser $USER plasm, then log in again",
+    cause,
+  });
+}
+
+/** Sends requests to one daemon. */
 export class DaemonTransport implements Disposable {
   readonly #base: string;
   readonly #where: string;
   readonly #client: Deno.HttpClient | undefined;
   readonly #connect: () => Promise<Deno.Conn>;
   readonly #headers: Record<string, string>;
+  readonly #silence = new SilenceWatch(() => this.#probe());
 
-  /** @throws {PlasmError} `no-daemon` when there is no socket */
+  /** @throws {PlasmError} `no-daemon` if there is no socket */
   constructor(address: DaemonAddress = {}) {
-    const { url, token, env = (name) => Deno.env.get(name) } = address;
+    const { url, token, env = readableEnv } = address;
     this.#headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
     if (url !== undefined) {
       this.#base = url.replace(/\/$/, "");
@@ -94,8 +127,7 @@ export class DaemonTransport implements Disposable {
         Deno.connect({ hostname: hostname.replace(/^\[|\]$/g, ""), port: Number(port || 80) });
     } else {
       const path = address.socket ?? findSocket(env);
-      // Deno 2.9 resolves the host name although it is not used; an unknown name blocks a thread for
-      // seconds.
+      // Deno 2.9 resolves the unused host name, and an unknown name blocks a thread for seconds.
       this.#base = "http://localhost";
       this.#where = path;
       this.#client = Deno.createHttpClient({ proxy: { transport: "unix", path } });
@@ -104,65 +136,113 @@ export class DaemonTransport implements Disposable {
   }
 
   /**
-   * Sends a request; the body of the response is not read.
+   * Sends a request. The caller reads the body of the response.
    *
-   * @throws {PlasmError} The daemon's own error; `no-daemon` when it does not answer; `interrupted`
+   * @throws {PlasmError} The daemon's error; `no-daemon` if it does not respond; `interrupted`
    */
-  async send(path: string, options: Outgoing = {}): Promise<Response> {
+  async send(path: string, options: SendOptions = {}): Promise<Response> {
     const { method = "GET", json, body, headers = {}, signal } = options;
     const type: Record<string, string> = json === undefined
       ? {}
       : { "content-type": "application/json" };
     let response: Response;
+    const silent = new AbortController();
     try {
-      response = await fetch(this.#base + path, {
+      const fetching = fetch(this.#base + path, {
         method,
         headers: { ...this.#headers, ...type, ...headers },
         ...(json === undefined
           ? body === undefined ? {} : { body }
           : { body: JSON.stringify(json) }),
         ...(this.#client === undefined ? {} : { client: this.#client }),
-        ...(signal === undefined ? {} : { signal }),
+        signal: signal === undefined ? silent.signal : AbortSignal.any([signal, silent.signal]),
       });
+      response = await this.answered(fetching, signal);
     } catch (error) {
+      silent.abort();
       throw this.lost(error, signal);
     }
     if (response.ok || options.accept?.includes(response.status)) return response;
-    throw await readError(response);
+    try {
+      throw await readError(response);
+    } catch (error) {
+      throw this.lost(error, signal);
+    }
   }
 
   /**
-   * Sends a request and reads a JSON response.
+   * Sends a request and reads the body of the response.
    *
-   * @throws {PlasmError} as {@linkcode send}; `protocol` when the answer is not JSON
+   * @throws {PlasmError} as {@linkcode send}
    */
-  async json<T>(path: string, options: Outgoing = {}): Promise<T> {
+  async read<T>(
+    path: string,
+    readBody: (response: Response) => Promise<T>,
+    options: SendOptions = {},
+  ): Promise<T> {
     const response = await this.send(path, options);
     try {
-      return await response.json() as T;
+      return await this.answered(readBody(response), options.signal);
     } catch (error) {
-      if (error instanceof SyntaxError) {
-        throw new PlasmError("protocol", `Cannot read answer to ${path}: it is not JSON`);
-      }
       throw this.lost(error, options.signal);
     }
   }
 
   /**
+   * Body of a response, read while the daemon answers: fails with PlasmErrors only, also when the signal aborts. In Deno
+   * the signal of `fetch` does not reach the body of a response any more once memory has been collected.
+   */
+  translated(
+    body: ReadableStream<Uint8Array<ArrayBuffer>>,
+    signal: AbortSignal | undefined,
+  ): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const reader = body.getReader();
+    return new ReadableStream({
+      pull: async (controller) => {
+        try {
+          const { done, value } = await this.answered(reader.read(), signal);
+          if (done) controller.close();
+          else controller.enqueue(value);
+        } catch (error) {
+          controller.error(this.lost(error, signal));
+          await reader.cancel().catch(() => {}); // broken
+        }
+      },
+      cancel: (reason) => reader.cancel(reason),
+    }, { highWaterMark: 0 });
+  }
+
+  /**
+   * Sends a request and reads a JSON response.
+   *
+   * @throws {PlasmError} as {@linkcode send}; `protocol` if the response is not JSON
+   */
+  async json<T>(path: string, options: SendOptions = {}): Promise<T> {
+    return await this.read(path, async (response) => {
+      try {
+        return await response.json() as T;
+      } catch (error) {
+        if (!(error instanceof SyntaxError)) throw error;
+        throw new PlasmError("protocol", `Cannot read response of ${path}: it is not JSON`);
+      }
+    }, options);
+  }
+
+  /**
    * Posts JSON on a new connection and upgrades it to `protocol` (status 101). The connection is closed when the signal aborts.
    *
-   * @throws {PlasmError} as {@linkcode send}; `protocol` when the answer is neither 101 nor an error
+   * @throws {PlasmError} as {@linkcode send}; `protocol` if the response is neither 101 nor an error
    */
   async upgrade(
     path: string,
     options: { json: unknown; protocol: string; signal: AbortSignal },
-  ): Promise<UpgradeAnswer & { conn: Deno.Conn }> {
+  ): Promise<UpgradeResponse & { conn: Deno.Conn }> {
     const { json, protocol, signal } = options;
     let conn: Deno.Conn | undefined;
     const close = (): void => {
       try {
         conn?.close();
-      } catch { /* it was closed before */ }
+      } catch { /* closed before */ }
     };
     signal.addEventListener("abort", close, { once: true });
     try {
@@ -170,36 +250,79 @@ export class DaemonTransport implements Disposable {
       signal.throwIfAborted();
       const headers = { host: new URL(this.#base).host, ...this.#headers };
       await sendUpgrade(conn, { path, protocol, json, headers });
-      const answer = await readUpgradeAnswer(conn);
-      if (answer.status === 101) return { ...answer, conn };
-      throw await readError(await bodyOfAnswer(conn, answer));
+      const response = await this.answered(readUpgradeResponse(conn));
+      if (response.status === 101) return { ...response, conn };
+      throw await readError(await readUpgradeBody(conn, response));
     } catch (error) {
       close();
       throw this.lost(error, signal);
     }
   }
 
+  /**
+   * Waits for the daemon.
+   *
+   * @throws {PlasmError} `busy` if it accepts a connection and answers nothing on it; the signal's reason
+   */
+  answered<T>(waiting: Promise<T>, signal?: AbortSignal): Promise<T> {
+    const answered = this.#silence.answered(waiting);
+    return signal === undefined ? answered : abortable(answered, { signal });
+  }
+
+  async #probe(): Promise<void> {
+    const signal = AbortSignal.timeout(PROBE_MS);
+    try {
+      const response = await fetch(`${this.#base}/version`, {
+        headers: this.#headers,
+        ...(this.#client === undefined ? {} : { client: this.#client }),
+        signal,
+      });
+      await response.body?.cancel();
+    } catch {
+      // Any other error is that of the connection, on which the caller waits.
+      if (signal.aborted) throw this.#silent();
+    }
+  }
+
+  #silent(cause?: unknown): PlasmError {
+    return new PlasmError("busy", `The daemon at ${this.#where} accepts but does not answer`, {
+      hint: "Check whether it is stopped or overloaded: ps -o pid,stat,args -C plasm",
+      details: { silent: true },
+      cause,
+    });
+  }
+
   /** Error of a connection that failed or broke. */
   lost(error: unknown, signal: AbortSignal | undefined): PlasmError {
     if (error instanceof PlasmError) return error;
-    if (signal?.aborted) {
-      return new PlasmError("interrupted", "Stopped: the caller asked for it", { cause: error });
+    if (signal?.aborted) return abortError(signal);
+    const reason = reasonOf(error);
+    // The queue of connections that the daemon has not accepted is full.
+    if (/^resource temporarily unavailable/i.test(reason)) return this.#silent(error);
+    if (/^permission denied/i.test(reason)) {
+      return socketForbidden(this.#where, error);
     }
-    const reason = error instanceof Error ? rootCause(error).message : String(error);
     return new PlasmError("no-daemon", `Cannot reach daemon at ${this.#where}: ${reason}`, {
-      hint: "See whether plasm daemon runs, and whether you are in its group",
+      hint: "Run plasm doctor, or start a daemon with plasm daemon",
       cause: error,
     });
   }
 
   /** Closes pooled connections. */
   [Symbol.dispose](): void {
+    this.#silence[Symbol.dispose]();
     this.#client?.close();
   }
 }
 
-function rootCause(error: Error): Error {
-  return error.cause instanceof Error ? rootCause(error.cause) : error;
+/** Reason of a connection error: that of the operating system, without what `fetch` and Deno add to it. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.cause instanceof Error) return reasonOf(error.cause);
+  return error.message.replace(/^.*client error \(Connect\): /s, "").replace(
+    / \(os error \d+\)$/,
+    "",
+  );
 }
 
 async function readError(response: Response): Promise<PlasmError> {
@@ -207,7 +330,100 @@ async function readError(response: Response): Promise<PlasmError> {
   try {
     const { error } = JSON.parse(text) as { error?: JsonValue };
     if (error !== undefined) return PlasmError.fromJSON(error);
-  } catch { /* told below */ }
-  if (response.status === 404) return new PlasmError("not-found", "There is no such thing");
-  return new PlasmError("protocol", `Cannot read answer: HTTP ${response.status} without an error`);
+  } catch { /* reported below */ }
+  if (response.status === 404) {
+    return new PlasmError("not-found", "The daemon does not know this resource");
+  }
+  return new PlasmError(
+    "protocol",
+    `Cannot read response: HTTP ${response.status} without an error`,
+  );
+}
+
+/** Options of {@linkcode sendUpgrade}. */
+export interface UpgradeRequest {
+  path: string;
+  /** Protocol to upgrade to. */
+  protocol: string;
+  json: unknown;
+  headers: Readonly<Record<string, string>>;
+}
+
+/** Head of a response, and the bytes read behind it. */
+export interface UpgradeResponse {
+  status: number;
+  headers: Headers;
+  rest: Uint8Array;
+}
+
+function malformed(why: string): PlasmError {
+  return new PlasmError("protocol", `Cannot read response: ${why}`);
+}
+
+/** Sends an upgrade request on a raw connection, which `fetch` cannot return. */
+export async function sendUpgrade(conn: Deno.Conn, request: UpgradeRequest): Promise<void> {
+  const { path, protocol, json, headers } = request;
+  const encoder = new TextEncoder();
+  const body = encoder.encode(JSON.stringify(json));
+  const head = [
+    `POST ${path} HTTP/1.1`,
+    ...Object.entries({
+      ...headers,
+      "connection": "Upgrade",
+      "upgrade": protocol,
+      "content-type": "application/json",
+      "content-length": body.length,
+    }).map(([name, value]) => `${name}: ${value}`),
+  ];
+  await writeAll(conn, encoder.encode(`${head.join("\r\n")}\r\n\r\n`));
+  await writeAll(conn, body);
+}
+
+/**
+ * Reads the head of the response to an upgrade request.
+ *
+ * @throws {PlasmError} `protocol`
+ */
+export async function readUpgradeResponse(conn: Deno.Conn): Promise<UpgradeResponse> {
+  const buffer = new Uint8Array(MAX_HEAD_BYTES);
+  let text = "";
+  let size = 0;
+  let end: number;
+  while ((end = text.indexOf("\r\n\r\n")) < 0) {
+    if (size === MAX_HEAD_BYTES) throw malformed(`its head has more than ${MAX_HEAD_BYTES} bytes`);
+    const count = await conn.read(buffer.subarray(size));
+    if (count === null) throw new Deno.errors.UnexpectedEof("the connection ended");
+    size += count;
+    text = new TextDecoder("latin1").decode(buffer.subarray(0, size));
+  }
+  const [line = "", ...fields] = text.slice(0, end).split("\r\n");
+  const status = Number(/^HTTP\/1\.1 (\d{3})( |$)/.exec(line)?.[1] ?? NaN);
+  if (Number.isNaN(status)) throw malformed("its first line is not HTTP/1.1");
+  const headers = new Headers();
+  for (const field of fields) {
+    const colon = field.indexOf(":");
+    try {
+      headers.append(field.slice(0, colon), field.slice(colon + 1).trim());
+    } catch {
+      throw malformed("a header field is malformed");
+    }
+  }
+  return { status, headers, rest: buffer.slice(end + 4, size) };
+}
+
+/** Reads the body of a response that is no upgrade. */
+async function readUpgradeBody(conn: Deno.Conn, response: UpgradeResponse): Promise<Response> {
+  const { status, headers, rest } = response;
+  const length = Number(headers.get("content-length") ?? NaN);
+  if (!(length <= MAX_BODY_BYTES)) {
+    throw malformed(`its body has no length, or more than ${MAX_BODY_BYTES} bytes`);
+  }
+  const body = new Uint8Array(length);
+  body.set(rest.subarray(0, length));
+  for (let at = Math.min(rest.length, length); at < length;) {
+    const count = await conn.read(body.subarray(at));
+    if (count === null) throw malformed("it ends within its body");
+    at += count;
+  }
+  return new Response(body, { status: status < 200 ? 500 : status, headers });
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import schema from "../../schemas/config.json" with { type: "json" };
-import { nearest } from "../util/mod.ts";
+import { didYouMean } from "../util/mod.ts";
 
 /** Limits of one job. */
 export interface JobCeilings {
@@ -18,6 +18,8 @@ export interface JobCeilings {
   cpu_cores: number;
   /** Standard output and standard error together, in bytes. */
   output_bytes: number;
+  /** Content of all output files together, in bytes. */
+  output_files_bytes: number;
   /** In-memory file system, inputs included, in bytes. */
   fs_bytes: number;
   /** Size of the module, in bytes. */
@@ -30,6 +32,8 @@ export interface JobCeilings {
 export interface ApiConfig {
   /** The API on loopback TCP, in addition to the unix socket. */
   tcp: { listen: string | null; token_file: string | null; allowed_origins: string[] };
+  /** `GET /metrics` on a separate address, for other machines. */
+  metrics: { listen: string | null; token_file: string | null };
   /** Maximum size of a request's JSON body, in bytes. */
   request_bytes: number;
   /** Maximum pause within a request's body, in seconds. */
@@ -50,6 +54,8 @@ export interface JobsConfig {
   memory_budget_mb: number;
   /** Number of idle executors to start in advance. */
   warm_executors: number;
+  /** Maximum size of the modules that idle executors keep compiled, in MiB of WebAssembly. */
+  warm_modules_mb: number;
   /** Whether an executor runs further jobs of the same submitter. */
   executor_sharing: "never" | "submitter";
   /** Limits of one job. */
@@ -72,6 +78,14 @@ export interface NetworkPolicyConfig {
   result_seconds: number;
   /** How long a job continues after its client has disconnected, in seconds. */
   orphan_seconds: number;
+  /** Hours of the day, in local time, in which jobs of peers are accepted, such as `22:00-06:00`; empty: always. */
+  hours: string[];
+  /** Whether jobs of peers are accepted while the machine runs on battery. */
+  on_battery: boolean;
+  /** Load average, in percent of the cores, above which `busy_cores_percent` applies; null: none. */
+  busy_load_percent: number | null;
+  /** Share of the cores for jobs of peers while the load is above `busy_load_percent`. */
+  busy_cores_percent: number;
   /** Limits of one job of a peer; null: the value in `jobs.ceilings`. */
   ceilings: {
     memory_mb: number | null;
@@ -93,12 +107,18 @@ export interface NetworkConfig {
   bootstrap: string[];
   /** Whether to discover nodes on the local network by multicast DNS. */
   mdns: boolean;
+  /** Private addresses to dial when other nodes list them. */
+  private_addresses: "last" | "near" | "never";
   /** Whether to request a port mapping from the router by UPnP. */
   upnp: boolean;
   /** Whether the node advertises that it runs jobs. */
   provide: boolean;
   /** Whether the node answers DHT queries. */
   dht_server: boolean;
+  /** Share of the deterministic results of other nodes that is audited, in percent; 0: no audits. */
+  audit: number;
+  /** Maximum CPU time of audits in one hour, in seconds. */
+  audit_cpu_seconds: number;
   /** Limits of connections. */
   limits: {
     connections: number;
@@ -129,6 +149,8 @@ export interface Config {
   retention: { age_seconds: number; bytes: number };
   /** Cache of modules and inputs, by hash. */
   cache: { max_bytes: number };
+  /** Modules that the daemon downloads by reference. */
+  modules: { hosts: string[] };
   /** Log on standard error. */
   log: { level: "debug" | "info" | "warning" | "error"; format: "auto" | "json" | "human" };
   /** Shutdown of the daemon. */
@@ -153,7 +175,7 @@ export interface ConfigKey {
   default: ConfigValue;
   /** Meaning of the key. */
   description: string;
-  /** Whether a change applies on SIGHUP instead of a restart. */
+  /** Whether a change applies on a reload instead of a restart. */
   live: boolean;
 }
 
@@ -197,5 +219,5 @@ export function envName(key: string): string {
 export function nearestName(name: string, known: readonly string[]): string | undefined {
   // The same last part in another section is a better guess than any misspelling.
   const last = name.split(".").at(-1);
-  return known.find((candidate) => candidate.split(".").at(-1) === last) ?? nearest(name, known);
+  return known.find((candidate) => candidate.split(".").at(-1) === last) ?? didYouMean(name, known);
 }

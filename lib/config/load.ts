@@ -1,13 +1,19 @@
 /**
- * Loads the configuration from a file, `PLASM_*` variables and flags; later sources win.
+ * Loads the configuration from a file, `PLASM_*` variables and flags, of which the later ones take precedence, and
+ * computes which changes a reload applies.
  *
  * @module
  */
 import { PlasmError } from "../core/errors/mod.ts";
 import { configPaths } from "../core/mod.ts";
-import { type Config, CONFIG_KEYS, type ConfigEntries, envName } from "./config.ts";
+import {
+  type Config,
+  CONFIG_KEYS,
+  type ConfigEntries,
+  type ConfigValue,
+  envName,
+} from "./config.ts";
 import { checkEntries, nest, parseConfig, parseValue } from "./parse.ts";
-import { configEntries } from "./reload.ts";
 
 /** Options of {@linkcode loadConfig}. */
 export interface LoadConfigOptions {
@@ -16,6 +22,11 @@ export interface LoadConfigOptions {
    * @default {the user's file, else the system's, else none}
    */
   path?: string | undefined;
+  /**
+   * Whether the system's file is read: it is the daemon's, and clients must work without it.
+   * @default {true}
+   */
+  system?: boolean | undefined;
   /**
    * Keys set on the command line, by dotted name.
    * @default {{}}
@@ -43,7 +54,8 @@ async function readConfigFile(path: string, required: boolean): Promise<string |
     return await Deno.readTextFile(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound && !required) return undefined;
-    const reason = error instanceof Error ? error.message : String(error);
+    const text = error instanceof Error ? error.message : String(error);
+    const reason = text.replace(/ \(os error \d+\).*$/s, "");
     throw new PlasmError("bad-config", `Cannot read ${path}: ${reason}`, { cause: error });
   }
 }
@@ -76,8 +88,9 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Loade
 
   let file: string | undefined;
   const named = options.path ?? env("PLASM_CONFIG");
-  // The user's file replaces the administrator's, which is first in the list.
-  for (const path of named === undefined ? configPaths(env).reverse() : [named]) {
+  // The user's file replaces the system's, which is first in the list.
+  const known = configPaths(env).slice(options.system === false ? 1 : 0).reverse();
+  for (const path of named === undefined ? known : [named]) {
     const text = await readConfigFile(path, named !== undefined);
     if (text === undefined) continue;
     add(parseConfig(text, path), () => path);
@@ -98,18 +111,60 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Loade
   return { config: nest(entries) as unknown as Config, sources, file };
 }
 
-/** Formats a table of every key, its value and its source. */
-export function formatConfig(loaded: LoadedConfig): string {
+/** Every key, its value and its source, as the rows of a table. */
+export function configRows(loaded: LoadedConfig): string[][] {
   const entries = configEntries(loaded.config);
-  const rows = CONFIG_KEYS.map(({ name }) => ({
+  return CONFIG_KEYS.map(({ name }) => [
     name,
-    value: JSON.stringify(entries[name]),
-    source: loaded.sources[name] ?? "default",
-  }));
-  const width = (column: "name" | "value"): number =>
-    Math.max(...rows.map((row) => row[column].length));
-  const [names, values] = [width("name"), width("value")];
-  return rows.map(({ name, value, source }) =>
-    `${name.padEnd(names)}  ${value.padEnd(values)}  ${source}`
-  ).join("\n");
+    JSON.stringify(entries[name]),
+    loaded.sources[name] ?? "default",
+  ]);
+}
+
+/** Changes that a reload applies, and those that need a restart. */
+export interface ReloadPlan {
+  /** The new configuration: the current one with the live changes. */
+  config: Config;
+  /** Keys whose new value applies now. */
+  applied: string[];
+  /** Keys whose new value needs a restart. */
+  ignored: string[];
+}
+
+function readKey(config: Config, name: string): ConfigValue {
+  let node: unknown = config;
+  for (const part of name.split(".")) node = (node as Record<string, unknown>)[part];
+  return node as ConfigValue;
+}
+
+function writeKey(config: Config, name: string, value: ConfigValue): void {
+  const path = name.split(".");
+  const last = path.pop() ?? name;
+  let node = config as unknown as Record<string, unknown>;
+  for (const part of path) node = node[part] as Record<string, unknown>;
+  node[last] = value;
+}
+
+/** Converts a configuration to dotted keys, in the schema's order. */
+export function configEntries(config: Config): ConfigEntries {
+  return Object.fromEntries(CONFIG_KEYS.map(({ name }) => [name, readKey(config, name)]));
+}
+
+/** Converts dotted keys to a configuration; missing keys have their default values. */
+export function configOf(entries: ConfigEntries): Config {
+  return nest({ ...configEntries(defaultConfig()), ...entries }) as unknown as Config;
+}
+
+/** Divides the changes between two configurations into those that apply now and those that need a restart. */
+export function planReload(current: Config, next: Config): ReloadPlan {
+  const config = structuredClone(current);
+  const applied: string[] = [];
+  const ignored: string[] = [];
+  for (const { name, live } of CONFIG_KEYS) {
+    const value = readKey(next, name);
+    if (JSON.stringify(value) === JSON.stringify(readKey(current, name))) continue;
+    if (live) writeKey(config, name, value);
+    (live ? applied : ignored).push(name);
+  }
+  return { config, applied, ignored };
 }

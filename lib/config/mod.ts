@@ -18,11 +18,14 @@ export {
   type NetworkPolicyConfig,
 } from "./config.ts";
 export {
+  configEntries,
+  configOf,
+  configRows,
   defaultConfig,
-  formatConfig,
   loadConfig,
   type LoadConfigOptions,
   type LoadedConfig,
+  planReload,
+  type ReloadPlan,
 } from "./load.ts";
 export { checkEntries, parseConfig, parseValue } from "./parse.ts";
-export { configEntries, planReload, type ReloadPlan } from "./reload.ts";

@@ -3,11 +3,14 @@
  *
  * @module
  */
+import schema from "../../schemas/config.json" with { type: "json" };
 import { parse } from "@std/jsonc";
 import { PlasmError } from "../core/errors/mod.ts";
-import { validateDocument } from "../core/mod.ts";
+import { documentSchema, validateDocument } from "../core/mod.ts";
 import { CONFIG_KEYS, type ConfigEntries, type ConfigValue, nearestName } from "./config.ts";
-import { CONFIG_DOCUMENT } from "./config_validator.gen.ts";
+import { findRepeatedKey, lineAndColumn, locateKey } from "./locate.ts";
+
+const CONFIG_DOCUMENT = documentSchema(schema);
 
 const NAMES: readonly string[] = CONFIG_KEYS.map(({ name }) => name);
 
@@ -17,8 +20,18 @@ const SECTIONS: readonly string[] = [
   ),
 ];
 
-function refuse(source: string, what: string, hint?: string): never {
-  throw new PlasmError("bad-config", `Cannot use ${source}: ${what}`, { hint });
+/** Options of {@linkcode refuse}. */
+interface RefuseOptions {
+  hint?: string | undefined;
+  /** The dotted key; its place in a file is added to the message. */
+  field?: string | undefined;
+}
+
+function refuse(source: string, what: string, { hint, field }: RefuseOptions = {}): never {
+  throw new PlasmError("bad-config", `Cannot use ${source}: ${what}`, {
+    hint,
+    ...(field === undefined ? {} : { details: { field } }),
+  });
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
@@ -26,8 +39,16 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 function refuseUnknown(source: string, name: string): never {
+  const inside = NAMES.find((known) => known.startsWith(`${name}.`));
+  if (inside !== undefined) {
+    refuse(source, `"${name}" is a section`, {
+      hint: `Name a key of it, such as ${inside}`,
+      field: name,
+    });
+  }
   const near = nearestName(name, [...NAMES, ...SECTIONS]);
-  refuse(source, `unknown key "${name}"`, near === undefined ? undefined : `Did you mean ${near}`);
+  const hint = near === undefined ? undefined : `Did you mean ${near}`;
+  refuse(source, `unknown key "${name}"`, { hint, field: name });
 }
 
 function* flatten(value: object, prefix: string, source: string): Generator<[string, ConfigValue]> {
@@ -36,8 +57,11 @@ function* flatten(value: object, prefix: string, source: string): Generator<[str
     if (name === "$schema") continue;
     if (NAMES.includes(name)) yield [name, child as ConfigValue];
     else if (!NAMES.some((known) => known.startsWith(`${name}.`))) refuseUnknown(source, name);
-    else if (!isRecord(child)) refuse(source, `${name} must be a section, found ${typeof child}`);
-    else yield* flatten(child, `${name}.`, source);
+    else if (!isRecord(child)) {
+      refuse(source, `${name} must be a section in {}, found ${JSON.stringify(child)}`, {
+        field: name,
+      });
+    } else yield* flatten(child, `${name}.`, source);
   }
 }
 
@@ -62,7 +86,7 @@ export function nest(entries: ConfigEntries): Record<string, unknown> {
 export function checkEntries(entries: ConfigEntries, source: string): void {
   const names = Object.keys(entries);
   for (const name of names) if (!NAMES.includes(name)) refuseUnknown(source, name);
-  // The usual case at start-up, in which the validator need not be compiled.
+  // Usual at start-up: skips the validator.
   if (names.length === 0) return;
   validateDocument(CONFIG_DOCUMENT, nest(entries), {
     code: "bad-config",
@@ -81,12 +105,41 @@ export function parseConfig(text: string, source: string): ConfigEntries {
   try {
     value = parse(text);
   } catch (error) {
-    refuse(source, error instanceof Error ? error.message : String(error));
+    const message = error instanceof Error ? error.message : String(error);
+    const at = Number(/position (\d+)/.exec(message)?.[1] ?? text.trimEnd().length);
+    const token = /unexpected token "(.*)" in JSONC/s.exec(message)?.[1];
+    refuse(
+      `${source}:${lineAndColumn(text, at)}`,
+      `it is not JSON with comments: ${
+        token === undefined ? "it ends too early" : `${token} is not expected here`
+      }`,
+      { hint: "Check quotes, commas and brackets there" },
+    );
   }
   if (!isRecord(value)) refuse(source, "it is not an object");
-  const entries = Object.fromEntries(flatten(value, "", source));
-  checkEntries(entries, source);
-  return entries;
+  const repeated = findRepeatedKey(text);
+  if (repeated !== undefined) {
+    const place = `${source}:${lineAndColumn(text, repeated.at)}`;
+    refuse(place, `key "${repeated.name}" occurs twice`, { hint: "Join both, or delete one" });
+  }
+  try {
+    const entries = Object.fromEntries(flatten(value, "", source));
+    checkEntries(entries, source);
+    return entries;
+  } catch (error) {
+    throw error instanceof PlasmError ? withPlace(error, { text, source }) : error;
+  }
+}
+
+/** Adds line and column of the key to the source in the message. */
+function withPlace(error: PlasmError, { text, source }: { text: string; source: string }): Error {
+  const { message, hint, details } = error;
+  const field = typeof details["field"] === "string" ? details["field"] : "";
+  // A list's element is found by the list's key.
+  const at = locateKey(text, field.replace(/\[\d+\].*$/, ""));
+  if (at === undefined) return error;
+  const placed = message.replace(`${source}: `, () => `${source}:${lineAndColumn(text, at)}: `);
+  return new PlasmError("bad-config", placed, { hint, details, cause: error });
 }
 
 /**
@@ -106,6 +159,15 @@ export function parseValue(name: string, text: string, source: string): ConfigVa
     if (text === "1" || text === "true") return true;
     if (text === "0" || text === "false") return false;
     refuse(source, `${name} must be true or false, found "${text}"`);
+  }
+  if (key.types.includes("array") && text.startsWith("[")) {
+    try {
+      return JSON.parse(text);
+    } catch {
+      refuse(source, `${name} must be a list, found ${text}`, {
+        hint: 'Write it as a,b or as ["a", "b"]',
+      });
+    }
   }
   if (key.types.includes("array")) return text === "" ? [] : text.split(",").map((s) => s.trim());
   return text;

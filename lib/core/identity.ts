@@ -1,5 +1,5 @@
 /**
- * The node's identity: one Ed25519 key for receipts, capability documents and libp2p.
+ * Creates and loads the node's identity: one Ed25519 key for receipts, capability documents and libp2p.
  *
  * `identity.key` in the state directory is PEM with PKCS #8 (RFC 8410), as `openssl genpkey -algorithm
  * ed25519` writes it.
@@ -36,7 +36,18 @@ export async function identityFromSecretKey(secretKey: Uint8Array): Promise<Iden
   return Object.freeze(Object.defineProperty(signer, "secretKey", { value: seed }) as Identity);
 }
 
-/** Creates an identity in memory, for anonymous clients and tests. */
+/**
+ * Creates an identity in memory, for anonymous clients and tests.
+ *
+ * @example
+ * ```ts
+ * import { ephemeralIdentity } from "@plasm/plasm";
+ * import { assertMatch } from "@std/assert";
+ *
+ * const { peerId } = await ephemeralIdentity();
+ * assertMatch(peerId, /^12D3KooW/);
+ * ```
+ */
 export async function ephemeralIdentity(): Promise<Identity> {
   return await identityFromSecretKey(newSecretKey());
 }
@@ -48,6 +59,18 @@ export async function ephemeralIdentity(): Promise<Identity> {
  * @throws {PlasmError} `bad-identity` if the file is not private, or not a key: `details.damaged` is
  * then true
  * @throws {PlasmError} `state` if the directory cannot be read or written
+ *
+ * @example
+ * ```ts
+ * import { loadOrCreateIdentity } from "@plasm/plasm";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const stateDir = await Deno.makeTempDir();
+ * const created = await loadOrCreateIdentity(stateDir);
+ * const loaded = await loadOrCreateIdentity(stateDir);
+ * assertEquals(loaded.publicKey, created.publicKey);
+ * await Deno.remove(stateDir, { recursive: true });
+ * ```
  */
 export async function loadOrCreateIdentity(stateDir: string): Promise<Identity> {
   return await loadIdentity(stateDir) ?? await createIdentity(stateDir);

@@ -1,4 +1,5 @@
 import { assertEquals, assertNotEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { tempDir } from "../../tests/fixtures/temp_dir.ts";
 import { PlasmError } from "./errors/mod.ts";
 import {
   ephemeralIdentity,
@@ -9,15 +10,6 @@ import {
 } from "./identity.ts";
 import { fromHex, toHex } from "../util/bytes.ts";
 import { isValidSignature } from "./signature.ts";
-
-async function withDir(test: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir({ prefix: "plasm-identity-" });
-  try {
-    await test(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
 
 function names(dir: string): string[] {
   return [...Deno.readDirSync(dir)].map((entry) => entry.name).sort();
@@ -60,82 +52,85 @@ Deno.test("ephemeralIdentity() returns a new identity on each call", async () =>
 });
 
 Deno.test("loadOrCreateIdentity() creates a private key on the first call and loads it afterwards", async () => {
-  await withDir(async (dir) => {
-    const state = `${dir}/a/state`;
-    assertEquals(await loadIdentity(state), undefined);
-    const first = await loadOrCreateIdentity(state);
-    assertEquals(names(state), [IDENTITY_FILE]);
-    assertEquals((await Deno.stat(`${state}/${IDENTITY_FILE}`)).mode! & 0o777, 0o600);
-    assertEquals((await Deno.stat(state)).mode! & 0o777, 0o700);
-    const second = await loadOrCreateIdentity(state);
-    assertEquals(second.secretKey, first.secretKey);
-    const bytes = new TextEncoder().encode("x");
-    const signature = toHex(await second.sign(bytes));
-    assertEquals(await isValidSignature({ bytes, signature, publicKey: first.publicKey }), true);
-  });
+  await using temp = await tempDir();
+  const dir = temp.path;
+  const state = `${dir}/a/state`;
+  assertEquals(await loadIdentity(state), undefined);
+  const first = await loadOrCreateIdentity(state);
+  assertEquals(names(state), [IDENTITY_FILE]);
+  assertEquals((await Deno.stat(`${state}/${IDENTITY_FILE}`)).mode! & 0o777, 0o600);
+  assertEquals((await Deno.stat(state)).mode! & 0o777, 0o700);
+  const second = await loadOrCreateIdentity(state);
+  assertEquals(second.secretKey, first.secretKey);
+  const bytes = new TextEncoder().encode("x");
+  const signature = toHex(await second.sign(bytes));
+  assertEquals(await isValidSignature({ bytes, signature, publicKey: first.publicKey }), true);
 });
 
 Deno.test("loadOrCreateIdentity() returns the same identity to concurrent calls", async () => {
-  await withDir(async (dir) => {
-    const starters = Array.from({ length: 20 }, () => loadOrCreateIdentity(dir));
-    const identities = await Promise.all(starters);
-    assertEquals(new Set(identities.map(({ peerId }) => peerId)).size, 1);
-    assertEquals(names(dir), [IDENTITY_FILE]);
-  });
+  await using temp = await tempDir();
+  const dir = temp.path;
+  const starters = Array.from({ length: 20 }, () => loadOrCreateIdentity(dir));
+  const identities = await Promise.all(starters);
+  assertEquals(new Set(identities.map(({ peerId }) => peerId)).size, 1);
+  assertEquals(names(dir), [IDENTITY_FILE]);
 });
 
 Deno.test("loadOrCreateIdentity() writes a key that WebCrypto reads as PKCS #8", async () => {
-  await withDir(async (dir) => {
-    const identity = await loadOrCreateIdentity(dir);
-    const pem = await Deno.readTextFile(`${dir}/${IDENTITY_FILE}`);
-    const der = Uint8Array.fromBase64(pem.split("\n")[1]!);
-    const key = await crypto.subtle.importKey("pkcs8", der, "Ed25519", true, ["sign"]);
-    const jwk = await crypto.subtle.exportKey("jwk", key);
-    const publicKey = Uint8Array.fromBase64(jwk.x!, { alphabet: "base64url" });
-    assertEquals(toHex(publicKey), identity.publicKey);
-  });
+  await using temp = await tempDir();
+  const dir = temp.path;
+  const identity = await loadOrCreateIdentity(dir);
+  const pem = await Deno.readTextFile(`${dir}/${IDENTITY_FILE}`);
+  const der = Uint8Array.fromBase64(pem.split("\n")[1]!);
+  const key = await crypto.subtle.importKey("pkcs8", der, "Ed25519", true, ["sign"]);
+  const jwk = await crypto.subtle.exportKey("jwk", key);
+  const publicKey = Uint8Array.fromBase64(jwk.x!, { alphabet: "base64url" });
+  assertEquals(toHex(publicKey), identity.publicKey);
 });
 
 Deno.test("loadOrCreateIdentity() throws and changes nothing when the file is not a key", async () => {
-  await withDir(async (dir) => {
-    const path = `${dir}/${IDENTITY_FILE}`;
-    await loadOrCreateIdentity(dir);
-    const good = await Deno.readTextFile(path);
-    const bad = [
-      ...[
-        "",
-        "\n",
-        "x",
-        good.slice(0, -10),
-        `${good}\n\n`,
-        ` ${good}`,
-        good.replace("MC4C", "MC4D"),
-      ],
-      good.replace("PRIVATE", "PUBLIC"),
-      good.replaceAll("\n", "\r\n"),
-    ];
-    for (const text of bad) {
-      await Deno.writeTextFile(path, text);
-      const error = await refusal(dir);
-      assertEquals([error.code, error.exitCode], ["bad-identity", 78]);
-      assertEquals(error.hint?.includes("Restore"), true);
-      assertEquals(error.message.includes("PRIVATE KEY"), false);
-      assertEquals(await Deno.readTextFile(path), text);
-    }
-    await Deno.writeTextFile(path, good.trimEnd());
-    await loadOrCreateIdentity(dir);
-  });
+  await using temp = await tempDir();
+  const dir = temp.path;
+  const path = `${dir}/${IDENTITY_FILE}`;
+  await loadOrCreateIdentity(dir);
+  const good = await Deno.readTextFile(path);
+  const bad = [
+    ...[
+      "",
+      "\n",
+      "x",
+      good.slice(0, -10),
+      `${good}\n\n`,
+      ` ${good}`,
+      good.replace("MC4C", "MC4D"),
+    ],
+    good.replace("PRIVATE", "PUBLIC"),
+    good.replaceAll("\n", "\r\n"),
+  ];
+  for (const text of bad) {
+    await Deno.writeTextFile(path, text);
+    const error = await refusal(dir);
+    assertEquals({ code: error.code, exitCode: error.exitCode }, {
+      code: "bad-identity",
+      exitCode: 78,
+    });
+    assertEquals(error.hint?.includes("Restore"), true);
+    assertEquals(error.message.includes("PRIVATE KEY"), false);
+    assertEquals(await Deno.readTextFile(path), text);
+  }
+  await Deno.writeTextFile(path, good.trimEnd());
+  await loadOrCreateIdentity(dir);
 });
 
 Deno.test("loadOrCreateIdentity() throws when other users can read the key", async () => {
-  await withDir(async (dir) => {
-    await loadOrCreateIdentity(dir);
-    for (const mode of [0o640, 0o604, 0o620, 0o610]) {
-      await Deno.chmod(`${dir}/${IDENTITY_FILE}`, mode);
-      const { code, message, hint } = await refusal(dir);
-      assertEquals(code, "bad-identity");
-      assertStringIncludes(message, `its mode is 0${mode.toString(8)}, allowed is 0600`);
-      assertStringIncludes(hint!, "chmod 600");
-    }
-  });
+  await using temp = await tempDir();
+  const dir = temp.path;
+  await loadOrCreateIdentity(dir);
+  for (const mode of [0o640, 0o604, 0o620, 0o610]) {
+    await Deno.chmod(`${dir}/${IDENTITY_FILE}`, mode);
+    const { code, message, hint } = await refusal(dir);
+    assertEquals(code, "bad-identity");
+    assertStringIncludes(message, `its mode is 0${mode.toString(8)}, allowed is 0600`);
+    assertStringIncludes(hint!, "chmod 600");
+  }
 });

@@ -1,9 +1,10 @@
 /**
- * Job ids, nonces and peer ids.
+ * Creates job ids and nonces, and derives peer ids from public keys.
  *
  * @module
  */
 import { fromHex, toHex } from "../util/mod.ts";
+import { PlasmError } from "./errors/mod.ts";
 
 /** RFC 4648, section 6, in lower case. */
 const BASE32 = "abcdefghijklmnopqrstuvwxyz234567";
@@ -25,6 +26,18 @@ export function isJobId(value: unknown): value is string {
 /** Creates a nonce: 32 random bytes in lowercase hex. */
 export function createNonce(): string {
   return toHex(crypto.getRandomValues(new Uint8Array(32)));
+}
+
+/**
+ * Checks the form of a peer id, or of a multiaddr that ends with one, without loading libp2p.
+ *
+ * @throws {PlasmError} `usage` if it is neither
+ */
+export function parsePeer(text: string): string {
+  if (/^(?:\/(?:\S+\/)?p2p\/)?[0-9A-Za-z]{32,128}$/.test(text)) return text;
+  throw new PlasmError("usage", `Cannot use peer ${JSON.stringify(text.slice(0, 256))}`, {
+    hint: "Write a peer id such as 12D3KooW…, or a multiaddr that ends with /p2p/ and a peer id",
+  });
 }
 
 // libp2p's peer-ids spec: the identity multihash (0x00, length 0x24) of the protobuf PublicKey

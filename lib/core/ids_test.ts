@@ -9,7 +9,7 @@ Deno.test("createJobId() returns distinct ids that isJobId() accepts", () => {
   const ids = Array.from({ length: 1000 }, () => createJobId());
   assertEquals(ids.every(isJobId), true);
   assertEquals(new Set(ids).size, 1000);
-  // Every digit of the alphabet turns up among 26,000.
+  // 26,000 random digits contain every digit of the alphabet.
   assertEquals(new Set(ids.join("").replaceAll("job_", "")).size, 32);
 });
 

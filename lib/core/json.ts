@@ -4,7 +4,7 @@
  * @module
  */
 import canonicalize from "canonicalize";
-import { printable } from "../util/mod.ts";
+import { escapeText } from "../util/mod.ts";
 import { type ErrorCode, PlasmError } from "./errors/mod.ts";
 
 /** Maximum nesting depth; our documents need 4. */
@@ -21,7 +21,7 @@ export interface ParseJsonOptions {
 }
 
 /**
- * Parses JSON text or its UTF-8 bytes. Refuses what `JSON.parse` accepts but other languages read differently:
+ * Parses JSON text or its UTF-8 bytes. Rejects what `JSON.parse` accepts but other languages read differently:
  * duplicate keys and lone surrogates.
  *
  * @throws {PlasmError} `code` if it is not JSON, not UTF-8, too large, too deep, has a duplicate key
@@ -29,13 +29,13 @@ export interface ParseJsonOptions {
  */
 export function parseJson(input: string | Uint8Array, options: ParseJsonOptions): unknown {
   const { maxBytes, code, what } = options;
-  const refuse = (why: string, cause?: unknown): PlasmError =>
+  const invalid = (why: string, cause?: unknown): PlasmError =>
     new PlasmError(code, `Cannot read ${what}: ${why}`, { cause });
-  // A UTF-16 unit is at least one byte of UTF-8, so a long string is refused before it is encoded.
+  // A UTF-16 unit is at least one byte of UTF-8, so a long string is rejected before it is encoded.
   const size = typeof input !== "string" || input.length > maxBytes
     ? input.length
     : new TextEncoder().encode(input).length;
-  if (size > maxBytes) throw refuse(`at most ${maxBytes} bytes are allowed, found ${size}`);
+  if (size > maxBytes) throw invalid(`at most ${maxBytes} bytes are allowed, found ${size}`);
   let text: string;
   let value: unknown;
   try {
@@ -43,15 +43,17 @@ export function parseJson(input: string | Uint8Array, options: ParseJsonOptions)
       ? input
       : new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(input);
   } catch (error) {
-    throw refuse("it is not UTF-8", error);
+    throw invalid("it is not UTF-8", error);
   }
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw refuse(`it is not JSON: ${clip((error as Error).message)}`, error);
+    // V8 repeats the text after a comma.
+    const why = (error as Error).message.replace(/, ["'].*/s, "");
+    throw invalid(`it is not JSON: ${clip(why)}`, error);
   }
   const problem = findJsonProblem(value)?.text ?? findDuplicateKey(text);
-  if (problem !== undefined) throw refuse(problem);
+  if (problem !== undefined) throw invalid(problem);
   return value;
 }
 
@@ -165,7 +167,7 @@ const encoder = new TextEncoder();
 
 /**
  * Canonical JSON (RFC 8785) of a document. Stricter than the RFC where languages differ: numbers must be
- * safe integers, because languages print and parse other numbers differently, and `undefined` is refused instead of
+ * safe integers, because languages print and parse other numbers differently, and `undefined` is rejected instead of
  * dropped.
  *
  * @throws {PlasmError} `internal` if the value is not plain JSON data with integers only
@@ -173,7 +175,7 @@ const encoder = new TextEncoder();
 export function canonicalJson(value: unknown): string {
   const problem = findJsonProblem(value)?.text ?? findUnsafeNumber(value);
   if (problem !== undefined) {
-    throw new PlasmError("internal", `Cannot make canonical JSON: ${problem}`);
+    throw new PlasmError("internal", `Cannot create canonical JSON: ${problem}`);
   }
   return canonicalize(value)!;
 }
@@ -202,7 +204,7 @@ const MAX_SHOWN = 80;
 
 /** Truncates text from outside and escapes control characters. */
 export function clip(text: string): string {
-  return printable(text, MAX_SHOWN);
+  return escapeText(text, MAX_SHOWN);
 }
 
 /** Formats a value: JSON for scalars, the kind for arrays and objects. */

@@ -133,7 +133,7 @@ Deno.test("canonicalJson() throws when a value has no unique form", () => {
     assertThrows(() => canonicalJson(JSON.parse(json)), PlasmError, undefined, name);
   }
   for (const value of [undefined, { a: undefined }, [undefined], NaN, 1n, new Date(0), () => 1]) {
-    assertThrows(() => canonicalJson(value), PlasmError, "Cannot make canonical JSON");
+    assertThrows(() => canonicalJson(value), PlasmError, "Cannot create canonical JSON");
   }
 });
 

@@ -7,11 +7,11 @@ import { PlasmError } from "./errors/mod.ts";
 import { EMPTY_HASH, sha256 } from "./hash.ts";
 import { canonicalBytes, parseJson, pathText } from "./json.ts";
 import { validateDocument } from "./schema.ts";
-import type { Hash, Manifest, Priority, Resources } from "./types.gen.ts";
-import { MANIFEST_DOCUMENT } from "./validators.gen.ts";
+import type { Hash, Manifest, Priority, Profile, Resources } from "./types.gen.ts";
+import { MANIFEST_DOCUMENT } from "./documents.ts";
 
-/** Maximum size of a manifest as JSON, in bytes: enough for a thousand inputs and long arguments. */
-export const MAX_MANIFEST_BYTES: number = 256 * 1024;
+/** Maximum size of a manifest as JSON, in bytes: enough for ten thousand inputs and long arguments. */
+export const MAX_MANIFEST_BYTES: number = 4 * 2 ** 20;
 
 /** Default limits of a job. */
 export const DEFAULT_RESOURCES: Readonly<Resources> = {
@@ -30,10 +30,20 @@ export interface ManifestOptions {
    */
   resources?: { [K in keyof Resources]?: Resources[K] | undefined } | undefined;
   /**
+   * Name of the program, argv[0]. Absent: main.wasm.
+   * @default {undefined}
+   */
+  argv0?: string | undefined;
+  /**
    * Arguments after argv[0].
    * @default {[]}
    */
   args?: string[] | undefined;
+  /**
+   * Name of an exported function of numbers to call with the arguments. Absent: the command.
+   * @default {undefined}
+   */
+  invoke?: string | undefined;
   /**
    * The complete environment.
    * @default {{}}
@@ -49,6 +59,32 @@ export interface ManifestOptions {
    * @default {undefined}
    */
   inputs?: { [path: string]: Hash } | undefined;
+  /**
+   * Modification times of inputs and of directories above them, in milliseconds of Unix time; 0 where absent.
+   * @default {undefined}
+   */
+  input_times?: { [path: string]: number } | undefined;
+  /**
+   * Files to return, by guest path; a path that ends in / is a directory with everything in it.
+   * @default {undefined}
+   */
+  outputs?: string[] | undefined;
+  /**
+   * Rules for clocks, randomness and NaN. Absent: default, the machine's own.
+   * @default {undefined}
+   */
+  profile?: Profile | undefined;
+  /**
+   * Seed of all randomness, 64 lowercase hex digits; only with the profile deterministic. Absent: the digits of the
+   * manifest's hash.
+   * @default {undefined}
+   */
+  seed?: string | undefined;
+  /**
+   * Start of the virtual clocks, in milliseconds of Unix time; only with the profile deterministic. Absent: 0.
+   * @default {undefined}
+   */
+  epoch_ms?: number | undefined;
   /**
    * Capabilities that a node must have.
    * @default {[]}
@@ -87,14 +123,14 @@ export interface ManifestOptions {
 export function createManifest(options: ManifestOptions): Manifest {
   const { resources, ...fields } = options;
   const manifest = {
-    version: "0.1",
+    version: "0.2",
     args: [],
     env: {},
     capabilities: [],
     priority: "normal",
     idempotent: false,
     ...defined(fields),
-    // The schema refuses anything but an object.
+    // The schema rejects anything but an object.
     resources: resources === undefined || isObject(resources)
       ? { ...DEFAULT_RESOURCES, ...defined(resources ?? {}) }
       : resources,
@@ -107,6 +143,16 @@ export function createManifest(options: ManifestOptions): Manifest {
  *
  * @throws {PlasmError} `bad-manifest` if it is not JSON, exceeds {@linkcode MAX_MANIFEST_BYTES} or
  * violates the schema
+ *
+ * @example
+ * ```ts
+ * import { createManifest, parseManifest, sha256 } from "@plasm/plasm";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const manifest = createManifest({ module_hash: await sha256(new Uint8Array()) });
+ * assertEquals(parseManifest(JSON.stringify(manifest)), manifest);
+ * assertThrows(() => parseManifest("{}"), Error, "version is missing");
+ * ```
  */
 export function parseManifest(input: string | Uint8Array): Manifest {
   return checkManifest(parseManifestJson(input));
@@ -147,7 +193,19 @@ export function parseManifestFile(
   return manifest;
 }
 
-/** Hash of a manifest: SHA-256 of its canonical JSON. */
+/**
+ * Hash of a manifest: SHA-256 of its canonical JSON.
+ *
+ * @example
+ * ```ts
+ * import { manifestHash, parseManifest } from "@plasm/plasm/verify";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const vector = JSON.parse(await Deno.readTextFile("tests/vectors/receipt.json"));
+ * const manifest = parseManifest(vector.manifest_canonical);
+ * assertEquals(await manifestHash(manifest), vector.receipt.claim.manifest_hash);
+ * ```
+ */
 export async function manifestHash(manifest: Manifest): Promise<Hash> {
   return await sha256(canonicalBytes(manifest));
 }
@@ -161,6 +219,8 @@ export function checkManifest(value: unknown): Manifest {
   validateDocument(MANIFEST_DOCUMENT, value, { code: "bad-manifest", what: "manifest" });
   const manifest = value as Manifest;
   checkInputs(manifest.inputs ?? {});
+  checkInputTimes(manifest);
+  checkProfile(manifest);
   return manifest;
 }
 
@@ -188,8 +248,36 @@ function checkInputs(inputs: Record<string, Hash>): void {
   }
 }
 
-function badInput(path: string, why: string): PlasmError {
-  const field = pathText(["inputs", path]);
+/** Each time is that of an input or of a directory above one. */
+function checkInputTimes({ inputs = {}, input_times = {} }: Manifest): void {
+  const paths = new Set(Object.keys(inputs));
+  for (const path of Object.keys(inputs)) {
+    for (let end = path.indexOf("/", 1); end > 0; end = path.indexOf("/", end + 1)) {
+      paths.add(path.slice(0, end + 1));
+    }
+  }
+  for (const path of Object.keys(input_times)) {
+    if (!paths.has(path)) {
+      throw badInput(path, "is neither an input nor a directory above one", "input_times");
+    }
+  }
+}
+
+/** Fields of the deterministic profile are refused elsewhere: there they would have no effect. */
+function checkProfile({ profile = "default", ...manifest }: Manifest): void {
+  if (profile === "deterministic") return;
+  for (const field of ["seed", "epoch_ms"] as const) {
+    if (manifest[field] === undefined) continue;
+    throw new PlasmError(
+      "bad-manifest",
+      `Cannot accept manifest: ${field} needs the profile deterministic, found ${profile}`,
+      { details: { field } },
+    );
+  }
+}
+
+function badInput(path: string, why: string, property = "inputs"): PlasmError {
+  const field = pathText([property, path]);
   return new PlasmError("bad-manifest", `Cannot accept manifest: ${field} ${why}`, {
     details: { field },
   });

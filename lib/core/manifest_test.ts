@@ -15,7 +15,7 @@ import {
 const HASH = `sha256:${"a".repeat(64)}`;
 const MANIFEST = createManifest({ module_hash: HASH });
 
-/** Refuses the default manifest with some fields changed, and says which field is named. */
+/** Changes fields of the default manifest and returns the field that the error names. */
 function fieldRefused(change: Record<string, unknown>): unknown {
   const error = assertThrows(() => checkManifest({ ...MANIFEST, ...change }), PlasmError);
   assertEquals(error.code, "bad-manifest");
@@ -33,7 +33,7 @@ Deno.test("createManifest() adds the schema's defaults", () => {
         .map(([name, field]) => [name, (field as { default: unknown }).default]),
     );
   assertEquals(MANIFEST as unknown, {
-    version: "0.1",
+    version: "0.2",
     module_hash: HASH,
     ...defaults(schema.properties),
     priority: schema.$defs.priority.default,
@@ -74,7 +74,7 @@ Deno.test("checkManifest() names the field when it is invalid", () => {
   }
   assertEquals(fieldRefused({ extra: 1 }), "extra");
   assertEquals(fieldRefused(JSON.parse('{"__proto__":1}')), "__proto__");
-  assertEquals(fieldRefused({ version: "0.2" }), "version");
+  assertEquals(fieldRefused({ version: "0.1" }), "version");
   assertEquals(fieldRefused({ module_hash: HASH.toUpperCase() }), "module_hash");
   assertEquals(fieldRefused({ priority: "urgent" }), "priority");
   assertEquals(fieldRefused({ idempotent: 1 }), "idempotent");
@@ -88,7 +88,7 @@ Deno.test("checkManifest() names the field when it is invalid", () => {
   assertEquals(fieldRefused({ capabilities: ["-a"] }), "capabilities[0]");
 });
 
-Deno.test("checkManifest() holds resources to their bounds", () => {
+Deno.test("checkManifest() throws when a resource is out of bounds", () => {
   const { properties } = schema.$defs.resources;
   for (const [name, { minimum, maximum }] of Object.entries(properties)) {
     for (const value of [minimum, maximum]) {
@@ -122,12 +122,29 @@ Deno.test("checkManifest() throws when a guest path is not normalized", () => {
     "ü/\u{1f600}",
     "a\\b",
     "a b",
+    "/",
+    "./",
   ];
   for (const path of fine) {
     checkManifest({ ...MANIFEST, inputs: { [path]: EMPTY_HASH } });
   }
   const bad = [
-    ...["", "/", "//", "//a", "a//b", "a//", ".", "..", "./", "../", "./a", "../a", "/..", "/./a"],
+    ...[
+      "",
+      "//",
+      "//a",
+      "a//b",
+      "a//",
+      ".",
+      "..",
+      "../",
+      ".//",
+      "/./",
+      "./a",
+      "../a",
+      "/..",
+      "/./a",
+    ],
     ...["a/.", "a/..", "a/./b", "a/../b", "a/../", "a\0", "\0", "__proto__", "x".repeat(256)],
     "x/".repeat(513),
   ];
@@ -143,6 +160,53 @@ Deno.test("checkManifest() throws when inputs do not form a tree", () => {
   assertEquals(fieldRefused({ inputs: { "/a/b": HASH, "/a": HASH } }), 'inputs["/a/b"]');
   assertEquals(fieldRefused({ inputs: { "a/": EMPTY_HASH, "a": HASH } }), 'inputs["a/"]');
   checkManifest({ ...MANIFEST, inputs: { "a/": EMPTY_HASH, "a/b": HASH, "a/bc": HASH } });
+});
+
+Deno.test("checkManifest() accepts times of inputs and of directories above them only", () => {
+  const inputs = { "a/b/c": HASH, "/d": HASH, "/": EMPTY_HASH };
+  const times = { "a/b/c": 0, "a/b/": 1, "a/": 253402300799999, "/d": 5, "/": 6 };
+  checkManifest({ ...MANIFEST, inputs, input_times: times });
+  for (const path of ["a", "a/b", "a/b/c/", "b/", "d"]) {
+    const refused = fieldRefused({ inputs, input_times: { [path]: 1 } });
+    assertEquals(String(refused).startsWith("input_times"), true, path);
+  }
+  for (const time of [-1, 0.5, 253402300800000, "1"]) {
+    assertEquals(fieldRefused({ inputs, input_times: { "/d": time } }), 'input_times["/d"]');
+  }
+  assertEquals(fieldRefused({ input_times: { "d": 1 } }), "input_times.d");
+});
+
+Deno.test("checkManifest() accepts guest paths but the streams' names as outputs", () => {
+  checkManifest({ ...MANIFEST, outputs: ["a", "/stdout", "stdout/", "out/", "/", "stderr.txt"] });
+  for (const path of ["", "stdout", "stderr", "__proto__", "../a", "a//b", "./a", "a\0"]) {
+    assertEquals(fieldRefused({ outputs: [path] }), "outputs[0]", path);
+  }
+  assertEquals(fieldRefused({ outputs: ["a", "a"] }), "outputs");
+});
+
+Deno.test("checkManifest() accepts seed and epoch_ms with the profile deterministic only", () => {
+  const fields = { seed: "0".repeat(64), epoch_ms: 9223372036854 };
+  checkManifest({ ...MANIFEST, profile: "default" });
+  checkManifest({ ...MANIFEST, profile: "deterministic", ...fields });
+  for (const [field, value] of Object.entries(fields)) {
+    assertEquals(fieldRefused({ [field]: value }), field);
+    assertEquals(fieldRefused({ profile: "default", [field]: value }), field);
+  }
+  const profile = "deterministic";
+  for (const seed of ["", "0".repeat(63), "A".repeat(64), 1]) {
+    assertEquals(fieldRefused({ profile, seed }), "seed");
+  }
+  for (const epoch_ms of [-1, 0.5, 9223372036855, "1"]) {
+    assertEquals(fieldRefused({ profile, epoch_ms }), "epoch_ms");
+  }
+  assertEquals(fieldRefused({ profile: "strict" }), "profile");
+});
+
+Deno.test("checkManifest() accepts any argv0 without NUL", () => {
+  checkManifest({ ...MANIFEST, argv0: "" });
+  checkManifest({ ...MANIFEST, argv0: "busybox ü" });
+  assertEquals(fieldRefused({ argv0: "a\0" }), "argv0");
+  assertEquals(fieldRefused({ argv0: 1 }), "argv0");
 });
 
 Deno.test("parseManifest() throws when a manifest is incomplete", () => {

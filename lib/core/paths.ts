@@ -1,5 +1,5 @@
 /**
- * Paths of the state directory, configuration files and sockets. Nothing here accesses the disk.
+ * Computes the paths of the state directory, configuration files and sockets, without access to the disk.
  *
  * @module
  */
@@ -70,7 +70,8 @@ export function listenPath(env: Env): string {
   return user === undefined ? SYSTEM_SOCKET : `${user}/plasm/plasm.sock`;
 }
 
-function xdgDir(env: Env, name: string, fallback: string): string | undefined {
+/** An XDG base directory of the user, or its default below `$HOME`; undefined if neither is set. */
+export function xdgDir(env: Env, name: string, fallback: string): string | undefined {
   const given = absolute(env(name));
   if (given !== undefined) return given;
   const home = env("HOME");

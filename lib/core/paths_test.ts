@@ -23,7 +23,10 @@ Deno.test("stateDir() returns the first path that is set", () => {
 
 Deno.test("stateDir() names the variable to set when none is set", () => {
   const error = assertThrows(() => stateDir(env({})), PlasmError);
-  assertEquals([error.code, error.hint?.includes("PLASM_STATE_DIR")], ["state", true]);
+  assertEquals({ code: error.code, hasHint: error.hint?.includes("PLASM_STATE_DIR") }, {
+    code: "state",
+    hasHint: true,
+  });
 });
 
 Deno.test("configPaths() returns the user's file after the administrator's", () => {

@@ -1,13 +1,15 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { withValue } from "../../tests/fixtures/receipt_mutations.ts";
 import vectors from "../../tests/vectors/receipt.json" with { type: "json" };
 import { toHex } from "../util/mod.ts";
 import { PlasmError } from "./errors/mod.ts";
 import { identityFromSecretKey } from "./identity.ts";
 import {
+  findSignatureProblem,
   findTimeProblem,
-  hasValidSignature,
   MAX_RECEIPT_BYTES,
   parseReceipt,
+  type ReceiptFields,
   receiptTimes,
   signedBytes,
   signReceipt,
@@ -16,44 +18,64 @@ import {
 import type { Receipt } from "./types.gen.ts";
 
 const RECEIPT = parseReceipt(JSON.stringify(vectors.receipt));
+const FIELDS: ReceiptFields = { claim: RECEIPT.claim, run: runFields() };
 const NODE = await identityFromSecretKey(Uint8Array.from({ length: 32 }, (_, i) => i + 1));
 
-Deno.test("signReceipt() signs the domain and the canonical JSON without the signature", async () => {
-  const { version: _v, node: _n, signature: _s, ...fields } = RECEIPT;
-  assertEquals(await signReceipt(fields, NODE), RECEIPT);
+Deno.test("signReceipt() signs the domain and the canonical JSON without the signatures", async () => {
+  assertEquals(await signReceipt(FIELDS, NODE), RECEIPT);
   const text = new TextDecoder().decode(signedBytes(RECEIPT));
-  assertEquals(text, `plasm-receipt-v0.1\n${vectors.canonical}`);
+  assertEquals(text, `plasm-receipt-v0.2\n${vectors.canonical}`);
   assertEquals(toHex(signedBytes(RECEIPT)), vectors.signed_bytes);
 });
 
+function runFields(): ReceiptFields["run"] {
+  const { claim_hash: _h, node: _n, ...fields } = RECEIPT.run;
+  return fields;
+}
+
 Deno.test("signReceipt() throws when no verifier would accept the receipt", async () => {
-  const cases: [Record<string, unknown>, string][] = [
-    [{ exit_code: null }, "exit_code"],
-    [{ status: "trapped" }, "exit_code"],
-    [{ stdout_bytes: -1 }, "stdout_bytes"],
-    [{ finished_at: "2026-01-02T03:04:05.000Z" }, "finished_at"],
-    [{ usage: { ...RECEIPT.usage, cpu_time_ms: 2 ** 53 - 1, extra: 1 } }, "usage.extra"],
+  const cases: [string, unknown, string?][] = [
+    ["claim.exit_code", null],
+    ["claim.status", "trapped", "claim.exit_code"],
+    ["claim.stdout.bytes", -1],
+    ["claim.nondeterminism", ["random", "clock"]],
+    ["run.finished_at", "2026-01-02T03:04:05.000Z"],
+    ["run.usage.extra", 1],
   ];
-  for (const [change, field] of cases) {
+  for (const [path, value, field = path] of cases) {
     const error = await assertRejects(
-      () => signReceipt({ ...RECEIPT, ...change }, NODE),
+      () => signReceipt(withValue(FIELDS, path.split("."), value), NODE),
       PlasmError,
     );
-    assertEquals([error.code, error.details.field], ["internal", field]);
+    assertEquals({ code: error.code, field: error.details.field }, { code: "internal", field });
     assertEquals(error.message.startsWith("Cannot sign receipt: "), true);
   }
 });
 
-Deno.test("hasValidSignature() returns true only for the key that the receipt names", async () => {
-  assertEquals(await hasValidSignature(RECEIPT), true);
-  assertEquals(await hasValidSignature({ ...RECEIPT, exit_code: 1 }), false);
+Deno.test("signReceipt() refuses a receipt that no verifier would read", async () => {
+  const content = { hash: RECEIPT.claim.stdout.hash, bytes: 1 };
+  const outputs = Object.fromEntries(
+    Array.from({ length: 12_000 }, (_, n) => [`${n}/${"x".repeat(250)}`, content]),
+  );
+  const error = await assertRejects(
+    () => signReceipt({ ...FIELDS, claim: { ...FIELDS.claim, outputs } }, NODE),
+    PlasmError,
+  );
+  assertEquals(error.code, "over-limit");
+});
+
+Deno.test("findSignatureProblem() returns nothing only for the key that the receipt names", async () => {
+  const fieldOf = async (path: string, value: unknown): Promise<string | undefined> =>
+    (await findSignatureProblem(withValue(RECEIPT, path.split("."), value)))?.field;
+  assertEquals(await findSignatureProblem(RECEIPT), undefined);
+  assertEquals(await fieldOf("claim.exit_code", 1), "signature");
   const other = await identityFromSecretKey(new Uint8Array(32));
-  const node = { ...RECEIPT.node, public_key: other.publicKey };
-  assertEquals(await hasValidSignature({ ...RECEIPT, node }), false);
+  assertEquals(await fieldOf("run.node.public_key", other.publicKey), "signature");
+  assertEquals(await fieldOf("attestation", RECEIPT.signature), "attestation");
 });
 
 Deno.test("parseReceipt() throws when the input violates the schema", () => {
-  for (const text of ["", "{", "[]", "null", "{}", '{"version":"0.1","version":"0.1"}']) {
+  for (const text of ["", "{", "[]", "null", "{}", '{"version":"0.2","version":"0.2"}']) {
     assertEquals(assertThrows(() => parseReceipt(text), PlasmError).code, "bad-receipt");
   }
   const padded = JSON.stringify(RECEIPT) + " ".repeat(MAX_RECEIPT_BYTES);
@@ -61,7 +83,8 @@ Deno.test("parseReceipt() throws when the input violates the schema", () => {
 });
 
 function receiptWith(started_at: string, finished_at: string, wall_time_ms: number): Receipt {
-  return { ...RECEIPT, started_at, finished_at, usage: { ...RECEIPT.usage, wall_time_ms } };
+  const usage = { ...RECEIPT.run.usage, wall_time_ms };
+  return { ...RECEIPT, run: { ...RECEIPT.run, started_at, finished_at, usage } };
 }
 
 Deno.test("receiptTimes() returns consistent times", () => {
@@ -82,7 +105,7 @@ Deno.test("findTimeProblem() accepts a duration within the tolerance", () => {
   }
   for (const difference of [tolerance + 1, -tolerance - 1]) {
     const problem = findTimeProblem(receiptWith(start, end, 10_000 + difference));
-    assertEquals(problem?.field, "usage.wall_time_ms");
+    assertEquals(problem?.field, "run.usage.wall_time_ms");
   }
   assertEquals(findTimeProblem(receiptWith(start, start, 0)), undefined);
 });
@@ -91,8 +114,8 @@ Deno.test("findTimeProblem() names the field when a time is impossible", () => {
   const start = "2026-01-01T00:00:00.000Z";
   const field = (from: string, to: string): string | undefined =>
     findTimeProblem(receiptWith(from, to, 0))?.field;
-  assertEquals(field("2026-02-29T00:00:00.000Z", start), "started_at");
-  assertEquals(field(start, "2026-04-31T00:00:00.000Z"), "finished_at");
-  assertEquals(field(start, "soon"), "finished_at");
-  assertEquals(field(start, "2025-12-31T23:59:59.999Z"), "finished_at");
+  assertEquals(field("2026-02-29T00:00:00.000Z", start), "run.started_at");
+  assertEquals(field(start, "2026-04-31T00:00:00.000Z"), "run.finished_at");
+  assertEquals(field(start, "soon"), "run.finished_at");
+  assertEquals(field(start, "2025-12-31T23:59:59.999Z"), "run.finished_at");
 });

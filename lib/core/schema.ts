@@ -3,33 +3,32 @@
  *
  * @module
  */
-import { nearest } from "../util/mod.ts";
+import { didYouMean } from "../util/mod.ts";
 import { type ErrorCode, PlasmError } from "./errors/mod.ts";
 import { clip, findJsonProblem, pathText, valueText } from "./json.ts";
+import { compileSchema, type FindViolation, type JsonSchema } from "./schema_rules.ts";
 
-/** A JSON Schema (2020-12), or a part of one. */
-export type JsonSchema = Readonly<Record<string, unknown>>;
+export type { JsonSchema };
 
-/** A violation, as Ajv reports it. */
-export interface SchemaError {
-  /** Keyword of the violated rule, such as `maximum`. */
-  keyword: string;
-  /** JSON pointer to the invalid value. */
-  instancePath: string;
-  /** JSON pointer to the violated rule in the schema, behind "#"; references are followed without a token for them. */
-  schemaPath: string;
-  /** Figures of the rule; `additionalProperty` is the name of an unknown field. */
-  params: Readonly<Record<string, unknown>>;
-  /** Set if the rule applies to a field's name instead of its value. */
-  propertyName?: string | undefined;
-}
-
-/** A schema and the validator generated from it. */
+/** A schema and the validator compiled from it. */
 export interface DocumentSchema {
   /** The schema. */
-  schema: JsonSchema;
-  /** Returns the errors of the first violation, innermost first; undefined if the value is valid. */
-  findErrors: (value: unknown) => readonly SchemaError[] | undefined;
+  readonly schema: JsonSchema;
+  /** Finds the first violation; undefined if the value is valid. The value must be plain JSON data. */
+  readonly find: FindViolation;
+}
+
+/**
+ * Creates the validator of a schema, which is compiled when it is first used.
+ *
+ * @param reference The part of the schema that describes the document. @default {"#"}
+ */
+export function documentSchema(schema: JsonSchema, reference?: string): DocumentSchema {
+  let compiled: FindViolation | undefined;
+  return {
+    schema,
+    find: (value) => (compiled ??= compileSchema(schema, reference))(value),
+  };
 }
 
 /** Options of {@linkcode validateDocument}. */
@@ -78,48 +77,31 @@ interface SchemaProblem {
 
 type Path = readonly (string | number)[];
 
-/** Keywords that combine schemas; the errors before theirs are those of the combined schemas. */
-const COMBINATIONS: ReadonlySet<string> = new Set(["anyOf", "oneOf", "not"]);
-
-function findSchemaProblem(
-  { schema, findErrors }: DocumentSchema,
-  value: unknown,
-): SchemaProblem | undefined {
-  const errors = findErrors(value);
-  if (errors === undefined) return undefined;
-  const error = errors.find(({ keyword }) => COMBINATIONS.has(keyword)) ?? errors[0]!;
-  const { keyword, params, propertyName } = error;
-  const rules = rulesAt(schema, error.schemaPath);
-  const path = pathOf(value, error.instancePath);
-  const found = valueAt(value, path);
-  if (keyword === "additionalProperties") {
-    return unknownField(rules, [...path, String(params.additionalProperty)]);
-  }
-  if (keyword === "required") {
-    // A misspelt field is both unknown and missing; its name helps more.
-    const unknown = findUnknownField(rules, found);
-    if (unknown !== undefined) return unknownField(rules, [...path, unknown]);
-    const field = pathText([...path, String(params.missingProperty)]);
-    return { field, text: `${field} is missing` };
-  }
-  const isName = propertyName !== undefined;
-  const field = pathText(isName ? [...path, propertyName] : path);
-  const shown = isName ? valueText(propertyName) : measure(keyword, found) ?? valueText(found);
+function findSchemaProblem({ find }: DocumentSchema, value: unknown): SchemaProblem | undefined {
+  const violation = find(value);
+  if (violation === undefined) return undefined;
+  const { path, keyword, rules, value: found } = violation;
+  const place = violation.field === undefined ? path : [...path, violation.field];
+  const field = pathText(place);
+  if (keyword === "additionalProperties") return unknownField(rules, place);
+  if (keyword === "required") return { field, text: `${field} is missing` };
+  const isName = violation.field !== undefined;
+  const shown = isName ? valueText(found) : measure(keyword, found) ?? valueText(found);
   const subject = isName ? `the name of ${field}` : field;
-  return { field, text: `${subject} must ${ruleText(keyword, rules)}, found ${shown}` };
-}
-
-function findUnknownField(rules: JsonSchema, value: unknown): string | undefined {
-  if (rules.additionalProperties !== false || rules.patternProperties !== undefined) {
-    return undefined;
-  }
-  const known = (rules.properties ?? {}) as JsonSchema;
-  return Object.keys(value as JsonSchema).find((name) => !Object.hasOwn(known, name));
+  return {
+    field,
+    text: `${subject} must ${ruleText(keyword, rules)}, found ${shown}`,
+    hint: keyword === "type"
+      ? typeHint(rules, found)
+      : keyword === "const"
+      ? versionHint(place, found)
+      : undefined,
+  };
 }
 
 function unknownField(rules: JsonSchema, path: Path): SchemaProblem {
   const known = Object.keys((rules.properties ?? {}) as JsonSchema);
-  const close = nearest(String(path.at(-1)), known);
+  const close = didYouMean(String(path.at(-1)), known);
   const field = pathText(path);
   return {
     field,
@@ -132,46 +114,6 @@ function unknownField(rules: JsonSchema, path: Path): SchemaProblem {
   };
 }
 
-/** Path of a JSON pointer; indices of arrays become numbers. */
-function pathOf(value: unknown, pointer: string): Path {
-  const path: (string | number)[] = [];
-  for (const token of pointer.split("/").slice(1)) {
-    const name = token.replaceAll("~1", "/").replaceAll("~0", "~");
-    path.push(Array.isArray(valueAt(value, path)) ? Number(name) : name);
-  }
-  return path;
-}
-
-function valueAt(value: unknown, path: Path): unknown {
-  let current = value;
-  for (const part of path) {
-    if (typeof current !== "object" || current === null || !Object.hasOwn(current, part)) {
-      return undefined;
-    }
-    current = (current as JsonSchema)[part];
-  }
-  return current;
-}
-
-/** The part of a schema that a rule stands in. */
-function rulesAt(schema: JsonSchema, pointer: string): JsonSchema {
-  const names = pointer.split("/").slice(1, -1).map((token) =>
-    decodeURIComponent(token).replaceAll("~1", "/").replaceAll("~0", "~")
-  );
-  let rules = schema;
-  for (const name of names) {
-    rules = followReference(schema, followReference(schema, rules)[name] as JsonSchema);
-  }
-  return followReference(schema, rules);
-}
-
-/** A schema with the rules of its `$ref`, whose description says what is allowed. */
-function followReference(root: JsonSchema, rules: JsonSchema): JsonSchema {
-  if (typeof rules.$ref !== "string") return rules;
-  const target = valueAt(root, rules.$ref.split("/").slice(1)) as JsonSchema;
-  return { ...rules, ...followReference(root, target) };
-}
-
 function ruleText(keyword: string, rules: JsonSchema): string {
   const { minimum, maximum, description } = rules;
   const rule = rules[keyword];
@@ -182,9 +124,7 @@ function ruleText(keyword: string, rules: JsonSchema): string {
       if (maximum === undefined) return `be at least ${minimum}`;
       return `be ${minimum} to ${maximum}`;
     case "type":
-      return `be ${
-        [rule].flat().map((type) => type === "null" ? type : `of type ${type}`).join(" or ")
-      }`;
+      return `be ${[rule].flat().map((type) => typeText(type as string, rules)).join(" or ")}`;
     case "const":
       return `be ${JSON.stringify(rule)}`;
     case "enum":
@@ -207,6 +147,54 @@ function ruleText(keyword: string, rules: JsonSchema): string {
     default:
       return `follow ${keyword} ${clip(JSON.stringify(rule))}`;
   }
+}
+
+/** States a type, with the range or the pattern that a value of it must follow. */
+function typeText(type: string, { minimum, maximum, pattern, description }: JsonSchema): string {
+  switch (type) {
+    case "integer":
+      if (minimum !== undefined && maximum !== undefined) {
+        return `an integer from ${minimum} to ${maximum}`;
+      }
+      return minimum === undefined ? "an integer" : `an integer of at least ${minimum}`;
+    case "string":
+      return pattern !== undefined && typeof description === "string"
+        ? asPhrase(description)
+        : "a string";
+    case "boolean":
+      return "true or false";
+    case "array":
+      return "a list in []";
+    case "object":
+      return "an object in {}";
+    default:
+      return type === "null" ? type : `a ${type}`;
+  }
+}
+
+/** What to do about a document of another version. */
+function versionHint(path: Path, found: unknown): string | undefined {
+  if (path.at(-1) !== "version") return;
+  return `Use a plasm that supports version ${valueText(found)}`;
+}
+
+/** How to write a value that has the wrong type only, such as "4" for 4. */
+function typeHint(rules: JsonSchema, found: unknown): string | undefined {
+  const types = [rules.type].flat();
+  if (typeof found === "string") {
+    if (types.includes("integer") && /^-?\d{1,15}$/.test(found)) {
+      return `Write ${found} without quotes`;
+    }
+    if (types.includes("boolean") && /^(true|false)$/.test(found)) {
+      return `Write ${found} without quotes`;
+    }
+    if (types.includes("array")) return `Write [${clip(JSON.stringify(found))}]`;
+  }
+  const isPlain = typeof found === "number" || typeof found === "boolean";
+  if (isPlain && types.includes("string") && rules.pattern === undefined) {
+    return `Write "${found}" in quotes`;
+  }
+  return undefined;
 }
 
 /** First sentence without its period, with a lowercase initial unless it is an acronym. */

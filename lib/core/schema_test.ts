@@ -1,29 +1,36 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import manifestSchema from "../../schemas/manifest.json" with { type: "json" };
 import receiptSchema from "../../schemas/receipt.json" with { type: "json" };
+import { MANIFESTS } from "../../tests/fixtures/manifests.ts";
+import vectors from "../../tests/vectors/receipt.json" with { type: "json" };
 import Ajv2020 from "ajv/dist/2020.js";
 import type { Schema } from "../../scripts/codegen/types.ts";
-import { compileFindErrors } from "../../scripts/codegen/validators.ts";
 import { PlasmError } from "./errors/mod.ts";
 import { EMPTY_HASH } from "./hash.ts";
-import { createJobId, createNonce } from "./ids.ts";
-import { type DocumentSchema, type JsonSchema, validateDocument } from "./schema.ts";
-import { MANIFEST_DOCUMENT, RECEIPT_DOCUMENT } from "./validators.gen.ts";
+import { documentSchema, type JsonSchema, validateDocument } from "./schema.ts";
+import { MANIFEST_DOCUMENT, RECEIPT_DOCUMENT } from "./documents.ts";
 
 const OPTIONS = { code: "bad-config", what: "thing" } as const;
 
-function compile(schema: JsonSchema): DocumentSchema {
-  return { schema, findErrors: compileFindErrors(schema) };
-}
-
 function refusal(schema: JsonSchema, value: unknown): PlasmError {
-  return assertThrows(() => validateDocument(compile(schema), value, OPTIONS), PlasmError);
+  return assertThrows(() => validateDocument(documentSchema(schema), value, OPTIONS), PlasmError);
 }
 
 Deno.test("validateDocument() names the place, the rule and the value for each keyword", () => {
   const cases: [JsonSchema, unknown, string][] = [
-    [{ type: "integer" }, "x", 'the document must be of type integer, found "x"'],
-    [{ type: ["integer", "null"] }, true, "must be of type integer or null, found true"],
+    [{ type: "integer" }, "x", 'the document must be an integer, found "x"'],
+    [{ type: ["integer", "null"] }, true, "must be an integer or null, found true"],
+    [{ type: "integer", minimum: 1, maximum: 3 }, "x", 'must be an integer from 1 to 3, found "x"'],
+    [{ type: "integer", minimum: 1 }, "x", 'must be an integer of at least 1, found "x"'],
+    [{ type: "string" }, 1, "must be a string, found 1"],
+    [
+      { type: "string", pattern: "^a$", description: "The letter a." },
+      1,
+      "be the letter a, found 1",
+    ],
+    [{ type: "boolean" }, "yes", 'must be true or false, found "yes"'],
+    [{ type: "array" }, "a", 'must be a list in [], found "a"'],
+    [{ type: "object" }, 1, "must be an object in {}, found 1"],
     [{ minimum: 1, maximum: 3 }, 4, "must be 1 to 3, found 4"],
     [{ minimum: 1 }, 0, "must be at least 1, found 0"],
     [{ maximum: 3 }, 4, "must be at most 3, found 4"],
@@ -38,9 +45,7 @@ Deno.test("validateDocument() names the place, the rule and the value for each k
     [{ maxItems: 1 }, [1, 2], "must have at most 1 entries, found 2"],
     [{ minProperties: 1 }, {}, "must have at least 1 entries, found 0"],
     [{ maxProperties: 1 }, { a: 1, b: 2 }, "must have at most 1 entries, found 2"],
-    [{ uniqueItems: true }, [1, 1], "must have no entry twice, found an array of 2"],
-    [{ multipleOf: 2 }, 3, "must follow multipleOf 2, found 3"],
-    [{ anyOf: [{ const: 1 }, { const: 2 }] }, 3, "must follow anyOf"],
+    [{ uniqueItems: true }, ["a", "a"], "must have no entry twice, found an array of 2"],
     [{ required: ["a", "b"] }, { a: 1 }, "b is missing"],
     [{ additionalProperties: false }, { a: 1 }, "a is not a known field"],
     [
@@ -48,11 +53,9 @@ Deno.test("validateDocument() names the place, the rule and the value for each k
       { c: 1 },
       "c is not a known field, allowed are a, b",
     ],
-    [{ items: { type: "string" } }, ["a", 1], "[1] must be of type string, found 1"],
-    [{ prefixItems: [{ type: "string" }] }, [1], "[0] must be of type string, found 1"],
+    [{ items: { type: "string" } }, ["a", 1], "[1] must be a string, found 1"],
     [{ propertyNames: { pattern: "^a" } }, { "b/~%": 1 }, 'the name of ["b/~%"] must match ^a'],
     [{ additionalProperties: { type: "null" } }, { "ü #": 1 }, '["ü #"] must be null'],
-    [{ allOf: [{ required: ["a"] }] }, {}, "a is missing"],
     [{ $ref: "#/$defs/x", $defs: { x: { maximum: 1 } } }, 2, "must be at most 1, found 2"],
   ];
   for (const [schema, value, text] of cases) {
@@ -65,7 +68,6 @@ Deno.test("validateDocument() names the place, the rule and the value for each k
 
 Deno.test("validateDocument() follows references within a larger document", () => {
   const api = {
-    $ref: "#/components/schemas/Job",
     components: {
       schemas: {
         Job: { type: "object", properties: { id: { $ref: "#/components/schemas/Id" } } },
@@ -73,8 +75,10 @@ Deno.test("validateDocument() follows references within a larger document", () =
       },
     },
   };
-  validateDocument(compile(api), { id: "abc" }, OPTIONS);
-  assertEquals(refusal(api, { id: "ab" }).details, { field: "id" });
+  const job = documentSchema(api, "#/components/schemas/Job");
+  validateDocument(job, { id: "abc" }, OPTIONS);
+  const error = assertThrows(() => validateDocument(job, { id: "ab" }, OPTIONS), PlasmError);
+  assertEquals(error.details, { field: "id" });
 });
 
 Deno.test("validateDocument() reports the unknown field when its misspelling leaves another missing", () => {
@@ -106,7 +110,7 @@ Deno.test("validateDocument() throws when a value is not JSON, whatever the sche
 
 Deno.test("validateDocument() uses the given verb", () => {
   const error = assertThrows(
-    () => validateDocument(compile({ const: 1 }), 2, { ...OPTIONS, verb: "trust" }),
+    () => validateDocument(documentSchema({ const: 1 }), 2, { ...OPTIONS, verb: "trust" }),
     PlasmError,
   );
   assertEquals(error.message, "Cannot trust thing: the document must be 1, found 2");
@@ -125,20 +129,19 @@ const SIZES = {
     list: { maxItems: 2, items: { $ref: "#/$defs/short" } },
     map: { maxProperties: 1, additionalProperties: { $ref: "#/$defs/short" } },
     "a/b c": { maxLength: 1 },
-    any: true,
-    open: { properties: { x: {} }, patternProperties: { "^y": {} }, additionalProperties: false },
+    any: {},
   },
   $defs: { short: { maxLength: 2 } },
 };
 
 Deno.test("validateDocument() accepts values of the allowed sizes", () => {
-  const document = compile(SIZES);
+  const document = documentSchema(SIZES);
   const values = [
     {},
     { list: ["a", 1] },
     { map: { x: "ab" } },
     { any: [1, 2, 3] },
-    { open: { x: 1, y1: 2 }, "a/b c": "x" },
+    { "a/b c": "x" },
     // Two characters, four UTF-16 units.
     { list: ["\u{1f600}\u{1f600}"] },
     [],
@@ -163,15 +166,28 @@ Deno.test("validateDocument() names the first value when several are too large",
 
 Deno.test("validateDocument() stops at the first unknown field of a closed object", () => {
   const many = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`x${i}`, 1]));
-  assertEquals(compile(SIZES).findErrors(many)?.length, 1);
+  assertEquals(documentSchema(SIZES).find(many)?.field, "x0");
   assertEquals(refusal(SIZES, many).details, { field: "x0" });
 });
 
 Deno.test("validateDocument() does not change the schema", () => {
   const schema = { $ref: "#/$defs/x", $defs: { x: { const: 1 } } };
   const before = JSON.stringify(schema);
-  validateDocument(compile(schema), 1, OPTIONS);
+  validateDocument(documentSchema(schema), 1, OPTIONS);
   assertEquals(JSON.stringify(schema), before);
+});
+
+Deno.test("documentSchema() refuses keywords that it does not support", () => {
+  const cases: [JsonSchema, string][] = [
+    [{ multipleOf: 2 }, "unsupported: multipleOf"],
+    [{ properties: { a: { format: "uri" } } }, "unsupported: format"],
+    [{ $ref: "#/$defs/x", maximum: 1, $defs: { x: {} } }, "next to $ref is unsupported: maximum"],
+    [{ $ref: "#/$defs/x" }, "Schema has no #/$defs/x"],
+    [{ $ref: "other.json" }, "Schema has no other.json"],
+  ];
+  for (const [schema, text] of cases) {
+    assertThrows(() => documentSchema(schema).find(1), Error, text);
+  }
 });
 
 Deno.test("the schemas describe every field and refuse unknown ones", () => {
@@ -198,54 +214,13 @@ Deno.test("the schemas describe every field and refuse unknown ones", () => {
   visit(receiptSchema, "receipt");
 });
 
-Deno.test("the schemas' examples are valid", () => {
-  for (const document of [MANIFEST_DOCUMENT, RECEIPT_DOCUMENT]) {
-    const examples = document.schema.examples as unknown[];
-    assertEquals(examples.length > 0, true);
-    for (const example of examples) validateDocument(document, example, OPTIONS);
-  }
-});
+const RECEIPT: Record<string, unknown> = vectors.receipt;
 
-const RECEIPT = {
-  version: "0.1",
-  job_id: createJobId(),
-  nonce: createNonce(),
-  manifest_hash: EMPTY_HASH,
-  module_hash: EMPTY_HASH,
-  stdin_hash: EMPTY_HASH,
-  stdout_bytes: 0,
-  stdout_hash: EMPTY_HASH,
-  stderr_bytes: 0,
-  stderr_hash: EMPTY_HASH,
-  status: "exited",
-  exit_code: 0,
-  usage: { wall_time_ms: 1, cpu_time_ms: 2, memory_peak_bytes: 3 },
-  started_at: "2026-01-01T00:00:00.000Z",
-  finished_at: "2026-01-01T00:00:00.001Z",
-  runtime: { name: "plasm", version: "1.2.3", engine: "v8 15.0", arch: "x86_64" },
-  node: {
-    peer_id: "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp",
-    public_key: "0".repeat(64),
-  },
-  signature: "0".repeat(128),
-};
-
-const MANIFEST = {
-  version: "0.1",
-  module_hash: EMPTY_HASH,
-  resources: { cpu_cores: 1, memory_mb: 256, timeout_seconds: 60, output_bytes: 1 },
-  args: ["a", "a"],
-  env: { HOME: "/", _x1: "" },
-  stdin_hash: EMPTY_HASH,
-  inputs: { "a/b": EMPTY_HASH, "/c/": EMPTY_HASH },
-  capabilities: ["wasi", "simd"],
-  priority: "low",
-  idempotent: true,
-};
+const MANIFEST = MANIFESTS[1]!;
 
 const VALUES = [null, true, -1, 0, 1.5, 2 ** 53, "", "x", "exited", "trapped", [], {}, RECEIPT];
 
-/** A document with each of its parts taken away, put in the place of another, or added to. */
+/** Variants of a document: each part removed, replaced or extended. */
 function* variants(document: Record<string, unknown>): Generator<unknown> {
   yield document;
   for (const [name, part] of Object.entries(document)) {
@@ -262,32 +237,34 @@ function* variants(document: Record<string, unknown>): Generator<unknown> {
   yield { ...document, ["__proto__"]: 1 };
 }
 
-/** Ajv as it comes, in memory: neither the options nor the text of the generated code. */
+/** Validator compiled in memory, with other options than the generated code. */
 function plainValidator(schema: JsonSchema): (value: unknown) => boolean {
   const ajv = new Ajv2020.default({ strict: false, allErrors: true, ownProperties: true });
   return ajv.compile(schema);
 }
 
-Deno.test("RECEIPT_DOCUMENT agrees with Ajv's own validation on mutated receipts", () => {
+Deno.test("RECEIPT_DOCUMENT agrees with Ajv on mutated receipts", () => {
   const isValid = plainValidator(receiptSchema);
-  const counts = { right: 0, wrong: 0 };
+  const counts = { valid: 0, invalid: 0 };
   for (const first of variants(RECEIPT)) {
     for (const status of [undefined, "trapped", 7]) {
-      const value = status === undefined ? first : { ...first as object, status };
+      const value = status === undefined
+        ? first
+        : { ...first as object, claim: { ...(first as typeof RECEIPT).claim as object, status } };
       const valid = isValid(value);
-      assertEquals(RECEIPT_DOCUMENT.findErrors(value) === undefined, valid, JSON.stringify(value));
-      counts[valid ? "right" : "wrong"]++;
+      assertEquals(RECEIPT_DOCUMENT.find(value) === undefined, valid, JSON.stringify(value));
+      counts[valid ? "valid" : "invalid"]++;
     }
   }
-  assertEquals({ right: counts.right > 10, wrong: counts.wrong > 500 }, {
-    right: true,
-    wrong: true,
+  assertEquals({ valid: counts.valid > 10, invalid: counts.invalid > 500 }, {
+    valid: true,
+    invalid: true,
   });
 });
 
-Deno.test("MANIFEST_DOCUMENT agrees with Ajv's own validation on mutated manifests", () => {
+Deno.test("MANIFEST_DOCUMENT agrees with Ajv on mutated manifests", () => {
   const isValid = plainValidator(manifestSchema);
-  const counts = { right: 0, wrong: 0 };
+  const counts = { valid: 0, invalid: 0 };
   const documents: Record<string, unknown>[] = [
     MANIFEST,
     { ...MANIFEST, args: Array(1025).fill("x") },
@@ -302,22 +279,22 @@ Deno.test("MANIFEST_DOCUMENT agrees with Ajv's own validation on mutated manifes
   ];
   for (const value of [...variants(MANIFEST), ...documents]) {
     const valid = isValid(value);
-    assertEquals(MANIFEST_DOCUMENT.findErrors(value) === undefined, valid, JSON.stringify(value));
-    counts[valid ? "right" : "wrong"]++;
+    assertEquals(MANIFEST_DOCUMENT.find(value) === undefined, valid, JSON.stringify(value));
+    counts[valid ? "valid" : "invalid"]++;
   }
-  assertEquals({ right: counts.right > 10, wrong: counts.wrong > 200 }, {
-    right: true,
-    wrong: true,
+  assertEquals({ valid: counts.valid > 10, invalid: counts.invalid > 200 }, {
+    valid: true,
+    invalid: true,
   });
 });
 
 Deno.test("validateDocument() counts characters, not UTF-16 units", () => {
-  const label = compile({
+  const label = documentSchema({
     $defs: { label: { type: "string", minLength: 2, maxLength: 3 } },
     $ref: "#/$defs/label",
   });
   const smile = "\u{1f600}";
-  const valid = (text: string): boolean => label.findErrors(text) === undefined;
+  const valid = (text: string): boolean => label.find(text) === undefined;
   const right = ["ab", "abc", smile.repeat(2), smile.repeat(3)];
   const wrong = ["", "a", "abcd", smile, `${smile}abc`];
   assertEquals({ right: right.every(valid), wrong: wrong.some(valid) }, {

@@ -1,15 +1,18 @@
 import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import * as nodeCrypto from "node:crypto";
-import { getPublicKeyAsync, hashes, Point, signAsync, verifyAsync } from "@noble/ed25519";
+import { getPublicKeyAsync, hashes, Point, signAsync } from "@noble/ed25519";
+import speccheck from "../../tests/vectors/ed25519/speccheck.json" with { type: "json" };
+import wycheproof from "../../tests/vectors/ed25519/wycheproof.json" with { type: "json" };
 import vectors from "../../tests/vectors/receipt.json" with { type: "json" };
 import { fromHex, toHex } from "../util/mod.ts";
 import { loadNativeHash } from "./hash.ts";
 import {
-  isSmallOrderKey,
-  isValidNatively,
+  isSmallOrderPoint,
   isValidSignature,
   publicKeyOf,
+  type RawSignature,
+  type SignatureEngine,
   signBytes,
+  verifyBytes,
 } from "./signature.ts";
 
 const ORDER = 2n ** 252n + 27742317777372353535851937790883648493n;
@@ -23,8 +26,8 @@ interface Odd {
 }
 
 /**
- * A signature made by hand: a key and R that each may have a part of small order, in these bytes, and
- * S with as many orders added. Tries messages until the equation without the cofactor holds, or does not.
+ * Crafts a signature: key and R may have a component of small order, S may have orders of the group added. Varies the
+ * message until the equation without the cofactor holds or fails, as `holds` says.
  */
 async function odd(
   { keyTorsion = 0, rTorsion = 0, orders = 0n, holds, secret = 12345n }: {
@@ -61,30 +64,62 @@ function littleBytes(value: bigint): Uint8Array {
   return Uint8Array.fromHex(value.toString(16).padStart(64, "0")).reverse();
 }
 
-Deno.test("isValidNatively() accepts only what @noble/ed25519 accepts, and isValidSignature() exactly that", async () => {
-  const cases: [what: string, valid: boolean, signed: Odd][] = [
-    ["usual", true, await odd({ holds: true })],
-    ["S + order", false, await odd({ holds: true, orders: 1n })],
-    ["S + 8 orders", false, await odd({ holds: true, orders: 8n })],
-    ["mixed key, both equations", true, await odd({ keyTorsion: 1, holds: true })],
-    ["mixed key, cofactored only", true, await odd({ keyTorsion: 1, holds: false })],
-    ["mixed R, cofactored only", true, await odd({ rTorsion: 1, holds: false })],
-    ["mixed key and R", true, await odd({ keyTorsion: 3, rTorsion: 5, holds: true })],
+const ENGINES: readonly SignatureEngine[] = ["node", "web", "noble"];
+
+/** Checks that each engine and {@linkcode isValidSignature} give one verdict. */
+async function assertVerdict(
+  signed: RawSignature,
+  { what, valid }: { what: string; valid: boolean },
+): Promise<void> {
+  await loadNativeHash();
+  for (const engine of ENGINES) {
+    assertEquals(await verifyBytes(signed, engine), valid, `${what}, ${engine}`);
+  }
+  const { bytes, signature, key } = signed;
+  const hex = { bytes, signature: toHex(signature), publicKey: toHex(key) };
+  assertEquals(await isValidSignature(hex), valid, what);
+}
+
+Deno.test("isValidSignature() applies one rule to crafted signatures on every engine", async () => {
+  const cases: { what: string; valid: boolean; signed: Odd }[] = [
+    { what: "usual", valid: true, signed: await odd({ holds: true }) },
+    { what: "S + order", valid: false, signed: await odd({ holds: true, orders: 1n }) },
+    { what: "S + 8 orders", valid: false, signed: await odd({ holds: true, orders: 8n }) },
+    {
+      what: "mixed key, both equations",
+      valid: true,
+      signed: await odd({ keyTorsion: 1, holds: true }),
+    },
+    {
+      what: "mixed key, cofactored only",
+      valid: false,
+      signed: await odd({ keyTorsion: 1, holds: false }),
+    },
+    {
+      what: "mixed R, cofactored only",
+      valid: false,
+      signed: await odd({ rTorsion: 1, holds: false }),
+    },
+    {
+      what: "mixed key and R",
+      valid: true,
+      signed: await odd({ keyTorsion: 3, rTorsion: 5, holds: true }),
+    },
   ];
   for (let n = 0; n < 8; n++) {
     const weak = await odd({ secret: 0n, keyTorsion: n, holds: true });
-    cases.push([`key of small order ${n}`, false, weak]);
+    cases.push({ what: `key of small order ${n}`, valid: false, signed: weak });
     if (n % 4 !== 0) continue;
-    // x is 0: with its sign set it is the same point in another form
+    // x is 0: with its sign set it is the same point in another form.
     const key = weak.key.slice();
     key[31]! ^= 0x80;
-    cases.push([`-0 in key ${n}`, false, { ...weak, key }]);
+    cases.push({ what: `-0 in key ${n}`, valid: false, signed: { ...weak, key } });
   }
-  const usual = cases[0]![2];
+  const usual = cases[0]!.signed;
   const [changed, cut] = [usual.signature.slice(), usual.signature.subarray(1)];
   changed[3]! ^= 1;
-  cases.push(["changed R", false, { ...usual, signature: changed }]);
-  cases.push(["63 bytes", false, { ...usual, signature: cut }]);
+  cases.push({ what: "changed R", valid: false, signed: { ...usual, signature: changed } });
+  cases.push({ what: "63 bytes", valid: false, signed: { ...usual, signature: cut } });
   // R is the neutral point, y = 1: as bytes also p + 1.
   for (const first of [1, 0xee]) {
     const r = new Uint8Array(32).fill(first === 1 ? 0 : 0xff);
@@ -92,53 +127,76 @@ Deno.test("isValidNatively() accepts only what @noble/ed25519 accepts, and isVal
     const hash = await hashes.sha512Async!(new Uint8Array([...r, ...usual.key, ...usual.bytes]));
     const s = little(hash) % ORDER * 12345n % ORDER;
     const signature = new Uint8Array([...r, ...littleBytes(s)]);
-    cases.push([`R of first byte ${first}`, first === 1, { ...usual, signature }]);
+    const signed = { ...usual, signature };
+    cases.push({ what: `R of first byte ${first}`, valid: false, signed });
   }
-  for (const [what, valid, odd] of cases) {
-    const { bytes, signature, key } = odd;
-    const noble = await verifyAsync(signature, bytes, key, { zip215: false }).catch(() => false);
-    assertEquals(noble, valid, what);
-    const signed = { bytes, signature: toHex(signature), publicKey: toHex(key) };
-    assertEquals(await isValidSignature(signed), valid, what);
-    for (const native of [nodeCrypto, undefined]) {
-      const told = await isValidNatively(odd, native);
-      assertEquals(told && !valid, false, what);
-      if (what === "usual") assertEquals(told, true);
-    }
-  }
+  for (const { signed, ...verdict } of cases) await assertVerdict(signed, verdict);
 });
 
-Deno.test("isSmallOrderKey() returns true for all eight points of small order, in all forms", () => {
+Deno.test("isValidSignature() agrees with Project Wycheproof's vectors", async () => {
+  let tests = 0;
+  for (const { publicKey, tests: group } of wycheproof.testGroups) {
+    for (const { tcId, msg, sig, result, comment } of group) {
+      const [bytes, signature, key] = [msg, sig, publicKey.pk].map((hex) =>
+        Uint8Array.fromHex(hex)
+      );
+      await assertVerdict({ bytes: bytes!, signature: signature!, key: key! }, {
+        what: `${tcId}: ${comment}`,
+        valid: result === "valid",
+      });
+      tests++;
+    }
+  }
+  assertEquals(tests, wycheproof.numberOfTests);
+});
+
+Deno.test("isValidSignature() accepts of speccheck's vectors what libsodium accepts", async () => {
+  const accepted: number[] = [];
+  for (const [n, { message, pub_key, signature }] of speccheck.entries()) {
+    const signed = {
+      bytes: Uint8Array.fromHex(message),
+      signature: Uint8Array.fromHex(signature),
+      key: Uint8Array.fromHex(pub_key),
+    };
+    const valid = await verifyBytes(signed);
+    await assertVerdict(signed, { what: `vector ${n}`, valid });
+    if (valid) accepted.push(n);
+  }
+  // Vector 3: R and key have components of small order, and the equation holds without the cofactor.
+  assertEquals(accepted, [3]);
+});
+
+Deno.test("isSmallOrderPoint() returns true for all eight points of small order, in all forms", () => {
   let point = Point.ZERO;
   const found = new Set<string>();
   for (let n = 0; n < 8; n++, point = point.add(T8)) {
-    assertEquals(isSmallOrderKey(point.toBytes()), true);
+    assertEquals(isSmallOrderPoint(point.toBytes()), true);
     assertEquals(point.isSmallOrder(), true);
     found.add(point.toHex());
     const negative = point.toBytes();
     negative[31]! ^= 0x80; // with x = 0 this is a form that is not canonical
-    assertEquals(isSmallOrderKey(negative), true);
+    assertEquals(isSmallOrderPoint(negative), true);
   }
   assertEquals(found.size, 8);
 });
 
-Deno.test("isSmallOrderKey() returns true when y is at or above the modulus", () => {
+Deno.test("isSmallOrderPoint() returns true when y is at or above the modulus", () => {
   for (let low = 0xe0; low <= 0xff; low++) {
     for (const top of [0x7f, 0xff]) {
       const key = new Uint8Array(32).fill(0xff);
       [key[0], key[31]] = [low, top];
-      assertEquals(isSmallOrderKey(key), low >= 0xec); // 0xec is -1, of order 2
+      assertEquals(isSmallOrderPoint(key), low >= 0xec); // 0xec is -1, of order 2
       key[17] = 0xfe;
-      assertEquals(isSmallOrderKey(key), false);
+      assertEquals(isSmallOrderPoint(key), false);
     }
   }
 });
 
-Deno.test("isSmallOrderKey() returns false for other keys and does not change them", () => {
+Deno.test("isSmallOrderPoint() returns false for other keys and does not change them", () => {
   let point = Point.BASE;
   for (let n = 0; n < 50; n++, point = point.double().add(T8)) {
     const key = point.toBytes();
-    assertEquals(isSmallOrderKey(key), false);
+    assertEquals(isSmallOrderPoint(key), false);
     assertEquals(key, point.toBytes());
   }
 });

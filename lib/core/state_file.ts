@@ -1,9 +1,9 @@
 /**
- * Reads and writes files of the state directory: private files for secrets, and small JSON documents.
+ * Reads and writes files of the state directory: private files for secrets, and small JSON documents; flushes files to disk.
  *
  * @module
  */
-import { syncFile, toHex } from "../util/mod.ts";
+import { toHex, writeAll } from "../util/mod.ts";
 import { PlasmError } from "./errors/mod.ts";
 
 /** Maximum size of a private file, in bytes; a key needs far less. */
@@ -23,7 +23,9 @@ const STICKY = 0o1000;
 export async function readPrivateFile(path: string): Promise<string | undefined> {
   try {
     const named = await Deno.lstat(path);
-    if (named.isSymlink) throw unsafe(path, "it is a symbolic link", "Put the file itself there");
+    if (named.isSymlink) {
+      throw unsafe(path, "it is a symbolic link", "Replace the link by the file");
+    }
     if (!named.isFile) throw unsafe(path, "it is not a regular file");
     using file = await Deno.open(path);
     const info = await file.stat();
@@ -37,7 +39,11 @@ export async function readPrivateFile(path: string): Promise<string | undefined>
     }
     const folder = (await Deno.stat(parentOf(path))).mode ?? 0;
     if ((folder & WORLD_WRITABLE) !== 0 && (folder & STICKY) === 0) {
-      throw unsafe(path, "anyone may write to its directory", `Run chmod 700 ${parentOf(path)}`);
+      throw unsafe(
+        path,
+        "its directory is writable by all users",
+        `Run chmod 700 ${parentOf(path)}`,
+      );
     }
     if (info.size > MAX_BYTES) {
       throw damaged(path, `it has ${info.size} bytes, at most ${MAX_BYTES} are allowed`);
@@ -78,8 +84,7 @@ export async function writePrivateFile(path: string, text: string): Promise<void
 
 async function writeNew(path: string, text: string): Promise<void> {
   using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
-  const bytes = new TextEncoder().encode(text);
-  for (let offset = 0; offset < bytes.length;) offset += await file.write(bytes.subarray(offset));
+  await writeAll(file, new TextEncoder().encode(text));
   await file.sync();
 }
 
@@ -158,7 +163,9 @@ export async function writeStateFile(path: string, value: unknown): Promise<void
  */
 export async function readStateFile(path: string): Promise<unknown> {
   try {
-    const { size } = await Deno.stat(path);
+    const { isFile, size } = await Deno.stat(path);
+    // A named pipe would block until its other end is opened.
+    if (!isFile) throw new TypeError(`${path} is not a regular file`);
     if (size > MAX_JSON_BYTES) {
       throw new RangeError(`${path} has ${size} bytes, at most ${MAX_JSON_BYTES}`);
     }
@@ -166,5 +173,20 @@ export async function readStateFile(path: string): Promise<unknown> {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
+  }
+}
+
+/**
+ * Flushes a file's content or a directory's entries to the disk (fsync).
+ *
+ * @throws {Deno.errors.NotFound} If the path does not exist, or another error of the file system.
+ */
+export async function syncFile(path: string, options: Deno.OpenOptions = {}): Promise<void> {
+  const file = await Deno.open(path, { read: true, ...options });
+  // Not `using`: the compiled program drops it, see scripts/compile/using_test.ts.
+  try {
+    await file.sync();
+  } finally {
+    file.close();
   }
 }

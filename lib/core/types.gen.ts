@@ -11,16 +11,24 @@
  */
 export interface Manifest {
   /** Version of this format. */
-  version: "0.1";
+  version: "0.2";
   /** SHA-256 of the WebAssembly module. */
   module_hash: Hash;
   /** Limits of the job. The node's ceilings apply as well. */
   resources: Resources;
+  /** Name of the program, argv[0]. Absent: main.wasm. */
+  argv0?: string;
   /**
    * Arguments after argv[0], without NUL.
    * @default {[]}
    */
   args: string[];
+  /**
+   * Name of an exported function of numbers to call with args, instead of the command; its
+   * results are written to standard output, one a line. A function of an instance that a
+   * component exports has the instance's name, # and its own. Absent: the command.
+   */
+  invoke?: string;
   /**
    * The complete environment of the job; the node adds nothing.
    * @default {{}}
@@ -30,9 +38,38 @@ export interface Manifest {
   stdin_hash?: Hash;
   /**
    * Input files in the job's in-memory file system: guest path to SHA-256. A path that ends
-   * in / is a directory, provided as a preopen of that name; its hash is that of zero bytes.
+   * in / is a directory, provided as a preopen of that name unless it lies in another one;
+   * its hash is that of zero bytes. / and ./ are the root.
    */
   inputs?: { [name: string]: Hash };
+  /**
+   * Modification times of inputs and of directories above them, in milliseconds of Unix time.
+   * Absent: 0.
+   */
+  input_times?: { [name: string]: number };
+  /**
+   * Files that the node returns: guest paths, read when the job ends. A path that ends in /
+   * is a directory with everything in it. stdout and stderr are names of the streams; write
+   * /stdout for the file.
+   */
+  outputs?: string[];
+  /**
+   * Rules for clocks, randomness and NaN. default: the machine's own. deterministic: virtual,
+   * so that every node gets the same claim.
+   * @default {"default"}
+   */
+  profile?: Profile;
+  /**
+   * 64 lowercase hex digits. Seed of all randomness; only with the profile deterministic.
+   * Absent: the digits of the manifest's hash.
+   */
+  seed?: string;
+  /**
+   * Start of the virtual clocks, in milliseconds of Unix time; only with the profile
+   * deterministic. At most 2^63 nanoseconds. Absent: 0.
+   * From 0 to 9223372036854.
+   */
+  epoch_ms?: number;
   /**
    * Capabilities that a node must have, as in its capability document.
    * @default {[]}
@@ -58,6 +95,13 @@ export type Hash = string;
  * @default {"normal"}
  */
 export type Priority = "low" | "normal" | "high";
+
+/**
+ * Rules for clocks, randomness and NaN. default: the machine's own. deterministic: virtual,
+ * so that every node gets the same claim.
+ * @default {"default"}
+ */
+export type Profile = "default" | "deterministic";
 
 /** Limits of the job. The node's ceilings apply as well. */
 export interface Resources {
@@ -89,37 +133,69 @@ export interface Resources {
    * From 0 to 1099511627776.
    */
   output_bytes?: number;
+  /**
+   * Content of the returned files together, in bytes. Absent: the node's ceiling.
+   * From 0 to 1099511627776.
+   */
+  output_files_bytes?: number;
+  /**
+   * Instructions that the job may execute. Absent: they are not counted. 9007199254740991:
+   * they are counted without a limit.
+   */
+  fuel?: number;
 }
 
 /**
- * A node's signed record of one run and its result. Signed bytes: the ASCII string
- * plasm-receipt-v0.1 and a newline, then the RFC 8785 canonical JSON of the receipt without
- * signature. All numbers are integers.
+ * A node's signed record of one run and its result: the claim, which every node that runs the
+ * job honestly agrees on, and the run, which only this node knows. All numbers are integers.
  */
 export interface Receipt {
   /** Version of this format. */
-  version: "0.1";
-  /** "job_" and 26 lowercase base32 digits. Identifies the job on its node. */
-  job_id: string;
+  version: "0.2";
   /**
-   * 64 lowercase hex digits. The client's 32 random bytes, which prevent the replay of an
-   * earlier receipt.
+   * What was run and what came out. Nodes that run the same job honestly have equal claims,
+   * unless the job used a source of nondeterminism or was stopped from outside.
    */
-  nonce: string;
+  claim: Claim;
+  /** What only the node that ran the job knows. */
+  run: Run;
+  /**
+   * 128 lowercase hex digits: R and S of the node's Ed25519 signature (RFC 8032, section
+   * 5.1.7), valid by the equation without the cofactor, with canonical encodings of R, S and
+   * the key, and neither R nor the key of small order. Signed bytes: the ASCII string
+   * plasm-receipt-v0.2 and a newline, then the RFC 8785 canonical JSON of the receipt without
+   * signature and attestation.
+   */
+  signature: string;
+  /**
+   * 128 lowercase hex digits: the node's Ed25519 signature by the same rules over the DSSE v1
+   * pre-authentication encoding of the in-toto Statement v1 of the claim.
+   */
+  attestation: string;
+}
+
+/**
+ * What was run and what came out. Nodes that run the same job honestly have equal claims,
+ * unless the job used a source of nondeterminism or was stopped from outside.
+ */
+export interface Claim {
+  /** Version of this format. */
+  version: "0.2";
   /** SHA-256 of the manifest's canonical JSON. */
   manifest_hash: Hash;
   /** SHA-256 of the module. */
   module_hash: Hash;
   /** SHA-256 of standard input as the node received it; of zero bytes if there was none. */
   stdin_hash: Hash;
-  /** SHA-256 of standard output. */
-  stdout_hash: Hash;
-  /** Length of standard output. */
-  stdout_bytes: number;
-  /** SHA-256 of standard error. */
-  stderr_hash: Hash;
-  /** Length of standard error. */
-  stderr_bytes: number;
+  /** Standard output. */
+  stdout: Measured;
+  /** Standard error. */
+  stderr: Measured;
+  /**
+   * Files returned, by guest path. An empty directory has a path that ends in / and zero
+   * bytes.
+   */
+  outputs: { [name: string]: Measured };
   /** Why the job ended. rejected: the node refused to run it. */
   status: JobStatus;
   /**
@@ -127,6 +203,34 @@ export interface Receipt {
    * From 0 to 4294967295.
    */
   exit_code: number | null;
+  /**
+   * Instructions executed; present if the manifest has resources.fuel and they could be
+   * counted.
+   */
+  fuel?: number;
+  /**
+   * The manifest's profile; default if it has none.
+   * @default {"default"}
+   */
+  profile: Profile;
+  /**
+   * Sources of nondeterminism that the job used, sorted; empty with the profile
+   * deterministic.
+   */
+  nondeterminism: NondeterminismSource[];
+}
+
+/** What only the node that ran the job knows. */
+export interface Run {
+  /** "job_" and 26 lowercase base32 digits. Identifies the job on its node. */
+  job_id: string;
+  /**
+   * 64 lowercase hex digits. The client's 32 random bytes, which prevent the replay of an
+   * earlier receipt.
+   */
+  nonce: string;
+  /** SHA-256 of the claim's canonical JSON. */
+  claim_hash: Hash;
   /** Resources that the job used. */
   usage: Usage;
   /** When the job started; if it was refused, when it was refused. */
@@ -137,8 +241,14 @@ export interface Receipt {
   runtime: Runtime;
   /** The node that signed the receipt. */
   node: ReceiptNode;
-  /** 128 lowercase hex digits. Ed25519 signature of the node. */
-  signature: string;
+}
+
+/** Hash and length of content. */
+export interface Measured {
+  /** SHA-256 of the content. */
+  hash: Hash;
+  /** Length in bytes. */
+  bytes: number;
 }
 
 /** Why the job ended. rejected: the node refused to run it. */
@@ -148,8 +258,12 @@ export type JobStatus =
   | "timeout"
   | "memory"
   | "output"
+  | "fuel"
   | "cancelled"
   | "rejected";
+
+/** clock: it read a clock. poll: it waited for a time. random: it read random bytes. */
+export type NondeterminismSource = "clock" | "poll" | "random";
 
 /** Resources that the job used. */
 export interface Usage {
@@ -157,7 +271,7 @@ export interface Usage {
   wall_time_ms: number;
   /** CPU time of the job's process, in milliseconds. */
   cpu_time_ms: number;
-  /** Peak memory of the job, in bytes. */
+  /** Peak memory of the job without its inputs, in bytes. */
   memory_peak_bytes: number;
 }
 
@@ -179,4 +293,32 @@ export interface ReceiptNode {
   peer_id: string;
   /** 64 lowercase hex digits. Ed25519 public key (RFC 8032). */
   public_key: string;
+}
+
+/**
+ * A DSSE v1 envelope with one claim and the attestations of the nodes that agree on it. Each
+ * signature is Ed25519 over the DSSE v1 pre-authentication encoding of payloadType and
+ * payload.
+ */
+export interface Envelope {
+  /**
+   * An in-toto Statement v1 as RFC 8785 canonical JSON, in base64 (RFC 4648, section 4) with
+   * padding.
+   */
+  payload: string;
+  /** Media type of the payload. */
+  payloadType: "application/vnd.in-toto+json";
+  /** One signature of each node, ordered by keyid. */
+  signatures: EnvelopeSignature[];
+}
+
+/** Signature of one node. */
+export interface EnvelopeSignature {
+  /** 64 lowercase hex digits. The node's Ed25519 public key (RFC 8032). */
+  keyid: string;
+  /**
+   * 64 bytes in base64 with padding. R and S of the node's Ed25519 signature (RFC 8032,
+   * section 5.1.7).
+   */
+  sig: string;
 }

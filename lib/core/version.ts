@@ -1,5 +1,7 @@
 /**
- * Name and version of the program, for receipts, capability documents and `plasm version`.
+ * Defines name and version of the program, for receipts, capability documents and `plasm version`.
+ *
+ * Separate from the documents, so that the entry point `./verify` does not import JSON, which older browsers cannot.
  *
  * @module
  */

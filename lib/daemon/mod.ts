@@ -3,3 +3,4 @@
  * @module
  */
 export { runService } from "./service.ts";
+export { backUp, type BackUpOptions, type BackupSummary } from "./store/mod.ts";

@@ -11,9 +11,9 @@ import type { DaemonNetwork } from "./api/mod.ts";
 
 /** Options of {@linkcode runService}. */
 export interface ServiceOptions extends StartDaemonOptions {
-  /** Reads the configuration, at start and on each SIGHUP. */
+  /** Reads the configuration, at start and on each reload. */
   load: () => Promise<LoadedConfig>;
-  /** Called once the daemon answers. */
+  /** Called once the daemon accepts requests. */
   onReady?: ((daemon: Daemon) => void) | undefined;
 }
 
@@ -25,19 +25,10 @@ const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;
 /** Exit status after a second stop signal: 128 + SIGTERM, as in a shell. */
 const EXIT_HURRIED = 143;
 
-/** Joins the network where the configuration says so; libp2p takes long to load. */
+/** Joins the network if it is enabled; imports it only then, because libp2p loads slowly. */
 async function network(context: NetworkContext): Promise<DaemonNetwork | undefined> {
   if (!context.config().network.enabled) return undefined;
   return await (await import("./peers/mod.ts")).joinPeerNetwork(context);
-}
-
-async function reload(daemon: Daemon, options: ServiceOptions): Promise<void> {
-  try {
-    daemon.reload((await options.load()).config);
-  } catch (error) {
-    // A mistake in the file must not take a running node down.
-    getLog("daemon").error("reload-refused", { error: PlasmError.from(error) });
-  }
 }
 
 /**
@@ -48,7 +39,8 @@ async function reload(daemon: Daemon, options: ServiceOptions): Promise<void> {
  */
 export async function runService(options: ServiceOptions): Promise<number> {
   const env = options.env ?? ((name: string) => Deno.env.get(name));
-  const { config } = await options.load();
+  const origin = await options.load();
+  const { config } = origin;
   configureLogging(config.log);
   using _ = logUnhandledRejections();
   const stop = Promise.withResolvers<void>();
@@ -66,20 +58,25 @@ export async function runService(options: ServiceOptions): Promise<number> {
   for (const name of STOP_SIGNALS) Deno.addSignalListener(name, onStop);
   let onReload: (() => void) | undefined;
   try {
-    const daemon = await startDaemon(config, { network, ...options, signal: starting.signal });
-    const tell = async (state: string): Promise<void> => {
+    const daemon = await startDaemon(config, {
+      network,
+      origin,
+      ...options,
+      signal: starting.signal,
+    });
+    const notify = async (state: string): Promise<void> => {
       try {
         await notifySystemd(state, { socket: env("NOTIFY_SOCKET"), dir: `${daemon.stateDir}/run` });
       } catch (error) {
-        getLog("daemon").warning("systemd-not-told", { error: PlasmError.from(error) });
+        getLog("daemon").warning("systemd-not-notified", { error: PlasmError.from(error) });
       }
     };
-    onReload = () => void reload(daemon, options);
+    onReload = () => void daemon.reload().catch(() => {}); // logged
     Deno.addSignalListener("SIGHUP", onReload);
-    await tell("READY=1");
+    await notify("READY=1");
     options.onReady?.(daemon);
     await stop.promise;
-    await tell("STOPPING=1");
+    await notify("STOPPING=1");
     await daemon.close({ signal: hurry.signal });
     return hurry.signal.aborted ? EXIT_HURRIED : 0;
   } finally {
@@ -89,7 +86,7 @@ export async function runService(options: ServiceOptions): Promise<number> {
 }
 
 async function sendDatagram(target: string, state: string, dir: string): Promise<void> {
-  // The sending datagram socket must be bound to a path.
+  // A sending datagram socket must be bound to a path.
   const own = `${dir}/notify.sock`;
   await Deno.remove(own).catch(() => {});
   const socket = Deno.listenDatagram({ transport: "unixpacket", path: own });
@@ -114,20 +111,20 @@ async function runSystemdNotify(state: string): Promise<void> {
 export interface NotifyOptions {
   /** `$NOTIFY_SOCKET`; without it nothing is sent. */
   socket: string | undefined;
-  /** A private directory for the sending end. */
+  /** Private directory for the sending socket. */
   dir: string;
 }
 
 /**
  * Reports a state to systemd, such as `READY=1` or `STOPPING=1`.
  *
- * @throws {PlasmError} `state` when it could not be reported
+ * @throws {PlasmError} `state` if it could not be reported
  */
 export async function notifySystemd(state: string, options: NotifyOptions): Promise<void> {
   const { socket, dir } = options;
   if (!socket) return;
   try {
-    // Deno has datagrams only with --unstable-net, and no way to name an abstract socket ("@").
+    // Deno has datagrams only with --unstable-net, and cannot address an abstract socket ("@").
     if (typeof Deno.listenDatagram === "function" && socket.startsWith("/")) {
       await sendDatagram(socket, state, dir);
     } else await runSystemdNotify(state);
@@ -138,8 +135,8 @@ export async function notifySystemd(state: string, options: NotifyOptions): Prom
 }
 
 /**
- * Logs unhandled rejections instead of ending the process. Deno ends it by default, and libp2p leaves
- * dangling promises that a peer can make fail: a stranger could stop a node.
+ * Logs unhandled rejections instead of ending the process, which is Deno's default: libp2p leaves dangling promises that
+ * a remote peer can make reject.
  */
 export function logUnhandledRejections(): Disposable {
   const onRejection = (event: PromiseRejectionEvent): void => {

@@ -8,5 +8,8 @@ Deno.test("logUnhandledRejections() logs a rejection when it is unhandled", asyn
   using _ = logUnhandledRejections();
   Promise.reject(new Error("a peer did that"));
   const line = JSON.parse(await written.promise);
-  assertEquals([line.level, line.event], ["error", "promise-unhandled"]);
+  assertEquals({ level: line.level, event: line.event }, {
+    level: "error",
+    event: "promise-unhandled",
+  });
 });

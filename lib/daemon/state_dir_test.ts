@@ -4,7 +4,7 @@ import { assertEquals } from "@std/assert";
 
 const HOUR_MS = 3_600_000;
 
-Deno.test("removeStaleFiles() deletes what is old, and nothing that has another name", async () => {
+Deno.test("removeStaleFiles() deletes old files with a matching name only", async () => {
   const dir = await Deno.makeTempDir();
   try {
     const old = new Date(Date.now() - HOUR_MS);

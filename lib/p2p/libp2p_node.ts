@@ -1,5 +1,6 @@
 /**
- * The libp2p node: which parts it is made of, and the bounds on each.
+ * Creates the libp2p node from its services, with limits on each.
+ *
  * @module
  */
 import { autoNAT, type AutoNATServiceInit } from "@libp2p/autonat";
@@ -7,7 +8,7 @@ import { circuitRelayServer, circuitRelayTransport } from "@libp2p/circuit-relay
 import { generateKeyPairFromSeed } from "@libp2p/crypto/keys";
 import { dcutr } from "@libp2p/dcutr";
 import { identify, identifyPush } from "@libp2p/identify";
-import { FaultTolerance } from "@libp2p/interface";
+import { FaultTolerance, type Transport } from "@libp2p/interface";
 import {
   type KadDHT,
   kadDHT,
@@ -20,123 +21,170 @@ import { isLoopback, isPrivate } from "@libp2p/utils";
 import type { Multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p, type Libp2p, type Libp2pInit } from "libp2p";
 import { RUNTIME_NAME, VERSION } from "../core/mod.ts";
-import { compareAddresses } from "./addresses.ts";
 import { BoundedDatastore } from "./state/bounded_datastore.ts";
-import { limitRequests, type OnRefused } from "./access/dht_rate_limit.ts";
-import type { Gater } from "./access/connection_gater.ts";
+import type { ReloadableGater } from "./access/connection_gater.ts";
+import type { PrivateDials } from "./connectivity/dial_ranking.ts";
 import {
+  cachePeerMerges,
   dialBackOnNewConnection,
   type Libp2pComponents,
+  limitPeerAddresses,
+  limitRequests,
+  type OnRefused,
   withObservedAddresses,
   withQuicListedAsV1,
 } from "./patches/libp2p_components.ts";
+import { matchQuicRelays } from "./patches/circuit_matcher.ts";
 import { noiseEncryption } from "./patches/noise_crypto.ts";
+import {
+  type RelayComponents,
+  type RelaySearchComponents,
+  reserveOnPublicNodes,
+  usableAddresses,
+  withPacedWalk,
+} from "./patches/public_relays.ts";
+import {
+  patchProviderRecords,
+  RECORD_CLEANUP_MS,
+  RECORD_VALIDITY_MS,
+} from "./patches/provider_records.ts";
+import { admitServersOnly } from "./patches/routing_table.ts";
+import { sendLimitsInSeconds } from "./patches/relay_limits.ts";
 import { SILENT_LOGGER } from "./network_events.ts";
-import { cachePeerMerges } from "./patches/peer_store_cache.ts";
-import { MAX_STREAM_WINDOW_BYTES } from "./patches/stream_window.ts";
-import { batchingYamux } from "./patches/batching_yamux.ts";
+import { createLocksWithoutChannel } from "./patches/open_handles.ts";
+import { staggerDials } from "./patches/staggered_dials.ts";
+import { batchingYamux, MAX_STREAM_WINDOW_BYTES } from "./patches/yamux.ts";
 import { quic } from "./transports/quic.ts";
 import { tcp } from "./transports/tcp.ts";
 
-/** The DHT of plasm nodes, apart from the public one of IPFS. */
+/** Protocol of the DHT of plasm nodes, which is separate from the public DHT of IPFS. */
 export const KAD_PROTOCOL = "/plasm/kad/1.0.0";
 
-/** Handshakes under way at once; more are dropped, so that half-open connections stay few. */
-const MAX_PENDING_INBOUND = 64;
-/** Streams that may arrive before our side of an upgrade is done: a client may open all at once. */
+/** Concurrent incoming handshakes of one transport, which `HandshakeLimiter` shares out. */
+const MAX_HANDSHAKES = 256;
+
+/** Most concurrent incoming handshakes of one address, whatever its rate: a quarter of all. */
+const MAX_HANDSHAKES_PER_ADDRESS = 64;
+
+/** Streams that may arrive before the local upgrade completes: a client may open all at once. */
 const MAX_EARLY_STREAMS = 64;
-/** One address of a peer; QUIC has its own, shorter. */
+
+/** Time limit for dialing one address, in milliseconds; QUIC has a shorter one. */
 const ADDRESS_DIAL_TIMEOUT_MS = 6_000;
 
-/** How often a connection is tried: a peer that vanished without a word is let go soon after. */
+/** Interval between pings of a connection, in milliseconds; they detect vanished peers. */
 const PING_INTERVAL_MS = 30_000;
 
-/** How long a ping may take: over a slow link it waits behind all that was written before it. */
+/** Time limit of a ping, in milliseconds: over a slow link it waits behind all data written before it. */
 const PING_TIMEOUT_MS = 60_000;
-/** Reservations a relay holds; each costs one connection. */
-const MAX_RESERVATIONS = 64;
-/** What one relayed connection may carry, and for how long. Hole punching makes it short-lived. */
-const RELAY_BYTES = 64n * 1024n * 1024n;
-const RELAY_MS = 10 * 60 * 1000;
-/** The DHT holds queries back until its first look for itself; a client's search waits for that. */
-const FIRST_SELF_QUERY_MS = 100;
-/** Provider records kept in memory; the DHT's own default is for a much larger network. */
-const PROVIDER_CACHE = 1024;
 
-/** Which ways to be reachable are tried. */
+/** Reservations of a relay; each costs one connection. */
+const MAX_RESERVATIONS = 64;
+
+/** Bytes that one relayed connection may carry. Hole punching usually replaces it early. */
+const RELAY_BYTES = 64n * 1024n * 1024n;
+
+/** Lifetime of one relayed connection, in milliseconds. */
+const RELAY_MS = 10 * 60 * 1000;
+
+/** Delay before the DHT's first self-query, in milliseconds: a client's first search waits for it. */
+const FIRST_SELF_QUERY_MS = 100;
+
+/** Methods of NAT traversal. */
 export interface NatOptions {
   /**
-   * Whether peers are asked if they can reach us.
+   * Verifies the node's addresses by asking peers to dial back.
    * @default {true}
    */
   autonat?: boolean | undefined;
   /**
-   * Whether the router is asked for a port by UPnP.
+   * Requests a port mapping from the router by UPnP.
    * @default {false}
    */
   upnp?: boolean | undefined;
   /**
-   * Whether a relay is used where nothing else works, and connections through it are made direct.
+   * Uses a relay if no other method works, and punches holes to replace relayed connections.
    * @default {true}
    */
   relay?: boolean | undefined;
   /**
-   * Whether others may use this node as a relay.
+   * Serves as a relay for other nodes.
    * @default {true}
    */
   relayServer?: boolean | undefined;
 }
 
-/** Bounds on connections. */
+/** Limits on connections. */
 export interface ConnectionLimits {
-  /** @default {256} */
+  /**
+   * Open connections.
+   * @default {256}
+   */
   connections?: number | undefined;
-  /** @default {8} */
+  /**
+   * Open connections of one peer.
+   * @default {8}
+   */
   connectionsPerPeer?: number | undefined;
   /**
-   * Connections accepted from one address in a second.
+   * Incoming connections of one IP address a second.
    * @default {16}
    */
   inboundPerSecond?: number | undefined;
-  /** @default {64} */
+  /**
+   * Incoming streams of one connection.
+   * @default {64}
+   */
   streamsPerConnection?: number | undefined;
-  /** @default {10000} */
+  /**
+   * Time limit for dialing all addresses of a peer, in milliseconds.
+   * @default {10000}
+   */
   dialTimeoutMs?: number | undefined;
 }
 
-/** What a {@linkcode createNode} is made of. */
+/** Options of {@linkcode createNode}. */
 export interface NodeOptions {
-  /** 32 bytes. */
+  /** Ed25519 secret key, 32 bytes. */
   secretKey: Uint8Array;
+  /** Multiaddrs to listen on. */
   listen: readonly string[];
+  /** Multiaddrs to announce instead of the listening addresses. */
   announce: readonly string[];
-  /** A client asks the DHT and answers nothing. */
+  /** Mode in the DHT. A client queries it and answers no queries. */
   mode: "server" | "client";
-  /** Whether addresses of private networks are told and dialled. */
+  /** Announces and dials addresses of private networks. */
   allowPrivate: boolean;
+  /** Private addresses to dial. @default {"last"; "never" without `allowPrivate`} */
+  privateDials?: PrivateDials | undefined;
+  /** Discovers nodes on the same link by multicast DNS. */
   mdns: boolean;
   nat: NatOptions;
   limits: ConnectionLimits;
-  gater: Gater;
-  /** Called for each peer over its DHT rate. @default {none} */
+  gater: ReloadableGater;
+  /** Called when a peer exceeds its rate limit in the DHT. @default {none} */
   onFlood?: OnRefused | undefined;
-  /** In place of TCP and QUIC, for tests and benches in one process. */
+  /** Transports, for tests and benches within one process. @default {QUIC and TCP} */
   transports?: Libp2pInit["transports"];
 }
 
-/** A node and the parts of it that libp2p does not show. */
+/** Node with the parts that libp2p's interface hides. */
 export interface PlasmNode {
   libp2p: Libp2p;
   dht: KadDHT;
   ping: Ping;
-  internals: Libp2pComponents;
+  components: Libp2pComponents;
 }
 
-/** Makes a node. It is not started. */
+/** Creates a node without starting it. */
 export async function createNode(options: NodeOptions): Promise<PlasmNode> {
   const { limits, nat, mode, allowPrivate } = options;
+  const inboundPerSecond = limits.inboundPerSecond ?? 16;
+  const perAddress = Math.min(2 * inboundPerSecond, MAX_HANDSHAKES_PER_ADDRESS);
+  const handshakes = { total: MAX_HANDSHAKES, perAddress, perNetwork: 2 * perAddress };
   const isServer = mode === "server";
-  let internals: Libp2pComponents | undefined;
+  let components: Libp2pComponents | undefined;
+  matchQuicRelays();
   const services = {
     identify: identify(),
     identifyPush: identifyPush(),
@@ -145,15 +193,17 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
       protocol: KAD_PROTOCOL,
       clientMode: !isServer,
       peerInfoMapper: allowPrivate ? passthroughMapper : removePrivateAddressesMapper,
-      providers: { cacheSize: PROVIDER_CACHE },
+      // The publisher stores them again itself.
+      reprovide: { validity: RECORD_VALIDITY_MS, interval: RECORD_CLEANUP_MS, threshold: 0 },
       initialQuerySelfInterval: FIRST_SELF_QUERY_MS,
     }, options.onFlood),
     ...(nat.autonat ?? true ? { autonat: autonatService() } : {}),
     ...(nat.upnp ? { upnp: await upnpService() } : {}),
     ...(nat.relay ?? true ? { dcutr: dcutrService() } : {}),
     ...((nat.relayServer ?? true) && isServer ? { relay: relayService() } : {}),
-    internals: (components: unknown) => {
-      internals = components as Libp2pComponents;
+    // A service that only receives the components.
+    components: (all: unknown) => {
+      components = all as Libp2pComponents;
       return {};
     },
   } as unknown as NonNullable<Libp2pInit["services"]>;
@@ -170,10 +220,10 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
       announceFilter: (addresses) => announced(addresses, allowPrivate),
     },
     transports: [
-      ...(options.transports ?? [quic(), tcp()]),
-      circuitRelayTransport() as NonNullable<Libp2pInit["transports"]>[number],
+      ...(options.transports ?? [quic({ handshakes }), tcp({ handshakes })]),
+      relayTransport(),
     ],
-    // A port in use is an error, not a node that cannot be reached.
+    // A port in use fails the start instead of leaving the node unreachable.
     transportManager: { faultTolerance: FaultTolerance.FATAL_ALL },
     connectionEncrypters: [noiseEncryption()],
     streamMuxers: [
@@ -185,11 +235,11 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
     ],
     connectionManager: {
       maxConnections: limits.connections ?? 256,
-      inboundConnectionThreshold: limits.inboundPerSecond ?? 16,
-      maxIncomingPendingConnections: MAX_PENDING_INBOUND,
+      inboundConnectionThreshold: inboundPerSecond,
+      // The transports limit incomplete handshakes; this limit would let a flood shut out others.
+      maxIncomingPendingConnections: 4 * MAX_HANDSHAKES,
       dialTimeout: limits.dialTimeoutMs ?? 10_000,
       addressDialTimeout: ADDRESS_DIAL_TIMEOUT_MS,
-      addressSorter: compareAddresses,
     },
     // The default aborts a connection whose ping takes over 5 s, as it does behind a large transfer.
     connectionMonitor: {
@@ -200,45 +250,61 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
     ...(options.mdns ? { peerDiscovery: [await mdnsDiscovery()] } : {}),
     services,
   } as Libp2pInit);
+  createLocksWithoutChannel(libp2p.peerStore, libp2p.peerId);
+  limitPeerAddresses(libp2p.peerStore);
   cachePeerMerges(libp2p.peerStore);
+  staggerDials(components!.connectionManager, {
+    privateDials: options.privateDials ?? (allowPrivate ? "last" : "never"),
+  });
   const parts = libp2p.services as unknown as { dht: KadDHT; ping: Ping };
-  return { libp2p, dht: parts.dht, ping: parts.ping, internals: internals! };
+  return { libp2p, dht: parts.dht, ping: parts.ping, components: components! };
 }
 
-/** Loopback addresses are announced only if there are no others, private ones only if configured. */
-function announced(addresses: Multiaddr[], allowPrivate: boolean): Multiaddr[] {
-  const elsewhere = addresses.filter((address) => !isLoopback(address));
-  if (elsewhere.length === 0) return allowPrivate ? addresses : [];
-  return allowPrivate ? elsewhere : elsewhere.filter((address) => !isPrivate(address));
+/** Omits useless addresses, loopback ones if there are others, and private ones unless they are allowed. */
+function announced(all: Multiaddr[], allowPrivate: boolean): Multiaddr[] {
+  const addresses = usableAddresses(all);
+  const external = addresses.filter((address) => !isLoopback(address));
+  if (external.length === 0) return allowPrivate ? addresses : [];
+  return allowPrivate ? external : external.filter((address) => !isPrivate(address));
+}
+
+function relayTransport(): NonNullable<Libp2pInit["transports"]>[number] {
+  type Components = RelayComponents & RelaySearchComponents;
+  const create = circuitRelayTransport() as unknown as (components: Components) => Transport;
+  return ((components: Components) =>
+    reserveOnPublicNodes(create(withPacedWalk(components)), components)) as never;
 }
 
 function dhtService(
   init: KadDHTInit,
   onFlood: OnRefused = () => {},
 ): (components: Libp2pComponents) => KadDHT {
-  const make = kadDHT(init) as unknown as (components: Libp2pComponents) => KadDHT;
-  return (components) => make(limitRequests(components, onFlood));
+  const create = kadDHT(init) as unknown as (components: Libp2pComponents) => KadDHT;
+  return (components) => {
+    const dht = patchProviderRecords(create(limitRequests(components, onFlood)));
+    return admitServersOnly(dht, { peerStore: components.peerStore, protocol: KAD_PROTOCOL });
+  };
 }
 
 function autonatService(): (components: Libp2pComponents) => unknown {
   const init: AutoNATServiceInit = {};
-  const make = autoNAT(init) as unknown as (components: Libp2pComponents) => unknown;
-  return (components) => make(dialBackOnNewConnection(components));
+  const create = autoNAT(init) as unknown as (components: Libp2pComponents) => unknown;
+  return (components) => create(dialBackOnNewConnection(components));
 }
 
 function dcutrService(): (components: Libp2pComponents) => unknown {
-  const make = dcutr() as unknown as (components: Libp2pComponents) => unknown;
-  return (components) => make(withObservedAddresses(components));
+  const create = dcutr() as unknown as (components: Libp2pComponents) => unknown;
+  return (components) => create(withObservedAddresses(components));
 }
 
-// UPnP and mDNS are loaded where they are wanted: they bring XML, DNS and HTTP with them.
+// UPnP and mDNS are loaded on demand, because they depend on XML, DNS and HTTP libraries.
 
 async function upnpService(): Promise<(components: Libp2pComponents) => unknown> {
   const { uPnPNAT } = await import("@libp2p/upnp-nat");
-  const make = uPnPNAT({ portMappingDescription: RUNTIME_NAME }) as unknown as (
+  const create = uPnPNAT({ portMappingDescription: RUNTIME_NAME }) as unknown as (
     components: Libp2pComponents,
   ) => unknown;
-  return (components) => make(withQuicListedAsV1(components));
+  return (components) => create(withQuicListedAsV1(components));
 }
 
 async function mdnsDiscovery(): Promise<unknown> {
@@ -246,12 +312,13 @@ async function mdnsDiscovery(): Promise<unknown> {
   return mdns({ serviceTag: "_plasm._udp.local" });
 }
 
-function relayService(): unknown {
-  return circuitRelayServer({
+function relayService(): (components: Libp2pComponents) => unknown {
+  const create = circuitRelayServer({
     reservations: {
       maxReservations: MAX_RESERVATIONS,
       defaultDurationLimit: RELAY_MS,
       defaultDataLimit: RELAY_BYTES,
     },
-  });
+  }) as unknown as (components: Libp2pComponents) => unknown;
+  return (components) => sendLimitsInSeconds(create(components));
 }

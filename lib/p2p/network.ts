@@ -1,65 +1,205 @@
 /**
- * The front of the peer network: what daemon and client use.
+ * Starts a node of the peer network and provides its operations to daemon and clients.
+ *
  * @module
  */
-import type { Stream } from "@libp2p/interface";
+import type { Connection, Stream } from "@libp2p/interface";
 import { peerIdFromString } from "@libp2p/peer-id";
 import { multiaddr } from "@multiformats/multiaddr";
+import type { Libp2pInit } from "libp2p";
+import type { Identity } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
-import { pathOf, transportOf } from "./addresses.ts";
-import { type BootstrapStatus, joinNetwork } from "./connectivity/bootstrap.ts";
-import type { Candidate, DiscoverCriteria } from "./discovery/candidate.ts";
-import type { Capability, CapabilityFields } from "./discovery/capability.ts";
-import { CAPABILITY_PROTOCOL, serveCapability } from "./discovery/capability.ts";
+import { RateLimiter } from "../util/mod.ts";
+import { createConnectionGater, type ReloadableGater } from "./access/connection_gater.ts";
 import {
+  checkAddress,
+  checkListenAddress,
+  pathOf,
+  readPeer,
+  transportOf,
+  withTcp,
+} from "./addresses.ts";
+import {
+  type Bootstrap,
+  bootstrapError,
+  type BootstrapStatus,
+  connectBootstrap,
+  dialDiscoveredPeers,
+} from "./connectivity/bootstrap.ts";
+import {
+  closeOthers,
   ConnectionTracker,
   openConnection,
   type PeerConnection,
 } from "./connectivity/connection_tracker.ts";
-import { type DiscoverOptions, Discovery } from "./discovery/discovery.ts";
-import { openOptimisticStream } from "./patches/optimistic_stream.ts";
-import { type EmitEvent, reasonOf } from "./network_events.ts";
-import { createGater, type Gater } from "./access/connection_gater.ts";
-import { checkAddress, checkListenAddress } from "./addresses.ts";
-import { dialNeighbours } from "./connectivity/bootstrap.ts";
-import { NatLadder, type Reachability } from "./connectivity/nat_traversal.ts";
-import type {
-  DialOptions,
-  HandleOptions,
-  NetworkOptions,
-  StreamHandler,
-} from "./network_options.ts";
-import { createNode, KAD_PROTOCOL, type PlasmNode } from "./libp2p_node.ts";
-import { readPeer } from "./addresses.ts";
+import type { PrivateDials } from "./connectivity/dial_ranking.ts";
+import { dialReasonOf } from "./connectivity/dial_reason.ts";
+import type { ResolveTxt } from "./connectivity/dnsaddr.ts";
+import { NatTraversal, type Reachability } from "./connectivity/nat_traversal.ts";
+import type { Candidate, DiscoverCriteria } from "./discovery/candidate.ts";
+import {
+  type Capability,
+  CAPABILITY_PROTOCOL,
+  type CapabilityFields,
+  serveCapability,
+} from "./discovery/capability.ts";
 import { CapabilityPublisher } from "./discovery/capability_publisher.ts";
-import { RateLimiter } from "../util/mod.ts";
-import { Reputation } from "./state/reputation.ts";
-import { StateKeeper } from "./state/saved_peers.ts";
-import { fitWindow } from "./patches/stream_window.ts";
+import { type DiscoverOptions, Discovery } from "./discovery/discovery.ts";
+import {
+  type ConnectionLimits,
+  createNode,
+  KAD_PROTOCOL,
+  type NatOptions,
+  type PlasmNode,
+} from "./libp2p_node.ts";
+import { type EmitEvent, type NetworkEvent, reasonOf } from "./network_events.ts";
+import { limitReceiveWindow } from "./patches/yamux.ts";
+import {
+  multistreamHeader,
+  openOptimisticStream,
+  type OptimisticStream,
+} from "./patches/optimistic_stream.ts";
+import { stopWithTimers } from "./patches/open_handles.ts";
+import { PeerStateStore, Reputation } from "./state/peer_state.ts";
 
-export type { HandleOptions, NetworkOptions, StreamHandler };
-
-/** Dialling one peer by all its addresses and opening the stream. */
+/** Time limit for dialing all addresses of a peer and opening the stream, in milliseconds. */
 const DIAL_TIMEOUT_MS = 20_000;
 
+/** Options of {@linkcode createNetwork}. */
+export interface NetworkOptions {
+  /** Identity of the node; its key signs receipts and authenticates the peer. */
+  identity: Identity;
+  /**
+   * Multiaddrs to listen on. A QUIC address includes TCP on the same port, unless another address has TCP.
+   * @default {[]: the node only dials}
+   */
+  listen?: readonly string[] | undefined;
+  /**
+   * Multiaddrs to announce instead of the listening addresses.
+   * @default {[]}
+   */
+  announce?: readonly string[] | undefined;
+  /**
+   * Multiaddrs of the bootstrap nodes.
+   * @default {[]}
+   */
+  bootstrap?: readonly string[] | undefined;
+  /**
+   * Queries the TXT records of `/dnsaddr` bootstrap addresses.
+   * @default {the resolver of the system}
+   */
+  resolveTxt?: ResolveTxt | undefined;
+  /**
+   * Mode in the DHT. A client queries it and answers no queries.
+   * @default {"server"}
+   */
+  mode?: "server" | "client" | undefined;
+  /**
+   * Private addresses that are dialed when a peer lists them: those of this machine's subnets (`near`), or others too
+   * after all other addresses (`last`). With `never` none are announced either. Addresses that are given, such as those
+   * of bootstrap nodes, are dialed anyway.
+   * @default {"last"}
+   */
+  privateAddresses?: PrivateDials | undefined;
+  /**
+   * Discovers nodes on the same link by multicast DNS.
+   * @default {false}
+   */
+  mdns?: boolean | undefined;
+  /**
+   * Methods of NAT traversal.
+   * @default {all but UPnP}
+   */
+  nat?: NatOptions | undefined;
+  /**
+   * Limits on connections.
+   * @default {see ConnectionLimits}
+   */
+  limits?: ConnectionLimits | undefined;
+  /**
+   * Peer ids and address ranges to allow; see {@linkcode createConnectionGater}.
+   * @default {all}
+   */
+  allow?: readonly string[] | undefined;
+  /**
+   * Peer ids and address ranges to deny.
+   * @default {[]}
+   */
+  deny?: readonly string[] | undefined;
+  /**
+   * Directory where known peers and their reputation are saved.
+   * @default {none: nothing is saved}
+   */
+  stateDir?: string | undefined;
+  /**
+   * Receives events. Must not throw.
+   * @default {none}
+   */
+  log?: ((event: NetworkEvent) => void) | undefined;
+  /**
+   * Transports, for tests and benches within one process.
+   * @default {QUIC and TCP}
+   */
+  transports?: Libp2pInit["transports"];
+}
+
+/** Sender of an incoming stream. */
+export interface StreamContext {
+  /** Peer that opened the stream. */
+  peerId: string;
+  /** Counts another request on the stream as if it were a new stream; returns false above the peer's rate limit. */
+  takeRequest: () => boolean;
+}
+
+/** Serves one stream of a protocol. The stream is reset if it throws. */
+export type StreamHandler = (stream: Stream, context: StreamContext) => void | Promise<void>;
+
+/** Options of {@linkcode PlasmNetwork.dialProtocol} and {@linkcode PlasmNetwork.dialOptimistic}. */
+export interface DialOptions {
+  /** Aborts the operation. @default {never} */
+  signal?: AbortSignal | undefined;
+  /** Whether to replace open connections to the peer, because they do not answer. @default {false} */
+  isFresh?: boolean | undefined;
+}
+
+/** Options of {@linkcode PlasmNetwork.handle}. */
+export interface HandleOptions {
+  /**
+   * Concurrent streams of one connection.
+   * @default {32}
+   */
+  maxStreams?: number | undefined;
+  /**
+   * Streams that a peer may open at once after an idle period.
+   * @default {32}
+   */
+  burst?: number | undefined;
+  /**
+   * Streams that a peer may open a second in the long run.
+   * @default {8}
+   */
+  perSecond?: number | undefined;
+}
+
 /**
- * Joins the network.
+ * Starts a node.
  *
- * @throws {PlasmError} `bad-config` where an address or a list entry cannot be read, `busy` where
- * an address to listen on is in use
+ * @throws {PlasmError} `bad-config` if an address or a list entry is invalid, `busy` if an address to listen on is in
+ * use.
  */
 export async function createNetwork(options: NetworkOptions): Promise<PlasmNetwork> {
   const nodeId = options.identity.peerId;
   const emit: EmitEvent = (event) => options.log?.({ ...event, node_id: nodeId });
-  const gater = createGater({ allow: options.allow, deny: options.deny, emit });
+  const gater = createConnectionGater({ allow: options.allow, deny: options.deny, emit });
   const node = await createNode({
     secretKey: options.identity.secretKey,
-    listen: (options.listen ?? []).map((text) =>
-      options.transports === undefined ? checkListenAddress(text) : text
-    ),
+    listen: options.transports === undefined
+      ? withTcp((options.listen ?? []).map(checkListenAddress))
+      : options.listen ?? [],
     announce: (options.announce ?? []).map(checkAddress),
     mode: options.mode ?? "server",
-    allowPrivate: options.allowPrivate ?? true,
+    allowPrivate: options.privateAddresses !== "never",
+    privateDials: options.privateAddresses,
     mdns: options.mdns ?? false,
     nat: options.nat ?? {},
     limits: options.limits ?? {},
@@ -82,23 +222,23 @@ export async function createNetwork(options: NetworkOptions): Promise<PlasmNetwo
 interface NetworkParts {
   node: PlasmNode;
   options: NetworkOptions;
-  gater: Gater;
+  gater: ReloadableGater;
   emit: EmitEvent;
 }
 
-/** A node in the network. Made by {@linkcode createNetwork}. */
+/** Node of the network, created by {@linkcode createNetwork}. */
 export class PlasmNetwork {
   #node: PlasmNode;
   #options: NetworkOptions;
-  #gater: Gater;
+  #gater: ReloadableGater;
   #emit: EmitEvent;
   #reputation = new Reputation();
   #connections: ConnectionTracker;
   #publisher: CapabilityPublisher;
   #discovery: Discovery;
-  #nat: NatLadder | undefined;
-  #state: StateKeeper | undefined;
-  #bootstrap: readonly BootstrapStatus[] = [];
+  #nat: NatTraversal | undefined;
+  #state: PeerStateStore | undefined;
+  #bootstrap: Bootstrap = { status: () => [], dialed: Promise.resolve() };
   #stopping = new AbortController();
 
   constructor({ node, options, gater, emit }: NetworkParts) {
@@ -110,10 +250,15 @@ export class PlasmNetwork {
     this.#connections = new ConnectionTracker({ libp2p: node.libp2p, emit, maxPerPeer });
     const { signal } = this.#stopping;
     this.#publisher = new CapabilityPublisher({ node, signer: options.identity, emit, signal });
-    this.#discovery = new Discovery({ node, reputation: this.#reputation, emit });
+    this.#discovery = new Discovery({
+      node,
+      reputation: this.#reputation,
+      emit,
+      joinFailure: () => this.#joinFailure(),
+    });
   }
 
-  /** Called by {@linkcode createNetwork}. */
+  /** Starts the node; {@linkcode createNetwork} calls it. */
   async start(): Promise<void> {
     const { libp2p } = this.#node;
     const { signal } = this.#stopping;
@@ -125,23 +270,24 @@ export class PlasmNetwork {
         (stream) => serveCapability(stream, this.#publisher.document),
       );
     } catch (error) {
-      await libp2p.stop();
+      await stopWithTimers(this.#node);
       throw new PlasmError("busy", `Cannot start network: ${reasonOf(error)}`, {
         hint: `Is another program listening on ${listen.join(" or ")}?`,
         cause: error,
       });
     }
-    this.#emit({ event: "network_started", address: this.addresses().join(" ") });
-    this.#bootstrap = joinNetwork({
+    this.#emit({ event: "network-started", address: this.addresses().join(" ") });
+    this.#bootstrap = connectBootstrap({
       node: this.#node,
       addresses: bootstrap,
       emit: this.#emit,
       signal,
+      resolveTxt: this.#options.resolveTxt,
     });
     if (stateDir !== undefined) {
       const connections = this.#connections;
       const reputation = this.#reputation;
-      this.#state = new StateKeeper({
+      this.#state = new PeerStateStore({
         stateDir,
         libp2p,
         reputation,
@@ -151,54 +297,55 @@ export class PlasmNetwork {
       });
       await this.#state.start();
     }
-    if (this.#options.mdns) dialNeighbours(libp2p, signal);
+    if (this.#options.mdns) dialDiscoveredPeers(libp2p, signal);
     if (listen.length > 0) {
       const nat = this.#options.nat ?? {};
-      this.#nat = new NatLadder({ node: this.#node, nat, emit: this.#emit, signal });
+      this.#nat = new NatTraversal({ node: this.#node, nat, emit: this.#emit, signal });
     }
   }
 
-  /** Leaves the network. May be called again. */
+  /** Stops the node. Safe to call twice. */
   async stop(): Promise<void> {
     if (this.#stopping.signal.aborted) return;
     this.#stopping.abort();
+    await this.#publisher.withdraw();
     await this.#state?.save();
-    await this.#node.libp2p.stop();
-    this.#emit({ event: "network_stopped" });
+    await stopWithTimers(this.#node);
+    this.#emit({ event: "network-stopped" });
   }
 
-  /** Our own peer id. */
+  /** Peer id of this node. */
   get peerId(): string {
     return this.#options.identity.peerId;
   }
 
-  /** What we tell others to dial, with our peer id. */
+  /** Announced addresses, with the peer id. */
   addresses(): string[] {
     return this.#node.libp2p.getMultiaddrs().map(String);
   }
 
-  /** All open connections. */
+  /** Open connections. */
   peers(): PeerConnection[] {
     return this.#connections.list();
   }
 
-  /** Whether and how strangers reach this node. */
+  /** Reachability of this node from other networks. */
   reachability(): Reachability {
     return this.#nat?.reachability ?? { status: "private", by: null, addresses: [] };
   }
 
-  /** The bootstrap nodes and whether they answer. */
+  /** Status of each bootstrap node. */
   bootstrap(): readonly BootstrapStatus[] {
-    return this.#bootstrap;
+    return this.#bootstrap.status();
   }
 
-  /** Whether the node has joined: it has a connection, or no address to connect to. */
+  /** Reports whether the node has joined: it has a connection, or no bootstrap node. */
   isReady(): boolean {
     return !this.#stopping.signal.aborted &&
-      (this.#bootstrap.length === 0 || this.#node.libp2p.getConnections().length > 0);
+      (this.bootstrap().length === 0 || this.#node.libp2p.getConnections().length > 0);
   }
 
-  /** Peers in the DHT's routing table. */
+  /** Number of peers in the DHT's routing table. */
   routingTableSize(): number {
     return (this.#node.dht as unknown as { routingTable: { size: number } }).routingTable.size;
   }
@@ -206,61 +353,72 @@ export class PlasmNetwork {
   /**
    * Searches for nodes; see {@linkcode Discovery.find}.
    *
-   * @throws {DOMException} where the signal is aborted: its reason
+   * @throws {PlasmError} `no-peer`, naming each bootstrap node, if none answers and the node has no other connection.
+   * @throws The signal's reason if it aborts.
    */
   discover(criteria: DiscoverCriteria, options?: DiscoverOptions): AsyncGenerator<Candidate> {
     return this.#discovery.find(criteria, options);
   }
 
   /**
-   * Asks one peer what it can run.
+   * Queries the capabilities of one peer.
    *
-   * @param peer A peer id, or a multiaddr that ends with one
-   * @throws {PlasmError} `no-peer`, `protocol`, `not-found`; `usage` where `peer` is neither
+   * @param peer Peer id, or a multiaddr that ends with one.
+   * @throws {PlasmError} `no-peer`, `protocol` or `not-found`; `usage` if `peer` is invalid.
    */
-  async ask(peer: string, { signal }: { signal?: AbortSignal } = {}): Promise<Candidate> {
-    const target = readPeer(peer);
-    const never = new AbortController().signal;
-    return await this.#discovery.ask(
-      { id: peerIdFromString(target.peerId), multiaddrs: target.addresses },
-      signal ?? never,
-    );
+  async queryPeer(peer: string, { signal }: { signal?: AbortSignal } = {}): Promise<Candidate> {
+    const { peerId, addresses } = readPeer(peer);
+    const isKnown = addresses.length > 0 || (await this.peerAddresses(peerId)).length > 0;
+    const target = { id: peerIdFromString(peerId), multiaddrs: addresses };
+    return await this.#discovery.queryPeer(target, { signal, isKnown });
+  }
+
+  /** Resolves when the first dials have completed, to an error if the node has no connection then. */
+  async #joinFailure(): Promise<PlasmError | undefined> {
+    await Promise.all([this.#bootstrap.dialed, this.#state?.redialed]);
+    // Nodes on the same link may connect at any time.
+    if (this.#options.mdns || this.#node.libp2p.getConnections().length > 0) return undefined;
+    return bootstrapError(this.bootstrap());
   }
 
   /**
-   * Publishes the capabilities of this node; call it again on every change.
+   * Publishes the capabilities of this node. Call it again on every change.
    *
-   * @throws {PlasmError} `internal` where the fields do not follow the schema
+   * @throws {PlasmError} `internal` if the fields violate the schema.
    */
   async publish(fields: CapabilityFields): Promise<void> {
     await this.#publisher.publish(fields);
   }
 
-  /** The document that others see; undefined before the first {@linkcode PlasmNetwork.publish}. */
+  /** Published document; undefined before the first {@linkcode PlasmNetwork.publish}. */
   get capability(): Capability | undefined {
     return this.#publisher.document;
   }
 
-  /** Notes how a job on a peer went; it counts in later searches. */
-  noteOutcome(peerId: string, outcome: { ok: boolean }): void {
-    this.#reputation.note(peerId, outcome);
+  /** Records the outcome of a job on a peer, which affects its score in later searches. */
+  recordOutcome(peerId: string, outcome: { ok: boolean }): void {
+    this.#reputation.recordJob(peerId, outcome);
   }
 
-  /** Puts new allow and deny lists in place. @throws {PlasmError} `bad-config` */
-  setLists(lists: { allow?: readonly string[]; deny?: readonly string[] }): void {
-    this.#gater.setLists(lists);
+  /**
+   * Replaces the allow and deny lists.
+   *
+   * @throws {PlasmError} `bad-config` if an entry is invalid.
+   */
+  setAccessLists(lists: { allow?: readonly string[]; deny?: readonly string[] }): void {
+    this.#gater.setAccessLists(lists);
   }
 
-  /** Where a peer says that it can be reached, as multiaddrs; of none where it is not known. */
-  async addressesOf(peerId: string): Promise<string[]> {
+  /** Known multiaddrs of a peer; none for an unknown peer. */
+  async peerAddresses(peerId: string): Promise<string[]> {
     const { peerStore } = this.#node.libp2p;
     const id = peerIdFromString(peerId);
     if (!await peerStore.has(id)) return [];
     return (await peerStore.get(id)).addresses.map(({ multiaddr }) => multiaddr.toString());
   }
 
-  /** Takes note of where a peer can be reached. */
-  async noteAddresses(peerId: string, addresses: readonly string[]): Promise<void> {
+  /** Adds multiaddrs of a peer to the peer store. */
+  async addAddresses(peerId: string, addresses: readonly string[]): Promise<void> {
     const multiaddrs = addresses.map((text) => multiaddr(text));
     await this.#node.libp2p.peerStore.merge(peerIdFromString(peerId), { multiaddrs });
   }
@@ -268,15 +426,48 @@ export class PlasmNetwork {
   /**
    * Opens a stream to a peer.
    *
-   * @param peer A peer id, or a multiaddr that ends with one
-   * @throws {PlasmError} `no-peer` where it cannot be reached or does not speak the protocol,
-   * `usage` where `peer` is neither
-   * @throws {DOMException} where the signal is aborted: its reason
+   * @param peer Peer id, or a multiaddr that ends with one.
+   * @throws {PlasmError} `no-peer` if the peer is unreachable or does not support the protocol, `usage` if `peer` is
+   * invalid.
+   * @throws The signal's reason if it aborts.
    */
   async dialProtocol(
     peer: string,
     protocol: string,
-    { signal, early = false }: DialOptions = {},
+    options: DialOptions = {},
+  ): Promise<Stream> {
+    return await this.#dial(
+      peer,
+      { ...options, protocol },
+      async (connection, signal) =>
+        await connection.newStream(protocol, { signal, runOnLimitedConnection: true }),
+    );
+  }
+
+  /**
+   * Opens a stream without waiting for the peer to accept the protocol, which saves a round trip.
+   *
+   * @param peer Peer id, or a multiaddr that ends with one.
+   * @throws {PlasmError} `no-peer` if the peer is unreachable, `usage` if `peer` is invalid.
+   * @throws The signal's reason if it aborts.
+   */
+  async dialOptimistic(
+    peer: string,
+    protocol: string,
+    options: DialOptions = {},
+  ): Promise<OptimisticStream> {
+    const stream = await this.#dial(
+      peer,
+      { ...options, protocol },
+      async (connection, signal) => await openOptimisticStream(connection, protocol, { signal }),
+    );
+    return { stream, header: multistreamHeader(protocol) };
+  }
+
+  async #dial(
+    peer: string,
+    { protocol, signal, isFresh = false }: DialOptions & { protocol: string },
+    open: (connection: Connection, signal: AbortSignal) => Promise<Stream>,
   ): Promise<Stream> {
     const { peerId, addresses } = readPeer(peer);
     const { libp2p } = this.#node;
@@ -291,12 +482,12 @@ export class PlasmNetwork {
     });
     try {
       const id = peerIdFromString(peerId);
-      const connection = openConnection(libp2p, id) ??
-        await libp2p.dial(addresses.length > 0 ? addresses : id, { signal: both });
-      const stream = early
-        ? await openOptimisticStream(connection, protocol, { signal: both })
-        : await connection.newStream(protocol, { signal: both, runOnLimitedConnection: true });
-      fitWindow(stream, connection);
+      const current = isFresh ? undefined : openConnection(libp2p, id);
+      const target = addresses.length > 0 ? addresses : id;
+      const connection = current ?? await libp2p.dial(target, { signal: both, force: isFresh });
+      if (isFresh) closeOthers(libp2p, connection);
+      const stream = await open(connection, both);
+      limitReceiveWindow(stream, connection);
       const { remoteAddr } = connection;
       this.#emit({
         ...describe(),
@@ -307,13 +498,13 @@ export class PlasmNetwork {
       return stream;
     } catch (error) {
       signal?.throwIfAborted();
-      const reason = reasonOf(error);
+      const reason = dialReasonOf(error);
       this.#emit({ ...describe(), error_code: "no-peer", reason });
       throw new PlasmError("no-peer", `Cannot reach peer ${peerId}: ${reason}`, { cause: error });
     }
   }
 
-  /** Serves a protocol, each peer within its rate. Also over relayed connections. */
+  /** Serves a protocol with a rate limit for each peer, also over relayed connections. */
   async handle(
     protocol: string,
     handler: StreamHandler,
@@ -326,14 +517,14 @@ export class PlasmNetwork {
         this.#emit({ event: "refused", peer_id: peerId, key: protocol, error_code: code, reason });
         stream.abort(new Error(reason));
       };
-      const mayAgain = (): boolean => limiter.take(peerId);
-      if (!mayAgain()) {
+      const takeRequest = (): boolean => limiter.take(peerId);
+      if (!takeRequest()) {
         refuse("over-limit", `more than ${perSecond} streams a second`);
         return;
       }
-      fitWindow(stream, connection);
+      limitReceiveWindow(stream, connection);
       try {
-        await handler(stream, peerId, mayAgain);
+        await handler(stream, { peerId, takeRequest });
       } catch (error) {
         refuse("protocol", reasonOf(error));
       }

@@ -1,53 +1,53 @@
 /**
- * Events that the network reports. The daemon logs them; tests assert their order.
+ * Types of the events that the network reports; the daemon logs them, and tests check their order.
  *
  * @module
  */
 import type { ErrorCode } from "../core/errors/mod.ts";
 import type { ComponentLogger, Logger } from "@libp2p/interface";
 
-/** What happened. */
+/** Name of an event. */
 export type NetworkEventName =
-  /** The node listens. */
-  | "network_started"
-  | "network_stopped"
-  /** A bootstrap address was tried; `error_code` where it did not answer. */
+  /** The node is listening. */
+  | "network-started"
+  | "network-stopped"
+  /** A bootstrap address was dialed; `error_code` if it did not answer. */
   | "bootstrap"
-  /** Peers of the last run were read back, or could not be. */
-  | "peer_store"
-  /** We dialled; `address` and `transport` say by which way it worked. */
+  /** Peers of the last run were restored; `error_code` if they could not be. */
+  | "peer-store"
+  /** A peer was dialed; `address` and `transport` are those of the connection. */
   | "dial"
   | "connect"
   | "disconnect"
-  /** A DHT lookup ended; `count` providers were found. */
+  /** A DHT lookup ended with `count` providers. */
   | "query"
-  /** Our provider records were put into the DHT under `count` keys. */
+  /** Provider records of this node were stored in the DHT under `count` keys. */
   | "provide"
-  | "capability_published"
-  | "capability_seen"
-  | "capability_refused"
-  /** A step towards being reachable: see {@linkcode NatStep}. */
+  | "capability-published"
+  | "capability-seen"
+  | "capability-refused"
+  /** A step of NAT traversal: see {@linkcode NatStep}. */
   | "nat"
-  /** A peer was cut off: over a limit, or it broke the protocol. */
+  /** A peer was refused: it exceeded a limit, is denied or violated a protocol. */
   | "refused";
 
-/** A step towards being reachable. */
+/** Step of NAT traversal. */
 export type NatStep =
-  | "upnp_search"
-  | "upnp_mapped"
-  | "upnp_unavailable"
-  | "address_verified"
-  | "relay_search"
-  | "relay_reserved"
-  | "relay_lost"
-  | "hole_punched";
+  | "upnp-search"
+  | "upnp-mapped"
+  | "upnp-unavailable"
+  | "address-verified"
+  | "relay-search"
+  | "relay-reserved"
+  | "relay-lost"
+  | "hole-punched";
 
-/** One event, as it is logged: snake_case, flat. */
+/** Event in the form of the log: flat, in snake_case. */
 export interface NetworkEvent {
   event: NetworkEventName;
-  /** Our own peer id. */
+  /** Peer id of this node. */
   node_id: string;
-  /** Whom it is about. */
+  /** Peer id of the other node. */
   peer_id?: string | undefined;
   address?: string | undefined;
   transport?: Transport | undefined;
@@ -56,26 +56,26 @@ export interface NetworkEvent {
   step?: NatStep | undefined;
   latency_ms?: number | undefined;
   count?: number | undefined;
-  /** What was looked up or provided. */
+  /** Key of a lookup or of records, or name of a protocol. */
   key?: string | undefined;
   error_code?: ErrorCode | undefined;
-  /** For people: why. */
+  /** Reason in plain text. */
   reason?: string | undefined;
 }
 
-/** An event before it is known whose it is. */
+/** Event without the peer id of this node, which is added on output. */
 export type NetworkEventDetails = Omit<NetworkEvent, "node_id">;
 
-/** Takes events. Must not throw. */
+/** Receives events. Must not throw. */
 export type EmitEvent = (event: NetworkEventDetails) => void;
 
-/** How bytes travel. */
+/** Transport of a connection. */
 export type Transport = "tcp" | "quic" | "memory" | "other";
 
-/** Whether a connection goes straight to the peer. */
+/** Path of a connection. */
 export type Path = "direct" | "relayed";
 
-/** A thrown value's message, on one line and short enough for a log. */
+/** Message of a thrown value, on one line and at most 300 characters. */
 export function reasonOf(error: unknown): string {
   const text = error instanceof AggregateError && error.errors.length > 0
     ? error.errors.map(reasonOf).join("; ")
@@ -83,6 +83,11 @@ export function reasonOf(error: unknown): string {
     ? error.message || error.name
     : String(error);
   return text.replaceAll(/\s+/g, " ").slice(0, 300);
+}
+
+/** Converts a thrown value to an error. */
+export function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
 
 function silent(): void {}
@@ -94,5 +99,5 @@ const SILENT: Logger = Object.assign(silent, {
   newScope: () => SILENT,
 });
 
-/** A logger that drops everything. */
+/** Logger for libp2p that discards everything. */
 export const SILENT_LOGGER: ComponentLogger = { forComponent: () => SILENT };

@@ -3,9 +3,10 @@
  * @module
  */
 export {
-  type RemoteCriteria,
+  describeRemoteJob,
+  memoryOutputLimits,
+  readRemoteOutput,
   type RemoteJobAttempt,
-  type RemoteJobProgress,
   type RemoteJobResult,
   runRemoteJob,
   type RunRemoteJobOptions,

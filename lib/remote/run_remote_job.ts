@@ -1,91 +1,106 @@
 /**
- * Remote execution as a library offers it: one call, which loads the network only when it is made.
+ * Public API of remote execution: one call, which loads the network on demand.
+ *
  * @module
  */
-import type { Hash, Identity, Manifest, Receipt } from "../core/mod.ts";
-import type { RemoteJob } from "./client/mod.ts";
-
-/** What a node must offer to be asked. */
-export interface RemoteCriteria {
-  /** Such as `x86_64` or `aarch64`. @default {any} */
-  arch?: string | undefined;
-  /** What one job may ask for at least, in MiB. @default {what the manifest asks for} */
-  minMemoryMb?: number | undefined;
-}
+import type { Hash, Identity, JobDescription, JobEvent, Manifest, Receipt } from "../core/mod.ts";
+import type { RemoteJob, RemoteOutput } from "./client/mod.ts";
 
 /** Options of {@linkcode runRemoteJob}. */
-export interface RunRemoteJobOptions {
+export interface RunRemoteJobOptions extends JobDescription {
   /** Multiaddrs of the nodes to join through. @default {[]} */
   bootstrap?: readonly string[] | undefined;
   /** Runs the job on this node: a peer id, or a multiaddr that ends with one. @default {any node found} */
   peer?: string | undefined;
-  /** What a node must offer. @default {{}} */
-  criteria?: RemoteCriteria | undefined;
-  /** What the job is and may use. @default {createManifest() with the module's hash and the inputs'} */
-  manifest?: Manifest | undefined;
+  /** Requirements on the node. @default {{}} */
+  criteria?: {
+    /** CPU architecture, such as `x86_64` or `aarch64`. @default {any} */
+    arch?: string | undefined;
+    /** Minimum memory limit of the node, in MiB. @default {what the manifest asks for} */
+    minMemoryMb?: number | undefined;
+  } | undefined;
   /** Standard input. @default {empty} */
   stdin?: Uint8Array | undefined;
-  /** Files by guest path. @default {none} */
-  inputs?: Readonly<Record<string, Uint8Array>> | undefined;
-  /** Identity of the client. @default {a fresh key for each call} */
+  /** Identity of the client. @default {a new key for each call} */
   identity?: Identity | undefined;
-  /** Cancels the job, on the node too. @default {never} */
+  /** Stops the job, on the node too; the call then throws `interrupted`. @default {never} */
   signal?: AbortSignal | undefined;
-  /** Nodes tried at most. @default {3} */
+  /** Maximum number of attempts. @default {3} */
   attempts?: number | undefined;
-  /** Receives progress. Must not throw. @default {none} */
-  onProgress?: ((progress: RemoteJobProgress) => void) | undefined;
+  /**
+   * Receives the job's events; output is not among them, as it is verified with the receipt first. Must not throw.
+   * @default {none}
+   */
+  onEvent?: ((event: JobEvent) => void) | undefined;
 }
 
-/** How a remote job goes on; `phase` says what else there is. */
-export interface RemoteJobProgress {
-  /** The node that is talked with. */
-  peerId: string;
-  /** Where the job stands. */
-  phase:
-    | "connecting"
-    | "offering"
-    | "accepted"
-    | "sending"
-    | "queued"
-    | "running"
-    | "reconnecting"
-    | "verifying"
-    | "failed";
-}
-
-/** What one attempt came to. */
+/** Report of one attempt. */
 export interface RemoteJobAttempt {
-  /** The node that was tried. */
+  /** Peer id of the node. */
   peerId: string;
   /** Whether the job ran there, as far as is known. */
   ran: "no" | "maybe" | "yes";
-  /** Code of what went wrong; absent on success. */
+  /** Error code; absent on success. */
   errorCode?: string | undefined;
 }
 
-/** A result that was verified. */
+/** Verified result. */
 export interface RemoteJobResult {
-  /** The node that ran it. */
+  /** Peer id of the node that ran the job. */
   peerId: string;
-  /** All of standard output. */
+  /** Standard output. */
   stdout: Uint8Array;
-  /** All of standard error. */
+  /** Standard error. */
   stderr: Uint8Array;
-  /** Verified against all that was sent and received. */
+  /** Output files by guest path; an empty directory has a path that ends in a slash, and no content. */
+  outputs: Map<string, Uint8Array>;
+  /** The job's complete manifest. */
+  manifest: Manifest;
+  /** Verified against everything that was sent and received. */
   receipt: Receipt;
-  /** All attempts; the last succeeded. */
+  /** All attempts; the last one succeeded. */
   attempts: RemoteJobAttempt[];
 }
 
-/** Output that is held, in bytes, where the manifest does not say less. */
+/** Limit of the output in bytes, unless the manifest has a lower one. */
 const MAX_OUTPUT_BYTES = 256 * 2 ** 20;
 
+/** Limits of output that is returned in memory, in bytes. */
+export function memoryOutputLimits(
+  { resources }: Manifest,
+): { maxOutputBytes: number; maxFilesBytes: number } {
+  const { output_bytes = MAX_OUTPUT_BYTES, output_files_bytes = MAX_OUTPUT_BYTES } = resources;
+  return {
+    maxOutputBytes: Math.min(output_bytes, MAX_OUTPUT_BYTES),
+    maxFilesBytes: Math.min(output_files_bytes, MAX_OUTPUT_BYTES),
+  };
+}
+
+/** Reads verified output into memory and deletes it. */
+export async function readRemoteOutput(
+  output: RemoteOutput,
+  { outputs = [] }: Manifest,
+): Promise<Pick<RemoteJobResult, "stdout" | "stderr" | "outputs">> {
+  const { FilesInMemory } = await import("../core/mod.ts");
+  const files = new FilesInMemory(outputs);
+  try {
+    for await (const data of output.read("files")) await files.add(data);
+    return {
+      stdout: await bytesOf(output.read("stdout")),
+      stderr: await bytesOf(output.read("stderr")),
+      outputs: files.content,
+    };
+  } finally {
+    output[Symbol.dispose]();
+  }
+}
+
 /**
- * Runs a module on another node and verifies the receipt before it gives the result.
+ * Runs a module on another node, verifies the receipt and returns the result.
  *
- * @throws {PlasmError} `no-peer` if no node can be asked; `bad-receipt` if a node returned a false result; what the node refuses
- * with; `interrupted` when the signal aborts. `details.attempts` has all attempts
+ * @throws {PlasmError} `bad-module` if no node can run the module; `no-peer` if no node is found; `bad-receipt` if a
+ * node returned a false result; the node's
+ * rejection; `interrupted` if the signal aborts. `details.attempts` lists all attempts
  *
  * @example
  * ```ts
@@ -94,7 +109,7 @@ const MAX_OUTPUT_BYTES = 256 * 2 ** 20;
  *
  * const module = await Deno.readFile("examples/hello/hello.wasm");
  * const stdin = new TextEncoder().encode("Hello, World");
- * // With a bootstrap node of a real network: { bootstrap: ["/ip4/…/p2p/12D3KooW…"], stdin }
+ * // On a network, `bootstrap` has the multiaddr of any node; examples/library/run_remote_job.ts is a whole program.
  * await assertRejects(() => runRemoteJob(module, { stdin }), Error, "no bootstrap node");
  * ```
  */
@@ -102,15 +117,21 @@ export async function runRemoteJob(
   module: Uint8Array,
   options: RunRemoteJobOptions = {},
 ): Promise<RemoteJobResult> {
-  const { PlasmError } = await import("../core/errors/mod.ts");
-  const { bootstrap = [], peer } = options;
+  const { abortError, errorOf, PlasmError } = await import("../core/errors/mod.ts");
+  const { bootstrap = [], peer, signal } = options;
+  if (signal?.aborted) throw abortError(signal);
   if (bootstrap.length === 0 && !peer?.startsWith("/")) {
-    throw new PlasmError("usage", "Cannot find nodes: no bootstrap node is given", {
-      hint: "Give bootstrap, or a peer with its address",
+    throw new PlasmError("usage", "Cannot find nodes: no bootstrap node", {
+      hint: "Set bootstrap, or peer with its address",
     });
   }
-  const job = await makeJob(module, options);
+  // Loaded before every other module that imports libp2p: see lib/p2p/patches/hidden_environment.ts.
   const { createNetwork } = await import("../p2p/mod.ts");
+  const { parseArch } = await import("../core/mod.ts");
+  const arch = options.criteria?.arch === undefined
+    ? {}
+    : { arch: parseArch(options.criteria.arch) };
+  const job = await describeRemoteJob(module, options);
   const { ephemeralIdentity } = await import("../core/mod.ts");
   const { runOnPeers } = await import("./client/mod.ts");
   const { findCandidates, jobDialer } = await import("./libp2p/mod.ts");
@@ -120,7 +141,8 @@ export async function runRemoteJob(
     mode: "client",
   });
   try {
-    const { signal, attempts, onProgress } = options;
+    if (signal?.aborted) throw abortError(signal);
+    const { attempts, onEvent } = options;
     const { resources } = job.manifest;
     const result = await runOnPeers(job, {
       dial: jobDialer(network),
@@ -130,35 +152,45 @@ export async function runRemoteJob(
         signal,
         attempts,
         ...options.criteria,
+        ...arch,
       }),
       isSole: peer !== undefined,
       signal,
       attempts,
-      maxOutputBytes: Math.min(resources.output_bytes ?? MAX_OUTPUT_BYTES, MAX_OUTPUT_BYTES),
-      onProgress,
-      noteOutcome: (peerId, outcome) => network.noteOutcome(peerId, outcome),
+      ...memoryOutputLimits(job.manifest),
+      onEvent,
+      recordOutcome: (peerId, outcome) => network.recordOutcome(peerId, outcome),
     });
-    using output = result.output;
     return {
       peerId: result.peerId,
+      manifest: job.manifest,
       receipt: result.receipt,
-      stdout: await bytesOf(output.read("stdout")),
-      stderr: await bytesOf(output.read("stderr")),
+      ...await readRemoteOutput(result.output, job.manifest),
       attempts: result.attempts.map(({ peerId, ran, error }) => ({
         peerId,
         ran,
         ...(error === undefined ? {} : { errorCode: error.code }),
       })),
     };
+  } catch (error) {
+    throw errorOf(error, signal);
   } finally {
     await network.stop();
   }
 }
 
-async function makeJob(module: Uint8Array, options: RunRemoteJobOptions): Promise<RemoteJob> {
-  const { createManifest } = await import("../core/mod.ts");
+/**
+ * Creates a job of a module in memory.
+ *
+ * @throws {PlasmError} `bad-module` if no node can run the module; `bad-manifest`, `bad-input`
+ */
+export async function describeRemoteJob(
+  module: Uint8Array,
+  options: Pick<RunRemoteJobOptions, "stdin" | keyof JobDescription>,
+): Promise<RemoteJob> {
+  const { manifestOf } = await import("../core/mod.ts");
   const { bytesSource } = await import("./client/mod.ts");
-  const { hashInputs } = await import("../sandbox/mod.ts");
+  const { checkModule, hashInputs } = await import("../sandbox/mod.ts");
   const { inputs = {}, stdin = new Uint8Array() } = options;
   const source = await bytesSource(module);
   const sources = new Map<Hash, Awaited<ReturnType<typeof bytesSource>>>();
@@ -167,10 +199,11 @@ async function makeJob(module: Uint8Array, options: RunRemoteJobOptions): Promis
     const input = await bytesSource(data);
     sources.set(input.hash, input);
   }
-  const manifest = options.manifest ?? createManifest({
-    module_hash: source.hash,
-    ...(options.inputs === undefined ? {} : { inputs: await hashInputs(inputs) }),
+  const manifest = manifestOf(options, {
+    module: source.hash,
+    inputs: await hashInputs(inputs),
   });
+  await checkModule(module, manifest);
   return {
     manifest,
     module: source,

@@ -4,12 +4,17 @@
  * @module
  */
 import { PlasmError } from "../core/errors/mod.ts";
-import { EMPTY_HASH, type Hash, Hasher, type Manifest, sha256 } from "../core/mod.ts";
-import { joinBytes } from "../util/mod.ts";
+import {
+  DeclaredPaths,
+  EMPTY_HASH,
+  type Hash,
+  Hasher,
+  type JobInputs,
+  type Manifest,
+  sha256,
+} from "../core/mod.ts";
+import { concat } from "../util/mod.ts";
 import type { FileInput } from "./job_types.ts";
-
-/** Files of a job by guest path; a path that ends in "/" is a directory without content. */
-export type JobInputs = Readonly<Record<string, Uint8Array>>;
 
 /**
  * Verifies files against the manifest and returns them in its order.
@@ -23,10 +28,15 @@ export async function checkInputs(manifest: Manifest, inputs: JobInputs): Promis
       throw new PlasmError("bad-input", `Cannot use input: the manifest does not name ${path}`);
     }
   }
+  const times = manifest.input_times ?? {};
+  const timeOf = (path: string) => Object.hasOwn(times, path) ? { mtimeMs: times[path]! } : {};
   const checked: FileInput[] = [];
+  const directories = new DeclaredPaths(Object.keys(named).filter((path) => path.endsWith("/")));
   for (const [path, hash] of Object.entries(named)) {
     if (path.endsWith("/")) {
-      checked.push({ path });
+      // A directory in another one is reached through it: a tree may have thousands.
+      const isPreopen = !directories.contains(path);
+      checked.push({ path, ...timeOf(path), ...(isPreopen ? {} : { isPreopen }) });
       continue;
     }
     const data = Object.hasOwn(inputs, path) ? inputs[path] : undefined;
@@ -34,7 +44,11 @@ export async function checkInputs(manifest: Manifest, inputs: JobInputs): Promis
       throw new PlasmError("bad-input", `Cannot run job: its input is missing: ${path}`);
     }
     await checkHash(data, hash, path);
-    checked.push({ path, data });
+    checked.push({ path, data, ...timeOf(path) });
+  }
+  // Directories above inputs exist, but are no preopens.
+  for (const path of Object.keys(times)) {
+    if (!Object.hasOwn(named, path)) checked.push({ path, ...timeOf(path), isPreopen: false });
   }
   return checked;
 }
@@ -256,5 +270,5 @@ async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> 
     }
     parts.push(chunk);
   }
-  return joinBytes(parts);
+  return concat(parts);
 }

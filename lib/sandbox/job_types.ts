@@ -1,12 +1,12 @@
 /**
- * Types of the sandbox: a job, its limits, its events and its outcome.
+ * Defines the types of the sandbox: a job, its limits, its events and its outcome.
  *
  * @module
  */
-import type { JobEvent, JobOutcome, JobStatus } from "../core/mod.ts";
-import type { FileInput } from "../wasi/mod.ts";
+import type { JobEvent, JobOutcome, JobStatus, NondeterminismSource } from "../core/mod.ts";
+import type { FileInput, LeftBehind, LeftBehindEntry } from "../wasi/mod.ts";
 
-export type { FileInput, JobStatus };
+export type { FileInput, JobStatus, LeftBehind, LeftBehindEntry };
 
 /** Limits of a job; all are integers. */
 export interface SandboxLimits {
@@ -26,6 +26,10 @@ export interface SandboxLimits {
   openFds: number;
   /** Size of the module, in bytes. */
   moduleBytes: number;
+  /** Instructions that the guest may execute. @default {not counted} */
+  fuel?: number | undefined;
+  /** Content of all output files together, in bytes. */
+  outputFilesBytes: number;
 }
 
 /** A job of the sandbox, without keys and network. */
@@ -38,16 +42,36 @@ export interface SandboxJob {
    * @default {compiled for this job only}
    */
   moduleKey?: string | undefined;
-  /** Arguments after argv[0]. */
+  /** Name of the program, argv[0]. @default {"main.wasm"} */
+  argv0?: string | undefined;
+  /** Arguments after argv[0], or of the function that `invoke` names. */
   args: readonly string[];
+  /** Name of an exported function to call instead of the command. @default {the command} */
+  invoke?: string | undefined;
+  /** The types of that function, once the module is inspected. @default {the command} */
+  invocation?:
+    | { name: string; parameters: readonly string[]; results: readonly string[] }
+    | undefined;
   /** The whole environment. */
   env: Readonly<Record<string, string>>;
   /** Standard input. @default {empty} */
   stdin?: ReadableStream<Uint8Array> | Uint8Array | undefined;
   /** Files and directories of the guest's tree. @default {none} */
   inputs?: readonly FileInput[] | undefined;
+  /** Guest paths to return as files; that of a directory ends in a slash. @default {none} */
+  outputs?: readonly string[] | undefined;
   /** Limits of the job. */
   limits: SandboxLimits;
+  /** Runs the job in the deterministic profile. @default {the default profile} */
+  deterministic?: DeterministicJob | undefined;
+}
+
+/** What a deterministic job sees instead of the machine's time and random numbers. */
+export interface DeterministicJob {
+  /** Seed of the random numbers, 32 bytes. */
+  seed: Uint8Array;
+  /** Unix time at the start of the job, in milliseconds. */
+  epochMs: number;
 }
 
 /** A job with internal instructions for its executor. */
@@ -68,8 +92,8 @@ export interface SandboxUsage {
   /** CPU time of the executor for this job, in milliseconds. */
   cpuTimeMs: number;
   /**
-   * Peak of linear memories and in-memory file system, in bytes. If the process was killed, the last sampled growth
-   * of its resident memory.
+   * Peak of linear memories and in-memory file system, without the content of inputs, in bytes. If the process was
+   * killed, the last sampled growth of its resident memory.
    */
   memoryPeakBytes: number;
 }
@@ -78,14 +102,31 @@ export interface SandboxUsage {
 export interface SandboxOutcome extends JobOutcome {
   /** Resources that the job used. */
   usage: SandboxUsage;
+  /**
+   * Sources of nondeterminism that the job used, sorted. If the process was killed, those that it had reported before.
+   */
+  nondeterminism: readonly NondeterminismSource[];
+  /** Instructions executed. @default {they were not counted} */
+  fuel?: number | undefined;
+  /**
+   * Offsets in the content of the module's code section of the innermost calls, if the job trapped, the innermost
+   * first. `streamJob()` and `runJob()` describe them as `backtrace`.
+   * @default {unknown}
+   */
+  trace?: readonly number[] | undefined;
   /** Unix time in milliseconds. */
   startedAt: number;
   /** Unix time in milliseconds. */
   finishedAt: number;
+  /** What the job created and did not return; undefined if nothing. */
+  leftBehind?: LeftBehind | undefined;
 }
 
 /** An event of a job in the sandbox, which has no queue. */
-export type SandboxEvent = Exclude<JobEvent<SandboxOutcome>, { type: "queued" }>;
+export type SandboxEvent = Extract<
+  JobEvent<SandboxOutcome>,
+  { type: "started" | "stdout" | "stderr" | "files" | "finished" }
+>;
 
 /** Options of {@linkcode JobExecutor.run}. */
 export interface JobExecutorOptions {

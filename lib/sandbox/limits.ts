@@ -19,6 +19,8 @@ export interface Ceilings {
   cpu_seconds: number;
   /** stdout and stderr together, in bytes. */
   output_bytes: number;
+  /** Content of all output files together, in bytes. */
+  output_files_bytes: number;
   /** In-memory file system, including inputs, in bytes. */
   fs_bytes: number;
   /** Size of a module, in bytes. */
@@ -32,6 +34,7 @@ export const DEFAULT_CEILINGS: Readonly<Ceilings> = {
   timeout_seconds: 86_400,
   cpu_seconds: 86_400,
   output_bytes: 2 ** 40,
+  output_files_bytes: 2 ** 30,
   fs_bytes: 256 * 2 ** 20,
   module_bytes: 256 * 2 ** 20,
 };
@@ -48,7 +51,8 @@ const UNITS = {
   timeout_seconds: " s",
   cpu_seconds: " s",
   output_bytes: " bytes",
-} as const satisfies { [field in keyof Resources]: string };
+  output_files_bytes: " bytes",
+} as const satisfies { [field in keyof Ceilings & keyof Resources]: string };
 
 /**
  * Computes the limits of a job.
@@ -56,7 +60,7 @@ const UNITS = {
  * @throws {PlasmError} `over-limit`, with figures, if it requests more than the ceilings
  */
 export function limitsOf(resources: Resources, ceilings: Ceilings): SandboxLimits {
-  for (const [field, unit] of Object.entries(UNITS) as [keyof Resources, string][]) {
+  for (const [field, unit] of Object.entries(UNITS) as [keyof typeof UNITS, string][]) {
     const asked = resources[field];
     const allowed = ceilings[field];
     if (asked !== undefined && asked > allowed) {
@@ -80,5 +84,7 @@ export function limitsOf(resources: Resources, ceilings: Ceilings): SandboxLimit
     fsInodes: MAX_INODES,
     openFds: MAX_OPEN_FDS,
     moduleBytes: ceilings.module_bytes,
+    outputFilesBytes: resources.output_files_bytes ?? ceilings.output_files_bytes,
+    fuel: resources.fuel,
   };
 }

@@ -3,12 +3,15 @@
  *
  * @module
  */
-export { HashedStdin, hashInputs, type JobInputs, type StdinSource } from "./job_inputs.ts";
+export { describeStack } from "./backtrace.ts";
+export { HashedStdin, hashInputs, type StdinSource } from "./job_inputs.ts";
 export {
+  type DeterministicJob,
   type FileInput,
   type JobExecutor,
   type JobExecutorOptions,
   type JobStatus,
+  type LeftBehind,
   type SandboxEvent,
   type SandboxJob,
   type SandboxLimits,
@@ -16,10 +19,14 @@ export {
   type SandboxUsage,
 } from "./job_types.ts";
 export { type Ceilings, DEFAULT_CEILINGS, limitsOf } from "./limits.ts";
+export { localRuntime, type ReceiptFacts, receiptFields } from "./receipt_fields.ts";
+export { rerun, type RerunOptions } from "./rerun.ts";
 export {
+  checkModule,
+  checkModuleSections,
+  executeJob,
+  type ExecuteJobOptions,
   type JobResult,
-  localRuntime,
-  receiptOutcome,
   runJob,
   type RunJobOptions,
   streamJob,

@@ -95,9 +95,17 @@ export class Heap<T> {
 /** Wakes waiters by key. A key without waiters occupies no memory. */
 export class Notifier {
   readonly #waiters = new Map<string, Set<() => void>>();
+  readonly #listeners = new Set<(key: string) => void>();
+
+  /** Calls a function with the key of each notification, until it is disposed of. The function must not throw. */
+  listen(listener: (key: string) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
 
   /** Wakes all waiters of a key. */
   notify(key: string): void {
+    for (const listener of this.#listeners) listener(key);
     const waiters = this.#waiters.get(key);
     if (waiters === undefined) return;
     this.#waiters.delete(key);

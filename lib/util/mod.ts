@@ -1,15 +1,28 @@
 /**
- * Mechanisms that every component shares: bytes, framing, buffers, collections, files and text.
+ * Mechanisms that every component shares: bytes, framing, buffers, collections and text.
  *
  * @module
  */
-export { fromHex, joinBytes, toHex } from "./bytes.ts";
-export { BoundedMap, Heap, Notifier } from "./collections.ts";
-export { BufferPool } from "./buffer_pool.ts";
-export { syncFile } from "./files.ts";
 export {
+  concat,
+  equalSecrets,
+  fromBase64,
+  fromHex,
+  type PartialWriter,
+  toBase64,
+  toHex,
+  writeAll,
+} from "./bytes.ts";
+export { BoundedMap, Heap, Notifier } from "./collections.ts";
+export { BufferPool, ReadBuffer } from "./buffer_pool.ts";
+export {
+  buildFrame,
+  encodeFrameHeader,
   FIRST_BYTES,
   FRAME_HEADER_BYTES,
+  type FrameHeader,
+  FrameReader,
+  type FrameSource,
   FrameWriter,
   HeadroomBuffer,
   parseFrameHeader,
@@ -20,5 +33,12 @@ export {
 export { Histogram } from "./histogram.ts";
 export { InputPrefetcher, type InputReader } from "./prefetch.ts";
 export { RateLimiter } from "./rate_limiter.ts";
-export { ReadBuffer } from "./read_buffer.ts";
-export { escapeUnsafe, lines, type LinesOptions, nearest, printable } from "./text.ts";
+export {
+  encodeTarHeader,
+  memberPadding,
+  tarEnd,
+  type TarMember,
+  type TarMemberPart,
+  TarReader,
+} from "./tar.ts";
+export { didYouMean, escapeJson, escapeText, lines, type LinesOptions } from "./text.ts";

@@ -18,7 +18,7 @@ export interface InputReader {
 }
 
 /** Buffer with a filled part, of which a first part has been taken. */
-class ReadBuffer {
+class InputBuffer {
   readonly #bytes = new Uint8Array(new ArrayBuffer(READ_AT + FIRST_BYTES), READ_AT);
   #taken = 0;
   #filled = 0;
@@ -54,10 +54,10 @@ class ReadBuffer {
 /** Double buffer: one half is filled while the other is sent, so that bytes that arrive meanwhile go out together. */
 export class InputPrefetcher {
   readonly #source: InputReader;
-  #filling = new ReadBuffer();
+  #filling = new InputBuffer();
   /** The buffer that is read from: the one being filled, or a full one while the other is being filled. */
   #taking = this.#filling;
-  #spare = new ReadBuffer();
+  #spare = new InputBuffer();
   #changed = Promise.withResolvers<void>();
   #isOver = false;
   #fault: { error: unknown } | undefined;

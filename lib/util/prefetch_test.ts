@@ -2,11 +2,11 @@ import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/as
 import { FIRST_BYTES } from "./framing.ts";
 import { InputPrefetcher } from "./prefetch.ts";
 
-/** Gives so many reads of a few bytes, which count on, then null; tells when. */
+/** Returns 10 bytes per read, with increasing values, then null; `ended` resolves with the null. */
 function counting(
   reads: number,
-): { read: (into: Uint8Array) => Promise<number | null>; over: Promise<void> } {
-  const { promise: over, resolve } = Promise.withResolvers<void>();
+): { read: (into: Uint8Array) => Promise<number | null>; ended: Promise<void> } {
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
   let next = 0;
   const read = (into: Uint8Array): Promise<number | null> => {
     if (next === reads * 10) {
@@ -16,13 +16,13 @@ function counting(
     for (let n = 0; n < 10; n++) into[n] = next++;
     return Promise.resolve(10);
   };
-  return { read, over };
+  return { read, ended };
 }
 
 Deno.test("InputPrefetcher.take() joins bytes when several reads finish before it", async () => {
   const source = counting(12);
   const ahead = new InputPrefetcher(source);
-  await source.over;
+  await source.ended;
   assertEquals([...await ahead.take() ?? []], Array.from({ length: 120 }, (_, n) => n));
   assertEquals(await ahead.take(), undefined);
 });
@@ -48,8 +48,11 @@ Deno.test("InputPrefetcher.take() resumes reading when both buffers were full", 
   const first = await ahead.take();
   await settle();
   assertEquals(bytes, held);
-  // It is left alone until the next call, and room for a header is before it.
-  assertEquals([first?.[0], first?.at(-1)], [1, Math.ceil(first!.length / size)]);
+  // The part stays unchanged until the next call and has headroom for a header.
+  assertEquals({ first: first?.[0], last: first?.at(-1) }, {
+    first: 1,
+    last: Math.ceil(first!.length / size),
+  });
   assert(first!.byteOffset >= 5);
   let taken = first!.length;
   for (let n = 0; n < 20; n++) taken += (await ahead.take())!.length;

@@ -12,14 +12,14 @@ const MAX_CHARACTERS = 500;
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /** Escapes control characters and direction marks as `\uXXXX`, which JSON parsers read as the same string. */
-export function escapeUnsafe(text: string): string {
+export function escapeJson(text: string): string {
   return text.replace(UNSAFE, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /** Escapes and truncates untrusted text to one line that is safe for terminals and logs. */
-export function printable(text: string, maxCharacters: number = MAX_CHARACTERS): string {
+export function escapeText(text: string, maxCharacters: number = MAX_CHARACTERS): string {
   const short = text.length > maxCharacters ? `${text.slice(0, maxCharacters)}…` : text;
-  return escapeUnsafe(short.toWellFormed());
+  return escapeJson(short.toWellFormed());
 }
 
 /** Longest name that is compared, in UTF-16 code units: the edit distance takes quadratic time. */
@@ -30,7 +30,7 @@ const MAX_NAME = 64;
  *
  * @returns `undefined` if more than a third of the letters differ from every known name.
  */
-export function nearest(name: string, known: readonly string[]): string | undefined {
+export function didYouMean(name: string, known: readonly string[]): string | undefined {
   if (name.length > MAX_NAME) return undefined;
   let best: string | undefined;
   let bestDistance = Infinity;

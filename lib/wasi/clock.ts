@@ -1,11 +1,17 @@
 /**
- * The four WASI clocks, with reduced resolution.
+ * Implements the four WASI clocks of the default profile on the system's time, with reduced resolution.
  *
  * @module
  */
+import type { Timestamp } from "./fs/inode.ts";
 
 /** Clock ids (`$clockid`). */
 export const CLOCK = { REALTIME: 0, MONOTONIC: 1, PROCESS_CPUTIME: 2, THREAD_CPUTIME: 3 } as const;
+
+/** Whether there is a clock of an id. */
+export function isClock(id: number): boolean {
+  return id >= CLOCK.REALTIME && id <= CLOCK.THREAD_CPUTIME;
+}
 
 /**
  * Resolution of every clock that a guest can read, in nanoseconds. 100 µs, as in browsers without cross-origin
@@ -14,17 +20,64 @@ export const CLOCK = { REALTIME: 0, MONOTONIC: 1, PROCESS_CPUTIME: 2, THREAD_CPU
 export const CLOCK_RESOLUTION_NS = 100_000;
 
 /** Number of ticks of {@linkcode CLOCK_RESOLUTION_NS} per millisecond. */
-export const TICKS_PER_MS: number = 1_000_000 / CLOCK_RESOLUTION_NS;
+const TICKS_PER_MS: number = 1_000_000 / CLOCK_RESOLUTION_NS;
+
+const NS_PER_MS = 1e6;
 
 const NS_PER_TICK = BigInt(CLOCK_RESOLUTION_NS);
 
 /**
- * Start of the monotonic clock. It starts with the job, so that it does not reveal the age of the worker, but not at
- * 0, which Go's runtime treats as a broken clock.
+ * Start of the monotonic clock, in milliseconds. It starts with the job, so that it does not reveal the age of the
+ * worker, but not at 0, which Go's runtime treats as a broken clock.
  */
-const MONOTONIC_START_MS = 1_000;
+export const MONOTONIC_START_MS = 1_000;
 
-/** Source of time for {@linkcode Clocks}. */
+/**
+ * Shortest wait. A double holds Unix milliseconds to a quarter of a microsecond; a shorter wait might not advance the
+ * clock, and the loop around it would spin.
+ */
+const SHORTEST_WAIT_MS = 0.001;
+
+/** Wake-up time on one of the clocks, in a unit that only its {@linkcode Clocks} know. */
+export interface Deadline {
+  /** Clock id. */
+  readonly clock: number;
+  /** Time on that clock. */
+  readonly time: number | bigint;
+}
+
+/** A timeout of `poll_oneoff`. */
+export interface Timeout {
+  /** Clock id; one that waits can use. */
+  clock: number;
+  /** Duration, or time on the clock, in nanoseconds. */
+  timeoutNs: bigint;
+  /** Whether `timeoutNs` is a time on the clock. */
+  isAbsolute: boolean;
+}
+
+/** Blocks up to `ms` milliseconds (Infinity is allowed). */
+export type Wait = (ms: number) => void;
+
+/** The clocks of one job. */
+export interface Clocks {
+  /** Reads a clock for the guest, in nanoseconds; undefined if there is no such clock. */
+  read(id: number): bigint | undefined;
+  /** Current time for file timestamps. */
+  now(): Timestamp;
+  /** Converts a timestamp to what a guest reads: Unix time, in ticks as a number or in nanoseconds as a BigInt. */
+  unixTime(time: Timestamp): number | bigint;
+  /** Computes the deadline of a timeout. */
+  deadline(timeout: Timeout): Deadline;
+  /** Whether a deadline has passed. */
+  isReached(deadline: Deadline): boolean;
+  /** Waits for the earliest of some deadlines, and no longer than `wait` blocks. */
+  waitFor(deadlines: readonly Deadline[], wait: Wait): void;
+  /** Runs a blocking function; the CPU clocks do not advance meanwhile. */
+  blocked<T>(wait: () => T): T;
+}
+
+/** Source of time for {@linkcode SystemClocks}. */
 export interface TimeSource {
   /** Unix time, in milliseconds. */
   realtimeMs(): number;
@@ -32,8 +85,8 @@ export interface TimeSource {
   monotonicMs(): number;
 }
 
-/** The clocks of one job. */
-export class Clocks {
+/** The clocks of the default profile. */
+export class SystemClocks implements Clocks {
   #source: TimeSource;
   #start: number;
   #blockedMs = 0;
@@ -67,7 +120,7 @@ export class Clocks {
     return undefined;
   }
 
-  /** Reads a clock for the guest, in nanoseconds rounded down to a tick; undefined if there is no such clock. */
+  /** Reads a clock, rounded down to a tick. */
   read(id: number): bigint | undefined {
     const ms = this.preciseMs(id);
     if (ms === undefined) return undefined;
@@ -80,17 +133,36 @@ export class Clocks {
     return BigInt(this.#lastMonotonicNs);
   }
 
-  /** Current time for file timestamps, in ticks since the start of the job. */
+  /** Ticks since the start of the job. */
   now(): number {
     return this.#tick() - this.#firstTick;
   }
 
-  /** Converts a result of {@linkcode Clocks.now} to Unix time, in ticks. */
-  unixTicks(now: number): number {
-    return this.#firstTick + now;
+  unixTime(time: Timestamp): number | bigint {
+    return typeof time === "number" ? this.#firstTick + time : time;
   }
 
-  /** Runs a blocking function; the CPU clocks do not advance meanwhile. */
+  deadline({ clock, timeoutNs, isAbsolute }: Timeout): Deadline {
+    const ms = Number(timeoutNs) / NS_PER_MS;
+    // Rounded up to a tick, so that the guest's clock shows the deadline as reached.
+    const time = isAbsolute
+      ? Math.ceil(ms * TICKS_PER_MS) / TICKS_PER_MS
+      : this.preciseMs(clock)! + ms;
+    return { clock, time };
+  }
+
+  isReached({ clock, time }: Deadline): boolean {
+    return this.preciseMs(clock)! >= time;
+  }
+
+  waitFor(deadlines: readonly Deadline[], wait: Wait): void {
+    let least = Infinity;
+    for (const { clock, time } of deadlines) {
+      least = Math.min(least, Number(time) - this.preciseMs(clock)!);
+    }
+    this.blocked(() => wait(Math.max(SHORTEST_WAIT_MS, least)));
+  }
+
   blocked<T>(wait: () => T): T {
     const from = this.#source.monotonicMs();
     try {

@@ -13,7 +13,7 @@ import { type InspectLimits, inspectModule } from "./inspect.ts";
 
 const LIMITS: InspectLimits = { moduleBytes: 65_536, memoryBytes: 1_048_576, tableEntries: 100 };
 
-/** A bit of everything that stands outside of function bodies. */
+/** A module with every kind of section. */
 const RICH = `(module
   (type $v (func)) (type $r (func (param i64 f32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
@@ -39,7 +39,7 @@ const GC = moduleOf(
   COMMAND.code,
 );
 
-/** Pseudo-random numbers below `limit` from a fixed seed (mulberry32): a failure can be repeated. */
+/** Pseudo-random numbers below `limit` from a fixed seed (mulberry32), so that a failure can be reproduced. */
 function numbers(seed: number): (limit: number) => number {
   let state = seed;
   return (limit) => {
@@ -51,8 +51,8 @@ function numbers(seed: number): (limit: number) => number {
 }
 
 /**
- * Holds what must be true of any bytes: nothing is thrown but a PlasmError, what V8 accepts it accepts
- * rewritten too, the maxima stay under the caps, and a second look changes nothing more.
+ * Checks the invariants of any input: only a PlasmError is thrown, V8 accepts the rewritten module if it accepts the
+ * input, all maxima are within the limits, and a second inspection changes nothing.
  */
 function check(bytes: Uint8Array<ArrayBuffer>): "refused" | "invalid" | "valid" {
   let inspected;
@@ -67,7 +67,10 @@ function check(bytes: Uint8Array<ArrayBuffer>): "refused" | "invalid" | "valid" 
   assert(sum(inspected.tables.map((table) => table.maximumEntries)) <= LIMITS.tableEntries!);
   const again = inspectModule(inspected.bytes, LIMITS);
   assertStrictEquals(again.bytes, inspected.bytes);
-  assertEquals([again.memories, again.tables], [inspected.memories, inspected.tables]);
+  assertEquals({ memories: again.memories, tables: again.tables }, {
+    memories: inspected.memories,
+    tables: inspected.tables,
+  });
   if (!WebAssembly.validate(bytes)) return "invalid";
   assert(WebAssembly.validate(inspected.bytes), "the rewritten module is not valid");
   return "valid";
@@ -125,7 +128,7 @@ Deno.test("inspectModule() rejects or accepts random bytes after a header", () =
   }
 });
 
-/** A section: where it begins, where its size does, where its content does, and where it ends. */
+/** Offsets of a section, its size field, its content and its end. */
 interface Span {
   start: number;
   sizeAt: number;
@@ -163,7 +166,7 @@ Deno.test("inspectModule() rejects duplicate and misordered sections", async () 
     });
     const count = known.length * 2 + known.length * (known.length - 1) / 2;
     assertEquals(ends, { refused: count, invalid: 0, valid: 0 });
-    // A custom section may stand anywhere, as often as it likes.
+    // Custom sections may occur anywhere and any number of times.
     const custom = section(0, concat(name("x"), [1, 2, 3]));
     assertEquals(
       check(moduleOf(custom, ...known.flatMap((part) => [part, custom, custom]))),
@@ -173,20 +176,20 @@ Deno.test("inspectModule() rejects duplicate and misordered sections", async () 
 });
 
 Deno.test("inspectModule() rejects false section lengths", async () => {
-  const lies = (size: number): number[] => [
+  const falseSizes = (size: number): number[] => [
     ...[0, size - 1, size + 1, size * 2, 127, 128, 65_535, 2 ** 31 - 1, 2 ** 32 - 1],
   ];
   for (const bytes of await seeds()) {
     for (const { sizeAt, contentAt, end } of spans(bytes)) {
-      for (const lie of lies(end - contentAt)) {
-        if (lie === end - contentAt || lie < 0) continue;
-        const lying = concat(bytes.subarray(0, sizeAt), leb(lie), bytes.subarray(contentAt));
-        assert(check(lying) !== "valid", `${lie} at ${sizeAt}`);
+      for (const wrong of falseSizes(end - contentAt)) {
+        if (wrong === end - contentAt || wrong < 0) continue;
+        const changed = concat(bytes.subarray(0, sizeAt), leb(wrong), bytes.subarray(contentAt));
+        assert(check(changed) !== "valid", `${wrong} at ${sizeAt}`);
       }
-      // Numbers longer than they may be.
+      // Overlong integers.
       for (const size of [[0x80, 0x80, 0x80, 0x80, 0x80, 0], [0xff, 0xff, 0xff, 0xff, 0x7f]]) {
-        const lying = concat(bytes.subarray(0, sizeAt), size, bytes.subarray(contentAt));
-        assertEquals(check(lying), "refused");
+        const changed = concat(bytes.subarray(0, sizeAt), size, bytes.subarray(contentAt));
+        assertEquals(check(changed), "refused");
       }
     }
   }

@@ -9,7 +9,7 @@
  */
 import type { PlasmError } from "../core/errors/mod.ts";
 import { badModule, ByteReader, quoteName } from "./reader.ts";
-import { readLimits } from "./size_limits.ts";
+import { type LimitsField, readLimits } from "./size_limits.ts";
 import type { Section } from "./sections.ts";
 import { functionType, readValueType, skipReferenceType, type TypesInfo } from "./type_section.ts";
 
@@ -76,8 +76,11 @@ export type ExternalKind = typeof KINDS[number];
 
 /** An import of an accepted module. */
 export interface InspectedImport {
+  /** Module name. */
   module: string;
+  /** Name in that module. */
   name: string;
+  /** Kind of the import. */
   kind: ExternalKind;
 }
 
@@ -101,34 +104,80 @@ export interface ImportsInfo {
   functionTypes: number[];
 }
 
+/** Imported items by kind, which have the first indices of their index spaces. */
+export interface ImportedItems {
+  /** Type index of each function. */
+  functions: number[];
+  /** Limits of each table. */
+  tables: LimitsField[];
+  /** Limits of each memory. */
+  memories: LimitsField[];
+  /** Number of globals. */
+  globals: number;
+  /** Type index of each tag. */
+  tags: number[];
+}
+
+/** Reads the imports without their names. */
+export function readImportedItems(bytes: Uint8Array, section: Section | undefined): ImportedItems {
+  const items: ImportedItems = { functions: [], tables: [], memories: [], globals: 0, tags: [] };
+  if (section === undefined) return items;
+  const reader = new ByteReader(bytes, "import section", section);
+  for (let left = reader.count("imports", 4); left > 0; left--) {
+    reader.skip(reader.u32());
+    reader.skip(reader.u32());
+    const kind = readKind(reader);
+    if (kind === "function") items.functions.push(reader.u32());
+    else if (kind === "memory") items.memories.push(readLimits(reader));
+    else if (kind === "table") {
+      skipReferenceType(reader);
+      items.tables.push(readLimits(reader));
+    } else if (kind === "global") {
+      readValueType(reader);
+      reader.skip(1);
+      items.globals++;
+    } else {
+      reader.skip(1);
+      items.tags.push(reader.u32());
+    }
+  }
+  return items;
+}
+
+/** Reads the import section without judging the imports. */
+export function readImportList(bytes: Uint8Array, section: Section | undefined): ImportsInfo {
+  const list: InspectedImport[] = [];
+  const functionTypes: number[] = [];
+  if (section === undefined) return { list, functionTypes };
+  const reader = new ByteReader(bytes, "import section", section);
+  const count = reader.count("imports", 4);
+  if (count > MAX_IMPORTS) {
+    reader.fail(`has ${count} imports (limit ${MAX_IMPORTS})`);
+  }
+  for (let left = count; left > 0; left--) {
+    const found = { module: reader.name(), name: reader.name(), kind: readKind(reader) };
+    if (found.kind === "function") functionTypes.push(reader.u32());
+    else skipImportType(reader, found.kind);
+    list.push(found);
+  }
+  reader.finish();
+  return { list, functionTypes };
+}
+
 /** Reads the import section; throws `bad-module` for imports that preview1 does not define. */
 export function readImports(
   bytes: Uint8Array,
   options: { section: Section | undefined; types: TypesInfo; linkerSections: ReadonlySet<string> },
 ): ImportsInfo {
-  const list: InspectedImport[] = [];
-  const functionTypes: number[] = [];
-  if (options.section === undefined) return { list, functionTypes };
-  const reader = new ByteReader(bytes, "import section", options.section);
-  const count = reader.count("imports", 4);
-  if (count > MAX_IMPORTS) {
-    reader.fail(`has ${count} imports (limit ${MAX_IMPORTS})`);
+  const { list, functionTypes } = readImportList(bytes, options.section);
+  const unsupported = list.filter(({ module, name, kind }) =>
+    kind !== "function" || module !== PREVIEW1 || !PREVIEW1_TYPES.has(name)
+  );
+  if (unsupported.length > 0) {
+    const { linkerSections } = options;
+    const isPreview1 = unsupported.length < list.length;
+    throw unsupportedImports(unsupported, { linkerSections, isPreview1 });
   }
-  const refused: InspectedImport[] = [];
-  for (let left = count; left > 0; left--) {
-    const module = reader.name();
-    const name = reader.name();
-    const kind = readKind(reader);
-    const found = { module, name, kind };
-    if (kind === "function") functionTypes.push(reader.u32());
-    else skipImportType(reader, kind);
-    list.push(found);
-    if (kind !== "function" || module !== PREVIEW1 || !PREVIEW1_TYPES.has(name)) {
-      refused.push(found);
-    }
-  }
-  reader.finish();
-  if (refused.length > 0) throw unsupportedImports(refused, options.linkerSections);
   list.forEach(({ name }, index) => {
     const wanted = PREVIEW1_TYPES.get(name);
     const type = functionType(bytes, options.types, functionTypes[index] ?? -1);
@@ -157,20 +206,28 @@ function skipImportType(reader: ByteReader, kind: Exclude<ExternalKind, "functio
   }
 }
 
+/** What tells how a module was built. */
+interface ImportsOrigin {
+  /** Custom sections that mark an object file or a shared library. */
+  linkerSections: ReadonlySet<string>;
+  /** Whether it imports functions of preview1, too. */
+  isPreview1: boolean;
+}
+
 function unsupportedImports(
-  refused: readonly InspectedImport[],
-  linkerSections: ReadonlySet<string>,
+  unsupported: readonly InspectedImport[],
+  origin: ImportsOrigin,
 ): PlasmError {
-  const named = refused.slice(0, LISTED_IMPORTS).map(({ module, name, kind }) =>
+  const named = unsupported.slice(0, LISTED_IMPORTS).map(({ module, name, kind }) =>
     `${kind} ${quoteName(module)}.${quoteName(name)}`
   );
-  const rest = refused.length - named.length;
+  const rest = unsupported.length - named.length;
   return badModule(
     `it imports ${named.join(", ")}${rest > 0 ? ` and ${rest} more` : ""}, which WASI preview1 ` +
       "does not define",
     {
-      hint: hintForImports(refused, linkerSections),
-      details: { count: refused.length, imports: named },
+      hint: hintForImports(unsupported, origin),
+      details: { count: unsupported.length, imports: named },
     },
   );
 }
@@ -179,7 +236,8 @@ function unsupportedImports(
 const HINTS: readonly (readonly [test: (found: InspectedImport) => boolean, hint: string])[] = [
   [
     ({ module, name }) => module === "wasi" || name === "thread-spawn",
-    "It uses wasi-threads, jobs are single-threaded; build for wasm32-wasip1 without -threads",
+    "It uses wasi-threads, jobs are single-threaded; build it without threads: " +
+    "cargo build --target wasm32-wasip1",
   ],
   [
     ({ module, kind }) => module === "env" && kind === "memory",
@@ -187,16 +245,18 @@ const HINTS: readonly (readonly [test: (found: InspectedImport) => boolean, hint
   ],
   [
     ({ module }) => module === "wasi_unstable",
-    "It is built for WASI preview0; rebuild it for wasm32-wasip1 with a current toolchain",
+    "It is built for WASI preview0; rebuild it with a current toolchain: " +
+    "cargo build --target wasm32-wasip1",
   ],
   [
     ({ module }) => module.startsWith("wasi:"),
-    "It is a core module of a preview2 component; build for wasm32-wasip1 instead of wasm32-wasip2",
+    "It is a core module of a component; pass the component: wasm-tools component new, or " +
+    "cargo build --target wasm32-wasip2",
   ],
   [
     ({ module, name }) =>
       module === "env" && /^(emscripten|_emscripten|__syscall|invoke_|__cxa_|_abort_js)/.test(name),
-    "It is built by Emscripten for JavaScript; build with -sSTANDALONE_WASM or use wasi-sdk",
+    "It is built by Emscripten for JavaScript; build it with emcc -sSTANDALONE_WASM or wasi-sdk",
   ],
   [
     ({ module, name }) => module === "env" && name === "abort",
@@ -204,11 +264,11 @@ const HINTS: readonly (readonly [test: (found: InspectedImport) => boolean, hint
   ],
   [
     ({ module }) => module === "wbg" || module.startsWith("__wbindgen"),
-    "It is built by wasm-bindgen for a browser; build for wasm32-wasip1",
+    "It is built by wasm-bindgen for a browser; build it with cargo build --target wasm32-wasip1",
   ],
   [
     ({ module }) => module === "go" || module === "gojs",
-    "It is built by Go for a browser; build with GOOS=wasip1",
+    "It is built by Go for a browser; build it with GOOS=wasip1 GOARCH=wasm go build",
   ],
   [
     ({ module }) => module === PREVIEW1,
@@ -222,8 +282,8 @@ const HINTS: readonly (readonly [test: (found: InspectedImport) => boolean, hint
 
 /** Returns the hint for a module with unsupported imports. */
 function hintForImports(
-  refused: readonly InspectedImport[],
-  linkerSections: ReadonlySet<string>,
+  unsupported: readonly InspectedImport[],
+  { linkerSections, isPreview1 }: ImportsOrigin,
 ): string {
   if (linkerSections.has("linking")) {
     return "It is an unlinked object file; link it with wasm-ld";
@@ -232,7 +292,9 @@ function hintForImports(
     return "It is a shared library; link it into a command module";
   }
   for (const [test, hint] of HINTS) {
-    if (refused.some(test)) return hint;
+    if (unsupported.some(test)) return hint;
   }
-  return `Build for wasm32-wasip1; jobs may import functions of ${PREVIEW1} only`;
+  return isPreview1
+    ? `Remove these imports; jobs may import functions of ${PREVIEW1} only`
+    : `Build it for WASI: cargo build --target wasm32-wasip1; jobs may import functions of ${PREVIEW1} only`;
 }

@@ -15,7 +15,7 @@ import { PREVIEW1_TYPES } from "./import_section.ts";
 const LIMITS = { moduleBytes: 4_194_304, memoryBytes: 1_048_576 };
 const COMMAND_TEXT = `(memory (export "memory") 1) (func (export "_start"))`;
 
-/** A command with these fields before its own. */
+/** Prepends fields to a command. */
 async function command(fields: string): Promise<Uint8Array> {
   return await assemble(`(module ${fields} ${COMMAND_TEXT})`);
 }
@@ -73,18 +73,23 @@ Deno.test("readImports() hints at the toolchain of a foreign module", async () =
     [`(import "wasi" "thread-spawn" (func (param i32) (result i32)))`, "wasi-threads"],
     [`(import "env" "memory" (memory 1 2 shared))`, "imports its memory"],
     [`(import "wasi_unstable" "fd_write" (func (param i32)))`, "preview0"],
-    [`(import "wasi:cli/environment@0.2.0" "get-environment" (func))`, "preview2"],
+    [`(import "wasi:cli/environment@0.2.0" "get-environment" (func))`, "wasm-tools component new"],
     [`(import "env" "emscripten_resize_heap" (func (param i32)))`, "Emscripten"],
     [`(import "env" "abort" (func (param i32 i32 i32 i32)))`, "AssemblyScript"],
     [`(import "wbg" "__wbg_log_1" (func))`, "wasm-bindgen"],
     [`(import "gojs" "runtime.wasmExit" (func))`, "GOOS=wasip1"],
     [`(import "wasi_snapshot_preview1" "fd_telepathy" (func))`, "never defined"],
     [`(import "env" "some_function" (func))`, "undefined symbols"],
-    [`(import "__proto__" "constructor" (func))`, "wasi_snapshot_preview1 only"],
+    [`(import "__proto__" "constructor" (func))`, "cargo build --target wasm32-wasip1"],
   ];
   for (const [fields, hint] of cases) {
     assertStringIncludes((await refusal(fields)).hint ?? "", hint);
   }
+  const preview1 = `(import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))`;
+  assertEquals(
+    (await refusal(`${preview1} (import "host" "call" (func))`)).hint,
+    "Remove these imports; jobs may import functions of wasi_snapshot_preview1 only",
+  );
 });
 
 Deno.test("readImports() rejects tables, memories, globals and tags and lists later imports", async () => {

@@ -15,7 +15,7 @@ import {
 } from "../../tests/fixtures/hostile/binary.ts";
 import { assemble } from "../../tests/fixtures/hostile/wat.ts";
 import { PlasmError } from "../core/errors/errors.ts";
-import { type InspectLimits, inspectModule } from "./inspect.ts";
+import { checkHeader, type InspectLimits, inspectModule } from "./inspect.ts";
 
 const MB = 1_048_576;
 const LIMITS: InspectLimits = { moduleBytes: MB, memoryBytes: 256 * MB };
@@ -42,10 +42,11 @@ Deno.test("inspectModule() describes a command", () => {
   ]);
   assertEquals(module.tables, [{ initialEntries: 3, maximumEntries: 1_000_000 }]);
   assertEquals(module.initialMemoryBytes, 131_072);
-  assertEquals(
-    [module.usesGc, module.usesExceptions, module.usesSharedMemory],
-    [false, false, false],
-  );
+  assertEquals({
+    usesGc: module.usesGc,
+    usesExceptions: module.usesExceptions,
+    usesSharedMemory: module.usesSharedMemory,
+  }, { usesGc: false, usesExceptions: false, usesSharedMemory: false });
   assert(WebAssembly.validate(module.bytes));
 });
 
@@ -73,7 +74,7 @@ Deno.test("inspectModule() rejects a module above the size limit with figures", 
     () => inspectModule(HELLO, { ...LIMITS, moduleBytes: HELLO.length - 1 }),
     PlasmError,
   );
-  assertEquals(error.code, "too-large");
+  assertEquals(error.code, "over-limit");
   assertEquals(
     error.message,
     `Cannot run module: it has ${HELLO.length} bytes, limit ${HELLO.length - 1}`,
@@ -130,7 +131,7 @@ async function refusal(text: string): Promise<string> {
   return assertThrows(() => inspectModule(bytes, LIMITS), PlasmError).message;
 }
 
-/** The smallest command with another export section. */
+/** The smallest command, with a given export section. */
 function exporting(...exports: Uint8Array[]): Uint8Array {
   const { type, function: functions, memory, code } = COMMAND;
   return moduleOf(
@@ -162,12 +163,13 @@ Deno.test("inspectModule() rejects a module without memory, _start or both", asy
     "Cannot run module: it exports no _start function",
   );
   assertEquals(
-    await refusal(`(module (func (export "main")))`),
-    "Cannot run module: it exports neither _start nor memory",
+    await refusal(`(module (func (export "main") (param externref)))`),
+    "Cannot run module: it exports no _start function",
   );
+  assertEquals(await refusal("(module)"), "Cannot run module: it exports no _start function");
   assertEquals(
-    await refusal("(module)"),
-    "Cannot run module: it exports neither _start nor memory",
+    await refusal(`(module (func (export "add") (param i32 f64)) (func (export "main")))`),
+    'Cannot run module: it exports no _start function; its functions of numbers are "add", "main"',
   );
 });
 
@@ -184,7 +186,7 @@ Deno.test("inspectModule() rejects exports _start and memory of another kind", a
   );
 });
 
-Deno.test("inspectModule() keeps hostile export names as data", () => {
+Deno.test("inspectModule() treats hostile export names as data", () => {
   const names = ["__proto__", "constructor", "toString", "", "\0", "\ud7ff😀", "x".repeat(100_000)];
   const bytes = exporting(START, MEMORY, ...names.map((one) => concat(name(one), [0, 0])));
   const { exports } = inspectModule(bytes, LIMITS);
@@ -216,5 +218,75 @@ Deno.test("inspectModule() rejects an unknown export kind and too many exports",
   assertStringIncludes(
     assertThrows(() => inspectModule(many, LIMITS), PlasmError).message,
     "has 100001 exports (limit 100000)",
+  );
+});
+
+function headerRefusal(bytes: Iterable<number>): string {
+  return assertThrows(() => checkHeader(new Uint8Array(bytes)), PlasmError).message;
+}
+
+function refusalOfText(text: string): string {
+  return headerRefusal(Array.from(text, (character) => character.charCodeAt(0)));
+}
+
+Deno.test("checkHeader() accepts the header of a core module", () => {
+  checkHeader(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]));
+});
+
+Deno.test("checkHeader() rejects an empty file", () => {
+  assertEquals(headerRefusal([]), "Cannot run module: the file is empty");
+});
+
+Deno.test("checkHeader() rejects every truncated header", () => {
+  const header = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
+  for (let length = 1; length < header.length; length++) {
+    assertEquals(
+      headerRefusal(header.slice(0, length)),
+      `Cannot run module: its header is truncated to ${length} of 8 bytes`,
+    );
+  }
+});
+
+Deno.test("checkHeader() names the type of another file", () => {
+  const cases: [content: string, what: string][] = [
+    ["\x7fELF\x02\x01\x01\0", "an ELF executable"],
+    ["MZ\x90\0", "a Windows executable"],
+    ["\x1f\x8b\x08\0", "gzip data"],
+    ["PK\x03\x04\x14\0", "a zip archive"],
+    ["BC\xc0\xde5\x14", "LLVM bitcode"],
+    ["!<arch>\nfoo", "a library archive"],
+    ["#!/bin/sh\necho", "a script"],
+    ["version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"],
+    ["\n<!DOCTYPE html><title>404</title>", "an HTML page"],
+    ["<html>", "an HTML page"],
+    ["(module (memory 1))", "WebAssembly text"],
+    [";; a comment\n(module)", "WebAssembly text"],
+    ['{"error": "not found"}', "JSON text"],
+    ["int main(void) { return 0; }", "text"],
+    ["\x01\x02\x03\x04", "unknown binary data"],
+  ];
+  for (const [content, what] of cases) {
+    assertEquals(
+      refusalOfText(content),
+      `Cannot run module: it is not WebAssembly, it looks like ${what}`,
+    );
+  }
+});
+
+Deno.test("checkHeader() rejects a component", () => {
+  const error = assertThrows(
+    () => checkHeader(new Uint8Array([0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0])),
+    PlasmError,
+  );
+  assertEquals(
+    error.message,
+    "Cannot run module: a WebAssembly component (version 13) is in place of a core module",
+  );
+});
+
+Deno.test("checkHeader() rejects an unknown version", () => {
+  assertEquals(
+    headerRefusal([0, 0x61, 0x73, 0x6d, 2, 0, 0, 0]),
+    "Cannot run module: unsupported WebAssembly version 2 layer 0, expected 1 layer 0",
   );
 });

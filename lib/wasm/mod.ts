@@ -3,4 +3,4 @@
  *
  * @module
  */
-export { inspectModule } from "./inspect.ts";
+export { inspectModule, isComponent } from "./inspect.ts";

@@ -40,8 +40,15 @@ export function quoteName(name: string): string {
   return `"${text}${truncated ? "…" : ""}"`;
 }
 
-/** Longest name, in bytes; V8 has the same limit (kV8MaxWasmStringSize). */
+/** Longest name of an import or export, in bytes: mangled names have some thousands. */
 const MAX_WASM_NAME_BYTES = 100_000;
+
+/** Hint for modules that cannot be read. */
+const DAMAGED =
+  "The file is damaged or not a WebAssembly 3.0 core module; build or download it again";
+
+/** Number of bytes that {@linkcode ByteReader.skipUtf8} decodes at once. */
+const UTF8_PART_BYTES = 65_536;
 
 // `ignoreBOM` keeps a byte order mark: names are compared byte for byte.
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -51,17 +58,25 @@ const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * the module and the offset if the bytes are truncated or malformed.
  */
 export class ByteReader {
+  /** The whole module. */
   readonly bytes: Uint8Array;
   /** Offset of the next byte, relative to the module. */
   position: number;
+  /** Offset after the last byte to read. */
   readonly end: number;
   readonly #part: string;
+  readonly #hint: string;
 
-  constructor(bytes: Uint8Array, part: string, span: { start: number; end: number }) {
+  constructor(
+    bytes: Uint8Array,
+    part: string,
+    span: { start: number; end: number; hint?: string },
+  ) {
     this.bytes = bytes;
     this.position = span.start;
     this.end = span.end;
     this.#part = part;
+    this.#hint = span.hint ?? DAMAGED;
   }
 
   /** Number of bytes not yet read. */
@@ -72,7 +87,7 @@ export class ByteReader {
   /** Throws an error about this part at the current offset; `problem` is a verb phrase. */
   fail(problem: string): never {
     throw badModule(`its ${this.#part} ${problem} at byte ${this.position}`, {
-      hint: "The file is damaged or not a WebAssembly 3.0 core module; build or download it again",
+      hint: this.#hint,
       details: { part: this.#part, offset: this.position },
     });
   }
@@ -143,6 +158,11 @@ export class ByteReader {
     if (length > MAX_WASM_NAME_BYTES) {
       this.fail(`has a name of ${length} bytes (limit ${MAX_WASM_NAME_BYTES})`);
     }
+    return this.utf8(length);
+  }
+
+  /** Reads a name of `length` bytes. */
+  utf8(length: number): string {
     const start = this.position;
     this.skip(length);
     try {
@@ -151,6 +171,18 @@ export class ByteReader {
       this.position = start;
       return this.fail("has a name that is not valid UTF-8");
     }
+  }
+
+  /** Checks and skips a name of `length` bytes in parts: it may be as long as the module. */
+  skipUtf8(length: number): void {
+    const end = this.position + length;
+    while (end - this.position > UTF8_PART_BYTES) {
+      let part = UTF8_PART_BYTES;
+      // Split before the first byte of a character.
+      while (part > 1 && (this.bytes[this.position + part]! & 0xc0) === 0x80) part--;
+      this.utf8(part);
+    }
+    this.utf8(end - this.position);
   }
 
   /** Throws if any bytes are left. */

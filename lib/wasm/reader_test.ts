@@ -37,7 +37,7 @@ Deno.test("ByteReader.u64() decodes every length and throws when the integer is 
   refused(() => reader(...nines).u64(), "is truncated at byte 9");
 });
 
-Deno.test("ByteReader.skipSigned() skips as many bytes as the integer may have", () => {
+Deno.test("ByteReader.skipSigned() skips an integer of the maximum length and throws when it is longer", () => {
   const five = [0x80, 0x80, 0x80, 0x80, 0x00];
   const read = reader(...five, 1);
   read.skipSigned(32);
@@ -103,6 +103,6 @@ Deno.test("quoteName() escapes characters that could forge a line", () => {
 Deno.test("quoteName() truncates a long name", () => {
   assertEquals(quoteName("x".repeat(1_000_000)), `"${"x".repeat(60)}…"`);
   assertEquals(quoteName("x".repeat(60)), `"${"x".repeat(60)}"`);
-  // The cut falls between the halves of a surrogate pair.
+  // Truncation splits a surrogate pair.
   assertEquals(quoteName("x".repeat(59) + "😀"), `"${"x".repeat(59)}\\u{d83d}…"`);
 });

@@ -7,7 +7,7 @@ import { badModule } from "./reader.ts";
 import { ByteReader } from "./reader.ts";
 
 /** Section ids and names in the required order (core specification 5.5.2; tag: exception handling). */
-const ORDER = [
+export const SECTION_ORDER = [
   [1, "type"],
   [2, "import"],
   [3, "function"],
@@ -23,13 +23,13 @@ const ORDER = [
   [11, "data"],
 ] as const;
 
-const RANKS = new Map(ORDER.map(([id, name], rank) => [id as number, { name, rank }]));
+const RANKS = new Map(SECTION_ORDER.map(([id, name], rank) => [id as number, { name, rank }]));
 
 const CUSTOM = 0;
 const HEADER_BYTES = 8;
 
 /** Name of a non-custom section. */
-export type SectionName = typeof ORDER[number][1];
+export type SectionName = typeof SECTION_ORDER[number][1];
 
 /** Byte offsets of a section in the module. */
 export interface Section {
@@ -52,7 +52,7 @@ export interface Sections {
 /** Custom sections of files that are not finished programs (WebAssembly tool conventions, Linking and DynamicLinking). */
 const LINKER_SECTIONS = new Set(["linking", "dylink", "dylink.0"]);
 
-/** Length of the longest name in {@linkcode LINKER_SECTIONS}; longer names are not decoded. */
+/** Length of the longest name in {@linkcode LINKER_SECTIONS}; longer names are checked, but not stored. */
 const LINKER_SECTION_NAME_BYTES = 8;
 
 /**
@@ -129,14 +129,20 @@ export function readSections(bytes: Uint8Array): Sections {
   return { known, linkerSections };
 }
 
-/** Name of a custom section if it is one of {@linkcode LINKER_SECTIONS}. */
+/**
+ * Name of a custom section if it is one of {@linkcode LINKER_SECTIONS}. Throws if a name is not valid UTF-8: V8 does
+ * not see the custom sections of a reordered module.
+ */
 function linkerSectionName(
   bytes: Uint8Array,
   span: { start: number; end: number },
 ): string | undefined {
   const reader = new ByteReader(bytes, "custom section", span);
   const length = reader.count("name bytes");
-  if (length > LINKER_SECTION_NAME_BYTES) return undefined;
-  const name = String.fromCharCode(...bytes.subarray(reader.position, reader.position + length));
+  if (length > LINKER_SECTION_NAME_BYTES) {
+    reader.skipUtf8(length);
+    return undefined;
+  }
+  const name = reader.utf8(length);
   return LINKER_SECTIONS.has(name) ? name : undefined;
 }

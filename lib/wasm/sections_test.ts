@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { concat, join, leb, moduleOf, name, section } from "../../tests/fixtures/hostile/binary.ts";
 import { PlasmError } from "../core/errors/errors.ts";
 import { readSections } from "./sections.ts";
@@ -55,8 +55,7 @@ Deno.test("readSections() accepts custom sections with any content anywhere", ()
     section(0, name("name")),
     section(0, concat(name("__proto__"), new Uint8Array(5000).fill(0xff))),
     section(0, name("")),
-    section(0, name("x".repeat(200_000))),
-    section(0, [2, 0xff, 0xfe]),
+    section(0, name("x" + "é€𝄞".repeat(20_000))),
   ];
   const { known, linkerSections } = readSections(
     moduleOf(...customs, section(1, [0]), ...customs, section(3, [0]), ...customs),
@@ -68,6 +67,25 @@ Deno.test("readSections() accepts custom sections with any content anywhere", ()
 Deno.test("readSections() reports linker sections", () => {
   const { linkerSections } = readSections(moduleOf(section(0, name("linking"))));
   assertEquals([...linkerSections], ["linking"]);
+});
+
+Deno.test("readSections() rejects a custom section whose name is not UTF-8", () => {
+  const long = concat(name("€".repeat(50_000)));
+  // A stray byte, an overlong form, a surrogate, and a stray byte at each end of a long name.
+  for (
+    const header of [
+      [1, 0xff],
+      [2, 0xc0, 0x80],
+      [3, 0xed, 0xa0, 0x80],
+      [9, 0x6c, 0x69, 0x6e, 0x6b, 0x69, 0x6e, 0x67, 0x21, 0xff],
+      long.with(3, 0xff),
+      long.with(long.length - 1, 0xff),
+    ]
+  ) {
+    const module = moduleOf(section(0, header));
+    assert(!WebAssembly.validate(module));
+    assertStringIncludes(refusal(module), "its custom section has a name that is not valid UTF-8");
+  }
 });
 
 Deno.test("readSections() rejects a custom section with a name beyond its end", () => {

@@ -6,6 +6,7 @@
  * @module
  */
 import { PlasmError } from "../core/errors/mod.ts";
+import { readConstantExpression } from "./constant_expression.ts";
 import { ByteReader } from "./reader.ts";
 import type { Section } from "./sections.ts";
 import { skipReferenceType } from "./type_section.ts";
@@ -25,11 +26,15 @@ export interface LimitsField {
   start: number;
   /** Offset after the field. */
   end: number;
+  /** Flags byte. */
   flags: number;
+  /** Initial size. */
   initial: bigint;
-  /** Undefined if the module declares none. */
+  /** Maximum size; undefined if the module declares none. */
   maximum: bigint | undefined;
+  /** Whether threads share the memory. */
   shared: boolean;
+  /** Whether sizes and addresses have 64 bits. */
   is64: boolean;
 }
 
@@ -62,18 +67,20 @@ function writeLimits(limits: LimitsField, maximum: bigint): Uint8Array<ArrayBuff
 
 /**
  * Divides a limit among memories or tables: each gets its initial size and an equal share of the rest, capped at
- * its declared maximum and, with 32-bit addresses, at `max32`. The sum never exceeds the limit.
+ * its declared maximum and at the largest one that V8 accepts. The sum never exceeds the limit.
  */
 function divideLimit(
   all: readonly LimitsField[],
-  options: { limit: bigint; max32: bigint },
+  options: { limit: bigint; max32: bigint; max64?: bigint },
 ): bigint[] {
   const taken = all.reduce((sum, { initial }) => sum + initial, 0n);
   const share = all.length === 0 ? 0n : (options.limit - taken) / BigInt(all.length);
   return all.map(({ initial, maximum, is64 }) => {
-    const most = [initial + share, ...is64 ? [] : [options.max32]];
-    if (maximum !== undefined) most.push(maximum);
-    return most.reduce((least, one) => one < least ? one : least);
+    const most = [maximum, is64 ? options.max64 : options.max32];
+    return most.reduce<bigint>(
+      (least, one) => one !== undefined && one < least ? one : least,
+      initial + share,
+    );
   });
 }
 
@@ -91,8 +98,8 @@ const PAGE_BYTES = 65_536n;
 /** Largest memory with 32-bit addresses, in pages (core specification 3.2.15): 4 GiB. */
 const MAX_PAGES_32 = 65_536n;
 
-/** Largest memory with 64-bit addresses, in pages. */
-const MAX_PAGES_64 = 2n ** 48n;
+/** Largest memory with 64-bit addresses, in pages: V8 rejects modules that declare more than 16 GiB. */
+const MAX_PAGES_64 = 262_144n;
 
 /**
  * Largest number of memories. V8 reserves gigabytes of address space per memory for guard regions and falls back
@@ -104,10 +111,13 @@ const BYTES_PER_MB = 1_048_576;
 
 /** A linear memory after its maximum was lowered. */
 export interface InspectedMemory {
+  /** Size at the start. */
   initialBytes: number;
   /** Size at which `memory.grow` returns -1. */
   maximumBytes: number;
+  /** Whether threads share the memory. */
   shared: boolean;
+  /** Whether addresses have 64 bits. */
   is64: boolean;
 }
 
@@ -132,7 +142,7 @@ export function readMemories(
   const limit = BigInt(Math.floor(options.limitBytes)) / PAGE_BYTES;
   const initial = all.reduce((sum, limits) => sum + limits.initial, 0n);
   if (initial > limit) throw memoryExceeded(Number(initial * PAGE_BYTES), options.limitBytes);
-  const maxima = divideLimit(all, { limit, max32: MAX_PAGES_32 });
+  const maxima = divideLimit(all, { limit, max32: MAX_PAGES_32, max64: MAX_PAGES_64 });
   return {
     list: all.map((limits, index) => ({
       initialBytes: Number(limits.initial * PAGE_BYTES),
@@ -170,8 +180,22 @@ const MAX_ENTRIES_32 = 2n ** 32n - 1n;
 /** First byte of a table with an initializer; other tables start with their type. */
 export const TABLE_WITH_INITIALIZER = 0x40;
 
+/** Reads a table, and returns its limits. */
+export function readTableLimits(reader: ByteReader): LimitsField {
+  const initialized = reader.bytes[reader.position] === TABLE_WITH_INITIALIZER;
+  if (initialized) {
+    reader.skip(1);
+    if (reader.byte() !== 0) reader.fail("has an unknown table form");
+  }
+  skipReferenceType(reader);
+  const limits = readLimits(reader);
+  if (initialized) readConstantExpression(reader);
+  return limits;
+}
+
 /** A table after its maximum was lowered. */
 export interface InspectedTable {
+  /** Size at the start. */
   initialEntries: number;
   /** Size at which `table.grow` returns -1. */
   maximumEntries: number;
@@ -186,17 +210,7 @@ export function readTables(
   const reader = new ByteReader(bytes, "table section", options.section);
   const count = reader.count("tables", 3);
   if (count > MAX_TABLES) reader.fail(`has ${count} tables (limit ${MAX_TABLES})`);
-  const all: LimitsField[] = [];
-  for (let left = count; left > 0; left--) {
-    const initialized = reader.bytes[reader.position] === TABLE_WITH_INITIALIZER;
-    if (initialized) {
-      reader.skip(1);
-      if (reader.byte() !== 0) reader.fail("has an unknown table form");
-    }
-    skipReferenceType(reader);
-    all.push(readLimits(reader));
-    if (initialized) skipConstantExpression(reader);
-  }
+  const all = Array.from({ length: count }, () => readTableLimits(reader));
   reader.finish();
   const asked = all.reduce((sum, { initial }) => sum + initial, 0n);
   if (asked > BigInt(options.limit)) {
@@ -217,56 +231,4 @@ export function readTables(
     })),
     edits: maximaEdits(all, maxima),
   };
-}
-
-const END = 0x0b;
-const GC_PREFIX = 0xfb;
-const SIMD_PREFIX = 0xfd;
-const V128_CONST = 0x0c;
-
-/** Skips the operands of each instruction that constant expressions allow (core specification 3.3.13). */
-const OPERANDS = new Map<number, (reader: ByteReader) => void>([
-  [0x23, (reader) => reader.u32()], // global.get
-  [0x41, (reader) => reader.skipSigned(32)], // i32.const
-  [0x42, (reader) => reader.skipSigned(64)], // i64.const
-  [0x43, (reader) => reader.skip(4)], // f32.const
-  [0x44, (reader) => reader.skip(8)], // f64.const
-  [0x6a, () => {}], // i32.add
-  [0x6b, () => {}], // i32.sub
-  [0x6c, () => {}], // i32.mul
-  [0x7c, () => {}], // i64.add
-  [0x7d, () => {}], // i64.sub
-  [0x7e, () => {}], // i64.mul
-  [0xd0, (reader) => reader.skipSigned(33)], // ref.null
-  [0xd2, (reader) => reader.u32()], // ref.func
-]);
-
-/** Number of integer operands of each GC instruction that constant expressions allow. */
-const GC_OPERANDS = new Map([
-  [0, 1], // struct.new
-  [1, 1], // struct.new_default
-  [6, 1], // array.new
-  [7, 1], // array.new_default
-  [8, 2], // array.new_fixed
-  [26, 0], // any.convert_extern
-  [27, 0], // extern.convert_any
-  [28, 0], // ref.i31
-]);
-
-/** Skips a constant expression up to and including its first `end`: such expressions have no blocks. */
-function skipConstantExpression(reader: ByteReader): void {
-  for (let code = reader.byte(); code !== END; code = reader.byte()) {
-    if (code === SIMD_PREFIX) {
-      if (reader.u32() !== V128_CONST) reader.fail("has an initializer that is not constant");
-      reader.skip(16);
-    } else if (code === GC_PREFIX) {
-      const operands = GC_OPERANDS.get(reader.u32());
-      if (operands === undefined) reader.fail("has an initializer that is not constant");
-      for (let left = operands; left > 0; left--) reader.u32();
-    } else {
-      const skip = OPERANDS.get(code);
-      if (skip === undefined) reader.fail("has an initializer that is not constant");
-      skip(reader);
-    }
-  }
 }

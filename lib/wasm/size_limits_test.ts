@@ -15,7 +15,7 @@ async function inspect(memories: string, memoryBytes: number): Promise<Inspected
   return inspectModule(bytes, { moduleBytes: MB, memoryBytes });
 }
 
-/** A command whose memory section is these bytes. */
+/** A command with a given memory section. */
 function withMemories(...content: number[]): Uint8Array {
   return moduleOf(
     COMMAND.type,
@@ -73,7 +73,7 @@ Deno.test("readMemories() reports distinct figures when one page exceeds the lim
   );
 });
 
-Deno.test("readMemories() keeps the sum of several memories within the limit", async () => {
+Deno.test("readMemories() limits the sum of several memories", async () => {
   const { memories, initialMemoryBytes, bytes } = await inspect(
     "(memory 1) (memory 2 3) (memory 1 100) (memory i64 0)",
     24 * PAGE,
@@ -101,7 +101,7 @@ Deno.test("readMemories() lowers shared and 64-bit memories", async () => {
   const instance = new WebAssembly.Instance(new WebAssembly.Module(shared.bytes));
   const memory = instance.exports.memory as WebAssembly.Memory;
   assert(memory.buffer instanceof SharedArrayBuffer);
-  const wide = withMemories(1, 5, 1, ...leb(2 ** 48));
+  const wide = withMemories(1, 5, 1, ...leb(262_144));
   const { memories, bytes } = inspectModule(wide, { moduleBytes: MB, memoryBytes: 2 * PAGE });
   assertEquals(memories, [
     { initialBytes: PAGE, maximumBytes: 2 * PAGE, shared: false, is64: true },
@@ -116,6 +116,9 @@ Deno.test("readMemories() caps the maximum at the address space", () => {
   });
   assertEquals(memories[0]?.maximumBytes, 2 ** 32);
   assert(WebAssembly.validate(bytes));
+  const wide = inspectModule(withMemories(1, 4, 1), { moduleBytes: MB, memoryBytes: 2 ** 40 });
+  assertEquals(wide.memories[0]?.maximumBytes, 2 ** 34);
+  assert(WebAssembly.validate(wide.bytes));
 });
 
 Deno.test("readMemories() rejects malformed memories", () => {
@@ -126,7 +129,8 @@ Deno.test("readMemories() rejects malformed memories", () => {
     [[1, 2, 1], "has a shared memory without a maximum"],
     [[1, 0, ...leb(65_537)], "has a memory of 65537 pages (limit 65536)"],
     [[1, 1, 1, ...leb(65_537)], "has a memory of 65537 pages (limit 65536)"],
-    [[1, 4, ...leb(2 ** 48 + 1)], "has a memory of 281474976710657 pages (limit 281474976710656)"],
+    [[1, 4, ...leb(262_145)], "has a memory of 262145 pages (limit 262144)"],
+    [[1, 5, 1, ...leb(2 ** 48)], "has a memory of 281474976710656 pages (limit 262144)"],
     [[2, 0, 1], "declares 2 memories but has room for 1"],
     [[1, 0, 1, 0], "has 1 trailing bytes"],
     [[1, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0], "has an integer wider than 32 bits"],
@@ -149,7 +153,7 @@ Deno.test("readMemories() shortens overlong integers", () => {
 
 const TABLE_LIMITS: InspectLimits = { moduleBytes: 1_048_576, memoryBytes: 65_536 };
 
-/** A command whose table section is these bytes. */
+/** A command with a given table section. */
 function withTables(...content: number[]): Uint8Array {
   const { type, function: functions, memory, export: exports, code } = COMMAND;
   return moduleOf(type, functions, section(4, content), memory, exports, code);
@@ -169,7 +173,7 @@ Deno.test("readTables() makes table.grow return -1 at the limit", async () => {
   assertEquals([grow(1), grow(2), grow(1), grow(1)], [2, -1, 3, -1]);
 });
 
-Deno.test("readTables() keeps the sum of all tables within the limit", () => {
+Deno.test("readTables() limits the sum of all tables", () => {
   const { tables, bytes } = inspectModule(
     withTables(4, 0x70, 0, 2, 0x6f, 1, 1, 9, 0x70, 1, 1, 3, 0x70, 5, 0, ...leb(2 ** 45)),
     { ...TABLE_LIMITS, tableEntries: 24 },
@@ -202,7 +206,7 @@ Deno.test("readTables() skips typed tables and their initializers", () => {
   const initializers: number[][] = [
     [0xd2, 0], // ref.func 0
     [0xd0, 0x73], // ref.null nofunc
-    [0xd0, 0x80, 0x80, 0x00], // ref.null 0, written long
+    [0xd0, 0x80, 0x80, 0x00], // ref.null 0, overlong
   ];
   for (const code of initializers) {
     const bytes = withTables(2, 0x40, 0, 0x63, 0, 0, 1, ...code, 0x0b, 0x70, 0, 1);

@@ -49,6 +49,8 @@ export interface TypesInfo {
   usesGc: boolean;
   /** Offset of each function type's parameters, by type index; -1 for other types. */
   functions: readonly number[];
+  /** Number of fields of each struct type, by type index. */
+  fields: ReadonlyMap<number, number>;
   /** Signatures formatted so far: ten thousand imports may refer to the same huge type. */
   signatures: Map<number, string>;
 }
@@ -79,9 +81,10 @@ function skipTypes(reader: ByteReader, count: number): void {
 /** Reads the type section of a module, if it has one. */
 export function readTypes(bytes: Uint8Array, section: Section | undefined): TypesInfo {
   const functions: number[] = [];
+  const fields = new Map<number, number>();
   let usesGc = false;
   const signatures = new Map<number, string>();
-  if (section === undefined) return { usesGc, functions, signatures };
+  if (section === undefined) return { usesGc, functions, fields, signatures };
   const reader = new ByteReader(bytes, "type section", section);
   let groups = reader.count("types", 2);
   // A recursive group is a vector of types that counts as one. Groups cannot nest, so a counter suffices and
@@ -107,16 +110,18 @@ export function readTypes(bytes: Uint8Array, section: Section | undefined): Type
     if (form === FUNC) skipTypes(reader, 2);
     else if (form === ARRAY) skipField(reader);
     else if (form === STRUCT) {
-      for (let left = reader.count("fields", 2); left > 0; left--) skipField(reader);
+      const count = reader.count("fields", 2);
+      fields.set(functions.length - 1, count);
+      for (let left = count; left > 0; left--) skipField(reader);
     } else reader.fail(`has an unknown type form 0x${form.toString(16)}`);
     usesGc ||= form !== FUNC;
   }
   reader.finish();
-  return { usesGc, functions, signatures };
+  return { usesGc, functions, fields, signatures };
 }
 
-/** Most types shown per list; no preview1 function has as many parameters. */
-const MAX_SHOWN_TYPES = 12;
+/** Most types shown per list; no function of preview1 or of a component has as many parameters. */
+const MAX_SHOWN_TYPES = 24;
 
 /** Formats a function type as parameters, `->`, results. */
 export function functionType(bytes: Uint8Array, types: TypesInfo, index: number): string {

@@ -9,7 +9,7 @@ function read(...content: number[]): { bytes: Uint8Array<ArrayBuffer>; types: Ty
   return { bytes, types: readTypes(bytes, readSections(bytes).known.get("type")) };
 }
 
-/** The types as text, of a section that V8 accepts. */
+/** Formatted types of a section that V8 accepts. */
 function texts(...content: number[]): string[] {
   const { bytes, types } = read(...content);
   assert(WebAssembly.validate(bytes));
@@ -66,7 +66,7 @@ Deno.test("functionType() truncates a long list and caches the result", () => {
   const long = concat([1, 0x60], leb(1000), new Uint8Array(1000).fill(0x7f), [0]);
   const bytes = moduleOf(section(1, long));
   const types = readTypes(bytes, readSections(bytes).known.get("type"));
-  assertEquals(functionType(bytes, types, 0), `${"i32 ".repeat(12)}… ->`);
+  assertEquals(functionType(bytes, types, 0), `${"i32 ".repeat(24)}… ->`);
   assertEquals(types.signatures.size, 1);
 });
 

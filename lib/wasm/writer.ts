@@ -3,7 +3,11 @@
  *
  * @module
  */
+import { concat } from "../util/mod.ts";
 import type { Section } from "./sections.ts";
+
+/** Longest copy that is faster as a loop, in bytes: between views it costs two objects. */
+const SHORT_COPY_BYTES = 64;
 
 /** Forward writer into a growing buffer. */
 export class ByteWriter {
@@ -44,11 +48,29 @@ export class ByteWriter {
     this.#bytes[this.#length++] = left;
   }
 
+  /** Writes a signed integer of up to 53 bits as the shortest LEB128. */
+  signed(value: number): void {
+    this.#reserve(8);
+    const bytes = this.#bytes;
+    let left = value;
+    // Division, because shifts have 32 bits.
+    while (left < -0x40 || left >= 0x40) {
+      const low = ((left % 0x80) + 0x80) % 0x80;
+      bytes[this.#length++] = low | 0x80;
+      left = (left - low) / 0x80;
+    }
+    bytes[this.#length++] = left & 0x7f;
+  }
+
   /** Writes `source[start, end)`. */
   copy(source: Uint8Array, start: number, end: number): void {
     const count = end - start;
     this.#reserve(count);
-    this.#bytes.set(source.subarray(start, end), this.#length);
+    let length = this.#length;
+    if (count <= SHORT_COPY_BYTES) {
+      const bytes = this.#bytes;
+      for (let at = start; at < end; at++) bytes[length++] = source[at]!;
+    } else this.#bytes.set(source.subarray(start, end), length);
     this.#length += count;
   }
 
@@ -82,14 +104,19 @@ export function unsignedLeb(value: bigint): number[] {
 
 /** Replaces `bytes[start, end)` of a module. */
 export interface Edit {
+  /** Offset of the first byte to replace. */
   start: number;
+  /** Offset after the last byte to replace. */
   end: number;
+  /** Replacement. */
   bytes: Uint8Array;
 }
 
 /** The edits of one section, in ascending order of offset. */
 export interface SectionEdits {
+  /** The section. */
   section: Section;
+  /** Edits of its content. */
   edits: readonly Edit[];
 }
 
@@ -99,29 +126,16 @@ export function patchSections(
   patches: readonly SectionEdits[],
 ): Uint8Array<ArrayBuffer> {
   const parts: Uint8Array[] = [];
-  let size = 0;
-  const push = (part: Uint8Array): void => {
-    parts.push(part);
-    size += part.length;
-  };
   let copied = 0;
   for (const { section, edits } of patches) {
-    push(bytes.subarray(copied, section.header + 1));
+    parts.push(bytes.subarray(copied, section.header + 1));
     const grown = edits.reduce((sum, edit) => sum + edit.bytes.length - (edit.end - edit.start), 0);
-    push(new Uint8Array(unsignedLeb(BigInt(section.end - section.start + grown))));
+    parts.push(new Uint8Array(unsignedLeb(BigInt(section.end - section.start + grown))));
     copied = section.start;
     for (const edit of edits) {
-      push(bytes.subarray(copied, edit.start));
-      push(edit.bytes);
+      parts.push(bytes.subarray(copied, edit.start), edit.bytes);
       copied = edit.end;
     }
   }
-  push(bytes.subarray(copied));
-  const result = new Uint8Array(size);
-  let offset = 0;
-  for (const part of parts) {
-    result.set(part, offset);
-    offset += part.length;
-  }
-  return result;
+  return concat([...parts, bytes.subarray(copied)]);
 }

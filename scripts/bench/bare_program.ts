@@ -1,18 +1,18 @@
 /**
- * Programs that do nothing, compiled with the same runtime as the binary: what a start costs at least.
+ * Compiles minimal programs with the binary's runtime, as a lower bound for start-up time.
  * @module
  */
 import { NPM_DENO, npmRuntime } from "../compile/npm_runtime.ts";
 import { run } from "../compile/process.ts";
 import { DIST } from "../compile/targets.ts";
 
-/** The programs. */
+/** Minimal programs. */
 export interface BarePrograms extends AsyncDisposable {
-  /** Prints a line. */
+  /** Prints one line. */
   hello: string;
-  /** Starts a worker without permissions, waits for its first message and ends. */
+  /** Starts a worker without permissions, waits for its first message and exits. */
   worker: string;
-  /** Starts the program that its arguments name, as an executor is started, and waits for its end. */
+  /** Starts the program named by its arguments as a host starts its child, and waits for its exit. */
   parent: string;
 }
 
@@ -31,7 +31,7 @@ Deno.exit(code);`;
 /**
  * Compiles the programs.
  *
- * @param version That of the binary they are compared with: another runtime has another start.
+ * @param version Deno version of the binary under test: start-up differs between runtimes.
  */
 export async function compileBarePrograms(version: string): Promise<BarePrograms> {
   const dir = await Deno.makeTempDir({ prefix: "plasm-bench-" });

@@ -1,8 +1,7 @@
 /**
- * How long the binary takes to start and to run one job, next to programs that do nothing, compiled
- * with the same runtime and timed in turn with it, so that what else the machine does counts for both.
- * The least that a program can take which runs a guest in another process than its own, confined, is
- * what two of them take that do nothing, one of which starts the other.
+ * Measures start-up and a single job of the binary against minimal programs compiled with the same runtime. Runs are
+ * interleaved so that other load affects both alike. The lower bound for running a guest in a separate, confined
+ * process is two minimal programs, one of which starts the other.
  * @module
  */
 import { confineCommand, probeConfinement } from "../../lib/sandbox/host/spawn/confinement.ts";
@@ -12,16 +11,16 @@ import { binaryFile, LINUX_TARGETS } from "../compile/targets.ts";
 import { compileBarePrograms } from "./bare_program.ts";
 import { type BenchRow, type BenchSection, median } from "./row.ts";
 
-/** Rounds: enough for a median that one disturbance does not move. */
+/** Rounds per program; the median tolerates a single disturbance. */
 const ROUNDS = 40;
 
-/** The least that a confined executor costs. */
+/** Lower bound for a confined child process. */
 const TWO = "two bare processes";
 
-/** Runs once; resolves to the time that it took, in ms. */
+/** Runs once and returns the elapsed time in ms. */
 type Start = () => Promise<number>;
 
-/** Times a program from its start to its end. */
+/** Measures a program from its start to its exit. */
 function whole(command: readonly string[], stdin?: Uint8Array): Start {
   return async () => {
     const [program, ...args] = command;
@@ -43,7 +42,7 @@ function whole(command: readonly string[], stdin?: Uint8Array): Start {
   };
 }
 
-/** Times a program from its start to its first byte of output, and ends it then. */
+/** Measures a program from its start to its first byte of output, then stops it. */
 function untilOutput(command: readonly string[]): Start {
   return async () => {
     const [program, ...args] = command;
@@ -59,7 +58,7 @@ function untilOutput(command: readonly string[]): Start {
     const reader = child.stdout.getReader();
     const { done } = await reader.read();
     const elapsed = performance.now() - begin;
-    if (done) throw new Error(`Said nothing: ${command.join(" ")}`);
+    if (done) throw new Error(`No output from: ${command.join(" ")}`);
     await reader.cancel();
     await child.stdin.close();
     await child.status;
@@ -67,15 +66,18 @@ function untilOutput(command: readonly string[]): Start {
   };
 }
 
-/** The section. */
+/** Section `cold`. */
 export const cold: BenchSection = async function* ({ binary, signal }) {
   const target = LINUX_TARGETS.find(({ triple }) => triple === Deno.build.target);
-  if (target === undefined) throw new Error(`There is no binary for ${Deno.build.target}`);
+  if (target === undefined) throw new Error(`No binary for ${Deno.build.target}`);
   const plasm = await Deno.realPath(binary ?? decodeURIComponent(binaryFile(target).pathname));
   const { deno } = JSON.parse(await run([plasm, "version", "--json"]));
   await using bare = await compileBarePrograms(deno);
   const hello = decodeURIComponent(
     new URL("../../examples/hello/hello.wasm", import.meta.url).pathname,
+  );
+  const component = decodeURIComponent(
+    new URL("../../tests/fixtures/components/hello.wasm", import.meta.url).pathname,
   );
   const possible = probeConfinement();
   const chain = possible === undefined ? [] : confineCommand(possible, { dataBytes: 2 ** 28 });
@@ -87,14 +89,18 @@ export const cold: BenchSection = async function* ({ binary, signal }) {
     "--help": whole([plasm, "--help"]),
     "exec --help": whole([plasm, "exec", "--help"]),
     "exec hello": whole([plasm, "exec", hello], new TextEncoder().encode("Hello, World")),
-    "  executor until it hears": untilOutput([plasm, EXECUTOR_COMMAND]),
+    "exec hello, component": whole(
+      [plasm, "exec", component],
+      new TextEncoder().encode("Hello, World"),
+    ),
+    "  executor until ready": untilOutput([plasm, EXECUTOR_COMMAND]),
     "  the same, confined": untilOutput([...chain, plasm, EXECUTOR_COMMAND]),
   };
   if (possible !== undefined) {
     starts["  confinement alone"] = whole([...chain, "/usr/bin/setpriv", "--version"]);
   }
   const times: Record<string, number[]> = {};
-  // The first round fills the disk's cache.
+  // The first round warms the page cache.
   for (let round = -1; round < ROUNDS && !signal.aborted; round++) {
     for (const [what, start] of Object.entries(starts)) {
       const time = await start();
@@ -113,6 +119,7 @@ export const cold: BenchSection = async function* ({ binary, signal }) {
   yield row("exec hello", "bare worker", "≤ 1.2");
   yield row(TWO, "bare worker");
   yield row("exec hello", TWO);
+  yield row("exec hello, component", "exec hello", "≤ 1.5");
   for (const what of Object.keys(starts).filter((name) => name.startsWith("  "))) {
     yield row(what, "bare worker");
   }

@@ -1,8 +1,7 @@
 /**
- * Jobs that compute: in a ready executor, in V8 with everything optimized at once and nothing around
- * it, natively, and in wasmtime where Python has it. And how long large and small programs take to
- * start. All in turns, so that all meet the same load; of each the shortest time counts, for load only
- * ever adds. The binary is held against V8 of its own version.
+ * Measures compute-bound jobs in a ready executor against bare V8 with full optimization, native code, and wasmtime
+ * (if installed for Python), and the start-up time of small and large programs. Runs are interleaved. The minimum
+ * counts, because load only adds time. The binary is compared with V8 of the same version.
  *
  * @module
  */
@@ -14,10 +13,10 @@ import { NPM_DENO } from "../compile/npm_runtime.ts";
 import { type Kernel, kernels, startKernels } from "./kernels/build.ts";
 import type { BenchRow, BenchSection } from "./row.ts";
 
-/** Turns at least, and at most: a short kernel may meet a slow moment in each of a few. */
+/** Minimum and maximum number of rounds: a short kernel may meet a disturbance in several of them. */
 const TURNS = { min: 3, max: 12 };
 
-/** After so many ms there is no further turn, if there were enough. */
+/** No further round starts after this time in ms, once the minimum is reached. */
 const TURNS_MS = 20_000;
 
 const BARE = decodeURIComponent(new URL("kernels/bare.ts", import.meta.url).pathname);
@@ -25,7 +24,7 @@ const WITH_WASMTIME = decodeURIComponent(
   new URL("kernels/with_wasmtime.py", import.meta.url).pathname,
 );
 
-/** What a way to run a kernel gives: its output, and how long it took in ms. */
+/** Output of a kernel run, and its duration in ms. */
 interface Run {
   output: string;
   ms: number;
@@ -33,14 +32,14 @@ interface Run {
 
 type Way = (kernel: Kernel) => Promise<Run>;
 
-/** See the module. */
+/** Section `cpu`. */
 export const cpu: BenchSection = async function* ({ signal, binary }) {
   const wasmtime = await hasWasmtime() ? { wasmtime: withWasmtime } : {};
   if (!("wasmtime" in wasmtime)) {
     console.error("SKIPPED: python3 has no wasmtime (pip install wasmtime)");
   }
   const runtime = binary === undefined ? undefined : await runtimeOf(binary);
-  // What is ours, and the name of what it is held against after that of the engine.
+  // Measured variants of plasm; the suffix names the baseline's engine.
   const own: Record<string, string> = {
     plasm: "V8",
     ...runtime === undefined ? {} : { binary: runtime.engine },
@@ -68,14 +67,14 @@ export const cpu: BenchSection = async function* ({ signal, binary }) {
 
 interface RowOptions {
   ways: Record<string, Way>;
-  /** The ways that are ours, and before `suffix` that which each is held against. */
+  /** Variants of plasm and, per `suffix`, their baselines. */
   own: Record<string, string>;
   suffix: string;
   goal?: string;
   signal: AbortSignal;
 }
 
-/** A row for each way of ours, all of them against the same others. */
+/** Yields one row per variant of plasm, all compared with the same baselines. */
 async function* rows(
   kernel: Kernel,
   { ways, own, suffix, goal, signal }: RowOptions,
@@ -105,7 +104,7 @@ async function* rows(
   }
 }
 
-/** In an executor that is ready, from the job's bytes to its end. */
+/** Runs a kernel in a ready executor, measured from sending the job to its final event. */
 async function inExecutor({ wasm, args }: Kernel): Promise<Run> {
   const module = await Deno.readFile(wasm);
   await using executor = new Executor();
@@ -121,23 +120,23 @@ async function inExecutor({ wasm, args }: Kernel): Promise<Run> {
     if (event.type === "stdout") output += decoder.decode(event.data, { stream: true });
     if (event.type !== "finished") continue;
     const { status, exitCode, usage } = event.outcome;
-    if (exitCode !== 0) throw new Error(`The job ended: ${status} ${exitCode}`);
+    if (exitCode !== 0) throw new Error(`Job failed: ${status} ${exitCode}`);
     return { output, ms: usage.wallTimeMs };
   }
-  throw new Error("The job did not end");
+  throw new Error("Job did not finish");
 }
 
-/** By the compiled program; the time is that which the receipt names. */
+/** Runs a kernel with the compiled binary; the time is the one in the receipt. */
 function byBinary(binary: string): Way {
   return async ({ wasm, args }) => {
     const options = ["exec", "--json", "--memory-mb", "512", "--timeout", "600"];
     const { stdout } = await spawned(binary, [...options, wasm, "--", ...args]);
     const { stdout: text, receipt } = JSON.parse(stdout);
-    return { output: text, ms: receipt.usage.wall_time_ms };
+    return { output: text, ms: receipt.run.usage.wall_time_ms };
   };
 }
 
-/** The engine of a binary, by its version unless it is the one that runs this, and a Deno that has it. */
+/** Returns a binary's engine version and a matching Deno; the running one if the versions are equal. */
 async function runtimeOf(binary: string): Promise<{ engine: string; deno: string[] }> {
   const { deno, v8 } = JSON.parse((await spawned(binary, ["version", "--json"])).stdout);
   return deno === Deno.version.deno
@@ -149,7 +148,7 @@ function bare([deno, ...before]: string[], flag: string): Way {
   return async ({ wasm, args }) => {
     const options = ["run", "--no-prompt", "--no-config", "--allow-read", `--v8-flags=${flag}`];
     const { stdout, stderr } = await spawned(deno!, [...before, ...options, BARE, wasm, ...args]);
-    // Before its last line may be what npx has to say.
+    // npx may print messages before the last line.
     return { output: stdout, ms: Number(stderr.trim().split("\n").at(-1)) };
   };
 }

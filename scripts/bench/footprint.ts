@@ -1,9 +1,9 @@
 /**
- * What an idle daemon takes: memory alone, with its warm executor, with peers; and its start.
+ * Measures the memory of an idle daemon (alone, with a warm executor, with peers) and its start-up time.
  *
  * @module
  */
-import { createGater } from "../../lib/p2p/access/connection_gater.ts";
+import { createConnectionGater } from "../../lib/p2p/access/connection_gater.ts";
 import { createNode, type PlasmNode } from "../../lib/p2p/libp2p_node.ts";
 import { multiaddr } from "@multiformats/multiaddr";
 import {
@@ -18,14 +18,14 @@ import { type BenchRow, type BenchSection, median } from "./row.ts";
 const PEERS = 20;
 const STARTS = 5;
 
-/** How long a process is left alone before it is looked at: what it still does after its start settles. */
+/** Settling time before measuring a process. */
 const SETTLE_MS = 3000;
 
 const NETWORK = {
   "network.enabled": "true",
   "network.listen": "/ip4/127.0.0.1/tcp/0",
   "network.mdns": "false",
-  // All come from one address at once.
+  // All peers connect from one address.
   "network.limits.inbound_per_second": "1000",
 };
 
@@ -34,10 +34,10 @@ function mib(value: number): string {
 }
 
 function memoryRow(what: string, { rss, own }: ProcessFigures): BenchRow {
-  return { what, measured: mib(rss), against: `${mib(own)} of it its own` };
+  return { what, measured: mib(rss), against: `${mib(own)} private` };
 }
 
-/** See the module. */
+/** Section `footprint`. */
 export const footprint: BenchSection = async function* ({ binary, signal }) {
   const starts: number[] = [];
   for (let n = 0; n < STARTS; n++) {
@@ -91,7 +91,7 @@ async function withNode<T>(
   }
 }
 
-/** A peer that connects and stays. */
+/** Connects a peer and keeps the connection open. */
 export async function startPeer(address: string): Promise<PlasmNode> {
   const node = await createNode({
     secretKey: crypto.getRandomValues(new Uint8Array(32)),
@@ -102,7 +102,7 @@ export async function startPeer(address: string): Promise<PlasmNode> {
     mdns: false,
     nat: { autonat: false, relay: false, relayServer: false },
     limits: {},
-    gater: createGater({ emit: () => {} }),
+    gater: createConnectionGater({ emit: () => {} }),
   });
   await node.libp2p.start();
   await node.libp2p.dial(multiaddr(address));

@@ -1,19 +1,19 @@
 /**
- * What a step costs as its surroundings grow: the store's jobs, the queue, a job's events, its output, the
- * peers that are known, the providers of a key, the routing table, the
- * connections. The last column is the cost at the largest size over that at the smallest but one: the first still pays
- * for warming up.
+ * Measures how the cost of each operation grows with the number of jobs in the store, jobs in the queue, events,
+ * output bytes, known peers, providers of a key, routing table entries and connections. The last column is the ratio
+ * between the largest size and the second smallest, because the smallest includes warm-up.
  *
  * @module
  */
 import { JobQueue } from "../../lib/daemon/jobs/queue.ts";
 import { openDatabase, transaction } from "../../lib/daemon/store/database.ts";
-import { EventTable } from "../../lib/daemon/store/event_table.ts";
+import { EventTable } from "../../lib/daemon/store/job_history.ts";
 import { JobTable } from "../../lib/daemon/store/job_table.ts";
-import { type JobRecord, newRecord } from "../../lib/daemon/store/job_record.ts";
+import { type JobRecord, newRecord } from "../../lib/daemon/store/job_table.ts";
 import { applyRetention } from "../../lib/daemon/store/retention.ts";
 import { JobStore } from "../../lib/daemon/store/store.ts";
 import { newJob } from "../../tests/fixtures/job_stores.ts";
+import { tempDir } from "../../tests/fixtures/temp_dir.ts";
 import { PEER_COUNTS, peerCurves, PROVIDER_COUNTS, providerCurves } from "./peer_growth.ts";
 import { type BenchRow, type BenchSection, type BenchSectionOptions, median } from "./row.ts";
 import { CONNECTED_COUNTS, connectionCurves, OFFERED_COUNTS, tableCurves } from "./table_growth.ts";
@@ -23,13 +23,13 @@ const QUEUE_SIZES = [10, 1000, 100_000];
 const EVENT_COUNTS = [10, 1000, 100_000];
 const OUTPUT_MIB = [1, 16, 256];
 
-/** Times a step is taken at each size; the median counts. */
+/** Repetitions per size; the median counts. */
 const SAMPLES = 200;
 
-/** Costs of each step in µs, in the order of the sizes. */
+/** Cost of each operation in µs, by size. */
 type Curves = Map<string, number[]>;
 
-/** See the module. */
+/** Section `growth`. */
 export const growth: BenchSection = async function* (options) {
   yield* rows("jobs in the store", STORE_SIZES, await storeCurves(options));
   yield* rows("jobs in the queue", QUEUE_SIZES, queueCurves(options));
@@ -66,7 +66,7 @@ function note(curves: Curves, step: string, micros: number): void {
   curves.set(step, [...costs, micros]);
 }
 
-/** Median cost of a step in µs. */
+/** Median cost of an operation in µs. */
 async function sample(work: (n: number) => unknown, samples = SAMPLES): Promise<number> {
   const times: number[] = [];
   for (let n = 0; n < samples; n++) {
@@ -78,7 +78,7 @@ async function sample(work: (n: number) => unknown, samples = SAMPLES): Promise<
   return median(times);
 }
 
-/** Adds ended jobs with their events, many in a transaction: only filling, nothing is timed. */
+/** Inserts finished jobs with events in large transactions; not timed. */
 function fill(dir: string, from: number, to: number, signal: AbortSignal): void {
   const db = openDatabase(`${dir}/jobs.db`);
   db.exec("PRAGMA synchronous = OFF");
@@ -87,8 +87,9 @@ function fill(dir: string, from: number, to: number, signal: AbortSignal): void 
     signal.throwIfAborted();
     transaction(db, () => {
       for (let n = at; n < Math.min(at + 10_000, to); n++) {
-        const seq = jobs.insert(newRecord(newJob({ createdAt: n })));
-        events.append(seq, { type: "queued", at: n, position: 0 });
+        const job = newJob({ createdAt: n });
+        const seq = jobs.insert(newRecord(job));
+        events.append(seq, { type: "queued", at: n, jobId: job.id, position: 0 });
         events.append(seq, { type: "started", at: n, attempt: 1 });
         events.append(seq, {
           type: "stdout",
@@ -100,9 +101,7 @@ function fill(dir: string, from: number, to: number, signal: AbortSignal): void 
         events.append(seq, {
           type: "finished",
           at: n,
-          status: "exited",
-          exitCode: 0,
-          message: null,
+          outcome: { status: "exited", exitCode: 0 },
         });
       }
     });
@@ -112,12 +111,14 @@ function fill(dir: string, from: number, to: number, signal: AbortSignal): void 
 
 async function storeCurves({ signal }: BenchSectionOptions): Promise<Curves> {
   const curves: Curves = new Map();
-  await inDir(async (dir) => {
+  {
+    await using temp = await tempDir();
+    const dir = temp.path;
     let filled = 0;
     for (const size of STORE_SIZES) {
       fill(dir, filled, size, signal);
       filled = size;
-      // Who fills leaves no mark that all is well: first every page is looked at.
+      // The filler leaves no clean-shutdown mark, so that the first open checks every page.
       let opening = performance.now();
       new JobStore(dir, { cacheBytes: 1e9 })[Symbol.dispose]();
       note(curves, "open the store after a crash", (performance.now() - opening) * 1000);
@@ -127,13 +128,13 @@ async function storeCurves({ signal }: BenchSectionOptions): Promise<Curves> {
       const jobs: JobRecord[] = [];
       const lifeOf = async (n: number): Promise<void> => {
         const job = newJob({ createdAt: size + n });
-        await store.accept(job, { blobs: [], position: 0 }).saved;
+        await store.accept(job, { blobs: [], position: 0 });
         const record = store.get(job.id)!;
         await store.start(record, size + n);
         await store.finish(
           record,
           { state: "finished", status: "exited", exitCode: 0, finishedAt: size + n },
-          { type: "finished", at: size + n, status: "exited", exitCode: 0, message: null },
+          { type: "finished", at: size + n, outcome: { status: "exited", exitCode: 0 } },
         );
         jobs.push(record);
       };
@@ -148,11 +149,11 @@ async function storeCurves({ signal }: BenchSectionOptions): Promise<Curves> {
       note(curves, "delete a job", await sample(remove));
       await store.delete(jobs);
     }
-  });
+  }
   return curves;
 }
 
-/** Push, ask for the place, start and release, for each of many jobs: the cost of one. */
+/** Average cost of enqueue, position query, start and release over many jobs. */
 function queueCurves({ signal }: BenchSectionOptions): Curves {
   const curves: Curves = new Map();
   for (const size of QUEUE_SIZES) {
@@ -160,7 +161,7 @@ function queueCurves({ signal }: BenchSectionOptions): Curves {
       signal.throwIfAborted();
       const queue = new JobQueue({ concurrency: 1, memoryMb: 1000 });
       const start = performance.now();
-      // A short queue is gone through again and again: one round would measure the clock.
+      // A short queue is traversed repeatedly; a single pass would measure the clock.
       const rounds = Math.ceil(1000 / size);
       for (let round = 0; round < rounds; round++) {
         for (let n = 0; n < size; n++) {
@@ -189,34 +190,34 @@ function queueCurves({ signal }: BenchSectionOptions): Curves {
 
 async function eventCurves({ signal }: BenchSectionOptions): Promise<Curves> {
   const curves: Curves = new Map();
-  // So little that all of it stays in the database; how files do is seen by the output.
+  // Small enough to stay in the database; files are covered by the output curves.
   const data = new Uint8Array(2);
   for (const count of EVENT_COUNTS) {
     signal.throwIfAborted();
-    await inDir(async (dir) => {
-      using store = new JobStore(dir, { cacheBytes: 1e9 });
-      const job = newJob();
-      await store.accept(job, { blobs: [], position: 0 }).saved;
-      const record = store.get(job.id)!;
-      const start = performance.now();
-      for (let n = 0; n < count;) {
-        const chunks = Array.from({ length: Math.min(100, count - n) }, (_, i) => ({
-          stream: "stdout" as const,
-          offset: (n + i) * data.length,
-          data,
-        }));
-        await store.output(record, n, chunks);
-        n += chunks.length;
-      }
-      note(curves, "write one, in hundreds", (performance.now() - start) * 1000 / count);
-      const reading = performance.now();
-      for (let last = 0;;) {
-        const events = await store.eventsAfter(record, last);
-        if (events.length === 0) break;
-        last = events.at(-1)!.id;
-      }
-      note(curves, "read one, in order", (performance.now() - reading) * 1000 / count);
-    });
+    await using temp = await tempDir();
+    const dir = temp.path;
+    using store = new JobStore(dir, { cacheBytes: 1e9 });
+    const job = newJob();
+    await store.accept(job, { blobs: [], position: 0 });
+    const record = store.get(job.id)!;
+    const start = performance.now();
+    for (let n = 0; n < count;) {
+      const chunks = Array.from({ length: Math.min(100, count - n) }, (_, i) => ({
+        stream: "stdout" as const,
+        offset: (n + i) * data.length,
+        data,
+      }));
+      await store.output(record, n, chunks);
+      n += chunks.length;
+    }
+    note(curves, "write one, in hundreds", (performance.now() - start) * 1000 / count);
+    const reading = performance.now();
+    for (let last = 0;;) {
+      const events = await store.eventsAfter(record, last);
+      if (events.length === 0) break;
+      last = events.at(-1)!.id;
+    }
+    note(curves, "read one, in order", (performance.now() - reading) * 1000 / count);
   }
   return curves;
 }
@@ -225,32 +226,23 @@ async function outputCurves({ signal }: BenchSectionOptions): Promise<Curves> {
   const curves: Curves = new Map();
   const data = crypto.getRandomValues(new Uint8Array(64 * 1024));
   for (const mib of OUTPUT_MIB) {
-    await inDir(async (dir) => {
-      using store = new JobStore(dir, { cacheBytes: 1e9 });
-      const job = newJob();
-      await store.accept(job, { blobs: [], position: 0 }).saved;
-      const record = store.get(job.id)!;
-      const start = performance.now();
-      for (let offset = 0; offset < mib * 2 ** 20; offset += data.length) {
-        signal.throwIfAborted();
-        await store.output(record, 0, [{ stream: "stdout", offset, data }]);
-      }
-      note(curves, "save a MiB", (performance.now() - start) * 1000 / mib);
-      const reading = performance.now();
-      let bytes = 0;
-      for await (const part of store.readOutput(record, "stdout")) bytes += part.length;
-      if (bytes !== mib * 2 ** 20) throw new Error(`Read ${bytes} bytes of ${mib} MiB`);
-      note(curves, "read a MiB", (performance.now() - reading) * 1000 / mib);
-    });
+    await using temp = await tempDir();
+    const dir = temp.path;
+    using store = new JobStore(dir, { cacheBytes: 1e9 });
+    const job = newJob();
+    await store.accept(job, { blobs: [], position: 0 });
+    const record = store.get(job.id)!;
+    const start = performance.now();
+    for (let offset = 0; offset < mib * 2 ** 20; offset += data.length) {
+      signal.throwIfAborted();
+      await store.output(record, 0, [{ stream: "stdout", offset, data }]);
+    }
+    note(curves, "save a MiB", (performance.now() - start) * 1000 / mib);
+    const reading = performance.now();
+    let bytes = 0;
+    for await (const part of store.readOutput(record, "stdout")) bytes += part.length;
+    if (bytes !== mib * 2 ** 20) throw new Error(`Read ${bytes} bytes of ${mib} MiB`);
+    note(curves, "read a MiB", (performance.now() - reading) * 1000 / mib);
   }
   return curves;
-}
-
-async function inDir(work: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir({ prefix: "plasm-bench-" });
-  try {
-    await work(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
 }

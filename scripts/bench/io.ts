@@ -1,9 +1,8 @@
 /**
- * Jobs that read, write and use files, in a ready executor that is joined as a daemon's are; the same
- * calls by a native program on the system's own pipes and temporary directory beside it. The jobs' own
- * clock counts. An operation is one call that the job makes, as open or close; of a round of several, the
- * rounds are shown too. What is passed through is measured twice: inside an executor, and with the way
- * from this process into the executor's and out of it again, which the native program has as well.
+ * Measures jobs that read, write and use files in a ready executor, connected as the daemon connects it, against a
+ * native program that makes the same calls on pipes and a temporary directory. Times are from the job's own clock. An
+ * operation is one call of the job, such as open or close; rounds of several calls are also shown. Pass-through is
+ * measured inside the executor alone and across both process boundaries, which the native program crosses too.
  *
  * @module
  */
@@ -19,17 +18,17 @@ const TURNS = 3;
 
 const PASSED_BYTES = 2 ** 30;
 
-/** What is handed over at once: what the daemon reads at once from a large input. */
+/** Chunk size: what the daemon reads at once from a large input. */
 const PIECE_BYTES = 256 * 1024;
 
 const WRITES = 1_000_000;
 
 const FILES = [10, 100_000];
 
-/** Rounds a second by what they were; bytes a second for `pass-through`. */
+/** Rounds per second by operation; bytes per second for `pass-through`. */
 type Rates = Map<string, number>;
 
-/** See the module. */
+/** Section `io`. */
 export const io: BenchSection = async function* ({ signal }) {
   const kernel = await built("input and output", "io", []);
   yield await inside(kernel, signal);
@@ -49,9 +48,9 @@ interface Task {
   args: string[];
   /** Bytes of standard input. @default {0} */
   stdin?: number;
-  /** Follows what was done in the table. @default {nothing} */
+  /** Appended to the operation's name. @default {nothing} */
   suffix?: string;
-  /** What the issue asks of it. @default {nothing} */
+  /** Target from the issue. @default {nothing} */
   goal?: string;
   signal: AbortSignal;
 }
@@ -89,7 +88,7 @@ async function* rows(kernel: Kernel, task: Task): AsyncGenerator<BenchRow, void,
   }
 }
 
-/** The highest counts: other load only ever takes away. */
+/** Returns the highest rates: other load only lowers them. */
 function keepBest(best: Rates, rates: Rates): void {
   for (const [what, rate] of rates) best.set(what, Math.max(rate, best.get(what) ?? 0));
 }
@@ -122,7 +121,7 @@ async function inExecutor({ wasm }: Kernel, { args, stdin = 0 }: Task): Promise<
   for await (const event of runSandbox(job, { executor })) {
     if (event.type === "stderr") report += decoder.decode(event.data, { stream: true });
     if (event.type === "finished" && event.outcome.exitCode !== 0) {
-      throw new Error(`The job ended: ${event.outcome.status} ${event.outcome.exitCode} ${report}`);
+      throw new Error(`Job failed: ${event.outcome.status} ${event.outcome.exitCode} ${report}`);
     }
   }
   return parse(report);
@@ -142,14 +141,14 @@ async function natively({ native }: Kernel, { args, stdin = 0 }: Task): Promise<
     const draining = child.stdout.pipeTo(new WritableStream());
     const report = await new Response(child.stderr).text();
     await Promise.all([feeding, draining]);
-    if (!(await child.status).success) throw new Error(`The native program failed: ${report}`);
+    if (!(await child.status).success) throw new Error(`Native program failed: ${report}`);
     return parse(report);
   } finally {
     await Deno.remove(cwd, { recursive: true });
   }
 }
 
-/** A stream of so many bytes, always the same piece. */
+/** Creates a stream of the given length that repeats one chunk. */
 function pieces(bytes: number): ReadableStream<Uint8Array<ArrayBuffer>> {
   const piece = new Uint8Array(PIECE_BYTES);
   let left = bytes;
@@ -162,12 +161,12 @@ function pieces(bytes: number): ReadableStream<Uint8Array<ArrayBuffer>> {
   });
 }
 
-/** Lines of what was done, how often, and nanoseconds. */
+/** Parses lines of operation, count and nanoseconds. */
 function parse(report: string): Rates {
   const rates: Rates = new Map();
   for (const [, what, count, ns] of report.matchAll(/^(.+) (\d+) (\d+)$/gm)) {
     rates.set(what!, Number(count) / Number(ns) * 1e9);
   }
-  if (rates.size === 0) throw new Error(`The program reported nothing: ${report}`);
+  if (rates.size === 0) throw new Error(`No results in the report: ${report}`);
   return rates;
 }

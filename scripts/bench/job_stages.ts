@@ -1,5 +1,5 @@
 /**
- * The parts of a small job around its guest, each by itself, as the daemon does it.
+ * Measures each stage of a small job separately, as the daemon performs it.
  * @module
  */
 
@@ -8,28 +8,28 @@ import { ephemeralIdentity } from "../../lib/core/identity.ts";
 import { EMPTY_HASH, loadNativeHash, sha256 } from "../../lib/core/hash.ts";
 import { createJobId, createNonce } from "../../lib/core/ids.ts";
 import { createManifest, manifestHash } from "../../lib/core/manifest.ts";
-import { signReceipt } from "../../lib/core/receipt.ts";
+import { signReceipt } from "../../lib/core/mod.ts";
 import { Executor } from "../../lib/sandbox/host/executor.ts";
-import { receiptOutcome } from "../../lib/sandbox/run_job.ts";
+import type { SandboxOutcome } from "../../lib/sandbox/job_types.ts";
+import { receiptFields } from "../../lib/sandbox/receipt_fields.ts";
 import { DEFAULT_CEILINGS, limitsOf } from "../../lib/sandbox/limits.ts";
 import { runSandbox } from "../../lib/sandbox/run_job.ts";
-import { localRuntime } from "../../lib/sandbox/run_job.ts";
 import { type BenchRow, median } from "./row.ts";
 
-/** Rounds of each part. */
+/** Repetitions per stage. */
 const ROUNDS = 500;
 
 /** Options of {@linkcode stages}. */
 export interface StagesOptions {
   /** Standard input of the job. */
   stdin: Uint8Array;
-  /** Directory on the disk that the daemon's store is on. */
+  /** Directory on the file system of the daemon's store. */
   dir: string;
-  /** What a job takes in all, in ms. */
+  /** Total time of a job in ms. */
   totalMs: number;
 }
 
-/** Measures the parts. */
+/** Measures the stages. */
 export async function* stages(
   module: Uint8Array,
   { stdin, dir, totalMs }: StagesOptions,
@@ -45,32 +45,35 @@ export async function* stages(
   await executor.ready();
   const startedAt = Date.now();
   const usage = { wallTimeMs: 1, cpuTimeMs: 1, memoryPeakBytes: 131_072 };
-  const outcome = { status: "exited", exitCode: 0, usage, startedAt } as const;
+  const outcome: SandboxOutcome = {
+    ...{ status: "exited", exitCode: 0, usage, nondeterminism: [] },
+    ...{ startedAt, finishedAt: startedAt + 1 },
+  };
   const stdin_hash = await sha256(stdin);
   const sign = () =>
-    signReceipt({
-      job_id: createJobId(),
-      nonce: createNonce(),
-      manifest_hash: EMPTY_HASH,
-      module_hash,
-      stdin_hash,
-      stdout_bytes: stdin.length,
-      stdout_hash: stdin_hash,
-      stderr_bytes: 0,
-      stderr_hash: EMPTY_HASH,
-      ...receiptOutcome({ ...outcome, finishedAt: startedAt + 1 }),
-      runtime: localRuntime(),
-    }, signer);
+    signReceipt(
+      receiptFields(outcome, {
+        jobId: createJobId(),
+        nonce: createNonce(),
+        manifest,
+        manifestHash: EMPTY_HASH,
+        stdinHash: stdin_hash,
+        stdout: { bytes: stdin.length, hash: stdin_hash },
+        stderr: { bytes: 0, hash: EMPTY_HASH },
+        outputs: {},
+      }),
+      signer,
+    );
   const receipt = await sign();
   const hashed = await manifestHash(manifest);
   const save = async (durable: boolean) => {
     const durability = durable ? "fsync" : "buffered";
-    const { record, saved } = store.accept({
+    const accepting = store.accept({
       id: createJobId(),
       submitter: "local",
       manifest,
       manifestHash: hashed,
-      nonce: receipt.nonce,
+      nonce: receipt.run.nonce,
       moduleHash: module_hash,
       stdinHash: stdin_hash,
       stdin,
@@ -79,15 +82,16 @@ export async function* stages(
       ceilings: DEFAULT_CEILINGS,
       createdAt: startedAt,
     }, { blobs: [], position: 0, durability });
-    const starting = store.start(record, startedAt, { durability });
-    if (durable) await Promise.all([saved, starting]);
+    const record = await accepting;
+    const starting = store.start(record, startedAt);
+    if (durable) await starting;
     await store.finish(
       record,
       { state: "finished", status: "exited", exitCode: 0, receipt, finishedAt: startedAt + 1 },
-      { type: "finished", at: startedAt + 1, status: "exited", exitCode: 0, message: null },
+      { type: "finished", at: startedAt + 1, outcome: { status: "exited", exitCode: 0 } },
       [{ stream: "stdout", offset: 0, data: stdin }],
     );
-    await Promise.all([saved, starting]);
+    await starting;
   };
   const job = { module, args: [], env: {}, stdin, inputs: [], limits };
   const run = async (moduleKey?: string) => {
@@ -95,12 +99,12 @@ export async function* stages(
   };
   const parts: [string, () => unknown][] = [
     ["manifest: check and hash", () => manifestHash(createManifest({ module_hash }))],
-    ["module: hash, saved by the store's memory", () => sha256(module)],
+    ["module: hash, avoided by the store's cache", () => sha256(module)],
     ["executor: socket, worker and guest", () => run(module_hash)],
     ["executor: sent and compiled anew", () => run()],
     ["receipt: check and sign", sign],
-    ["store: held back, one row, many a commit", () => save(false)],
-    ["store: told to be kept, two commits and fsyncs", () => save(true)],
+    ["store: write-behind, one row, shared commit", () => save(false)],
+    ["store: durable, two commits and fsyncs", () => save(true)],
   ];
   for (const [what, work] of parts) {
     const times: number[] = [];

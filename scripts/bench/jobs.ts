@@ -1,5 +1,5 @@
 /**
- * What a small job costs by way of the daemon's socket: hello with its receipt, and where the time goes.
+ * Measures a small job through the daemon's socket: hello with its receipt, and its stages.
  * @module
  */
 import { connectDaemon, type DaemonClient } from "../../lib/client/mod.ts";
@@ -9,28 +9,28 @@ import { stages } from "./job_stages.ts";
 import { childrenOf, startNodeProcess } from "./node_process.ts";
 import { type BenchRow, type BenchSection, median, percentile } from "./row.ts";
 
-/** Jobs before anything is measured: what runs often is compiled by then. */
+/** Warm-up jobs, so that hot code is compiled before measuring. */
 const WARM_UP = 1500;
 
-/** Jobs one after another. */
+/** Sequential jobs. */
 const SINGLE = 1000;
 
-/** Jobs for the rate. */
+/** Jobs for the throughput measurement. */
 const MANY = 4000;
 
-/** Jobs that one client has in flight at once. */
+/** Concurrent jobs per client. */
 const IN_FLIGHT = 16;
 
-/** New submitters, one after another. */
+/** Sequential new submitters. */
 const SUBMITTERS = 12;
 
-/** How long the pool has to start an executor for the next submitter, in ms. */
+/** Time for the pool to start an executor for the next submitter, in ms. */
 const REFILL_MS = 1500;
 
 const STDIN = new TextEncoder().encode("Hello, World");
 const STDOUT = "dlroW ,olleH";
 
-/** CPU time of processes, in ms. */
+/** CPU time by process, in ms. */
 async function cpuMs(pids: readonly number[]): Promise<number> {
   const files = pids.map((pid) => `/proc/${pid}/task/*/schedstat`).join(" ");
   const script = `cat ${files} | awk '{ sum += $1 } END { print sum / 1e6 }'`;
@@ -38,12 +38,12 @@ async function cpuMs(pids: readonly number[]): Promise<number> {
   return Number(new TextDecoder().decode(stdout));
 }
 
-/** Runs hello, checks its output, and gives what it took. */
+/** Runs hello, checks its output and returns its duration. */
 async function timed(client: DaemonClient, hash: string, submitter?: string): Promise<number> {
   const begin = performance.now();
   const { stdout, receipt } = await client.run(hash, { stdin: STDIN, submitter });
   const elapsed = performance.now() - begin;
-  if (new TextDecoder().decode(stdout) !== STDOUT) throw new Error("Hello wrote something else");
+  if (new TextDecoder().decode(stdout) !== STDOUT) throw new Error("Unexpected output of hello");
   if (elapsed > 0 && Math.random() < 0.01) {
     await verifyReceipt(receipt, { module: hash, stdin: STDIN, stdout });
   }
@@ -61,7 +61,7 @@ function ms(value: number): string {
   return `${value.toFixed(2)} ms`;
 }
 
-/** The section. */
+/** Section `jobs`. */
 export const jobs: BenchSection = async function* ({ binary, signal }) {
   const dir = await Deno.makeTempDir({ prefix: "pl" });
   const module = await Deno.readFile(new URL("../../examples/hello/hello.wasm", import.meta.url));
@@ -120,7 +120,7 @@ export const jobs: BenchSection = async function* ({ binary, signal }) {
   }
 };
 
-/** Each first job meets a warm executor that has served nobody. */
+/** Each job is a submitter's first and uses a warm executor that has not run a job. */
 async function* firstJobs(
   client: DaemonClient,
   { hash, signal }: { hash: string; signal: AbortSignal },

@@ -1,22 +1,22 @@
 /**
- * How the network scales: N nodes in one process join through one bootstrap, provide and find, over
- * transports in memory.
+ * Measures how the network scales: N nodes in one process join through one bootstrap node, provide and find, over
+ * in-memory transports.
  *
  * @module
  */
-import { joinNetwork } from "../../lib/p2p/connectivity/bootstrap.ts";
+import { connectBootstrap } from "../../lib/p2p/connectivity/bootstrap.ts";
 import { capabilityKey } from "../../lib/p2p/discovery/candidate.ts";
-import { createGater } from "../../lib/p2p/access/connection_gater.ts";
+import { createConnectionGater } from "../../lib/p2p/access/connection_gater.ts";
 import { createNode, type PlasmNode } from "../../lib/p2p/libp2p_node.ts";
 import { memory } from "../../tests/fixtures/p2p/memory_transport.ts";
 import { type BenchRow, type BenchSection, median } from "./row.ts";
 
 const COUNTS = [10, 30, 100];
 const SAMPLES = 10;
-/** Joining is over when no routing table has grown for this long. */
+/** Joining is complete when no routing table has grown for this long. */
 const QUIET_MS = 2_000;
 
-/** See the module. Figures are medians, maxima in parentheses. */
+/** Section `network`. Figures are medians, with maxima in parentheses. */
 export const network: BenchSection = async function* ({ signal }) {
   for (const count of COUNTS) yield* measure(count, signal);
 };
@@ -24,7 +24,7 @@ export const network: BenchSection = async function* ({ signal }) {
 interface Found {
   ms: number;
   hops: number;
-  asked: number;
+  queried: number;
 }
 
 async function startNode(name: string, mode: "server" | "client"): Promise<PlasmNode> {
@@ -37,7 +37,7 @@ async function startNode(name: string, mode: "server" | "client"): Promise<Plasm
     mdns: false,
     nat: { autonat: false, relay: false, relayServer: false },
     limits: { connections: 1000 },
-    gater: createGater({ emit: () => {} }),
+    gater: createConnectionGater({ emit: () => {} }),
     transports: [memory()] as never,
   });
   await node.libp2p.start();
@@ -64,35 +64,35 @@ async function provide(node: PlasmNode, topic: `feature:${string}`): Promise<num
   return performance.now() - start;
 }
 
-/** Finds one provider; a hop is an answer that named who was asked next. */
+/** Finds one provider; a hop is a response that named the next peer queried. */
 async function find(node: PlasmNode, topic: `feature:${string}`): Promise<Found> {
   const key = await capabilityKey(topic);
   const ended = new AbortController();
   const depth = new Map<string, number>();
   const start = performance.now();
-  let asked = 0;
+  let queried = 0;
   try {
     for await (const event of node.dht.findProviders(key, { signal: ended.signal })) {
       const from = "from" in event ? event.from.toString() : "";
       const hops = depth.get(from) ?? 1;
       if (event.name === "PEER_RESPONSE") {
-        asked++;
+        queried++;
         for (const { id } of event.closer) {
           if (!depth.has(id.toString())) depth.set(id.toString(), hops + 1);
         }
         if (event.providers.length === 0) continue;
-        return { ms: performance.now() - start, hops, asked };
+        return { ms: performance.now() - start, hops, queried };
       }
-      // Our own store had it.
-      if (event.name === "PROVIDER") return { ms: performance.now() - start, hops: 0, asked };
+      // Answered from the local store.
+      if (event.name === "PROVIDER") return { ms: performance.now() - start, hops: 0, queried };
     }
   } finally {
     ended.abort();
   }
-  throw new Error(`${topic} was not found`);
+  throw new Error(`No provider found for ${topic}`);
 }
 
-/** The middle of the values, and the largest. */
+/** Formats the median and the maximum of the values. */
 function spread(values: readonly number[]): string {
   return `${median(values).toFixed(0)} (${Math.max(...values).toFixed(0)})`;
 }
@@ -107,7 +107,7 @@ async function* measure(count: number, signal: AbortSignal): AsyncGenerator<Benc
   for (let i = 1; i < count; i++) {
     const node = await startNode(`n${i}`, "server");
     nodes.push(node);
-    joinNetwork({ node, addresses, emit: () => {}, signal: stop.signal });
+    connectBootstrap({ node, addresses, emit: () => {}, signal: stop.signal });
   }
   await untilQuiet(nodes);
   const joined = performance.now() - start - QUIET_MS;
@@ -119,7 +119,7 @@ async function* measure(count: number, signal: AbortSignal): AsyncGenerator<Benc
     signal.throwIfAborted();
     const provider = nodes[(i * 7 + 1) % count]!;
     provided.push(await provide(provider, `feature:bench-${count}-${i}`));
-    // One who has just come and knows the bootstrap only: what a client's first search costs.
+    // A fresh peer that knows only the bootstrap node: the cost of a client's first search.
     const client = await startNode(`c${i}`, "client");
     await client.libp2p.dial(first.libp2p.getMultiaddrs());
     while (tableSize(client) === 0) await new Promise((resolve) => setTimeout(resolve, 1));
@@ -130,8 +130,8 @@ async function* measure(count: number, signal: AbortSignal): AsyncGenerator<Benc
   yield { what: `${what}: joined`, measured: `${joined.toFixed(0)} ms` };
   yield { what: `${what}: in a routing table`, measured: spread(nodes.map(tableSize)) };
   yield { what: `${what}: provide, ms`, measured: spread(provided) };
-  const hops = `hops ${spread(found.map(({ hops }) => hops))}, peers asked ${
-    spread(found.map(({ asked }) => asked))
+  const hops = `hops ${spread(found.map(({ hops }) => hops))}, peers queried ${
+    spread(found.map(({ queried }) => queried))
   }`;
   const times = spread(found.map(({ ms }) => ms));
   yield { what: `${what}: find, fresh client, ms`, measured: times, against: hops };

@@ -1,5 +1,5 @@
 /**
- * A daemon as its own process, and what the system says of it.
+ * Runs a daemon as a separate process and reads its resource usage from the system.
  * @module
  */
 import config from "../../deno.json" with { type: "json" };
@@ -8,25 +8,25 @@ const ROOT = decodeURIComponent(new URL("../../", import.meta.url).pathname);
 
 /** Options of {@linkcode startNodeProcess}. */
 export interface NodeProcessOptions {
-  /** Directory that is there, for its state and socket. */
+  /** Existing directory for state and socket. */
   dir: string;
-  /** The compiled binary. @default {from source} */
+  /** Compiled binary. @default {from source} */
   binary?: string | undefined;
-  /** Keys of the configuration. @default {{}} */
+  /** Configuration keys. @default {{}} */
   set?: Record<string, string>;
 }
 
-/** A daemon that answers. */
+/** Running daemon. */
 export interface NodeProcess extends AsyncDisposable {
   readonly pid: number;
   readonly socket: string;
-  /** Where peers reach it. */
+  /** Multiaddrs of the node. */
   readonly addresses: string[];
-  /** From the start of the process until it said that it runs, in milliseconds. */
+  /** Time from process start to the ready log line, in milliseconds. */
   readonly startMs: number;
 }
 
-/** The command line, and the arguments that every command begins with. */
+/** Command line prefix of every plasm command. */
 export function plasmCommand(binary?: string): { program: string; args: string[] } {
   if (binary !== undefined) return { program: binary, args: [] };
   const [, ...flags] = config.tasks.plasm.command.split(" ");
@@ -34,7 +34,7 @@ export function plasmCommand(binary?: string): { program: string; args: string[]
   return { program: Deno.execPath(), args };
 }
 
-/** Starts a daemon and waits until it runs. */
+/** Starts a daemon and waits until it is ready. */
 export async function startNodeProcess(options: NodeProcessOptions): Promise<NodeProcess> {
   const { dir, binary, set = {} } = options;
   const { program, args } = plasmCommand(binary);
@@ -58,7 +58,7 @@ export async function startNodeProcess(options: NodeProcessOptions): Promise<Nod
     try {
       child.kill("SIGTERM");
     } catch {
-      // It has ended by itself.
+      // Already exited.
     }
     await child.status;
     await reading;
@@ -78,7 +78,7 @@ export async function startNodeProcess(options: NodeProcessOptions): Promise<Nod
   }
 }
 
-/** Reads the log to its end: who does not read holds the daemon up. */
+/** Drains the log: an unread pipe would block the daemon. */
 async function read(
   stderr: ReadableStream<Uint8Array<ArrayBuffer>>,
   started: PromiseWithResolvers<string>,
@@ -91,20 +91,20 @@ async function read(
     ready = log.includes('"event":"daemon-started"');
     if (ready) started.resolve(log);
   }
-  started.reject(new Error(`The daemon ended at once:\n${log}`));
+  started.reject(new Error(`Daemon exited during start-up:\n${log}`));
 }
 
-/** What the system says of a process. */
+/** Resource usage of a process. */
 export interface ProcessFigures {
   /** Resident memory in MiB. */
   rss: number;
-  /** Memory that is its own alone, in MiB: pages that processes share count in each one's resident memory. */
+  /** Private memory in MiB; resident memory also counts shared pages. */
   own: number;
-  /** Open descriptors. */
+  /** Open file descriptors. */
   fds: number;
 }
 
-/** Reads a process's figures. Deno itself gives nothing of /proc without all permissions. */
+/** Reads a process's resource usage with awk: Deno requires all permissions to read /proc. */
 export async function figuresOf(pid: number): Promise<ProcessFigures> {
   const script = `
     awk '/^Rss:/ { rss = $2 } /^Private_/ { own += $2 } END { print rss, own }' /proc/${pid}/smaps_rollup
@@ -116,7 +116,7 @@ export async function figuresOf(pid: number): Promise<ProcessFigures> {
   return { rss: rss / 1024, own: own / 1024, fds };
 }
 
-/** The processes below one, in no order. */
+/** Returns the descendants of a process, in no particular order. */
 export async function childrenOf(pid: number): Promise<number[]> {
   const { stdout } = await new Deno.Command("ps", {
     args: ["--no-headers", "-o", "pid=", "--ppid", `${pid}`],

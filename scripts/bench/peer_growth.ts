@@ -1,6 +1,6 @@
 /**
- * What peers and providers cost as there are more of them: the parts of a real node's libp2p, filled without
- * connections.
+ * Measures how the cost of peer store and provider operations grows with their size, on a real node's libp2p
+ * components, filled without connections.
  *
  * @module
  */
@@ -9,22 +9,22 @@ import type { PeerId } from "@libp2p/interface";
 import { peerIdFromPrivateKey } from "@libp2p/peer-id";
 import { multiaddr } from "@multiformats/multiaddr";
 import { capabilityKey } from "../../lib/p2p/discovery/candidate.ts";
-import { createGater } from "../../lib/p2p/access/connection_gater.ts";
+import { createConnectionGater } from "../../lib/p2p/access/connection_gater.ts";
 import { createNode, type PlasmNode } from "../../lib/p2p/libp2p_node.ts";
-import { Reputation } from "../../lib/p2p/state/reputation.ts";
+import { Reputation } from "../../lib/p2p/state/peer_state.ts";
 import type { BenchSectionOptions } from "./row.ts";
 
-/** Peers that a node has heard of; it keeps no more than 16,384. */
+/** Known peers; a node stores at most 16,384. */
 export const PEER_COUNTS = [10, 100, 1000, 10_000];
-/** Providers that announce one key; a node keeps no more than 16,384 records. */
+/** Providers of one key; a node stores at most 16,384 records. */
 export const PROVIDER_COUNTS = [10, 100, 1000, 10_000, 100_000];
 
-/** What a step costs, in µs, told by its name. */
+/** Cost of an operation in µs, by name. */
 export type Note = (step: string, micros: number) => void;
-/** Takes a step's median cost in µs. */
+/** Records the median cost of an operation in µs. */
 export type Sample = (work: (n: number) => unknown) => Promise<number>;
 
-/** The parts of the DHT that its users do not see. */
+/** Internal components of the DHT. */
 interface DhtParts {
   providers: {
     addProvider(key: Awaited<ReturnType<typeof capabilityKey>>, peer: PeerId): Promise<void>;
@@ -34,13 +34,13 @@ interface DhtParts {
 
 /** Options of {@linkcode benchNode}. */
 export interface BenchNodeOptions {
-  /** @default {nowhere} */
+  /** Listen addresses. @default {none} */
   listen?: string[];
-  /** @default {"server"} */
+  /** DHT mode. @default {"server"} */
   mode?: "server" | "client";
 }
 
-/** A real node that does nothing by itself; it is not started. */
+/** Creates a node without background activity; it is not started. */
 export async function benchNode(
   { listen = [], mode = "server" }: BenchNodeOptions = {},
 ): Promise<PlasmNode> {
@@ -53,18 +53,18 @@ export async function benchNode(
     mdns: false,
     nat: { autonat: false, relay: false, relayServer: false },
     limits: { connections: 1000, inboundPerSecond: 1000 },
-    gater: createGater({ emit: () => {} }),
+    gater: createConnectionGater({ emit: () => {} }),
   });
 }
 
-/** Peers that nobody is. */
+/** Ids of peers that do not exist. */
 export async function somePeers(count: number): Promise<PeerId[]> {
   const peers: PeerId[] = [];
   while (peers.length < count) peers.push(peerIdFromPrivateKey(await generateKeyPair("Ed25519")));
   return peers;
 }
 
-/** The address book and the record of behaviour, against the peers that are known. */
+/** Measures the address book and the behaviour record against the number of known peers. */
 export async function peerCurves(
   { signal }: BenchSectionOptions,
   { note, sample }: { note: Note; sample: Sample },
@@ -73,7 +73,7 @@ export async function peerCurves(
   const node = await benchNode();
   const { peerStore } = node.libp2p;
   const reputation = new Reputation();
-  const addresses = [multiaddr("/ip4/192.0.2.1/tcp/4001"), multiaddr("/ip4/192.0.2.1/udp/1/quic")];
+  const addresses = [multiaddr("/ip4/192.0.2.1/tcp/4001"), multiaddr("/ip4/192.0.2.1/udp/1/noise")];
   let filled = 0;
   for (const count of PEER_COUNTS) {
     for (; filled < count; filled++) {
@@ -90,16 +90,16 @@ export async function peerCurves(
     note("read a peer's addresses", await sample((n) => peerStore.get(some(n))));
     note(
       "note how a peer behaved",
-      await sample((n) => reputation.note(some(n).toString(), { ok: true, latencyMs: n })),
+      await sample((n) => reputation.recordLatency(some(n).toString(), n)),
     );
     const start = performance.now();
     const all = await peerStore.all();
-    if (all.length !== count) throw new Error(`Kept ${all.length} peers of ${count}`);
+    if (all.length !== count) throw new Error(`Peer store has ${all.length} of ${count} peers`);
     note("list them, each", (performance.now() - start) * 1000 / count);
   }
 }
 
-/** The records of who provides a key, against their number, and against those of other keys. */
+/** Measures provider records against their number, and against those of other keys. */
 export async function providerCurves(
   { signal }: BenchSectionOptions,
   { note, sample }: { note: Note; sample: Sample },

@@ -1,18 +1,18 @@
 /**
- * Lines over one axis, as an SVG that reads on light and dark backgrounds.
+ * Draws line charts as SVG for light and dark backgrounds.
  * @module
  */
 
-/** A named line. */
+/** Named line. */
 export interface Line {
   name: string;
   points: (readonly [x: number, y: number])[];
 }
 
-/** Words around the plot. */
+/** Labels of the chart. */
 export interface PlotOptions {
   title: string;
-  /** What the horizontal axis counts. */
+  /** Label of the horizontal axis. */
   x: string;
 }
 
@@ -20,10 +20,10 @@ const WIDTH = 720;
 const HEIGHT = 320;
 const MARGIN = { left: 56, right: 140, top: 40, bottom: 40 };
 
-/** Told apart by those who see no red or green as well (Okabe and Ito). */
+/** Colour-blind safe palette (Okabe and Ito). */
 const COLOURS = ["#0072B2", "#E69F00", "#CC79A7", "#009E73"];
 
-/** Draws the lines; both axes begin at zero. */
+/** Draws the lines; both axes start at zero. */
 export function plot(lines: readonly Line[], { title, x }: PlotOptions): string {
   const points = lines.flatMap((line) => line.points);
   const [maxX, maxY] = [
@@ -65,7 +65,7 @@ export function plot(lines: readonly Line[], { title, x }: PlotOptions): string 
   return [...parts, "</svg>"].join("\n") + "\n";
 }
 
-/** The next of 1, 2, 4, 5 or 8 times a power of ten: quarters of it read well. */
+/** Rounds up to 1, 2, 4, 5 or 8 times a power of ten: quarters of these are readable. */
 function nice(value: number): number {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
   return [1, 2, 4, 5, 8, 10].map((step) => step * power).find((step) => step >= value)!;

@@ -1,6 +1,6 @@
 /**
- * What it costs to run a job on another node: against the same job on the own daemon, and its transfer
- * against plain bytes over the same libp2p connection. Node and client are processes of their own.
+ * Measures a job on another node against the same job on the local daemon, and its transfer against raw bytes over
+ * the same libp2p connection. Node and client run in separate processes.
  *
  * @module
  */
@@ -15,8 +15,8 @@ import {
   bytesSource,
   type RemoteJob,
 } from "../../lib/remote/client/remote_job.ts";
-import { byteStreamOf } from "../../lib/remote/wire/byte_stream.ts";
-import { jobDialer } from "../../lib/remote/libp2p/network_binding.ts";
+import { byteStreamOf } from "../../lib/remote/libp2p/network_binding.ts";
+import { jobDialer } from "../../lib/remote/libp2p/stream_pool.ts";
 import { runOnPeers } from "../../lib/remote/client/run_on_peers.ts";
 import { BenchNode, SINK_PROTOCOL, type TransportName } from "./remote_node.ts";
 import { type BenchRow, type BenchSection, median, percentile } from "./row.ts";
@@ -24,34 +24,34 @@ import { type BenchRow, type BenchSection, median, percentile } from "./row.ts";
 const TRANSPORTS: readonly TransportName[] = ["tcp", "quic"];
 
 /**
- * Jobs of each kind, and those before them: what runs often is compiled by then, on both sides of both ways.
- * They take turns, so that both meet the same load and speed.
+ * Measured and warm-up jobs of each kind; warm-up compiles hot code in both processes. Local and remote jobs are
+ * interleaved to meet the same load and clock speed.
  */
 const JOBS = 300;
 const WARM_UP = 500;
 const IN_TURN = 20;
 
 /**
- * Pairs of a module and as many plain bytes, one right after the other; the first two warm up. The speed of a
- * machine changes within seconds: the ratio of a pair tells more than that of two medians, and few pairs little.
+ * Interleaved pairs of a module and an equal number of raw bytes; the first two warm up. The machine's speed changes
+ * within seconds, so the ratio within a pair is more reliable than a ratio of medians, and needs many pairs.
  */
 const PAIRS = 15;
 const PAIR_WARM_UP = 2;
 
-/** How long both processes rest before a transfer: the job that the last one brought has just ended. */
+/** Idle time before a transfer, so that the previous job has been cleaned up. */
 const REST_MS = 500;
 const TRANSFER_BYTES = 64 * 2 ** 20;
 const LARGE_BYTES = 256 * 2 ** 20;
 
-/** How often memory is looked at. */
+/** Memory sampling interval. */
 const WATCH_MS = 50;
 
-/** What is written at once where plain bytes are sent: as much as a chunk of a job. */
+/** Write size for raw bytes: a job's chunk size. */
 const PIECE_BYTES = 128 * 1024;
 
 const STDIN = new TextEncoder().encode("Hello, World");
 
-/** See the module. */
+/** Section `remote`. */
 export const remote: BenchSection = async function* ({ signal }) {
   const hello = await Deno.readFile(new URL("../../examples/hello/hello.wasm", import.meta.url));
   await using node = await BenchNode.start();
@@ -60,7 +60,7 @@ export const remote: BenchSection = async function* ({ signal }) {
   for (const transport of TRANSPORTS) {
     const client = await join();
     try {
-      await client.ask(node.address(transport));
+      await client.queryPeer(node.address(transport));
       yield* latency({ client, node, hello, transport, local, signal });
     } finally {
       await client.stop();
@@ -80,7 +80,7 @@ async function join(): Promise<PlasmNetwork> {
   return await createNetwork({ identity: await ephemeralIdentity(), mode: "client" });
 }
 
-/** What runs a job through the daemon's socket, to its verified end. */
+/** Runs a job through the daemon's socket, including verification. */
 async function localJob(
   client: DaemonClient,
   module: Uint8Array,
@@ -119,7 +119,7 @@ async function* latency(
       candidates: [{ peerId: node.peerId }],
       attempts: 1,
       signal,
-      onProgress: ({ phase }) => next(phase),
+      onEvent: ({ type }) => next(type),
     });
     next("end");
     output[Symbol.dispose]();
@@ -137,13 +137,13 @@ async function* latency(
   }
 }
 
-/** Module bytes and plain bytes, in turns; then one module that is larger than any buffer. */
+/** Transfers module bytes and raw bytes alternately, then one module larger than any buffer. */
 async function* transfer({ node, hello, transport, signal }: Context): AsyncGenerator<BenchRow> {
   const client = await join();
   try {
     const address = node.address(transport);
-    await client.ask(address);
-    // The sink is a peer of its own in the node's process: the daemon serves nothing but jobs.
+    await client.queryPeer(address);
+    // The sink is a separate peer in the node's process: the daemon serves only jobs.
     (await client.dialProtocol(node.sinkAddress(transport), SINK_PROTOCOL)).abort(
       new Error("Warm"),
     );
@@ -154,7 +154,7 @@ async function* transfer({ node, hello, transport, signal }: Context): AsyncGene
         async () => plain.push(await sendPlain(client, node.sinkPeerId, TRANSFER_BYTES)),
         async () => module.push(await sendModule({ client, node, module: large, signal })),
       ];
-      // Each kind goes first as often as the other.
+      // Alternate which kind goes first.
       for (const send of n % 2 === 0 ? kinds : kinds.toReversed()) {
         signal.throwIfAborted();
         await rest();
@@ -195,7 +195,7 @@ async function* transfer({ node, hello, transport, signal }: Context): AsyncGene
   }
 }
 
-/** Sends bytes to a handler that throws them away and says when it has all. */
+/** Sends bytes to a handler that discards them and acknowledges the last one. */
 async function sendPlain(client: PlasmNetwork, peerId: string, bytes: number): Promise<number> {
   const duplex = byteStreamOf(await client.dialProtocol(peerId, SINK_PROTOCOL));
   const piece = new Uint8Array(PIECE_BYTES);
@@ -206,7 +206,7 @@ async function sendPlain(client: PlasmNetwork, peerId: string, bytes: number): P
   return (performance.now() - start) / 1000;
 }
 
-/** Looks at both processes' memory now and then. Each look costs them time: not where that is measured. */
+/** Samples the memory of both processes. Sampling costs them time, so it is not used while timing. */
 function watchMemory(
   node: BenchNode,
   peaks: { client: number; node: number },
@@ -227,14 +227,14 @@ function watchMemory(
   };
 }
 
-/** Sends a module in a job; seconds from the acceptance to the queue, when all of it is kept there. */
+/** Sends a module in a job; returns the seconds from acceptance to the queue, when the node has stored all of it. */
 async function sendModule(
   { client, node, module, signal, onQueued = () => {} }: {
     client: PlasmNetwork;
     node: BenchNode;
     module: BlobSource;
     signal: AbortSignal;
-    /** Called once the node has all of it: what follows is the job. @default {nobody} */
+    /** Called when the node has the whole module; what follows is the job. @default {none} */
     onQueued?: () => void;
   },
 ): Promise<number> {
@@ -249,11 +249,13 @@ async function sendModule(
     candidates: [{ peerId: node.peerId }],
     attempts: 1,
     signal,
-    onProgress: ({ phase }) => {
-      if (phase === "accepted") accepted = performance.now();
-      if ((phase !== "queued" && phase !== "running") || queued !== 0) return;
-      queued = performance.now();
-      onQueued();
+    onEvent: (event) => {
+      const { type } = event;
+      if (type === "queued" && event.position === undefined) accepted = performance.now();
+      else if ((type === "queued" || type === "started") && queued === 0) {
+        queued = performance.now();
+        onQueued();
+      }
     },
   });
   output[Symbol.dispose]();
@@ -261,8 +263,8 @@ async function sendModule(
 }
 
 /**
- * A module made as it is read: the example, and a custom section that ends in random bytes, so that no
- * node has it already.
+ * Generates a module on the fly: the example plus a custom section that ends in random bytes, so that no node has it
+ * cached.
  */
 async function largeModule(hello: Uint8Array, bytes: number): Promise<BlobSource> {
   const rest = bytes + 1;
@@ -276,7 +278,7 @@ async function largeModule(hello: Uint8Array, bytes: number): Promise<BlobSource
   const zeros = new Uint8Array(PIECE_BYTES);
   const read = (offset: number, length: number): Uint8Array => {
     const count = Math.min(length, size - offset);
-    // As a module that is in memory: nothing is made to be read.
+    // Buffered in memory, so that generation is not timed.
     if (offset >= header.length && offset + count <= size - tail.length) {
       return zeros.subarray(0, count);
     }
@@ -298,7 +300,7 @@ function rest(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, REST_MS));
 }
 
-/** Runs each again and again, in turns; times in milliseconds, the first left out. */
+/** Runs each function alternately; times in milliseconds, warm-up excluded. */
 async function timesInTurn(
   works: readonly (() => Promise<void>)[],
   signal: AbortSignal,

@@ -1,23 +1,23 @@
 /**
- * A node to run jobs on, in a process of its own: a daemon in the network, and beside it a peer that takes
- * plain bytes over the same transports, to compare with.
+ * Runs a node as a separate process: a daemon in the network, and a peer that accepts raw bytes over the same
+ * transports as the baseline.
  *
  * @module
  */
 import { connectDaemon } from "../../lib/client/mod.ts";
 
-/** Takes bytes to their end, throws them away, and answers one byte. */
+/** Reads bytes to the end, discards them and responds with one byte. */
 export const SINK_PROTOCOL = "/plasm/bench-sink/1.0.0";
 
-/** How a client connects. */
+/** Transport of the client's connection. */
 export type TransportName = "tcp" | "quic";
 
-const LISTEN = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic"];
+const LISTEN = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/noise"];
 
-/** Limits that the transfer of the largest module does not meet. */
+/** Limits above the largest module's transfer. */
 const BYTES = 2 ** 30;
 
-/** What the process says once it is ready. */
+/** Message from the process when it is ready. */
 interface Ready {
   socket: string;
   peerId: string;
@@ -26,7 +26,7 @@ interface Ready {
   sinkAddresses: string[];
 }
 
-/** The node, as the bench sees it. */
+/** Node process, as seen by the bench. */
 export class BenchNode implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #ready: Ready;
@@ -38,7 +38,7 @@ export class BenchNode implements AsyncDisposable {
     this.#dir = dir;
   }
 
-  /** Starts one. */
+  /** Starts a node. */
   static async start(): Promise<BenchNode> {
     const dir = await Deno.makeTempDir({ prefix: "pl" });
     const permissions = ["read", "write", "net", "env", "sys", "run"].map((name) =>
@@ -54,39 +54,39 @@ export class BenchNode implements AsyncDisposable {
     const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
     while (!text.includes("\n")) {
       const { value, done } = await reader.read();
-      if (done) throw new Error(`The node ended: ${text}`);
+      if (done) throw new Error(`Node exited: ${text}`);
       text += value;
     }
-    await reader.cancel(); // it says nothing more
+    await reader.cancel(); // no further output
     return new BenchNode(child, JSON.parse(text), dir);
   }
 
-  /** The daemon's local API. */
+  /** Socket of the daemon's local API. */
   get socket(): string {
     return this.#ready.socket;
   }
 
-  /** The daemon. */
+  /** Peer id of the daemon. */
   get peerId(): string {
     return this.#ready.peerId;
   }
 
-  /** Who takes plain bytes. */
+  /** Peer id of the sink for raw bytes. */
   get sinkPeerId(): string {
     return this.#ready.sinkPeerId;
   }
 
-  /** Where the daemon is. */
+  /** Multiaddr of the daemon. */
   address(transport: TransportName): string {
     return pick(this.#ready.addresses, transport);
   }
 
-  /** Where plain bytes go. */
+  /** Multiaddr of the sink. */
   sinkAddress(transport: TransportName): string {
     return pick(this.#ready.sinkAddresses, transport);
   }
 
-  /** Resident memory of its process, in bytes. */
+  /** Resident memory of the process, in bytes. */
   async rss(): Promise<number> {
     using client = connectDaemon({ socket: this.socket });
     const found = /^process_resident_memory_bytes (\S+)$/m.exec(await client.metrics());
@@ -101,7 +101,7 @@ export class BenchNode implements AsyncDisposable {
 }
 
 function pick(addresses: readonly string[], transport: TransportName): string {
-  const part = transport === "tcp" ? "/tcp/" : "/quic";
+  const part = transport === "tcp" ? "/tcp/" : "/udp/";
   return addresses.find((address) => address.includes(part))!;
 }
 
@@ -111,7 +111,7 @@ async function main(dir: string): Promise<void> {
   const { joinPeerNetwork } = await import("../../lib/daemon/peers/peer_network.ts");
   const { ephemeralIdentity } = await import("../../lib/core/identity.ts");
   const { createNetwork } = await import("../../lib/p2p/network.ts");
-  const { byteStreamOf } = await import("../../lib/remote/wire/byte_stream.ts");
+  const { byteStreamOf } = await import("../../lib/remote/libp2p/network_binding.ts");
   const config = defaultConfig();
   config.state_dir = `${dir}/state`;
   config.socket = `${dir}/plasm.sock`;
@@ -123,7 +123,7 @@ async function main(dir: string): Promise<void> {
   config.jobs.ceilings.output_bytes = BYTES;
   config.cache.max_bytes = 4 * BYTES;
   config.jobs.warm_executors = 2;
-  // As a local job is measured: without it each job waits for a process to start.
+  // Same as for local jobs: without it each job waits for a process to start.
   config.jobs.executor_sharing = "submitter";
   let addresses: string[] = [];
   const daemon = await startDaemon(config, {

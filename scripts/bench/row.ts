@@ -1,41 +1,41 @@
 /**
- * What a section of the benchmarks gives: rows of a table, each with the figure, what it was measured
- * against in the same run, and the ratio of the two, which is what holds on another machine.
+ * Defines the rows of a benchmark table: a figure, its baseline measured in the same run, and their ratio, which is
+ * comparable across machines.
  *
  * @module
  */
 
-/** One line of the table. */
+/** Row of the table. */
 export interface BenchRow {
   /** What was measured: "hash loop", "warm hello, p50". */
   what: string;
-  /** The figure with its unit: "0.91 s", "512 jobs/s". */
+  /** Value and unit: "0.91 s", "512 jobs/s". */
   measured: string;
-  /** What it is compared with, and that one's figure: "bare V8 0.90 s". */
+  /** Baseline and its value: "bare V8 0.90 s". */
   against?: string;
-  /** Measured / against, where both are times of the same work. */
+  /** Ratio of measurement to baseline, if both are times of the same work. */
   ratio?: number;
-  /** What must be reached: "≤ 1.05", "≥ 1 GB/s". */
+  /** Target: "≤ 1.05", "≥ 1 GB/s". */
   goal?: string;
 }
 
-/** A section: yields its rows as they are found, and cleans up what it started when it is aborted. */
+/** Yields rows as they are measured; cleans up when aborted. */
 export type BenchSection = (options: BenchSectionOptions) => AsyncIterable<BenchRow>;
 
-/** What a section is told. */
+/** Options of a section. */
 export interface BenchSectionOptions {
-  /** The compiled binary; without it the command line runs from source. */
+  /** Compiled binary. @default {run from source} */
   binary?: string;
-  /** Ends the section early. */
+  /** Stops the section early. */
   signal: AbortSignal;
 }
 
-/** The middle of the values; of an even number, the upper of the two. */
+/** Median of the values; for an even number, the upper of the two middle ones. */
 export function median(values: readonly number[]): number {
   return percentile(values, 50);
 }
 
-/** The value below which `percent` of the values lie. NaN of none. */
+/** Value at a percentile (nearest rank); NaN for an empty list. */
 export function percentile(values: readonly number[], percent: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * percent / 100))] ?? NaN;

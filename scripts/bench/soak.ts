@@ -1,8 +1,7 @@
 /**
- * Very many jobs and connections on one daemon, and what it holds on to: memory, descriptors and processes
- * of the daemon and its executors, sampled on the way, drawn into soak.svg beside this file. V8 collects what
- * is old when enough of it is there: an executor grows over its first 20,000 jobs or so. What counts is the
- * second half.
+ * Runs many jobs and connections on one daemon and samples memory, descriptors and processes of the daemon and its
+ * executors; plots them to soak.svg. V8 defers collection of old objects, so an executor grows over about its first
+ * 20,000 jobs. The second half counts.
  *
  * @module
  */
@@ -17,31 +16,31 @@ const JOBS = Number(Deno.env.get("PLASM_SOAK_JOBS") ?? 100_000);
 const CONNECTIONS = JOBS / 10;
 const SAMPLES = 100;
 
-/** Clients that submit at once. */
+/** Concurrent clients. */
 const CLIENTS = 8;
 
-/** Connections that one peer makes before another takes its place. */
+/** Connections per peer before it is replaced. */
 const CONNECTIONS_PER_PEER = 50;
 
-/** How long the last connections may take to close, and executors to end that nobody needs, in ms. */
+/** Timeout for the last connections to close and idle executors to exit, in ms. */
 const SETTLE_MS = 120_000;
 
-/** How often that is looked at, in ms. */
+/** Polling interval for it, in ms. */
 const LOOK_MS = 1000;
 
 interface Sample {
   jobs: number;
   /** Resident memory in MiB. */
   daemon: number;
-  /** Its JavaScript heap in MiB: the rest is code, buffers and what the allocator has not given back. */
+  /** JavaScript heap in MiB; the rest is code, buffers and memory retained by the allocator. */
   heap: number;
-  /** Memory that is the executors' own, of all together, in MiB. */
+  /** Private memory of all executors in MiB. */
   executors: number;
   processes: number;
   fds: number;
 }
 
-/** See the module. */
+/** Section `soak`. */
 export const soak: BenchSection = async function* (options) {
   const dir = await Deno.makeTempDir({ prefix: "pl" });
   try {
@@ -75,20 +74,20 @@ async function* run(
       runJobs(node.socket, JOBS / SAMPLES, signal),
       connectOften(node, CONNECTIONS / SAMPLES, signal),
     ]);
-    samples.push(await look(node, (n + 1) * JOBS / SAMPLES));
+    samples.push(await sample(node, (n + 1) * JOBS / SAMPLES));
   }
   const seconds = (performance.now() - begin) / 1000;
   yield {
-    what: `${JOBS} jobs, ${CONNECTIONS} connections to each door`,
+    what: `${JOBS} jobs, ${CONNECTIONS} connections to socket and network`,
     measured: `${seconds.toFixed(0)} s`,
   };
   for (
     const [what, key, unit] of [
       ["resident memory, daemon", "daemon", " MiB"],
       ["heap, daemon", "heap", " MiB"],
-      ["memory of its executors", "executors", " MiB"],
+      ["memory of the executors", "executors", " MiB"],
       ["descriptors of the daemon", "fds", ""],
-      ["processes below it", "processes", ""],
+      ["child processes", "processes", ""],
     ] as const
   ) {
     const [early, half, late] = [0.1, 0.5, 0.95].map((share) => median(part(samples, share, key)));
@@ -96,15 +95,15 @@ async function* run(
       what,
       measured: `${late!.toFixed(0)}${unit}`,
       against: `${early!.toFixed(0)} after a tenth, ${half!.toFixed(0)} after a half; ` +
-        `since the half ${slope(samples, key).toFixed(2)}${unit} per 1,000 jobs`,
+        `second half ${slope(samples, key).toFixed(2)}${unit} per 1,000 jobs`,
       ratio: late! / half!,
     };
   }
   const left = await settled(node, idle, signal);
   yield {
-    what: "descriptors once all have gone",
+    what: "descriptors after all disconnected",
     measured: `${left}`,
-    against: `${idle} before they came`,
+    against: `${idle} before`,
     ratio: left / idle,
   };
   const line = (name: string, key: keyof Sample): Line => ({
@@ -116,7 +115,7 @@ async function* run(
     file,
     plot([
       line("daemon, MiB", "daemon"),
-      line("its heap, MiB", "heap"),
+      line("heap, MiB", "heap"),
       line("executors, MiB", "executors"),
       line("descriptors", "fds"),
     ], {
@@ -126,7 +125,7 @@ async function* run(
   );
 }
 
-/** Descriptors of the daemon once they are as few as before, or have had the time for it. */
+/** Waits until descriptors return to the idle number or the timeout expires; returns the number. */
 async function settled({ pid }: NodeProcess, idle: number, signal: AbortSignal): Promise<number> {
   const until = performance.now() + SETTLE_MS;
   let { fds } = await figuresOf(pid);
@@ -138,13 +137,13 @@ async function settled({ pid }: NodeProcess, idle: number, signal: AbortSignal):
   return fds;
 }
 
-/** The samples around a share of the way. */
+/** Returns the samples around a fraction of the run. */
 function part(samples: Sample[], share: number, key: keyof Sample): number[] {
   const at = Math.floor(samples.length * share);
   return samples.slice(at - samples.length / 20, at + samples.length / 20).map((each) => each[key]);
 }
 
-/** What is added per 1,000 jobs in the second half, by least squares: one sample more or less counts little. */
+/** Growth per 1,000 jobs in the second half, by least squares, which is robust to single samples. */
 function slope(samples: Sample[], key: keyof Sample): number {
   const late = samples.slice(samples.length / 2);
   const middle = (of: keyof Sample): number =>
@@ -170,12 +169,12 @@ async function runJobs(socket: string, count: number, signal: AbortSignal): Prom
 
 async function runJob(client: DaemonClient, hash: string, stdin: Uint8Array): Promise<void> {
   const { job, receipt, stdout } = await client.run(hash, { stdin });
-  if (receipt.status !== "exited" || stdout.length !== stdin.length) {
-    throw new Error(`Job ${job.id} ended badly: ${receipt.status}`);
+  if (receipt.claim.status !== "exited" || stdout.length !== stdin.length) {
+    throw new Error(`Job ${job.id} failed: ${receipt.claim.status}`);
   }
 }
 
-/** Comes and goes: at the API's socket, and as a peer of the network. */
+/** Connects and disconnects clients of the API socket and peers of the network. */
 async function connectOften(
   { socket, addresses }: NodeProcess,
   count: number,
@@ -194,14 +193,14 @@ async function connectOften(
   }
 }
 
-async function look({ pid, socket }: NodeProcess, jobs: number): Promise<Sample> {
+async function sample({ pid, socket }: NodeProcess, jobs: number): Promise<Sample> {
   const { rss, fds } = await figuresOf(pid);
   using client = connectDaemon({ socket });
   const heap = /^plasm_heap_bytes (\S+)$/m.exec(await client.metrics())?.[1];
   let [executors, processes] = [0, 0];
   for (const child of await childrenOf(pid)) {
     const { own } = await figuresOf(child);
-    // One that has ended meanwhile has no figures.
+    // Skip processes that exited meanwhile.
     if (Number.isNaN(own)) continue;
     executors += own;
     processes++;

@@ -1,6 +1,6 @@
 /**
- * A gibibyte by way of the daemon's socket: piped through a job, and in three steps that the daemon stores,
- * sent as an input, passed through by a job, and read as its output.
+ * Measures a gibibyte through the daemon's socket: piped through a job, and as three stored steps: upload as an
+ * input, pass through a job, download as its output.
  * @module
  */
 import { createHash } from "node:crypto";
@@ -14,22 +14,22 @@ import { type BenchSection, median } from "./row.ts";
 const CHUNK_BYTES = 2 ** 20;
 const CHUNKS = 1024;
 
-/** Wall time of the job, in seconds: a slow machine is to be measured, not refused. */
+/** Wall-clock limit of the job in seconds; slow machines must be measured, not refused. */
 const TIMEOUT_SECONDS = 300;
 
-/** The row with the goal. */
+/** Row with the target. */
 const PIPED = "piped through a job, hashes checked";
 
-/** Runs of which that row tells the middle one: a new daemon still starts executors during the first. */
+/** Runs whose median is reported; during the first, a new daemon still starts executors. */
 const PIPED_RUNS = 3;
 
-/** How often the client looks whether the job is over, in ms. */
+/** Polling interval for the job's completion, in ms. */
 const LOOK_MS = 10;
 
-/** How often the daemon's memory is looked at, in ms: each look starts a process. */
+/** Sampling interval of the daemon's memory, in ms; each sample starts a process. */
 const WATCH_MS = 500;
 
-/** WAT of a program that copies stdin to stdout, 64 KiB at once. */
+/** WAT of a program that copies stdin to stdout in blocks of 64 KiB. */
 const CAT = `(loop $next
   (i32.store (i32.const 0) (i32.const 65536)) (i32.store (i32.const 4) (i32.const 65536))
   (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
@@ -37,7 +37,7 @@ const CAT = `(loop $next
   (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))
   (br_if $next (i32.load (i32.const 8))))`;
 
-/** The section. */
+/** Section `socket`. */
 export const socket: BenchSection = async function* ({ binary, signal }) {
   const dir = await Deno.makeTempDir({ prefix: "pl" });
   try {
@@ -53,7 +53,7 @@ export const socket: BenchSection = async function* ({ binary, signal }) {
         "jobs.ceilings.output_bytes": `${bytes}`,
       },
     });
-    await loadNativeHash(); // as in a program that has run before
+    await loadNativeHash(); // already loaded in a long-running program
     using client = connectDaemon({ socket: node.socket });
     const chunk = new Uint8Array(CHUNK_BYTES).map((_, n) => n * 31);
     const hasher = createHash("sha256");
@@ -93,11 +93,13 @@ export const socket: BenchSection = async function* ({ binary, signal }) {
         await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
         job = await client.job(id, { signal });
       }
-      if (job.status !== "exited") throw new Error(`The job ended as ${JSON.stringify(job)}`);
+      if (job.status !== "exited") throw new Error(`Job failed: ${JSON.stringify(job)}`);
       mark("stored: pass it through the job");
       const found = createHash("sha256");
       for await (const part of await client.output(id, "stdout", { signal })) found.update(part);
-      if (`sha256:${found.digest("hex")}` !== hash) throw new Error("The output is another");
+      if (`sha256:${found.digest("hex")}` !== hash) {
+        throw new Error("Output does not match the input");
+      }
       mark("stored: read it");
     } finally {
       clearInterval(watch);
@@ -122,7 +124,7 @@ export const socket: BenchSection = async function* ({ binary, signal }) {
   }
 };
 
-/** Pipes the chunk so many times through the job; the library holds the receipt against both streams. */
+/** Pipes the repeated chunk through the job; the client library verifies the receipt against both streams. */
 async function pipe(
   client: DaemonClient,
   module: Uint8Array,
@@ -137,15 +139,15 @@ async function pipe(
   }, { highWaterMark: 0 });
   for await (const event of client.pipe(module, { ...options, stdin })) {
     if (event.type !== "finished") continue;
-    const { status, stdin_hash, stdout_hash } = event.receipt;
+    const { status, stdin_hash, stdout: { hash: stdout_hash } } = event.receipt!.claim;
     if (status === "exited" && stdin_hash === hash && stdout_hash === hash) return;
   }
-  throw new Error("The job did not pass its input on");
+  throw new Error("Job output differs from its input");
 }
 
 /**
- * Sends the chunk so many times as one body of a known length, as the library does with what is in
- * memory: fetch() sends a stream chunked, which takes Deno 2.9's server quadratic time.
+ * Uploads the repeated chunk as one body of known length, as the client library does for data in memory: fetch()
+ * would send a chunked stream, which takes Deno 2.9's server quadratic time.
  */
 async function put(socket: string, path: string, chunk: Uint8Array): Promise<void> {
   using conn = await Deno.connect({ transport: "unix", path: socket });
@@ -160,8 +162,8 @@ async function put(socket: string, path: string, chunk: Uint8Array): Promise<voi
   ];
   await send(new TextEncoder().encode(`${head.join("\r\n")}\r\n\r\n`));
   for (let n = 0; n < CHUNKS; n++) await send(chunk);
-  const answer = new Uint8Array(4096);
-  const length = await conn.read(answer) ?? 0;
-  const text = new TextDecoder().decode(answer.subarray(0, length));
-  if (!text.startsWith("HTTP/1.1 201")) throw new Error(`The daemon refused the input: ${text}`);
+  const buffer = new Uint8Array(4096);
+  const length = await conn.read(buffer) ?? 0;
+  const text = new TextDecoder().decode(buffer.subarray(0, length));
+  if (!text.startsWith("HTTP/1.1 201")) throw new Error(`Daemon rejected the input: ${text}`);
 }

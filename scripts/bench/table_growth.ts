@@ -1,5 +1,5 @@
 /**
- * What the routing table costs as more peers are offered to it, and a connection as there are more of them.
+ * Measures how costs grow with the size of the routing table and the number of connections.
  *
  * @module
  */
@@ -8,15 +8,15 @@ import type { PlasmNode } from "../../lib/p2p/libp2p_node.ts";
 import { benchNode, type Note, type Sample, somePeers } from "./peer_growth.ts";
 import type { BenchSectionOptions } from "./row.ts";
 
-/** Peers that were offered to the table, which keeps 20 of each distance. */
+/** Peers offered to the table, which stores 20 per distance. */
 export const OFFERED_COUNTS = [10, 100, 1000, 10_000];
-/** Peers that are connected at once; a node takes 256 unless told otherwise. */
+/** Concurrent connections; the default limit of a node is 256. */
 export const CONNECTED_COUNTS = [2, 10, 50, 250];
 
-/** Peers that come and go at each size. */
-const COMERS = 20;
+/** Peers that connect and disconnect at each size. */
+const SHORT_CONNECTIONS = 20;
 
-/** The part of the DHT that its users do not see. */
+/** Internal components of the DHT. */
 interface Table {
   size: number;
   kb: {
@@ -27,7 +27,7 @@ interface Table {
   };
 }
 
-/** The routing table, against the peers that were offered to it, all of which are alive. */
+/** Measures the routing table against the number of offered peers, all of them alive. */
 export async function tableCurves(
   { signal }: BenchSectionOptions,
   { note, sample }: { note: Note; sample: Sample },
@@ -35,7 +35,7 @@ export async function tableCurves(
   const peers = await somePeers(OFFERED_COUNTS.at(-1)!);
   const { dht } = await benchNode();
   const { kb } = (dht as unknown as { routingTable: Table }).routingTable;
-  // Nobody listens: what is measured is the table, not the way to a peer.
+  // Not listening: only the table is measured.
   kb.verify = () => Promise.resolve(true);
   kb.ping = async function* () {};
   let offered = 0;
@@ -52,7 +52,7 @@ export async function tableCurves(
   }
 }
 
-/** A node on loopback TCP, against the peers that are connected to it. */
+/** Measures a node on loopback TCP against its number of connections. */
 export async function connectionCurves(
   { signal }: BenchSectionOptions,
   { note, sample }: { note: Note; sample: Sample },
@@ -77,8 +77,8 @@ export async function connectionCurves(
         await sample((n) => node.libp2p.getConnections(some(n).libp2p.peerId)),
       );
       const start = performance.now();
-      for (let n = 0; n < COMERS; n++) await (await join()).libp2p.stop();
-      note("a peer that comes and goes", (performance.now() - start) * 1000 / COMERS);
+      for (let n = 0; n < SHORT_CONNECTIONS; n++) await (await join()).libp2p.stop();
+      note("connect and disconnect a peer", (performance.now() - start) * 1000 / SHORT_CONNECTIONS);
     }
   } finally {
     for (const { libp2p } of [...peers, node]) await libp2p.stop();

@@ -1,20 +1,23 @@
 /**
- * Generates TypeScript types from the schemas, so that the two cannot differ.
+ * Generates TypeScript types from the schemas.
  *
- * Supports the part of JSON Schema that our schemas use and throws on anything else.
+ * Supports the subset of JSON Schema used in schemas/ and throws on anything else.
  *
  * @module
  */
 import capability from "../../schemas/capability.json" with { type: "json" };
+import envelope from "../../schemas/envelope.json" with { type: "json" };
+import evidence from "../../schemas/evidence.json" with { type: "json" };
 import manifest from "../../schemas/manifest.json" with { type: "json" };
 import openapi from "../../schemas/openapi.json" with { type: "json" };
+import { GENERATED_COMPONENTS } from "./openapi.ts";
 import receipt from "../../schemas/receipt.json" with { type: "json" };
 
-/** A file of types, and what it is generated from. */
+/** Generated file of types and its source schemas. */
 export interface TypeFile {
   /** Path of the generated file, relative to the repository. */
   file: string;
-  /** One type is generated for each schema with a title, here and in `$defs`. */
+  /** Source schemas. Each schema with a title, including those in `$defs`, yields one type. */
   schemas: readonly Schema[];
   /** See {@linkcode TypeOptions}. */
   options?: TypeOptions;
@@ -28,7 +31,7 @@ export interface TypeOptions {
    */
   imports?: readonly string[];
   /**
-   * Types that exist already: reference → name.
+   * Existing types, which are not generated: reference → type.
    * @default {{}}
    */
   external?: Readonly<Record<string, string>>;
@@ -41,29 +44,35 @@ export interface TypeOptions {
 
 /** Every generated file of types. */
 export const TYPE_FILES: readonly TypeFile[] = [
-  { file: "lib/core/types.gen.ts", schemas: [manifest, receipt] },
+  { file: "lib/core/types.gen.ts", schemas: [manifest, receipt, envelope] },
   { file: "lib/p2p/discovery/capability_document.gen.ts", schemas: [capability] },
+  {
+    file: "lib/quorum/evidence_document.gen.ts",
+    schemas: [evidence],
+    options: { imports: ['import type { JsonValue } from "../core/errors/mod.ts";'] },
+  },
   {
     file: "lib/api/api_types.gen.ts",
     schemas: [{ $defs: openapi.components.schemas as Record<string, Schema> }],
     options: {
       imports: [
         'import type { JsonValue, PlasmErrorJson } from "../core/errors/mod.ts";',
-        'import type { JobStatus, Manifest, Receipt, Runtime } from "../core/mod.ts";',
+        'import type { JobStatus, Manifest, Priority, Receipt, Runtime, Usage } from "../core/mod.ts";',
       ],
       external: {
         "#/components/schemas/Error": "PlasmErrorJson",
-        [manifest.$id]: "Manifest",
-        [receipt.$id]: "Receipt",
-        [`${receipt.$id}#/$defs/runtime`]: "Runtime",
-        [`${receipt.$id}#/$defs/status`]: "JobStatus",
+        "#/components/schemas/OutputStream": '"stdout" | "stderr"',
+        ...Object.fromEntries(
+          GENERATED_COMPONENTS.map((name) => [`#/components/schemas/${name}`, name]),
+        ),
+        "#/components/schemas/JobPriority": "Priority",
       },
       undefinedFields: true,
     },
   },
 ];
 
-/** The supported part of JSON Schema. */
+/** Supported subset of JSON Schema. */
 export interface Schema {
   $ref?: string;
   $defs?: Record<string, Schema>;
@@ -84,12 +93,12 @@ export interface Schema {
   [keyword: string]: unknown;
 }
 
-/** What the parts of the generator need to know. */
+/** State shared by the parts of the generator. */
 interface Scope extends TypeOptions {
   root: Schema;
 }
 
-/** As in deno.json: the generated text must be formatted as `deno fmt` does. */
+/** Line width from deno.json: the output must be formatted as `deno fmt` does. */
 const LINE_WIDTH = 100;
 
 const HEADER =
@@ -101,16 +110,20 @@ const HEADER =
  */
 `;
 
-/** Text of one file of types. */
+/** Generates the text of one file of types. */
 export function generateTypes(schemas: readonly Schema[], options: TypeOptions = {}): string {
   const declarations = new Map<string, string>();
+  const external = new Set(
+    Object.keys(options.external ?? {}).map((ref) => ref.replace(/^#\/.*\//, "")),
+  );
   for (const root of schemas) {
-    for (const schema of [root, ...Object.values(root.$defs ?? {})]) {
+    const parts = Object.entries(root.$defs ?? {}).filter(([name]) => !external.has(name));
+    for (const schema of [root, ...parts.map(([, part]) => part)]) {
       if (schema.title === undefined) continue;
       const text = declaration(schema, { ...options, root });
       const other = declarations.get(schema.title);
       if (other !== undefined && other !== text) {
-        throw new Error(`Two schemas are called ${schema.title} and differ`);
+        throw new Error(`Two different schemas have the title ${schema.title}`);
       }
       declarations.set(schema.title, text);
     }
@@ -203,7 +216,7 @@ function resolve(schema: Schema, { root, external }: Scope): Schema {
 function jsdoc(schema: Schema, indent: string): string {
   const lines = schema.description === undefined ? [] : wrap(sentence(schema.description), indent);
   const { minimum, maximum } = schema;
-  // A maximum that only keeps numbers safe is of no use to a reader.
+  // Upper bounds that only keep numbers safe are omitted.
   if (minimum !== undefined && maximum !== undefined && maximum < Number.MAX_SAFE_INTEGER) {
     lines.push(`From ${minimum} to ${maximum}.`);
   }
@@ -217,7 +230,7 @@ function sentence(text: string): string {
   return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
-/** Breaks text into lines that fit the project's width with indentation and comment marks. */
+/** Wraps text to the project's line width, including indentation and comment marks. */
 function wrap(text: string, indent: string): string[] {
   const lines: string[] = [];
   for (const word of text.replaceAll("*/", "* /").split(" ")) {

@@ -1,7 +1,7 @@
 import { assertStringIncludes, assertThrows } from "@std/assert";
 import { generateTypes } from "./types.ts";
 
-Deno.test("generateTypes() supports what our schemas use", () => {
+Deno.test("generateTypes() supports the subset used in schemas/", () => {
   const text = generateTypes([{
     title: "A",
     additionalProperties: false,
@@ -32,7 +32,7 @@ export type B = number;
   );
 });
 
-Deno.test("generateTypes() throws when a schema is not supported", () => {
+Deno.test("generateTypes() throws on unsupported schemas", () => {
   const bad = [
     { title: "A", properties: {} },
     { title: "A", additionalProperties: false, properties: { a: {} } },
@@ -41,5 +41,5 @@ Deno.test("generateTypes() throws when a schema is not supported", () => {
   ];
   for (const schema of bad) assertThrows(() => generateTypes([schema]), Error);
   const two = [{ title: "A", type: "string" }, { title: "A", type: "integer" }];
-  assertThrows(() => generateTypes(two), Error, "Two schemas are called A and differ");
+  assertThrows(() => generateTypes(two), Error, "Two different schemas have the title A");
 });

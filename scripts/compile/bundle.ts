@@ -1,5 +1,5 @@
 /**
- * Bundles the program for the compiler: what is embedded is then what is used, and it starts faster.
+ * Bundles the program before compilation, so that the binary embeds only what it uses and starts faster.
  * @module
  */
 import { renameChunks } from "./chunk_names.ts";
@@ -8,47 +8,47 @@ import { run } from "./process.ts";
 const ROOT = new URL("../../", import.meta.url);
 const ENTRY = "main.js";
 
-/** Loaded by URL rather than imported, with the path that lib/sandbox/child/worker_control.ts uses. */
+/** Worker entry point. Loaded by URL, from the path used in lib/sandbox/child/worker_control.ts. */
 const WORKER = "worker.ts";
 
-/** Build information that the program reads; see lib/cli/commands/show_version.ts. */
+/** Build information read by lib/cli/commands/node_commands.ts. */
 const BUILD_INFO = "build.json";
 
-/** Any fixed time does: the compiler embeds the times of the files. */
+/** Fixed modification time: the compiler embeds the times of files. */
 const FILE_TIME = new Date("2020-01-01T00:00:00Z");
 
 /**
- * npm:@achingbrain/ssdp reads its own package.json for the name that it announces, by a call that no
- * bundler follows.
+ * npm:@achingbrain/ssdp reads its own package.json for its advertised name, through a call that bundlers cannot
+ * follow.
  */
 const SSDP_REQUIRE = /\("\.\.\/\.\.\/package\.json"\)/g;
 const SSDP_PACKAGE = { file: "ssdp_package.json", content: { name: "ssdp", version: "4" } };
 
 /**
- * What CommonJS packages ask for by `require` are modules of Node, which a module has no `require` for.
- * Imported as `node:module` it would be loaded at every start; asked of the process, when it is used.
+ * CommonJS packages `require` Node's built-in modules, which ES modules cannot. Importing `node:module` would load it
+ * at every start; `process.getBuiltinModule` resolves them on use.
  */
 const REQUIRE_MISSING = "Dynamic require of";
 const REQUIRE = "const require=(name)=>{const module=process.getBuiltinModule(name);" +
   'if(module===undefined)throw new Error(`Not embedded: "${name}"`);return module};\n';
 
-/** A bundle on disk. */
+/** Bundle on disk. */
 export interface Bundle {
-  /** The module to compile. */
+  /** Entry point to compile. */
   entry: string;
-  /** Files to embed beside it, which no module imports. */
+  /** Additional files to embed, which no module imports. */
   include: string[];
 }
 
 /** Options of {@linkcode bundleProgram}. */
 export interface BundleOptions {
-  /** The directory for the bundle; it is emptied. */
+  /** Output directory; emptied first. */
   stage: URL;
-  /** The commit that is built, for `plasm version`. */
+  /** Commit shown by `plasm version`. */
   commit: string | null;
 }
 
-/** Bundles main.ts, in parts that are loaded when they are needed, and the guest's worker. */
+/** Bundles main.ts, split into chunks that load on demand, and the guest's worker. */
 export async function bundleProgram({ stage, commit }: BundleOptions): Promise<Bundle> {
   await Deno.remove(stage, { recursive: true }).catch((error) => {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -86,7 +86,7 @@ export async function bundleProgram({ stage, commit }: BundleOptions): Promise<B
   return { entry: ENTRY, include };
 }
 
-/** Tells whether there was one; a file that is not embedded would fail only when it is loaded. */
+/** Returns whether the file contained the call; a file that is not embedded would fail only when loaded. */
 function replaceRequires(files: Map<string, string>): boolean {
   let replaced = 0;
   let creators = 0;
@@ -101,7 +101,9 @@ function replaceRequires(files: Map<string, string>): boolean {
     );
   }
   if (replaced !== creators || replaced > 1) {
-    throw new Error(`The bundle requires files by name: ${creators} times, known are ${replaced}`);
+    throw new Error(
+      `Unsupported createRequire calls in the bundle: found ${creators}, replaced ${replaced}`,
+    );
   }
   return replaced === 1;
 }

@@ -1,16 +1,16 @@
 /**
- * SHA256SUMS, as sha256sum(1) writes and checks them.
+ * Writes SHA256SUMS in the format of sha256sum(1).
  * @module
  */
 
-/** SHA-256 of bytes, in hex. */
+/** Computes the SHA-256 of bytes, in hex. */
 export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
 }
 
 /**
- * Writes `SHA256SUMS` into a directory, for those of the files, named by their path in it, that are
- * there. Gives its text.
+ * Writes `SHA256SUMS` to a directory. Includes those of the files (paths relative to the directory) that exist.
+ * Returns the text.
  */
 export async function writeChecksums(directory: URL, files: readonly string[]): Promise<string> {
   let text = "";

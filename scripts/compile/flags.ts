@@ -1,27 +1,27 @@
 /**
- * What is baked into the binary: flags of the engine and the permissions of the program.
+ * Defines the V8 flags and permissions compiled into the binary.
  * @module
  */
 import config from "../../deno.json" with { type: "json" };
 import { TIER_MASK_FLAG } from "../../lib/sandbox/host/spawn/spawn_executor.ts";
 
 /**
- * The flags of the task `plasm`, so that the program may do the same from source and compiled. Files
- * and network cannot be narrowed beforehand: modules, inputs, state and peers are wherever its user
- * says. An executor gives up all permissions before it takes a job.
+ * Same permissions as the task `plasm`, so that compiled and source runs behave alike. Files and network cannot be
+ * narrowed: modules, inputs, state and peers may be anywhere. The executor drops all permissions before it accepts a
+ * job.
  */
 const TASK_FLAGS = config.tasks.plasm.command.split(" ").filter((word) => word.startsWith("--"));
 
-/** All flags that are baked. */
+/** All compile-time flags. */
 export const BAKED_FLAGS: readonly string[] = [
   ...TASK_FLAGS,
   ...config.unstable.map((name) => `--unstable-${name}`),
   "--deny-ffi",
-  // Code is what was embedded; without this a compiled program may import from a list of hosts.
+  // All code is embedded; by default a compiled program may import from a list of hosts.
   "--deny-import",
-  // The cache would be a file of a known name in the temporary directory of all users: whoever makes it
-  // first chooses what others run. Starting without costs 4 %.
+  // The cache file would have a predictable name in the shared temporary directory, where another user could plant
+  // code. Starting without it is 4 % slower.
   "--no-code-cache",
-  // Of the executor; the main program has no WebAssembly.
+  // Flags for the executor; the main program runs no WebAssembly.
   `--v8-flags=${TIER_MASK_FLAG}`,
 ];

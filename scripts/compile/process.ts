@@ -1,30 +1,32 @@
 /**
- * Starts the tools that a build needs.
+ * Runs the external tools of a build.
  * @module
  */
 
 /** Options of {@linkcode run}. */
 export interface RunOptions {
   /**
-   * Where it runs.
+   * Working directory.
    * @default {the current directory}
    */
   cwd?: URL | string;
   /**
-   * Variables beside those of this process.
+   * Additional environment variables.
    * @default {{}}
    */
   env?: Record<string, string>;
 }
 
-/** Runs a program to its end and gives what it printed; throws when it fails. */
+/** Runs a program and returns its output; throws if it fails. */
 export async function run(command: readonly string[], options: RunOptions = {}): Promise<string> {
   const [program, ...args] = command;
   const { success, code, stdout, stderr } = await new Deno.Command(program!, { args, ...options })
     .output();
   if (!success) {
-    const said = new TextDecoder().decode(stderr).trim();
-    throw new Error(`${command.join(" ")} failed with ${code}${said === "" ? "" : `: ${said}`}`);
+    const errorText = new TextDecoder().decode(stderr).trim();
+    throw new Error(
+      `${command.join(" ")} failed with ${code}${errorText === "" ? "" : `: ${errorText}`}`,
+    );
   }
   return new TextDecoder().decode(stdout);
 }

@@ -1,24 +1,24 @@
 /**
- * What binaries are made for.
+ * Lists the platforms that plasm is compiled for.
  * @module
  */
-import { VERSION } from "../../lib/core/version.ts";
+import { VERSION } from "../../lib/core/mod.ts";
 
-/** A platform that plasm is compiled for. */
+/** Compilation target. */
 export interface Target {
-  /** Rust's name of it, which Deno uses. */
+  /** Rust target triple, as Deno names it. */
   triple: string;
-  /** Debian's name of its architecture; undefined where there is no package. */
+  /** Debian architecture; undefined for targets without a package. */
   debian?: string;
 }
 
-/** The binaries of a release, and of `deno task compile` when it is not told otherwise. */
+/** Default targets of a release and of `deno task compile`. */
 export const LINUX_TARGETS: readonly Target[] = [
   { triple: "x86_64-unknown-linux-gnu", debian: "amd64" },
   { triple: "aarch64-unknown-linux-gnu", debian: "arm64" },
 ];
 
-/** Clients for macOS; only the official runtime exists for them. */
+/** macOS clients; available only with the official runtime. */
 export const MACOS_TARGETS: readonly Target[] = [
   { triple: "aarch64-apple-darwin" },
   { triple: "x86_64-apple-darwin" },
@@ -27,17 +27,17 @@ export const MACOS_TARGETS: readonly Target[] = [
 /** All targets. */
 export const TARGETS: readonly Target[] = [...LINUX_TARGETS, ...MACOS_TARGETS];
 
-/** Name of a target's Debian package. */
+/** File name of a target's Debian package. */
 export function packageName(target: Target, version: string = VERSION): string {
   return `plasm_${version}_${target.debian}.deb`;
 }
 
-/** Name of a target's archive. */
+/** File name of a target's archive. */
 export function archiveName(target: Target): string {
   return `plasm-${VERSION}-${target.triple}.tar.gz`;
 }
 
-/** Everything that can be in {@linkcode DIST} for others to take, by path in it. */
+/** Release files by path relative to {@linkcode DIST}. */
 export function productNames(): string[] {
   return [
     ...TARGETS.map(({ triple }) => `${triple}/plasm`),
@@ -46,10 +46,10 @@ export function productNames(): string[] {
   ];
 }
 
-/** Where everything that is built goes. */
+/** Output directory of builds. */
 export const DIST: URL = new URL("../../dist/", import.meta.url);
 
-/** The binary of a target. */
+/** Path of a target's binary. */
 export function binaryFile(target: Target): URL {
   return new URL(`${target.triple}/plasm`, DIST);
 }

@@ -1,25 +1,24 @@
 /**
- * The minifier of `deno bundle` puts the value of a `using` that is used once, in the next statement, in
- * the place of that use, and with that nobody disposes of it (evanw/esbuild#4482): in the compiled program
- * only, so that no other test sees it.
+ * Detects `using` declarations that esbuild's minifier would inline, which drops their disposal (evanw/esbuild#4482).
+ * The bug affects only the compiled program, so no other test sees it.
  */
 import { assertEquals } from "@std/assert";
 
 const LIB = new URL("../../lib/", import.meta.url);
 
-/** What follows on a declaration before it is safe: not a loop, a block or a function. */
+/** Matches a following statement where the minifier inlines: not a loop, a block or a function. */
 const INLINED = /^(return|throw|const|let|await|yield|if|switch|[\w$.#[{(])/;
 const SAFE = /^(for|while|do|try|function|async function|class|using|await using)\b/;
 
 async function* sources(dir: URL): AsyncGenerator<URL> {
   for await (const { name, isDirectory } of Deno.readDir(dir)) {
     if (isDirectory) yield* sources(new URL(`${name}/`, dir));
-    // What only tests use is not in the program.
+    // Test code is not part of the program.
     else if (/(?<!testing|_test)\.ts$/.test(name)) yield new URL(name, dir);
   }
 }
 
-/** Names of the declarations in a source that the minifier would take apart. */
+/** Returns the names of declarations that the minifier would inline. */
 function inlined(source: string): string[] {
   const found: string[] = [];
   for (const match of source.matchAll(/^( *)(?:await )?using (\w+) = [^;]*;\n/gm)) {
@@ -34,7 +33,7 @@ function inlined(source: string): string[] {
   return found;
 }
 
-Deno.test("inlined() finds what the minifier takes apart", () => {
+Deno.test("inlined() finds declarations that the minifier inlines", () => {
   const source = (after: string): string => `function f() {\n  using x = open();\n${after}\n}\n`;
   assertEquals(inlined(source("  x.read();")), ["x"]);
   assertEquals(inlined(source("  // Why.\n  return await x.read();")), ["x"]);
@@ -44,7 +43,7 @@ Deno.test("inlined() finds what the minifier takes apart", () => {
   assertEquals(inlined(source("  try {\n    x.read();\n  } catch {}")), []);
 });
 
-Deno.test("every using in lib survives the minifier", async () => {
+Deno.test("inlined() finds nothing in lib", async () => {
   const found: string[] = [];
   for await (const file of sources(LIB)) {
     const path = file.pathname.slice(LIB.pathname.length);

@@ -1,16 +1,19 @@
 /**
- * plasm.jsonc(5), from the schema of the configuration.
+ * Generates plasm.jsonc(5) from the configuration schema.
  * @module
  */
 import schema from "../../schemas/config.json" with { type: "json" };
 import { CONFIG_KEYS, type ConfigKey, envName } from "../../lib/config/config.ts";
-import { VERSION } from "../../lib/core/version.ts";
-import { bold, example, italic, item, roff, section, title } from "./roff.ts";
+import { VERSION } from "../../lib/core/mod.ts";
+import { bold, example, italic, item, type PageOptions, roff, section, title } from "./roff.ts";
 
-/** The page. */
-export function configPage(keys: readonly ConfigKey[] = CONFIG_KEYS): string {
+/** Generates the man page. */
+export function configPage(
+  { date }: PageOptions,
+  keys: readonly ConfigKey[] = CONFIG_KEYS,
+): string {
   return [
-    title("plasm.jsonc", 5, { of: `plasm ${VERSION}`, title: "File Formats" }),
+    title("plasm.jsonc", 5, { date, of: `plasm ${VERSION}`, title: "File Formats" }),
     section("name", "plasm.jsonc \\- configuration of plasm"),
     section(
       "synopsis",
@@ -19,27 +22,26 @@ export function configPage(keys: readonly ConfigKey[] = CONFIG_KEYS): string {
     section(
       "description",
       roff(
-        "JSON with comments and trailing commas. Every key has a default, and a file needs only " +
-          "those that differ. A dot in a name below stands for an object inside an object. A key " +
-          "that is not known is an error.",
+        "JSON with comments and trailing commas. Every key has a default; list only the keys that " +
+          "differ. A dot in a key's name below denotes a nested object. Unknown keys are errors.",
       ),
       ".PP",
       roff(
-        "Each key can also be set by an environment variable, which wins over the file: capitals, " +
-          "PLASM_ before, underscores for dots. A user's own file is read in place of the " +
-          "administrator's.",
+        "Each key can also be set by an environment variable, which overrides the file: PLASM_ and " +
+          "the key's name in upper case, with underscores for dots. The per-user file replaces the " +
+          "system-wide file.",
       ),
       ".PP",
       roff(
-        "Keys marked live take effect with systemctl reload plasm; the others when the daemon " +
-          "starts again.",
+        "Keys marked live take effect on systemctl reload plasm; all others require a restart of " +
+          "the daemon.",
       ),
     ),
     section("keys", ...keys.map(keyItem)),
     section(
       "examples",
       example(
-        "A node that finds others but runs nobody else's jobs, and at most two of its own at once",
+        "A node that joins the network, runs at most two jobs at once, and accepts none from peers",
         `{
   // Comments are allowed.
   "jobs": { "concurrency": 2 },
@@ -70,7 +72,7 @@ interface SchemaNode {
   maximum?: number;
 }
 
-/** The values that a key takes, where the schema gives bounds or a list. */
+/** Describes a key's allowed values, if the schema defines bounds or a list. */
 function allowed(name: string): string | undefined {
   const node = name.split(".").reduce<SchemaNode | undefined>(
     (parent, part) => parent?.properties?.[part],

@@ -1,61 +1,78 @@
 /**
- * plasm(1), from the commands' descriptions and the table of error codes.
+ * Generates plasm(1) from the command descriptions and the table of error codes.
  * @module
  */
 import type { CommandSpec, OptionSpec } from "../../lib/cli/command.ts";
 import { ERROR_CODES } from "../../lib/core/errors/error_codes.ts";
-import { VERSION } from "../../lib/core/version.ts";
-import { bold, example, italic, item, roff, section, subsection, title } from "./roff.ts";
+import { VERSION } from "../../lib/core/mod.ts";
+import {
+  bold,
+  example,
+  italic,
+  item,
+  type PageOptions,
+  roff,
+  section,
+  subsection,
+  title,
+} from "./roff.ts";
 
-/** What a job's end makes of the exit status where the job did not exit by itself. */
+/** Exit statuses of `plasm exec` for jobs that did not exit normally. */
 const JOB_STATUS: readonly [number, string][] = [
   [77, "the job was rejected"],
-  [124, "the job ran out of wall or CPU time"],
+  [124, "the job exceeded its wall-clock or CPU limit"],
   [130, "the job was cancelled"],
   [134, "the job trapped"],
-  [137, "the job ran out of memory or output"],
+  [137, "the job exceeded its memory or output limit"],
 ];
 
 const FILES: readonly [string, string][] = [
-  ["/etc/plasm/config.jsonc", "The administrator's configuration, see plasm.jsonc(5)."],
-  ["$XDG_CONFIG_HOME/plasm/config.jsonc", "A user's own, read in place of the administrator's."],
-  ["/run/plasm/plasm.sock", "The socket of the system's daemon, open to the group plasm."],
+  ["/etc/plasm/config.jsonc", "System-wide configuration; see plasm.jsonc(5)."],
+  ["$XDG_CONFIG_HOME/plasm/config.jsonc", "Per-user configuration; replaces the system-wide file."],
+  ["/run/plasm/plasm.sock", "Socket of the system daemon, accessible to the group plasm."],
   [
     "/var/lib/plasm",
-    "The daemon's state: identity, jobs, cached modules. Only the user plasm may read it.",
+    "State of the system daemon: identity, jobs, cached modules. Readable only by the user plasm.",
   ],
-  ["$XDG_STATE_HOME/plasm", "The state of plasm run by a user."],
+  ["$XDG_STATE_HOME/plasm", "State of a plasm run by a user."],
+  ["$XDG_CACHE_HOME/plasm", "Modules downloaded by a user; see plasm modules."],
 ];
 
 const ENVIRONMENT: readonly [string, string][] = [
-  ["PLASM_SOCKET", "The daemon's socket, in place of those that are looked for."],
-  ["PLASM_STATE_DIR", "The state directory."],
-  ["PLASM_CONFIG", "The configuration file."],
-  ["PLASM_KEY", "Any key of plasm.jsonc(5), in capitals and with underscores for dots."],
-  ["NO_COLOR", "Set to anything: no colours."],
+  ["PLASM_SOCKET", "Socket of the daemon; replaces the default search."],
+  ["PLASM_STATE_DIR", "State directory."],
+  ["PLASM_CONFIG", "Configuration file."],
+  ["PLASM_KEY", "Any key of plasm.jsonc(5), in upper case, with underscores for dots."],
+  ["SSL_CERT_FILE", "Authorities to trust when downloading modules, instead of the system's."],
+  ["DOCKER_CONFIG", "Directory of config.json with the credentials of registries."],
+  ["NO_COLOR", "Disables colours if set to any value."],
 ];
 
-/** The page. */
-export function plasmPage(specs: readonly CommandSpec[]): string {
+/** Generates the man page. */
+export function plasmPage(specs: readonly CommandSpec[], { date }: PageOptions): string {
   return [
-    title("plasm", 1, { of: `plasm ${VERSION}`, title: "User Commands" }),
+    title("plasm", 1, { date, of: `plasm ${VERSION}`, title: "User Commands" }),
     section("name", "plasm \\- open, verifiable compute"),
     section("synopsis", `${bold("plasm")} ${italic("COMMAND")} [${italic("OPTION")}]...`),
     section(
       "description",
       roff(
-        "Runs WASI jobs in a sandbox, here or on other nodes of a peer-to-peer network, and proves " +
-          "each run by a signed receipt. It is daemon, command line and executor in one.",
+        "Runs WASI jobs in a sandbox, locally or on other nodes of a peer-to-peer network, and " +
+          "proves each run with a signed receipt. One binary is daemon, command line and executor.",
       ),
     ),
     section("commands", ...specs.map(command)),
     section(
       "exit status",
-      roff("plasm exec exits as the job did, unless:"),
+      roff("plasm exec exits with the job's own status, except:"),
       ...JOB_STATUS.map(([status, text]) => item(bold(String(status)), roff(text))),
       ".PP",
-      roff("Otherwise 0, or what went wrong; with --json the code stands in the error:"),
+      roff(
+        "All other commands exit with 0 or with one of the following; with --json the error includes the code:",
+      ),
       ...errorItems(),
+      item(bold("1"), roff("plasm doctor: a check failed")),
+      item(bold("143"), roff("plasm daemon: a second signal stopped it before its jobs ended")),
     ),
     section("environment", ...ENVIRONMENT.map(([name, text]) => item(bold(name), roff(text)))),
     section("files", ...FILES.map(([name, text]) => item(italic(name), roff(text)))),

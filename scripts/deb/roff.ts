@@ -1,9 +1,9 @@
 /**
- * Text as man(7) takes it.
+ * Formats text for man(7).
  * @module
  */
 
-/** Text in which nothing is an instruction; a hyphen is what is typed, not a dash. */
+/** Escapes text so that it contains no requests; hyphens are rendered as typed, not as dashes. */
 export function roff(text: string): string {
   return text
     .replaceAll("\\", "\\e")
@@ -11,41 +11,48 @@ export function roff(text: string): string {
     .replace(/^([.'])/gm, "\\&$1");
 }
 
-/** A title line: name, manual section, what the page belongs to, and the section's own title. */
+/** Formats the title line: name, manual section, date, source, and title of the section. */
 export function title(
   name: string,
   section: number,
-  options: { of: string; title: string },
+  options: { date: string; of: string; title: string },
 ): string {
-  return `.TH "${roff(name)}" ${section} "" "${roff(options.of)}" "${roff(options.title)}"`;
+  const { date, of, title } = options;
+  return `.TH "${roff(name)}" ${section} "${roff(date)}" "${roff(of)}" "${roff(title)}"`;
 }
 
-/** A section. */
+/** Options of every page. */
+export interface PageOptions {
+  /** Date of the page, as YYYY-MM-DD. */
+  date: string;
+}
+
+/** Formats a section heading. */
 export function section(name: string, ...lines: string[]): string {
   return [`.SH ${name.toUpperCase()}`, ...lines].join("\n");
 }
 
-/** A subsection. */
+/** Formats a subsection heading. */
 export function subsection(name: string, ...lines: string[]): string {
   return [`.SS "${roff(name)}"`, ...lines].join("\n");
 }
 
-/** A term and its explanation, both already roff. */
+/** Formats a term and its description, both already escaped. */
 export function item(term: string, text: string): string {
   return `.TP\n${term}\n${text}`;
 }
 
-/** Bold; of text, not of roff. */
+/** Formats text in bold. The text is escaped. */
 export function bold(text: string): string {
   return `\\fB${roff(text)}\\fR`;
 }
 
-/** Italics, for what stands for something else. */
+/** Formats placeholder text in italics. */
 export function italic(text: string): string {
   return `\\fI${roff(text)}\\fR`;
 }
 
-/** An example: indented, as typed. */
+/** Formats a literal example, indented. */
 export function example(does: string, call: string): string {
   return `.PP\n${roff(does)}:\n.PP\n.nf\n.RS\n${roff(call)}\n.RE\n.fi`;
 }

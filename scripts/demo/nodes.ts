@@ -1,32 +1,30 @@
 /**
- * Nodes as real processes on loopback, for the demo: started, listened to, and ended.
+ * Starts and stops nodes as real processes on loopback for the demo.
  * @module
  */
 import config from "../../deno.json" with { type: "json" };
 
 const ROOT = decodeURIComponent(new URL("../../", import.meta.url).pathname);
-const LISTEN = "/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/udp/0/quic";
+const LISTEN = "/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/udp/0/noise";
 
-/** The longest wait for a node to start, in milliseconds. */
-const PATIENCE_MS = 60_000;
+/** Start timeout in milliseconds. */
+const START_TIMEOUT_MS = 60_000;
 
 /** Options of {@linkcode startNode}. */
 export interface NodeOptions {
-  /** Where it keeps what it keeps. */
+  /** State directory. */
   dir: string;
-  /** Keys of the configuration. */
+  /** Configuration keys. */
   set: Record<string, string>;
 }
 
-/** A node that answers. */
-export interface DemoNode {
-  /** The addresses that it listens on. */
+/** Running node; disposal stops it and waits until its process has exited. */
+export interface DemoNode extends AsyncDisposable {
+  /** Multiaddrs that the node listens on. */
   addresses: string[];
-  /** Ends it; resolves when it is gone. */
-  stop(): Promise<void>;
 }
 
-/** Starts `plasm daemon` with exactly the permissions of the `plasm` task. */
+/** Starts `plasm daemon` with the permissions of the `plasm` task. */
 export async function startNode({ dir, set }: NodeOptions): Promise<DemoNode> {
   await Deno.mkdir(dir);
   const [, ...flags] = config.tasks.plasm.command.split(" ");
@@ -49,18 +47,21 @@ export async function startNode({ dir, set }: NodeOptions): Promise<DemoNode> {
   const lines = child.stderr.pipeThrough(new TextDecoderStream());
   const ready = Promise.withResolvers<string[]>();
   const listening = listen(lines, ready);
-  const timer = setTimeout(() => ready.reject(new Error("The node did not start")), PATIENCE_MS);
+  const timer = setTimeout(
+    () => ready.reject(new Error("Node did not start in time")),
+    START_TIMEOUT_MS,
+  );
   const stop = async (): Promise<void> => {
     try {
       child.kill("SIGTERM");
     } catch {
-      // It has ended by itself.
+      // Already exited.
     }
     await child.status;
     await listening;
   };
   try {
-    return { addresses: await ready.promise, stop };
+    return { addresses: await ready.promise, [Symbol.asyncDispose]: stop };
   } catch (error) {
     await stop();
     throw error;
@@ -69,7 +70,7 @@ export async function startNode({ dir, set }: NodeOptions): Promise<DemoNode> {
   }
 }
 
-/** Reads a node's log to its end: who does not read holds it up. */
+/** Drains a node's log: an unread pipe would block the node. */
 async function listen(
   lines: ReadableStream<string>,
   ready: PromiseWithResolvers<string[]>,
@@ -83,5 +84,5 @@ async function listen(
     if (!started) continue;
     ready.resolve([...new Set(text.match(/\/ip4\/127[^\s"]*\/p2p\/\w+/g) ?? [])]);
   }
-  ready.reject(new Error(`The node ended at once:\n${text}`));
+  ready.reject(new Error(`Node exited during start-up:\n${text}`));
 }

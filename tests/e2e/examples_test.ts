@@ -1,5 +1,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { withTempDir } from "../fixtures/plasm.ts";
+import { startNode } from "../../scripts/demo/nodes.ts";
+import { emptyProject } from "../fixtures/library/project.ts";
+import { tempDir } from "../fixtures/temp_dir.ts";
 
 const ROOT = decodeURIComponent(new URL("../../", import.meta.url).pathname);
 
@@ -18,45 +20,47 @@ async function deno(
 
 Deno.test("examples/library runs a job", async () => {
   const { code, stdout, stderr } = await deno(
-    ["--allow-read", "--allow-run", "--unstable-worker-options", "examples/library/run_job.ts"],
+    ["--allow-read", "--allow-run=/proc/self/exe", "examples/library/run_job.ts"],
     ROOT,
   );
   assertEquals(code, 0, stderr);
   assertMatch(stdout, /^dlroW ,olleH\nexited with code 0 after \d+ ms\n$/);
 });
 
-Deno.test("another Deno project imports the library by its name", async () => {
-  await withTempDir(async (dir) => {
-    const { imports } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
-    // As from a registry: the project knows the library by name, and the library its dependencies.
-    await Deno.writeTextFile(
-      `${dir}/deno.json`,
-      JSON.stringify({
-        imports: { ...imports, "@plasm/plasm": `${ROOT}mod.ts` },
-        links: ["assert", "cli", "jsonc"].map((name) => `${ROOT}scripts/std/${name}`),
-      }),
-    );
-    await Deno.copyFile(`${ROOT}examples/library/run_job.ts`, `${dir}/run_job.ts`);
-    const { code, stdout, stderr } = await deno(
-      [
-        "--allow-read",
-        "--allow-run",
-        "--unstable-worker-options",
-        "run_job.ts",
-        `${ROOT}examples/hello/hello.wasm`,
-      ],
-      dir,
-    );
+Deno.test("examples/library runs a job on another node and reports when it has none", async () => {
+  const flags = [
+    ...["--allow-read", "--allow-net", "--unstable-net", "examples/library/run_remote_job.ts"],
+  ];
+  {
+    await using temp = await tempDir();
+    const dir = temp.path;
+    await using node = await startNode({ dir: `${dir}/node`, set: {} });
+    const { code, stdout, stderr } = await deno([...flags, node.addresses[0]!], ROOT);
     assertEquals(code, 0, stderr);
-    assertStringIncludes(stdout, "dlroW ,olleH");
-  });
+    assertMatch(stdout, /^dlroW ,olleH\nexited with code 0 on 12D3KooW\w+\n$/);
+  }
+  const { code, stderr } = await deno(flags, ROOT);
+  assertEquals(code, 2);
+  assertStringIncludes(stderr, "Cannot find nodes: no bootstrap node");
 });
 
-/** The demo's arguments after `deno run`, but for what deno() gives: 2.7.11 takes a flag once. */
+Deno.test("an empty project runs the examples of the library", async () => {
+  await using project = await emptyProject();
+  const example = await Deno.readTextFile(`${ROOT}examples/library/run_job.ts`);
+  await project.write("run_job.ts", example);
+  const { code, stdout, stderr } = await project.deno([
+    ...["run", "--no-prompt", "--allow-read", "--allow-run=/proc/self/exe"],
+    ...["run_job.ts", `${ROOT}examples/hello/hello.wasm`],
+  ]);
+  assertEquals(code, 0, stderr);
+  assertStringIncludes(stdout, "dlroW ,olleH");
+});
+
+/** The demo's flags after `deno run`, without those that deno() adds: 2.7.11 rejects duplicates. */
 const DEMO = (JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`)).tasks.demo.command as string)
   .split(" ").slice(2).filter((flag) => flag !== "--no-prompt");
 
-Deno.test("the demo finds a node, runs a job there, verifies its receipt and refuses a forged one", async () => {
+Deno.test("the demo finds a node, runs a job, verifies its receipt and rejects a forged one", async () => {
   const { code, stdout, stderr } = await deno(DEMO, ROOT);
   assertEquals(code, 0, stderr);
   assertMatch(stdout, /^found +12D3KooW\w+ in the DHT/m);
@@ -66,7 +70,7 @@ Deno.test("the demo finds a node, runs a job there, verifies its receipt and ref
   assertMatch(stdout, /^forged +refused: .*signature/m);
 });
 
-Deno.test("the demo leaves nothing behind when it is interrupted", async () => {
+Deno.test("the demo removes processes and files when it is interrupted", async () => {
   const before = await demoDirs();
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--no-prompt", "--quiet", ...DEMO],
@@ -78,7 +82,7 @@ Deno.test("the demo leaves nothing behind when it is interrupted", async () => {
   }).spawn();
   let seen = "";
   for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-    // Its nodes run by then.
+    // By then its nodes are running.
     if (!seen.includes("network") && `${seen}${text}`.includes("network")) child.kill("SIGINT");
     seen += text;
   }

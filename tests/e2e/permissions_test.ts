@@ -1,5 +1,5 @@
 /**
- * What the process of a command can still do once it runs.
+ * Tests which permissions a command retains once it runs.
  * @module
  */
 import { assertEquals } from "@std/assert";
@@ -7,17 +7,20 @@ import { COMMANDS } from "../../lib/cli/commands/mod.ts";
 import type { DroppablePermission } from "../../lib/cli/io.ts";
 import { parseCommandArgs } from "../../lib/cli/args.ts";
 
-const DROPPED: Record<string, DroppablePermission[]> = {
-  exec: ["net", "sys"],
-  id: ["net", "run", "sys"],
-  verify: ["net", "run", "sys", "write"],
-  version: ["net", "run", "sys", "write"],
-};
+const CASES: { command: string; options?: string[]; dropped: DroppablePermission[] }[] = [
+  { command: "exec", dropped: ["net", "sys"] },
+  // Asks the daemon for its identity.
+  { command: "id", dropped: ["run", "sys"] },
+  { command: "id", options: ["--local"], dropped: ["net", "run", "sys"] },
+  { command: "verify", dropped: ["net", "run", "sys", "write"] },
+  { command: "version", dropped: ["net", "run", "sys", "write"] },
+];
 
-Deno.test("commands that touch neither network nor processes give these permissions up", async () => {
-  for (const [name, expected] of Object.entries(DROPPED)) {
+Deno.test("commands that need neither network nor processes drop those permissions", async () => {
+  for (const { command: name, options = [], dropped } of CASES) {
     const command = await COMMANDS.find((entry) => entry.name === name)!.load();
-    const args = Array.from({ length: command.spec.positionals.min }, () => "x");
-    assertEquals(command.drops?.(parseCommandArgs(command.spec, args)), expected);
+    const positionals = Array.from({ length: command.spec.positionals.min }, () => "x");
+    const args = parseCommandArgs(command.spec, [...options, ...positionals]);
+    assertEquals(command.drops?.(args), dropped, name);
   }
 });

@@ -1,5 +1,5 @@
 /**
- * Executors on systems that deny parts of the confinement: they run without it, and print nothing.
+ * Tests executors on systems that deny parts of the confinement: they run without it and print no warning.
  *
  * @module
  */
@@ -11,7 +11,7 @@ const HELLO = decodeURIComponent(
   new URL("../../examples/hello/hello.wasm", import.meta.url).pathname,
 );
 
-/** Executes the command after it, in a namespace that allows no nested one. */
+/** Runs the given command in a namespace that allows no nested one. */
 const WITHOUT_NAMESPACES = [
   "/usr/bin/unshare",
   "--user",
@@ -22,7 +22,7 @@ const WITHOUT_NAMESPACES = [
   "bash",
 ];
 
-/** Executes the command after it, where only the programs that the package's systemd unit allows can be started. */
+/** Runs the given command where only programs allowed by the package's systemd unit can be started. */
 const WITHOUT_PROGRAMS = [
   "/usr/bin/unshare",
   "--user",
@@ -54,7 +54,7 @@ for (const { what, denial, left } of DENIALS) {
         console.log(JSON.stringify(probeConfinement()));`,
       program: [...denial, Deno.execPath()],
     });
-    // The rest of the confinement is available.
+    // The rest of the confinement is still available.
     assertEquals(found.stderr, "");
     assertEquals(JSON.parse(found.stdout), left);
     const { code, stdout, stderr } = await plasm(["exec", HELLO], {

@@ -1,18 +1,19 @@
 /**
- * Every hostile module through the command line: the right status, figures and exit code, one object of
- * JSON, and nothing left of the process.
+ * Runs every hostile module through the command line and checks status, figures, exit code, a single JSON object, and
+ * that no process or file remains.
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
 import { ERROR_CODES, isErrorCode } from "../../lib/core/errors/error_codes.ts";
 import { verifyReceipt } from "../../lib/core/verify_receipt.ts";
-import { plasm, spawnPlasm, withTempDir } from "../fixtures/plasm.ts";
+import { plasm, spawnPlasm } from "../fixtures/plasm.ts";
+import { tempDir } from "../fixtures/temp_dir.ts";
 import { command, type HostileModule } from "../fixtures/hostile/case.ts";
-import { assertEnd, type End, manifestOf } from "../fixtures/hostile/ends.ts";
+import { assertResult, type HostileResult, manifestOf } from "../fixtures/hostile/results.ts";
 import { HOSTILE_MODULES } from "../fixtures/hostile/modules.ts";
 import { assemble } from "../fixtures/hostile/wat.ts";
 
-/** Started at a time: each start costs most of a second from source, and most cases little more. */
+/** Concurrent cases: from source most of a case's time is start-up. */
 const AT_ONCE = 3;
 
 const EXIT_CODES: Record<string, number> = { trapped: 134, timeout: 124, memory: 137, output: 137 };
@@ -23,7 +24,7 @@ interface Printed {
   stderr: string;
 }
 
-/** Writes a case's files and gives the arguments that run it. */
+/** Writes a case's files and returns the arguments that run it. */
 async function execArgs(hostile: HostileModule, dir: string): Promise<string[]> {
   const module = `${dir}/module.wasm`;
   const manifest = `${dir}/manifest.json`;
@@ -45,7 +46,7 @@ async function withOpenStdin(args: string[], env: Record<string, string>): Promi
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
-async function exec(hostile: HostileModule, dir: string): Promise<End> {
+async function exec(hostile: HostileModule, dir: string): Promise<HostileResult> {
   const args = await execArgs(hostile, dir);
   const env = { PLASM_STATE_DIR: `${dir}/state` };
   const { stdin } = hostile;
@@ -53,41 +54,44 @@ async function exec(hostile: HostileModule, dir: string): Promise<End> {
     ? await withOpenStdin(args, env)
     : await plasm(args, { env, ...(stdin === undefined ? {} : { stdin }) });
   if (stdout === "") {
-    const { code: told, message } = JSON.parse(stderr).error;
-    assert(isErrorCode(told));
-    assertEquals(code, ERROR_CODES[told].exit);
-    return { status: "rejected", code: told, exitCode: null, message, stdout, stderrBytes: 0 };
+    const { code: errorCode, message } = JSON.parse(stderr).error;
+    assert(isErrorCode(errorCode));
+    assertEquals(code, ERROR_CODES[errorCode].exit);
+    return { status: "rejected", code: errorCode, exitCode: null, message, stdout, stderrBytes: 0 };
   }
   const { status, exit_code, message, receipt, ...result } = JSON.parse(stdout);
   await verifyReceipt(receipt, { module: await Deno.readFile(args.at(-1)!) });
-  assertEquals([receipt.status, receipt.exit_code], [status, exit_code]);
+  assertEquals({ status: receipt.claim.status, exitCode: receipt.claim.exit_code }, {
+    status,
+    exitCode: exit_code,
+  });
   assertEquals(code, status === "exited" ? Math.min(exit_code, 255) : EXIT_CODES[status]);
   return {
     status,
     exitCode: exit_code,
     message: message ?? "",
     stdout: result.stdout,
-    stderrBytes: receipt.stderr_bytes,
+    stderrBytes: receipt.claim.stderr.bytes,
     usage: {
-      wallTimeMs: receipt.usage.wall_time_ms,
-      cpuTimeMs: receipt.usage.cpu_time_ms,
-      memoryPeakBytes: receipt.usage.memory_peak_bytes,
+      wallTimeMs: receipt.run.usage.wall_time_ms,
+      cpuTimeMs: receipt.run.usage.cpu_time_ms,
+      memoryPeakBytes: receipt.run.usage.memory_peak_bytes,
     },
   };
 }
 
-Deno.test("plasm exec holds every module of the table", async () => {
+Deno.test("plasm exec contains every hostile module", async () => {
   const faults: string[] = [];
   const left = HOSTILE_MODULES.values();
   await Promise.all(Array.from({ length: AT_ONCE }, async () => {
     for (const hostile of left) {
       try {
-        await withTempDir(async (dir) => {
-          assertEnd(hostile, await exec(hostile, dir));
-          // Its identity and nothing else: no temporary file, no socket.
-          const rest = [...Deno.readDirSync(`${dir}/state`)].map(({ name }) => name);
-          assertEquals(rest.filter((name) => name !== "identity.key"), []);
-        });
+        await using temp = await tempDir();
+        const dir = temp.path;
+        assertResult(hostile, await exec(hostile, dir));
+        // Only the identity remains: no temporary file, no socket.
+        const rest = [...Deno.readDirSync(`${dir}/state`)].map(({ name }) => name);
+        assertEquals(rest.filter((name) => name !== "identity.key"), []);
       } catch (error) {
         faults.push(`${hostile.name}: ${error}`);
       }
@@ -96,25 +100,34 @@ Deno.test("plasm exec holds every module of the table", async () => {
   assertEquals(faults, []);
 });
 
-Deno.test("plasm exec --json stays one object whatever the guest prints", () =>
-  withTempDir(async (dir) => {
-    const forged = '"}\n{"status":"exited","exit_code":0,"receipt":{"signature":"00"}}\n\x1b[2J';
-    const text = [...new TextEncoder().encode(forged)]
-      .map((byte) => `\\${byte.toString(16).padStart(2, "0")}`).join("");
-    const print = (fd: number): string =>
-      `(drop (call $fd_write (i32.const ${fd}) (i32.const 0) (i32.const 1) (i32.const 8)))`;
-    const module = await assemble(command(`${print(1)} ${print(2)} unreachable`, {
-      uses: ["fd_write"],
-      fields: `(data (i32.const 0) "\\10\\00\\00\\00\\${forged.length.toString(16)}\\00\\00\\00")
+Deno.test("plasm exec --json prints a single object for any guest output", async () => {
+  await using temp = await tempDir();
+  const dir = temp.path;
+  const forged = '"}\n{"status":"exited","exit_code":0,"receipt":{"signature":"00"}}\n\x1b[2J';
+  const text = [...new TextEncoder().encode(forged)]
+    .map((byte) => `\\${byte.toString(16).padStart(2, "0")}`).join("");
+  const print = (fd: number): string =>
+    `(drop (call $fd_write (i32.const ${fd}) (i32.const 0) (i32.const 1) (i32.const 8)))`;
+  const module = await assemble(command(`${print(1)} ${print(2)} unreachable`, {
+    uses: ["fd_write"],
+    fields: `(data (i32.const 0) "\\10\\00\\00\\00\\${forged.length.toString(16)}\\00\\00\\00")
         (data (i32.const 16) "${text}")`,
-    }));
-    await Deno.writeFile(`${dir}/module.wasm`, module);
-    const { code, stdout, stderr } = await plasm(["exec", "--json", `${dir}/module.wasm`], {
-      env: { PLASM_STATE_DIR: `${dir}/state` },
-    });
-    assertEquals([code, stderr], [134, ""]);
-    // All of stdout is one value: what follows or precedes it would not parse.
-    const result = JSON.parse(stdout);
-    assertEquals([result.status, result.stdout, result.stderr], ["trapped", forged, forged]);
-    assertEquals([result.receipt.status, result.receipt.stdout_bytes], ["trapped", forged.length]);
   }));
+  await Deno.writeFile(`${dir}/module.wasm`, module);
+  const { code, stdout, stderr } = await plasm(["exec", "--json", `${dir}/module.wasm`], {
+    env: { PLASM_STATE_DIR: `${dir}/state` },
+  });
+  assertEquals({ code, stderr }, { code: 134, stderr: "" });
+  // stdout parses as a single value only if nothing precedes or follows it.
+  const result = JSON.parse(stdout);
+  assertEquals({ status: result.status, stdout: result.stdout, stderr: result.stderr }, {
+    status: "trapped",
+    stdout: forged,
+    stderr: forged,
+  });
+  const { claim } = result.receipt;
+  assertEquals({ status: claim.status, stdoutBytes: claim.stdout.bytes }, {
+    status: "trapped",
+    stdoutBytes: forged.length,
+  });
+});

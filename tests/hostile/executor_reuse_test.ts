@@ -1,5 +1,5 @@
 /**
- * Isolation of jobs that run one after another in the same executor.
+ * Tests the isolation of consecutive jobs in the same executor.
  *
  * @module
  */

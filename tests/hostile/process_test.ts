@@ -1,5 +1,5 @@
 /**
- * Confinement of an executor's process: the kernel's view of a real one, and a probe that is started like one.
+ * Tests the confinement of an executor's process, as the kernel reports it and by a probe started in its place.
  *
  * @module
  */
@@ -32,14 +32,14 @@ async function skipped(): Promise<boolean> {
 }
 
 /** Runs an executor from source, or of the binary in `PLASM_BINARY`. */
-async function withExecutor(inspect: (pid: number) => Promise<void>): Promise<void> {
+async function startExecutor(): Promise<{ pid: number } & AsyncDisposable> {
   if (BINARY === undefined) {
-    await using executor = new Executor({ maxMemoryBytes: MEMORY_BYTES });
+    const executor = new Executor({ maxMemoryBytes: MEMORY_BYTES });
     await executor.ready();
-    return await inspect(executor.pid);
+    return executor;
   }
   const [path, ...args] = confineCommand(probeConfinement()!, { dataBytes: MEMORY_BYTES });
-  await using child = new Deno.Command(path!, {
+  const child = new Deno.Command(path!, {
     args: [...args, BINARY, EXECUTOR_COMMAND],
     clearEnv: true,
     cwd: "/",
@@ -48,10 +48,15 @@ async function withExecutor(inspect: (pid: number) => Promise<void>): Promise<vo
   }).spawn();
   const reader = child.stdout.getReader();
   await reader.read();
-  await inspect(child.pid);
-  child.kill("SIGKILL");
-  await reader.cancel();
-  await child.stdin.close().catch(() => {});
+  return {
+    pid: child.pid,
+    [Symbol.asyncDispose]: async () => {
+      child.kill("SIGKILL");
+      await reader.cancel();
+      await child.stdin.close().catch(() => {});
+      await child.status;
+    },
+  };
 }
 
 function assertConfined(facts: ProcessFacts): void {
@@ -75,7 +80,8 @@ function assertConfined(facts: ProcessFacts): void {
 
 Deno.test("an executor has no environment, directory, privileges or files", async () => {
   if (await skipped()) return;
-  await withExecutor(async (pid) => assertConfined(await inspectProcess(pid)));
+  await using executor = await startExecutor();
+  assertConfined(await inspectProcess(executor.pid));
 });
 
 Deno.test("an executor has only an inactive loopback interface and no capabilities", async () => {
@@ -84,17 +90,16 @@ Deno.test("an executor has only an inactive loopback interface and no capabiliti
     console.warn("SKIPPED: the system denies namespaces");
     return;
   }
-  await withExecutor(async (pid) => {
-    const { ownNamespaces, interfaces, status, limits } = await inspectProcess(pid);
-    assertEquals(ownNamespaces, ["user", "net", "ipc"]);
-    assertEquals(interfaces, ["lo"]);
-    assertEquals(limits.get("Max processes"), ["256", "256"]);
-    // See ConfineOptions.keepUser.
-    if (BINARY === undefined && Deno.uid() === 0) return;
-    for (const set of ["CapInh", "CapPrm", "CapEff", "CapAmb"]) {
-      assertEquals(Number(`0x${status.get(set)}`), 0, set);
-    }
-  });
+  await using executor = await startExecutor();
+  const { ownNamespaces, interfaces, status, limits } = await inspectProcess(executor.pid);
+  assertEquals(ownNamespaces, ["user", "net", "ipc"]);
+  assertEquals(interfaces, ["lo"]);
+  assertEquals(limits.get("Max processes"), ["256", "256"]);
+  // See ConfineOptions.keepUser.
+  if (BINARY === undefined && Deno.uid() === 0) return;
+  for (const set of ["CapInh", "CapPrm", "CapEff", "CapAmb"]) {
+    assertEquals(Number(`0x${status.get(set)}`), 0, set);
+  }
 });
 
 Deno.test("an executor inherits no descriptor of the program that started its node", async () => {

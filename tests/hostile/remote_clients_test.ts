@@ -1,23 +1,21 @@
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { createNonce } from "../../lib/core/ids.ts";
 import { bytesSource, chunksOf, type RemoteJob } from "../../lib/remote/client/remote_job.ts";
-import { checksumOf } from "../../lib/remote/wire/chunk_frame.ts";
-import { Disconnected } from "../../lib/remote/wire/byte_stream.ts";
-import { FrameChannel } from "../../lib/remote/wire/frame_channel.ts";
+import { checksumOf, Disconnected, FrameChannel } from "../../lib/remote/wire/frame_channel.ts";
 import { makeOffer } from "../../lib/remote/client/handshake.ts";
 import type { Message, MessageOf } from "../../lib/remote/wire/messages.ts";
-import { makeJob, run, seededBytes, seededRandom, TestNode } from "../fixtures/remote/bench.ts";
+import { makeJob, run, seededBytes, seededRandom, TestNode } from "../fixtures/remote/test_node.ts";
 
 type Offer = MessageOf<"offer">;
 
-/** An offer that brings nothing along, but for the changes. */
+/** Creates an offer without standard input. */
 async function offerOf(job: RemoteJob, changes: Partial<Offer> = {}): Promise<Offer> {
   const offer = await makeOffer(job, { nonce: createNonce(), now: Date.now() });
   return { ...offer, stdin_data: null, ...changes };
 }
 
-/** Says things to a node and returns the error that it answers with, as `code field`. */
-async function refusal(node: TestNode, ...messages: Message[]): Promise<string> {
+/** Sends messages to a node and returns the error of its answer as `code field`. */
+async function rejection(node: TestNode, ...messages: Message[]): Promise<string> {
   const channel = new FrameChannel(node.dial());
   for (const message of messages) await channel.write(message);
   while (true) {
@@ -29,8 +27,8 @@ async function refusal(node: TestNode, ...messages: Message[]): Promise<string> 
   }
 }
 
-/** Makes an offer that is accepted. */
-async function accepted(
+/** Offers a job and returns the acceptance. */
+async function offerAccepted(
   node: TestNode,
   { job, peerId }: { job?: RemoteJob; peerId?: string } = {},
 ): Promise<{ channel: FrameChannel; accept: MessageOf<"accept"> }> {
@@ -46,7 +44,7 @@ async function answerTo(channel: FrameChannel, ...messages: Message[]): Promise<
   return String(error["code"]);
 }
 
-Deno.test("JobServer refuses offers that do not agree with themselves or the clock", async () => {
+Deno.test("JobServer rejects an offer when its parts disagree with each other or the clock", async () => {
   await using node = await TestNode.create();
   const job = await makeJob();
   const other = `sha256:${"7".repeat(64)}`;
@@ -63,45 +61,45 @@ Deno.test("JobServer refuses offers that do not agree with themselves or the clo
     [{ stdin_data: new Uint8Array(job.stdin.size + 1) }, "protocol stdin_data"],
     [{ stdin_data: new Uint8Array(16 * 1024 + 1) }, "protocol stdin_data"],
     [{ stdin_data: new Uint8Array() }, "protocol stdin_data"],
-    // As long as was said, but not what was said.
+    // The right size with wrong content.
     [{ stdin_data: new Uint8Array(job.stdin.size) }, "bad-input"],
   ];
   for (const [changes, expected] of cases) {
-    assertEquals(await refusal(node, await offerOf(job, changes)), expected);
+    assertEquals(await rejection(node, await offerOf(job, changes)), expected);
   }
   const bound = await makeJob({ stdin_hash: other });
-  assertEquals(await refusal(node, await offerOf(bound)), "protocol stdin.hash");
+  assertEquals(await rejection(node, await offerOf(bound)), "protocol stdin.hash");
   assertEquals(node.server.counts, { transfer: 0, begun: 0, over: 0 });
 });
 
-Deno.test("JobServer refuses a replayed offer, and messages that nobody asked for", async () => {
+Deno.test("JobServer rejects replayed offers and unexpected messages", async () => {
   await using node = await TestNode.create();
   const offer = await offerOf(await makeJob());
   const channel = new FrameChannel(node.dial());
   await channel.write(offer);
   const accept = await channel.read(["accept"]);
-  assertEquals(await refusal(node, offer), "protocol nonce");
+  assertEquals(await rejection(node, offer), "protocol nonce");
 
   const { job_id, secret, node_nonce } = accept;
-  assertEquals(await refusal(node, { type: "taken", job_id }), "protocol");
-  assertEquals(await refusal(node, { type: "begin", job_id, node_nonce }), "protocol");
-  assertEquals(await refusal(node, accept), "protocol");
-  const attach = { type: "attach", version: "1.0", job_id, secret, node_nonce, after: 0 } as const;
+  assertEquals(await rejection(node, { type: "taken", job_id }), "protocol");
+  assertEquals(await rejection(node, { type: "begin", job_id, node_nonce }), "protocol");
+  assertEquals(await rejection(node, accept), "protocol");
+  const attach = { type: "attach", version: "0.2", job_id, secret, node_nonce, after: 0 } as const;
   for (const wrong of [{ secret: createNonce() }, { node_nonce: createNonce() }]) {
-    assertEquals(await refusal(node, { ...attach, ...wrong }), "not-found");
+    assertEquals(await rejection(node, { ...attach, ...wrong }), "not-found");
     const { after: _, ...cancel } = { ...attach, ...wrong, type: "cancel" } as const;
-    assertEquals(await refusal(node, cancel), "not-found");
+    assertEquals(await rejection(node, cancel), "not-found");
   }
   assertEquals(
     await answerTo(channel, { type: "begin", job_id, node_nonce: createNonce() }),
     "protocol",
   );
-  // What was wrong ended the job: there is nothing to come back to.
-  assertEquals(await refusal(node, attach), "not-found");
+  // The error deleted the job, so the client cannot attach to it.
+  assertEquals(await rejection(node, attach), "not-found");
   assertEquals(node.host.submitted, []);
 });
 
-Deno.test("JobServer refuses too much, too little, wrong and damaged content", async () => {
+Deno.test("JobServer rejects excess, missing, wrong and damaged content", async () => {
   const job = await makeJob({ module: seededBytes(1000) });
   const [chunk] = await Array.fromAsync(chunksOf(job.module, 0));
   const longer = await bytesSource(seededBytes(1001));
@@ -119,33 +117,33 @@ Deno.test("JobServer refuses too much, too little, wrong and damaged content", a
   ];
   for (const [messages, code] of cases) {
     await using node = await TestNode.create();
-    const { channel, accept } = await accepted(node, { job });
+    const { channel, accept } = await offerAccepted(node, { job });
     assertEquals(await answerTo(channel, ...messages(accept)), code);
     assertEquals(node.server.counts, { transfer: 0, begun: 0, over: 0 });
     assertEquals(node.host.submitted, []);
   }
 });
 
-Deno.test("JobServer gives up a client that offers and never sends, or says nothing", async () => {
+Deno.test("JobServer disconnects a client when it sends nothing", async () => {
   await using node = await TestNode.create();
   node.policy = { ...node.policy, transferMs: 1 };
   const silent = new FrameChannel(node.dial());
   assertEquals((await silent.read(["reject"])).error["code"], "peer-timeout");
   node.policy = { ...node.policy, transferMs: 30_000 };
-  node.host.refuse = () => node.policy = { ...node.policy, transferMs: 1 };
-  const { channel } = await accepted(node);
+  node.host.onCheck = () => node.policy = { ...node.policy, transferMs: 1 };
+  const { channel } = await offerAccepted(node);
   assertEquals((await channel.read(["reject"])).error["code"], "slow-request");
   assertEquals(node.server.counts.transfer, 0);
 });
 
-Deno.test("JobServer gives up a client that sends a byte now and then, or only comes back", async () => {
+Deno.test("JobServer disconnects a client when it sends too slowly or only reconnects", async () => {
   const real = performance.now;
   const day = 86_400_000;
   try {
     for (const comesBack of [false, true]) {
       await using node = await TestNode.create();
       const job = await makeJob({ module: seededBytes(1000) });
-      const { channel, accept } = await accepted(node, { job });
+      const { channel, accept } = await offerAccepted(node, { job });
       const bytes = await Array.fromAsync(chunksOf(job.module, 0));
       const data = bytes[0]!.data.subarray(0, 1);
       const one = { ...bytes[0]!, data, checksum: checksumOf(data) };
@@ -153,10 +151,10 @@ Deno.test("JobServer gives up a client that sends a byte now and then, or only c
       if (!comesBack) {
         assertEquals(await answerTo(channel, one), "slow-request");
       } else {
-        channel.abort(new Error("gone"));
+        channel.abort(new Error("Test disconnects"));
         const { job_id, secret, node_nonce } = accept;
         const again = new FrameChannel(node.dial());
-        await again.write({ type: "attach", version: "1.0", job_id, secret, node_nonce, after: 0 });
+        await again.write({ type: "attach", version: "0.2", job_id, secret, node_nonce, after: 0 });
         await again.read(["attached"]);
         assertEquals((await again.read(["reject"])).error["code"], "slow-request");
       }
@@ -168,13 +166,13 @@ Deno.test("JobServer gives up a client that sends a byte now and then, or only c
   }
 });
 
-Deno.test("JobServer holds few offers of one peer, few half-open ones of all, and runs on", async () => {
+Deno.test("JobServer limits the offers of one peer and of all peers, and continues to serve", async () => {
   await using node = await TestNode.create();
   const { jobsPerPeer, halfOpenOffers } = node.policy;
   const codes: Record<string, number> = {};
   const held: FrameChannel[] = [];
   for (let n = 0; n < 1000; n++) {
-    // The first half comes from one peer, each of the others from one of its own.
+    // The first half comes from one peer, the others from one peer each.
     const channel = new FrameChannel(node.dial(n < 500 ? "flood" : `sybil-${n}`));
     await channel.write(await offerOf(await makeJob()));
     const answer = await channel.read(["accept", "reject"]);
@@ -186,40 +184,40 @@ Deno.test("JobServer holds few offers of one peer, few half-open ones of all, an
   assertEquals(codes, { accepted: halfOpenOffers, busy: 1000 - halfOpenOffers });
   assertEquals(node.server.counts.transfer, halfOpenOffers);
   assert(jobsPerPeer < halfOpenOffers);
-  // They go away as they came, and an honest client is served.
+  // Some disconnect, and an honest client is served.
   for (const channel of held.slice(0, 2)) {
-    channel.abort(new Error("gone"));
+    channel.abort(new Error("Test disconnects"));
   }
   node.policy = { ...node.policy, halfOpenOffers: halfOpenOffers + 1 };
   assertEquals((await run({ nodes: [node] })).text, "dlroW ,olleH");
 });
 
-Deno.test("JobServer tells who may submit, and how many bytes it holds for a peer", async () => {
+Deno.test("JobServer enforces the submit policy and the byte quota of a peer", async () => {
   await using node = await TestNode.create();
   const offer = async (): Promise<Offer> => await offerOf(await makeJob());
   node.policy = { ...node.policy, submit: "nobody" };
-  assertEquals(await refusal(node, await offer()), "policy");
+  assertEquals(await rejection(node, await offer()), "policy");
   node.policy = { ...node.policy, submit: "listed", submitters: ["12D3KooWFriend"] };
-  assertEquals(await refusal(node, await offer()), "policy");
-  const { channel } = await accepted(node, { peerId: "12D3KooWFriend" });
-  channel.abort(new Error("gone"));
-  // A job counts with its content and the output that it may make, 2 ** 20 at the test's host.
+  assertEquals(await rejection(node, await offer()), "policy");
+  const { channel } = await offerAccepted(node, { peerId: "12D3KooWFriend" });
+  channel.abort(new Error("Test disconnects"));
+  // A job counts with its content and its largest output, 2 ** 20 bytes on the fake host.
   node.policy = { ...node.policy, submit: "anyone", bytesPerPeer: 2 ** 20 };
-  assertEquals(await refusal(node, await offer()), "over-limit");
+  assertEquals(await rejection(node, await offer()), "over-limit");
   node.policy = { ...node.policy, bytesPerPeer: 2 ** 20 + 100 };
-  await accepted(node);
-  assertEquals(await refusal(node, await offer()), "busy");
+  await offerAccepted(node);
+  assertEquals(await rejection(node, await offer()), "busy");
 });
 
-Deno.test("a connection that comes back takes over from one that seems alive", async () => {
+Deno.test("JobServer replaces a connection when the client attaches on a new one", async () => {
   await using node = await TestNode.create();
   const job = await makeJob({ module: seededBytes(300_000) });
-  const { channel, accept } = await accepted(node, { job });
+  const { channel, accept } = await offerAccepted(node, { job });
   const [first, second, third] = await Array.fromAsync(chunksOf(job.module, 0));
   await channel.write(first!);
   const { job_id, secret, node_nonce } = accept;
   const again = new FrameChannel(node.dial());
-  await again.write({ type: "attach", version: "1.0", job_id, secret, node_nonce, after: 0 });
+  await again.write({ type: "attach", version: "0.2", job_id, secret, node_nonce, after: 0 });
   const { need, state } = await again.read(["attached"]);
   assertEquals(state, "transfer");
   assertEquals(need.find(({ hash }) => hash === job.module.hash)?.offset, first!.data.length);
@@ -228,10 +226,10 @@ Deno.test("a connection that comes back takes over from one that seems alive", a
   for (const message of [second!, third!, stdin!]) await again.write(message);
   await again.write({ type: "begin", job_id, node_nonce });
   assertEquals((await again.read(["event"])).body["event"], "queued");
-  again.abort(new Error("done"));
+  again.abort(new Error("Test ended"));
 });
 
-Deno.test("JobServer survives any bytes, and holds nothing for them", async () => {
+Deno.test("JobServer rejects arbitrary bytes and stores nothing for them", async () => {
   await using node = await TestNode.create();
   const random = seededRandom(23);
   const { encodeMessage } = await import("../../lib/core/cbor/cbor_frame.ts");
@@ -242,12 +240,12 @@ Deno.test("JobServer survives any bytes, and holds nothing for them", async () =
     for (let at = 0; at < changes; at++) {
       bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
     }
-    const duplex = node.dial(`fuzz-${n}`);
+    const stream = node.dial(`fuzz-${n}`);
     const length = bytes.length;
-    await duplex.write(new Uint8Array([(length & 0x7f) | 0x80, (length >> 7) & 0x7f]));
-    await duplex.write(bytes).catch(() => {}); // refused by its first bytes
-    await duplex.close();
-    while (await duplex.read().catch(() => null) !== null);
+    await stream.write(new Uint8Array([(length & 0x7f) | 0x80, (length >> 7) & 0x7f]));
+    await stream.write(bytes).catch(() => {}); // rejected after the first bytes
+    await stream.close();
+    while (await stream.read().catch(() => null) !== null);
   }
   assertLess(node.server.counts.transfer, node.policy.halfOpenOffers + 1);
   assertEquals(node.host.submitted, []);

@@ -8,7 +8,7 @@ import { Executor } from "../../lib/sandbox/host/executor.ts";
 import { inspectModule } from "../../lib/wasm/inspect.ts";
 import type { SandboxJob } from "../../lib/sandbox/job_types.ts";
 import { cpuNs, hasPs } from "../fixtures/daemon/process_list.ts";
-import { assertEnd, type End, rejection } from "../fixtures/hostile/ends.ts";
+import { assertResult, type HostileResult, rejection } from "../fixtures/hostile/results.ts";
 import {
   HOSTILE_LIMITS,
   HOSTILE_MODULES,
@@ -30,7 +30,7 @@ function neverEnding(): ReadableStream<Uint8Array> {
   return new ReadableStream({ pull: () => new Promise(() => {}) });
 }
 
-async function run(hostile: HostileModule, executor: Executor): Promise<End> {
+async function run(hostile: HostileModule, executor: Executor): Promise<HostileResult> {
   const limits = { ...HOSTILE_LIMITS, ...hostile.limits };
   let stdout = "";
   let stderrBytes = 0;
@@ -64,21 +64,18 @@ const canCount = await hasPs();
 
 for (const hostile of HOSTILE_MODULES) {
   Deno.test(`Executor.run() contains ${hostile.name}: ${hostile.what}`, async () => {
-    const executor = new Executor();
-    try {
-      await executor.ready();
-      assertEnd(hostile, await run(hostile, executor));
-      if (executor.usable && canCount) {
-        await pause(IDLE_AFTER_MS);
-        const used = await cpuNs([executor.pid]);
-        await pause(MEASURE_MS);
-        const idle = await cpuNs([executor.pid]) - used;
-        assert(idle < IDLE_CPU_NS, `${idle} ns of CPU time after the end of the job`);
-      }
-    } finally {
-      await executor.kill();
+    await using executor = new Executor();
+    await executor.ready();
+    assertResult(hostile, await run(hostile, executor));
+    if (executor.usable && canCount) {
+      await pause(IDLE_AFTER_MS);
+      const used = await cpuNs([executor.pid]);
+      await pause(MEASURE_MS);
+      const idle = await cpuNs([executor.pid]) - used;
+      assert(idle < IDLE_CPU_NS, `${idle} ns of CPU time after the end of the job`);
     }
-    // The process has ended, and the guest with it.
+    await executor.kill();
+    // The process has exited, and with it the guest.
     await executor.ended;
   });
 }

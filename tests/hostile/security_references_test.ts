@@ -2,7 +2,7 @@ import { assert, assertStringIncludes } from "@std/assert";
 
 const ROOT = new URL("../../", import.meta.url);
 
-Deno.test("docs/threat-model.md names tests that exist", async () => {
+Deno.test("docs/threat-model.md references existing tests", async () => {
   const text = await Deno.readTextFile(new URL("docs/threat-model.md", ROOT));
   // Lines may be wrapped anywhere in a reference.
   const references = [...text.matchAll(/`([\w./]+_test\.ts)`:\s+"([^"]+)"/g)];

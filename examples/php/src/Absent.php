@@ -5,8 +5,8 @@ declare(strict_types=1);
 namespace Plasm;
 
 /**
- * Marks an argument that was left out. null is no such mark: an expectation that is lost on its way, such as a
- * missing setting, must raise a TypeError instead of turning into a check that passes.
+ * Marks an omitted argument. null does not: an expectation that is missing by mistake, such as an unset option, must
+ * raise a TypeError instead of skipping the check.
  */
 enum Absent
 {

@@ -4,15 +4,17 @@ declare(strict_types=1);
 
 namespace Plasm;
 
+use Plasm\Document\Json;
+use Plasm\Http\Fields;
 use Plasm\Http\Transport;
 
 /**
- * A client of a daemon's local API. Every method throws the daemon's own errors, `no-daemon` when it does not answer,
- * `interrupted` when the caller's time limit has passed and `protocol` when the response is invalid.
+ * Client of a daemon's local API. Every method throws the daemon's own errors, `no-daemon` if it does not respond,
+ * `interrupted` when the caller's time limit expires and `protocol` if the response is invalid.
  */
 final class Client
 {
-    /** stdin up to here goes with the job; more is sent on its own. In bytes. */
+    /** Largest stdin sent within the job, in bytes; a larger one is uploaded first. */
     private const INLINE_STDIN_BYTES = 65_536;
 
     private readonly Transport $transport;
@@ -20,7 +22,7 @@ final class Client
     /**
      * @param Address|null $address null: the daemon on this machine, see {@see Address::discover()}
      *
-     * @throws PlasmException `no-daemon` when there is no socket
+     * @throws PlasmException `no-daemon` if no socket exists
      */
     public function __construct(
         ?Address $address = null,
@@ -31,15 +33,57 @@ final class Client
     }
 
     /**
-     * Submits a job, sending what the daemon does not have. Once this returns no crash loses it.
+     * Submits a job, uploading content that the daemon does not have. The job is durable once this returns.
      *
-     * @param string|null    $submitter whose job it is among the users of the daemon
-     * @param JobTarget|null $target    runs it on another node, whose receipt is then the job's; null: here
+     * @param string|null    $submitter label of the submitter among the users of the daemon
+     * @param JobTarget|null $target    run on another node, which then signs the receipt; null: run locally
      *
-     * @throws PlasmException `no-peer` when there is a target and the network is off; `over-limit`, `policy`,
+     * @throws PlasmException `disabled` if there is a target and the network is off; `over-limit`, `policy`,
      *                        `queue-full`, `too-large` and more
      */
     public function submit(Job $job, ?string $submitter = null, ?JobTarget $target = null): JobStatus
+    {
+        $submission = $this->submission($job, $submitter, $target);
+        return JobStatus::fromFields($this->transport->json('POST', '/v1/jobs', $submission));
+    }
+
+    /**
+     * Runs jobs, a window of them at once, and yields each result as it arrives, under the key of its job. Every
+     * receipt is verified. Errors that may pass are retried; jobs are read as they are needed.
+     *
+     * @param iterable<mixed, Job> $jobs
+     * @param string               $key  public key in hex of the node that runs them, from a source other than the receipt
+     *
+     * @return \Generator<mixed, MapResult>
+     *
+     * @throws PlasmException `usage`; an error of one job is in its result
+     */
+    public function map(iterable $jobs, string $key, MapOptions $options = new MapOptions()): \Generator
+    {
+        $target = $options->node === null ? null : JobTarget::node($options->node);
+        $run = new MapRun(
+            $options,
+            start: fn (Job $job) => $this->transport->start(
+                'POST',
+                MapRun::path(),
+                $this->submission($job, $options->submitter, $target),
+            ),
+            status: $this->status(...),
+            result: fn (string $id) => $this->result($id),
+            read: $this->resultOf(...),
+            verify: static fn (Job $job, JobResult $result) => $options->node === null
+                ? $result->verify($job, $key)
+                : $result->verifyFrom($job, $options->node),
+        );
+        return $run->results($jobs);
+    }
+
+    /**
+     * Uploads what the daemon lacks and returns the request's body.
+     *
+     * @return array<string, mixed>
+     */
+    private function submission(Job $job, ?string $submitter, ?JobTarget $target): array
     {
         $this->putModule($job->module);
         foreach ($job->inputs as $input) {
@@ -57,11 +101,26 @@ final class Client
         if ($target !== null) {
             $submission['target'] = $target->fields();
         }
-        return JobStatus::fromFields($this->transport->json('POST', '/v1/jobs', $submission));
+        return $submission;
+    }
+
+    /** Reads the result in a response to /v1/run. */
+    private function resultOf(Fields $response): JobResult
+    {
+        $job = JobStatus::fromFields($response->object('job'));
+        $path = self::path($job->id);
+        $read = function (string $stream) use ($response, $path): string {
+            $text = $response->stringOrNull($stream);
+            return $text === null
+                ? $this->transport->send('GET', "$path/$stream")->text($this->transport->limits->bodyBytes)
+                : (string) base64_decode($text, true);
+        };
+        $receipt = Receipt::parse(Json::encode($response->value('receipt')));
+        return new JobResult($job, $read('stdout'), $read('stderr'), $receipt, $this->transport, $path);
     }
 
     /**
-     * Where a job stands.
+     * Returns the status of a job.
      *
      * @throws PlasmException `not-found`
      */
@@ -71,12 +130,12 @@ final class Client
     }
 
     /**
-     * Waits until a job has finished and collects its result. Output is held in memory; larger outputs take
-     * {@see Client::output()}.
+     * Waits until a job has finished and collects its result. Output is buffered in memory; use {@see
+     * Client::output()} for larger outputs. Files are read by {@see JobResult::outputs()}.
      *
-     * @param FollowOptions $options how long to wait
+     * @param FollowOptions $options timeouts
      *
-     * @throws PlasmException the error of a job without a result; `not-found`; `too-large` when the output is over
+     * @throws PlasmException the error of a job without a result; `not-found`; `too-large` if the output exceeds
      *                        {@see Limits::$bodyBytes}
      */
     public function result(string $id, FollowOptions $options = new FollowOptions()): JobResult
@@ -90,7 +149,8 @@ final class Client
         }
         $read = fn (string $what): string =>
             $this->transport->send('GET', self::path($id, $what))->text($this->transport->limits->bodyBytes);
-        return new JobResult($job, $read('stdout'), $read('stderr'), $this->receipt($id));
+        [$stdout, $stderr] = [$read('stdout'), $read('stderr')];
+        return new JobResult($job, $stdout, $stderr, $this->receipt($id), $this->transport, self::path($id));
     }
 
     /**
@@ -104,26 +164,39 @@ final class Client
     }
 
     /**
-     * What a job wrote, as far as it is there, piece by piece.
+     * Streams a job's output as far as it has been written.
      *
-     * @param int $offset bytes to leave out at the beginning
+     * @param int $offset bytes to skip at the beginning
      * @return iterable<string>
      *
      * @throws PlasmException `not-found`
      */
     public function output(string $id, OutputStream $stream, int $offset = 0): iterable
     {
-        return $this->transport->send('GET', self::path($id, $stream->value) . "?offset=$offset")->pieces();
+        return $this->transport->send('GET', self::path($id, $stream->value) . "?offset=$offset")->chunks();
     }
 
     /**
-     * A job's receipt, of which nothing has been verified.
+     * Returns a job's receipt, unverified.
      *
-     * @throws PlasmException `not-found`; `conflict` when the job is not over; `bad-receipt` when it is malformed
+     * @throws PlasmException `not-found`; `conflict` if the job has not finished; `bad-receipt` if it is malformed
      */
     public function receipt(string $id): Receipt
     {
         return Receipt::parse($this->transport->send('GET', self::path($id, 'receipt'))->text(Receipt::MAX_BYTES));
+    }
+
+    /**
+     * Returns the receipts of all nodes that returned a job's result, unverified: several if its target has `agree`.
+     *
+     * @return list<Receipt>
+     *
+     * @throws PlasmException as {@see Client::receipt()}
+     */
+    public function receipts(string $id): array
+    {
+        $limit = Receipt::MAX_LIST * Receipt::MAX_BYTES;
+        return Receipt::parseList($this->transport->send('GET', self::path($id, 'receipts'))->text($limit));
     }
 
     /**
@@ -137,12 +210,12 @@ final class Client
     }
 
     /**
-     * Jobs, the newest first.
+     * Lists jobs, newest first.
      *
      * @param JobState|null $state     only jobs in this state
      * @param string|null   $submitter only jobs of this submitter
-     * @param int           $limit     jobs in one page, at most 1000
-     * @param string|null   $before    `next` of the page before
+     * @param int           $limit     page size, at most 1000
+     * @param string|null   $before    `next` of the previous page
      */
     public function jobs(
         ?JobState $state = null,
@@ -159,41 +232,59 @@ final class Client
         return new JobPage($jobs, $page->stringOrNull('next'));
     }
 
-    /** Who the node is, what it allows and what it is doing. */
+    /** Returns the node's identity, ceilings and load. */
     public function node(): NodeInfo
     {
         return NodeInfo::fromFields($this->transport->json('GET', '/v1/node'));
     }
 
     /**
-     * Finds nodes that run jobs, in the order of answering. Returns when the query's limit is reached or its time over.
+     * Finds nodes that run jobs, in order of response. Returns when the query's limit or timeout is reached.
      *
      * @return list<FoundNode> empty if no node matches
      *
-     * @throws PlasmException `no-peer` when the network is off; `protocol` when a node's document is not signed by its
+     * @throws PlasmException `disabled` if the network is off; `protocol` if a node's document is not signed by
+     * its
      *                        key
      */
     public function discover(DiscoverQuery $query = new DiscoverQuery()): array
     {
-        $patient = $this->transport->withPatience($query->timeoutSeconds * 1000);
-        $answer = $patient->json('POST', '/v1/discover', $query->fields());
+        $transport = $this->transport->withExtraReadTime($query->timeoutSeconds * 1000);
+        $response = $transport->json('POST', '/v1/discover', $query->fields());
         return array_map(
             static fn (mixed $node): FoundNode => FoundNode::fromFields(new Http\Fields($node, 'node found')),
-            $answer->list('nodes'),
+            $response->list('nodes'),
         );
     }
 
-    /** Sends a module, unless the daemon has it; returns its hash. */
+    /** Uploads a module unless the daemon has it; returns its hash. */
     public function putModule(string|Content $module): Hash
     {
         return $this->put('modules', Content::of($module));
     }
 
-    /** Sends an input, unless the daemon has it; returns its hash. */
+    /**
+     * Has the daemon download the module that `https://…`, `oci://HOST/REPO[:TAG|@sha256:…]` or `sha256:…` names, from
+     * the servers in its `modules.hosts`, and returns it.
+     *
+     * @throws PlasmException `policy` if a server is not listed; `unreachable`, `not-found`, `bad-module`, `too-large`
+     */
+    public function fetchModule(string $reference): Content
+    {
+        $hash = $this->transport->json('POST', '/v1/modules', ['reference' => $reference])->string('hash');
+        $limit = $this->transport->limits->bodyBytes;
+        $module = Content::bytes($this->transport->send('GET', "/v1/modules/$hash")->text($limit));
+        if ($module->hash->text !== $hash) {
+            throw PlasmException::of('protocol', "Cannot use module: the daemon named $hash and sent {$module->hash->text}");
+        }
+        return $module;
+    }
+
+    /** Uploads an input unless the daemon has it; returns its hash. */
     public function putInput(string|Content $input): Hash
     {
         $input = Content::of($input);
-        // Everybody has nothing.
+        // Empty content needs no upload.
         return $input->size === 0 ? $input->hash : $this->put('inputs', $input);
     }
 

@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace Plasm;
 
-/** Bytes to send: at hand, or in a file that is read piece by piece. */
+/** Content to send: in memory, or in a file that is read in chunks. */
 final class Content
 {
     private const PIECE = 65_536;
@@ -17,50 +17,50 @@ final class Content
     ) {
     }
 
-    /** Bytes at hand. */
+    /** Content in memory. */
     public static function bytes(string $bytes): self
     {
         return new self(Hash::of($bytes), strlen($bytes), $bytes);
     }
 
     /**
-     * A file, which is read once now for its hash and once more when it is sent.
+     * Content of a file, which is read once now for its hash and again when it is sent.
      *
-     * @throws PlasmException `bad-input` when it cannot be read
+     * @throws PlasmException `bad-input` if it cannot be read
      */
     public static function file(string $path): self
     {
         return new self(Hash::ofFile($path), (int) filesize($path), null, $path);
     }
 
-    /** Content of either kind; a string is bytes. */
+    /** Converts a string to content; returns content unchanged. */
     public static function of(string|self $content): self
     {
         return is_string($content) ? self::bytes($content) : $content;
     }
 
     /**
-     * All bytes in one string.
+     * Returns all bytes.
      *
-     * @throws PlasmException `bad-input` when the file cannot be read any more
+     * @throws PlasmException `bad-input` if the file can no longer be read
      */
     public function text(): string
     {
-        return $this->bytes ?? implode('', iterator_to_array($this->pieces(), false));
+        return $this->bytes ?? implode('', iterator_to_array($this->chunks(), false));
     }
 
     /**
-     * What a request sends: bytes at hand, or the file's piece by piece.
+     * Returns a request body: the bytes in memory, or the file in chunks.
      *
      * @return string|iterable<string>
      */
     public function body(): string|iterable
     {
-        return $this->bytes ?? $this->pieces();
+        return $this->bytes ?? $this->chunks();
     }
 
     /** @return \Generator<int, string> */
-    private function pieces(): \Generator
+    private function chunks(): \Generator
     {
         $file = @fopen($this->path, 'rb');
         if ($file === false) {
@@ -68,10 +68,10 @@ final class Content
         }
         try {
             while (!feof($file)) {
-                $piece = fread($file, self::PIECE);
-                yield $piece === false
+                $chunk = fread($file, self::PIECE);
+                yield $chunk === false
                     ? throw PlasmException::of('bad-input', "Cannot read file: $this->path")
-                    : $piece;
+                    : $chunk;
             }
         } finally {
             fclose($file);

@@ -4,24 +4,24 @@ declare(strict_types=1);
 
 namespace Plasm;
 
-/** What a node must offer to be found; what is left out does not matter. */
+/** Requirements for discovered nodes; omitted ones match any node. */
 final class DiscoverQuery
 {
-    /** How long the daemon searches at most, in seconds. */
+    /** Maximum duration of a search, in seconds. */
     public const MAX_TIMEOUT_SECONDS = 600;
 
     /**
      * @param string|null  $arch              processor architecture, such as x86_64 or aarch64
-     * @param string|null  $runtime           name of the node's program, such as plasm
-     * @param string|null  $wasi              such as preview1
+     * @param string|null  $runtime           name of the node's software, such as plasm
+     * @param string|null  $wasi              WASI level, such as preview1
      * @param list<string> $features          WebAssembly proposals, such as simd
-     * @param int|null     $minMemoryMb       what one job may ask for at least, in MiB
-     * @param int|null     $minTimeoutSeconds what one job may ask for at least, in seconds
-     * @param int|null     $minCores          cores at least
-     * @param int          $limit             nodes after which the search ends
-     * @param int          $timeoutSeconds    limit of the search, which then returns the nodes found
+     * @param int|null     $minMemoryMb       minimum memory limit per job, in MiB
+     * @param int|null     $minTimeoutSeconds minimum wall-clock limit per job, in seconds
+     * @param int|null     $minCores          minimum number of cores
+     * @param int          $limit             number of nodes after which the search stops
+     * @param int          $timeoutSeconds    duration of the search, which then returns the nodes found
      *
-     * @throws PlasmException `usage` when a number is out of range
+     * @throws PlasmException `usage` if a number is out of range
      */
     public function __construct(
         public readonly ?string $arch = null,

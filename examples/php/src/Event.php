@@ -6,21 +6,21 @@ namespace Plasm;
 
 use Plasm\Http\Fields;
 
-/** Something that happened to a job. Fields that do not belong to the type are null. */
+/** Event of a job. Fields that do not apply to the type are null. */
 final class Event
 {
     /**
-     * @param int                 $id       grows; to resume after
+     * @param int                 $id       increasing; resume position
      * @param string              $at       RFC 3339 in UTC
-     * @param int|null            $position queued: jobs that start before it
-     * @param int|null            $attempt  started: which start it is, from 1
-     * @param int|null            $offset   stdout, stderr: where the data belongs in the stream, in bytes
-     * @param string|null         $data     stdout, stderr: the bytes
-     * @param bool|null           $rerun    interrupted: whether it runs again; then forget its output
-     * @param Outcome|null        $status   finished: how
-     * @param int|null            $exitCode finished: the job's own, where it exited
-     * @param string|null         $message  finished: what stopped it, where it did not simply exit
-     * @param PlasmException|null $error    failed: why
+     * @param int|null            $position queued: number of jobs ahead in the queue
+     * @param int|null            $attempt  started: attempt number, from 1
+     * @param int|null            $offset   stdout, stderr: offset of the data in the stream, in bytes
+     * @param string|null         $data     stdout, stderr: the output bytes
+     * @param bool|null           $rerun    interrupted: whether the job runs again; its earlier output is then void
+     * @param Outcome|null        $status   finished: outcome
+     * @param int|null            $exitCode finished: the job's exit code, if it exited
+     * @param string|null         $message  finished: reason, if the job did not exit
+     * @param PlasmException|null $error    failed: cause
      */
     private function __construct(
         public readonly int $id,
@@ -39,7 +39,7 @@ final class Event
     }
 
     /**
-     * Reads the API's Event.
+     * Parses the API's Event.
      *
      * @throws PlasmException `protocol`
      */
@@ -66,7 +66,7 @@ final class Event
         };
     }
 
-    /** Whether it is the last of its job. */
+    /** Whether it is the job's last event. */
     public function isFinal(): bool
     {
         return match ($this->type) {

@@ -4,15 +4,15 @@ declare(strict_types=1);
 
 namespace Plasm;
 
-/** What can happen to a job. */
+/** Type of a job event. */
 enum EventType: string
 {
-    /** It waits; comes again with the same id when its position changes. */
+    /** The job waits; repeated with the same id when its position changes. */
     case Queued = 'queued';
     case Started = 'started';
     case Stdout = 'stdout';
     case Stderr = 'stderr';
-    /** The node stopped while the job ran. */
+    /** The node stopped while the job was running. */
     case Interrupted = 'interrupted';
     case Finished = 'finished';
     case Failed = 'failed';

@@ -11,14 +11,14 @@ use Plasm\Http\Response;
 use Plasm\Http\Transport;
 
 /**
- * A job's events as they happen, over as many connections as it takes: when one breaks, the next goes on after
- * the last event that came, so none is missed and none comes twice.
+ * Stream of a job's events. Reconnects after a broken connection and resumes after the last received event, so that
+ * none is missed or repeated.
  *
  * @implements \IteratorAggregate<int, Event>
  */
 final class Events implements \IteratorAggregate
 {
-    // Pauses between attempts to reach the daemon again, in milliseconds; each is twice the one before.
+    // Backoff between reconnection attempts, in milliseconds; doubles each time.
     private const FIRST_PAUSE_MS = 50;
     private const LONGEST_PAUSE_MS = 2_000;
 
@@ -33,28 +33,29 @@ final class Events implements \IteratorAggregate
         $this->lastId = $options->after;
     }
 
-    /** Id of the last event that was yielded: `after` for going on in another process. */
+    /** Id of the last yielded event: use it as `after` to resume in another process. */
     public function lastId(): int
     {
         return $this->lastId;
     }
 
     /**
-     * Yields events until the job has finished. Iterating again continues behind the last one.
+     * Yields events until the job has finished. Iterating again resumes after the last event.
      *
      * @return \Generator<int, Event>
      *
-     * @throws PlasmException `not-found`; `no-daemon` if the daemon stays unreachable; `interrupted` when the time limit has passed
+     * @throws PlasmException `not-found`; `no-daemon` if the daemon stays unreachable; `interrupted` when the time
+     * limit expires
      */
     public function getIterator(): \Generator
     {
         $deadline = Deadline::after($this->options->timeoutMs);
         $pauseMs = self::FIRST_PAUSE_MS;
-        $patience = null;
+        $reconnect = null;
         while (true) {
             try {
                 foreach ($this->connect($deadline) as $event) {
-                    [$patience, $pauseMs] = [null, self::FIRST_PAUSE_MS];
+                    [$reconnect, $pauseMs] = [null, self::FIRST_PAUSE_MS];
                     $this->lastId = $event->id;
                     yield $event;
                     if ($event->isFinal()) {
@@ -64,15 +65,15 @@ final class Events implements \IteratorAggregate
                 if (!$this->options->follow) {
                     return;
                 }
-                $fault = PlasmException::of('no-daemon', 'Cannot follow job: the daemon went away');
+                $fault = PlasmException::of('no-daemon', 'Cannot follow job: connection to the daemon lost');
             } catch (Exception\NoDaemonException | Exception\BusyException $error) {
                 $fault = $error;
             }
-            $patience ??= Deadline::after($this->options->patienceMs);
-            if ($patience->leftMs() === 0) {
+            $reconnect ??= Deadline::after($this->options->reconnectMs);
+            if ($reconnect->leftMs() === 0) {
                 throw $fault;
             }
-            usleep(1000 * $deadline->slice(min($pauseMs, $patience->leftMs())));
+            usleep(1000 * $deadline->slice(min($pauseMs, $reconnect->leftMs())));
             $pauseMs = min(self::LONGEST_PAUSE_MS, $pauseMs * 2);
         }
     }
@@ -94,13 +95,13 @@ final class Events implements \IteratorAggregate
     private function lines(Response $response): \Generator
     {
         $rest = '';
-        foreach ($response->pieces() as $piece) {
-            $lines = explode("\n", $rest . $piece);
+        foreach ($response->chunks() as $chunk) {
+            $lines = explode("\n", $rest . $chunk);
             $rest = array_pop($lines);
             yield from $lines;
             $maxBytes = $this->transport->limits->lineBytes;
             if (strlen($rest) > $maxBytes) {
-                throw PlasmException::of('protocol', "Cannot read events: a line is over $maxBytes bytes");
+                throw PlasmException::of('protocol', "Cannot read events: a line exceeds $maxBytes bytes");
             }
         }
     }

@@ -4,23 +4,23 @@ declare(strict_types=1);
 
 namespace Plasm;
 
-/** How a job's events are followed. Times are in milliseconds. */
+/** Options for following a job's events. Times are in milliseconds. */
 final class FollowOptions
 {
-    /** A week: longer than any job may take, and finite. */
+    /** One week: longer than any job, but finite. */
     private const LONGEST_MS = 604_800_000;
 
     /**
-     * @param int  $after      only events with a greater id
-     * @param bool $follow     false: end when there are no more events yet
-     * @param int  $timeoutMs  how long to follow in all
-     * @param int  $patienceMs how long to try to reach a daemon that has gone away: time to restart
+     * @param int  $after      return only events with a greater id
+     * @param bool $follow     false: stop after the existing events
+     * @param int  $timeoutMs  total time to follow
+     * @param int  $reconnectMs time to retry an unreachable daemon, such as during a restart
      */
     public function __construct(
         public readonly int $after = 0,
         public readonly bool $follow = true,
         public readonly int $timeoutMs = self::LONGEST_MS,
-        public readonly int $patienceMs = 30_000,
+        public readonly int $reconnectMs = 30_000,
     ) {
     }
 }

@@ -7,21 +7,21 @@ namespace Plasm;
 use Plasm\Document\CapabilityVerifier;
 use Plasm\Http\Fields;
 
-/** A node that a discovery found. Its capability document is signed by the key that is given here. */
+/** Discovered node. Its capability document is signed by $publicKey. */
 final class FoundNode
 {
     /**
-     * @param string             $peerId    libp2p peer id; follows from the key
-     * @param string             $publicKey Ed25519 public key, in hex: what its receipts are pinned to
-     * @param float              $latencyMs from asking for the document to having it
-     * @param float              $score     0 to 1: fit, latency and past behaviour; the higher the better
+     * @param string             $peerId    libp2p peer id; derived from the key
+     * @param string             $publicKey Ed25519 public key in hex; its receipts are pinned to it
+     * @param float              $latencyMs round trip of the request for the document
+     * @param float              $score     0 to 1: fit, latency and past behaviour; higher is better
      * @param string             $transport such as tcp or quic
      * @param string             $path      direct or relayed
      * @param list<mixed>        $wasi      WASI levels, such as preview1
      * @param list<mixed>        $features  WebAssembly proposals, such as simd
-     * @param int                $cpuCores  cores given to jobs
-     * @param int                $memoryMb  memory given to all jobs together, in MiB
-     * @param array<string, int> $limits    the most that one job may ask for
+     * @param int                $cpuCores  cores available to jobs
+     * @param int                $memoryMb  memory available to all jobs together, in MiB
+     * @param array<string, int> $limits    ceilings per job
      */
     private function __construct(
         public readonly string $peerId,
@@ -40,10 +40,10 @@ final class FoundNode
     }
 
     /**
-     * Reads the API's FoundNode. The daemon has looked at the document's times and sequence; form, key and signature
-     * are looked at here again, as the key is what receipts are held against.
+     * Parses the API's FoundNode. The daemon has checked the document's times and sequence; schema, key and signature
+     * are checked again here, because receipts are verified against the key.
      *
-     * @throws PlasmException `protocol`; `details.field` names what is wrong with the document
+     * @throws PlasmException `protocol`; `details.field` names the invalid field
      */
     public static function fromFields(Fields $node): self
     {

@@ -5,14 +5,13 @@ declare(strict_types=1);
 namespace Plasm;
 
 /**
- * A job to submit: a module, what it may use, and what it is given. Keep it: it is what the receipt is checked
- * with.
+ * Job to submit: module, manifest and inputs. Keep the object: the receipt is verified against it.
  */
 final class Job
 {
     /**
      * @param array<string, Content> $inputs guest path to content
-     * @param string                 $nonce  64 hex digits that the receipt must carry
+     * @param string                 $nonce  64 hex digits that the receipt must contain
      */
     private function __construct(
         public readonly Manifest $manifest,
@@ -24,11 +23,11 @@ final class Job
     }
 
     /**
-     * Makes a job. Strings are bytes; {@see Content::file()} names a file.
+     * Creates a job. Strings are content; use {@see Content::file()} for files.
      *
      * @param array<string|Content>  $inputs   files by guest path; a path that ends in / is a directory
-     * @param ManifestBuilder|null   $manifest arguments, environment, limits; null: all defaults
-     * @param string|null            $nonce    null: fresh random bytes, which is what keeps old receipts out
+     * @param ManifestBuilder|null   $manifest arguments, environment, limits; null: defaults
+     * @param string|null            $nonce    null: random, which prevents replay of old receipts
      *
      * @throws PlasmException `bad-manifest`, `usage`
      */
@@ -41,7 +40,7 @@ final class Job
     ): self {
         $nonce ??= bin2hex(random_bytes(32));
         if (preg_match('/^[0-9a-f]{64}$/D', $nonce) !== 1) {
-            throw PlasmException::of('usage', 'Cannot make job: nonce must be 64 lowercase hex digits');
+            throw PlasmException::of('usage', 'Cannot create job: nonce must be 64 lowercase hex digits');
         }
         $manifest ??= new ManifestBuilder();
         $module = Content::of($module);

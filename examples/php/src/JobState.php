@@ -4,19 +4,19 @@ declare(strict_types=1);
 
 namespace Plasm;
 
-/** Where a job stands. */
+/** State of a job. */
 enum JobState: string
 {
     case Queued = 'queued';
     case Running = 'running';
-    /** Over, with a receipt, whatever its outcome. */
+    /** Finished with a receipt, whatever the outcome. */
     case Finished = 'finished';
-    /** Over without a result: the node's fault, or a module that could not begin. */
+    /** Finished without a result: a node fault, or a module that cannot start. */
     case Failed = 'failed';
-    /** It was running when the node stopped, and may not run again. */
+    /** Was running when the node stopped, and may not run again. */
     case Interrupted = 'interrupted';
 
-    /** Whether nothing more will happen. */
+    /** Whether the state is final. */
     public function isFinal(): bool
     {
         return $this !== self::Queued && $this !== self::Running;

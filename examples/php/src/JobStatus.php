@@ -6,18 +6,20 @@ namespace Plasm;
 
 use Plasm\Http\Fields;
 
-/** What the daemon says about a job. Times are RFC 3339 in UTC. */
+/** Status of a job. Times are RFC 3339 in UTC. */
 final class JobStatus
 {
     /**
      * @param string              $submitter `local`, `local:<label>` or `peer:<peer id>`
-     * @param Outcome|null        $status    how it ended, once finished
-     * @param int|null            $exitCode  the job's own, where it exited
-     * @param string|null         $message   what stopped it, where it did not simply exit
-     * @param PlasmException|null $error     why there is no result, once failed or interrupted
-     * @param int|null            $position  jobs that start before it, while it is queued
-     * @param JobTarget|null      $target    where else it runs; its receipt is then signed there
-     * @param int                 $attempts  how often it was started
+     * @param Outcome|null        $status    outcome, once finished
+     * @param int|null            $exitCode  the job's exit code, if it exited
+     * @param string|null         $message   reason, if the job did not exit
+     * @param PlasmException|null $error     cause, if failed or interrupted
+     * @param int|null            $position  number of jobs ahead in the queue
+     * @param JobTarget|null      $target    remote target; the executing node signs the receipt
+     * @param int                 $attempts  number of starts
+     * @param list<StackFrame>    $backtrace the innermost calls of a job that trapped, the innermost first
+     * @param list<LeftBehind>    $leftBehind files that the job created and did not return, the first 32 of them
      */
     private function __construct(
         public readonly string $id,
@@ -40,11 +42,13 @@ final class JobStatus
         public readonly ?string $finishedAt,
         public readonly int $stdoutBytes,
         public readonly int $stderrBytes,
+        public readonly array $leftBehind,
+        public readonly array $backtrace,
     ) {
     }
 
     /**
-     * Reads the API's Job.
+     * Parses the API's Job.
      *
      * @throws PlasmException `protocol`
      */
@@ -72,6 +76,8 @@ final class JobStatus
             finishedAt: $job->stringOrNull('finished_at'),
             stdoutBytes: $job->int('stdout_bytes'),
             stderrBytes: $job->int('stderr_bytes'),
+            leftBehind: LeftBehind::listOf($job->objectOrNull('left_behind')),
+            backtrace: StackFrame::listOf($job->value('backtrace') === null ? [] : $job->list('backtrace')),
         );
     }
 }

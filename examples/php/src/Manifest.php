@@ -9,16 +9,24 @@ use Plasm\Document\Json;
 use Plasm\Document\ManifestInputs;
 use Plasm\Document\Schema;
 
-/** A manifest, format 0.1: what a job is and what it may use. Always valid; {@see ManifestBuilder} makes one. */
+/** Manifest, format 0.2: a job's module, inputs and limits. Always valid; created by {@see ManifestBuilder}. */
 final class Manifest
 {
-    /** Largest manifest, as JSON, in bytes: room for a thousand inputs and long arguments. */
-    public const MAX_BYTES = 262144;
+    /** Maximum size of a manifest as JSON, in bytes: fits ten thousand inputs and long arguments. */
+    public const MAX_BYTES = 4194304;
 
     public readonly string $moduleHash;
 
-    /** Hash of standard input, where the manifest binds it. */
+    /** Hash of standard input, if the manifest binds it. */
     public readonly ?string $stdinHash;
+
+    public readonly Profile $profile;
+
+    /** Limit of instructions, if they are counted. */
+    public readonly ?int $fuel;
+
+    /** @var list<string> guest paths of the files to return */
+    public readonly array $outputs;
 
     private readonly string $canonical;
 
@@ -26,13 +34,16 @@ final class Manifest
     {
         $this->moduleHash = $document->module_hash;
         $this->stdinHash = $document->stdin_hash ?? null;
+        $this->profile = Profile::from($document->profile ?? Profile::Default->value);
+        $this->fuel = $document->resources->fuel ?? null;
+        $this->outputs = $document->outputs ?? [];
         $this->canonical = CanonicalJson::encode($document);
     }
 
     /**
-     * Reads a complete manifest.
+     * Parses a complete manifest.
      *
-     * @throws PlasmException `bad-manifest` when it is not JSON, over {@see Manifest::MAX_BYTES} or does not follow
+     * @throws PlasmException `bad-manifest` if it is not JSON, exceeds {@see Manifest::MAX_BYTES} or violates
      *                        the schema
      */
     public static function parse(string $json): self
@@ -41,18 +52,36 @@ final class Manifest
     }
 
     /**
-     * Checks a document that was made of stdClass, lists, strings and integers.
+     * Validates a document made of stdClass, lists, strings and integers.
      *
-     * @throws PlasmException `bad-manifest`; `details.field` names the first field that is wrong
+     * @throws PlasmException `bad-manifest`; `details.field` names the first invalid field
      */
     public static function fromDocument(mixed $document): self
     {
         Schema::named('manifest')->check($document, 'bad-manifest', 'Cannot accept manifest');
-        ManifestInputs::check($document->inputs ?? new \stdClass());
+        ManifestInputs::check($document->inputs ?? new \stdClass(), $document->input_times ?? new \stdClass());
+        self::checkProfile($document);
         return new self($document);
     }
 
-    /** SHA-256 of the canonical JSON, as the receipt has it. */
+    /** Fields of the deterministic profile are refused elsewhere: there they would have no effect. */
+    private static function checkProfile(\stdClass $document): void
+    {
+        if (($document->profile ?? null) === Profile::Deterministic->value) {
+            return;
+        }
+        foreach (['seed', 'epoch_ms'] as $field) {
+            if (isset($document->{$field})) {
+                throw PlasmException::of(
+                    'bad-manifest',
+                    "Cannot accept manifest: $field needs the profile deterministic",
+                    details: ['field' => $field],
+                );
+            }
+        }
+    }
+
+    /** SHA-256 of the canonical JSON, as in the receipt. */
     public function hash(): Hash
     {
         return Hash::of($this->canonical);

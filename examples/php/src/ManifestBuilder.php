@@ -4,12 +4,12 @@ declare(strict_types=1);
 
 namespace Plasm;
 
-/** Makes a manifest from what is set and the defaults. Every method returns a copy; {@see build()} validates. */
+/** Builds a manifest from options and defaults. Every method returns a copy; {@see build()} validates. */
 final class ManifestBuilder
 {
-    /** @var array<string, mixed> fields as the schema names them */
+    /** @var array<string, mixed> fields by schema name */
     private array $fields = [
-        'version' => '0.1',
+        'version' => '0.2',
         'args' => [],
         'env' => [],
         'capabilities' => [],
@@ -20,14 +20,26 @@ final class ManifestBuilder
     /** @var array<string, int> */
     private array $resources = ['cpu_cores' => 1, 'memory_mb' => 256, 'timeout_seconds' => 60];
 
+    /** Name of the program, argv[0]. Default main.wasm. */
+    public function argv0(string $name): self
+    {
+        return $this->with('argv0', $name);
+    }
+
     /** Arguments after argv[0]. */
     public function args(string ...$args): self
     {
         return $this->with('args', array_values($args));
     }
 
+    /** Exported function of numbers to call with the arguments. Default the command. */
+    public function invoke(string $name): self
+    {
+        return $this->with('invoke', $name);
+    }
+
     /**
-     * The job's whole environment; nothing of the node's is added.
+     * The job's whole environment; nothing is inherited from the node.
      *
      * @param array<string, string> $env
      */
@@ -36,49 +48,80 @@ final class ManifestBuilder
         return $this->with('env', $env);
     }
 
-    /** Processor cores. Default 1. */
+    /** CPU cores. Default 1. */
     public function cpuCores(int $cores): self
     {
         return $this->allow('cpu_cores', $cores);
     }
 
-    /** Linear memories together, in MiB. Default 256. */
+    /** Total linear memory, in MiB. Default 256. */
     public function memoryMb(int $megabytes): self
     {
         return $this->allow('memory_mb', $megabytes);
     }
 
-    /** Wall time from start to end, compiling included, in seconds. Default 60. */
+    /** Wall-clock limit including compilation, in seconds. Default 60. */
     public function timeoutSeconds(int $seconds): self
     {
         return $this->allow('timeout_seconds', $seconds);
     }
 
-    /** CPU time, in seconds. Default: the node's ceiling. */
+    /** CPU limit, in seconds. Default: the node's ceiling. */
     public function cpuSeconds(int $seconds): self
     {
         return $this->allow('cpu_seconds', $seconds);
     }
 
-    /** Standard output and error together, in bytes. Default: the node's ceiling. */
+    /** Combined limit of standard output and error, in bytes. Default: the node's ceiling. */
     public function outputBytes(int $bytes): self
     {
         return $this->allow('output_bytes', $bytes);
     }
 
-    /** What a node must have to run the job. */
+    /** Combined size of the returned files, in bytes. Default: the node's ceiling. */
+    public function outputFilesBytes(int $bytes): self
+    {
+        return $this->allow('output_files_bytes', $bytes);
+    }
+
+    /** Limit of instructions, which are counted. Default: no limit, and they are not counted. */
+    public function fuel(int $instructions): self
+    {
+        return $this->allow('fuel', $instructions);
+    }
+
+    /** Guest paths of the files to return; a path that ends in / is a directory with everything in it. */
+    public function outputs(string ...$paths): self
+    {
+        return $this->with('outputs', array_values($paths));
+    }
+
+    /**
+     * Virtual clocks and seeded randomness, so that every node gets the same claim.
+     *
+     * @param string|null $seed    64 lowercase hex digits; null: the digits of the manifest's hash
+     * @param int|null    $epochMs start of the clocks, in milliseconds of Unix time; null: 0
+     */
+    public function deterministic(?string $seed = null, ?int $epochMs = null): self
+    {
+        $copy = $this->with('profile', Profile::Deterministic->value);
+        $copy = $seed === null ? $copy : $copy->with('seed', $seed);
+        return $epochMs === null ? $copy : $copy->with('epoch_ms', $epochMs);
+    }
+
+    /** Requirements for the executing node. */
     public function capabilities(string ...$capabilities): self
     {
         return $this->with('capabilities', array_values($capabilities));
     }
 
-    /** Which queue the job waits in. Default normal. */
+    /** Priority in the queue. Default normal. */
     public function priority(Priority $priority): self
     {
         return $this->with('priority', $priority->value);
     }
 
-    /** Whether the job may run again when a crash leaves open if it has run. Default no. */
+    /** Allow a re-run if a crash makes it unclear whether the job ran. Default no. */
     public function idempotent(bool $idempotent = true): self
     {
         return $this->with('idempotent', $idempotent);
@@ -91,7 +134,7 @@ final class ManifestBuilder
     }
 
     /**
-     * Files given to the job.
+     * Input files of the job.
      *
      * @param array<string, Hash> $inputs guest path to hash; a path that ends in / is a directory
      */
@@ -101,14 +144,24 @@ final class ManifestBuilder
     }
 
     /**
-     * The manifest of a job that runs the module.
+     * Modification times of input files and of directories above them. Default 0.
      *
-     * @throws PlasmException `bad-manifest`; `details.field` names the first field that is wrong
+     * @param array<string, int> $times guest path to milliseconds of Unix time
+     */
+    public function inputTimes(array $times): self
+    {
+        return $this->with('input_times', $times);
+    }
+
+    /**
+     * Builds the manifest of a job that runs the module.
+     *
+     * @throws PlasmException `bad-manifest`; `details.field` names the first invalid field
      */
     public function build(Hash $module): Manifest
     {
         $document = [...$this->fields, 'module_hash' => $module->text, 'resources' => (object) $this->resources];
-        foreach (['env', 'inputs'] as $name) {
+        foreach (['env', 'inputs', 'input_times'] as $name) {
             if (isset($document[$name])) {
                 $document[$name] = (object) $document[$name];
             }

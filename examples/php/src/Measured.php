@@ -4,15 +4,15 @@ declare(strict_types=1);
 
 namespace Plasm;
 
-/** Bytes that were hashed as they came, where keeping them would take too much memory. */
+/** Hash and length of content that was hashed while streaming, to avoid buffering it. */
 final class Measured
 {
-    /** @param int $bytes how many they are */
+    /** @param int $bytes length in bytes */
     public function __construct(public readonly Hash $hash, public readonly int $bytes)
     {
     }
 
-    /** Measures bytes at hand. */
+    /** Measures content in memory. */
     public static function of(string $bytes): self
     {
         return new self(Hash::of($bytes), strlen($bytes));

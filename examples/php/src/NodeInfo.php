@@ -6,15 +6,15 @@ namespace Plasm;
 
 use Plasm\Http\Fields;
 
-/** Who a node is, what it allows and what it is doing. */
+/** Identity, ceilings and load of a node. */
 final class NodeInfo
 {
     /**
-     * @param string             $publicKey    Ed25519 public key, in hex: what receipts are pinned to
-     * @param list<mixed>        $capabilities what jobs may ask for
-     * @param array<string, int> $ceilings     the most one job may ask for, in the manifest's units
+     * @param string             $publicKey    Ed25519 public key in hex; receipts are pinned to it
+     * @param list<mixed>        $capabilities features that jobs may request
+     * @param array<string, int> $ceilings     limits per job, in the manifest's units
      * @param array<string, int> $load         queued and running jobs, memory
-     * @param bool               $hasNetwork   whether it takes part in the network
+     * @param bool               $hasNetwork   whether the network is enabled
      */
     private function __construct(
         public readonly string $peerId,
@@ -28,7 +28,7 @@ final class NodeInfo
     }
 
     /**
-     * Reads the API's Node.
+     * Parses the API's Node.
      *
      * @throws PlasmException `protocol`
      */

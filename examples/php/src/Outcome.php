@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace Plasm;
 
-/** How a job ended. Only `Exited` comes with an exit code. */
+/** Outcome of a job. Only `Exited` has an exit code. */
 enum Outcome: string
 {
     case Exited = 'exited';
@@ -12,7 +12,8 @@ enum Outcome: string
     case Timeout = 'timeout';
     case Memory = 'memory';
     case Output = 'output';
+    case Fuel = 'fuel';
     case Cancelled = 'cancelled';
-    /** The node ran nothing. */
+    /** The node did not run the job. */
     case Rejected = 'rejected';
 }

@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace Plasm;
 
-/** The streams that a job writes. */
+/** Output streams of a job. */
 enum OutputStream: string
 {
     case Stdout = 'stdout';

@@ -7,22 +7,22 @@ namespace Plasm;
 use Plasm\Exception\ErrorCode;
 
 /**
- * An error with a stable code, a message that states what was asked and what is allowed, and what
- * to do next. The daemon's own errors arrive unchanged; the class says whose fault it is.
+ * Error with a stable code, a message that states the requested and the allowed value, and a hint. The daemon's own
+ * errors are passed through; the class identifies whose fault it is.
  */
 class PlasmException extends \RuntimeException
 {
-    /** Whether the same call may succeed later without a change. */
+    /** Whether the same call may succeed later. */
     public readonly bool $retryable;
 
     /**
-     * Use {@see PlasmException::of()}, which picks the class that belongs to the code.
+     * Use {@see PlasmException::of()}, which selects the class for the code.
      *
      * @param string               $errorCode    stable, kebab-case; see {@see ErrorCode}
-     * @param string|null          $hint         what to do next
-     * @param bool|null            $retryable    null: the code's own
-     * @param int|null             $retryAfterMs when a retry makes sense, in milliseconds from now
-     * @param array<string, mixed> $details      the figures of the message, for programs
+     * @param string|null          $hint         suggested next step
+     * @param bool|null            $retryable    null: the code's default
+     * @param int|null             $retryAfterMs recommended delay before a retry, in milliseconds
+     * @param array<string, mixed> $details      figures of the message, machine-readable
      */
     final public function __construct(
         public readonly string $errorCode,
@@ -38,7 +38,7 @@ class PlasmException extends \RuntimeException
     }
 
     /**
-     * Makes the exception of the class that belongs to the code.
+     * Creates the exception of the class for the code.
      *
      * @param array<string, mixed> $details
      */
@@ -56,15 +56,15 @@ class PlasmException extends \RuntimeException
     }
 
     /**
-     * Reads an error that came from outside. A code that this version does not know keeps its name: codes
-     * may be added. What has no code or message becomes `protocol`.
+     * Parses an external error. Unknown codes are preserved: codes may be added. An error without code or message
+     * becomes `protocol`.
      */
     public static function fromJson(mixed $value): self
     {
         $code = $value->code ?? null;
         $message = $value->message ?? null;
         if (!is_string($code) || !is_string($message) || preg_match('/^[a-z]+(-[a-z]+)*$/D', $code) !== 1) {
-            return self::of('protocol', 'Cannot read error: it has no code and message');
+            return self::of('protocol', 'Cannot read error: code or message is missing');
         }
         $hint = $value->hint ?? null;
         $retryable = $value->retryable ?? null;

@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace Plasm;
 
-/** Order among one submitter's jobs. */
+/** Order among the jobs of one submitter. */
 enum Priority: string
 {
     case Low = 'low';

@@ -5,95 +5,83 @@ declare(strict_types=1);
 namespace Plasm;
 
 use Plasm\Document\CanonicalJson;
+use Plasm\Document\ClaimRules;
 use Plasm\Document\Json;
 use Plasm\Document\ReceiptTimes;
 use Plasm\Document\ReceiptVerifier;
 use Plasm\Document\Schema;
+use Plasm\Document\Statement;
 
 /**
- * A receipt, format 0.1: what a node says it ran and with which result. Its form is known to be right; that it is
- * true is not, before {@see Receipt::verify()} has returned.
+ * Receipt, format 0.2: a node's signed statement of a job and its result. Well-formed, but untrusted until {@see
+ * Receipt::verify()} has returned.
  */
 final class Receipt
 {
-    /** Largest receipt, as JSON, in bytes: some thirty times a usual one. */
-    public const MAX_BYTES = 65536;
+    /** Maximum size of a receipt as JSON, in bytes: fits ten thousand outputs with long paths. */
+    public const MAX_BYTES = 8388608;
 
-    /** Keeps a signature under a receipt from being one under anything else. */
-    private const DOMAIN = "plasm-receipt-v0.1\n";
+    /** Maximum number of receipts of one job. */
+    public const MAX_LIST = 16;
+
+    /** Domain separation of signatures. */
+    private const DOMAIN = "plasm-receipt-v0.2\n";
 
     /**
-     * @param Measured $stdout hash and length of standard output
-     * @param Measured $stderr hash and length of standard error
-     * @param int|null $exitCode the job's own, where it exited
-     * @param string   $startedAt RFC 3339 in UTC, as $finishedAt
-     * @param string   $signature 128 lowercase hex digits
+     * @param Claim  $claim       what was run and what came out: equal on every honest node
+     * @param Run    $run         what only the node that ran the job knows
+     * @param string $signature   128 lowercase hex digits, over the receipt
+     * @param string $attestation 128 lowercase hex digits, over the in-toto statement of the claim
      */
     private function __construct(
         private readonly \stdClass $document,
-        public readonly string $jobId,
-        public readonly string $nonce,
-        public readonly string $manifestHash,
-        public readonly string $moduleHash,
-        public readonly string $stdinHash,
-        public readonly Measured $stdout,
-        public readonly Measured $stderr,
-        public readonly Outcome $status,
-        public readonly ?int $exitCode,
-        public readonly ReceiptUsage $usage,
-        public readonly string $startedAt,
-        public readonly string $finishedAt,
-        public readonly Runtime $runtime,
-        public readonly ReceiptNode $node,
+        public readonly Claim $claim,
+        public readonly Run $run,
         public readonly string $signature,
+        public readonly string $attestation,
     ) {
     }
 
     /**
-     * Reads a receipt's JSON.
+     * Parses a receipt from JSON.
      *
-     * @throws PlasmException `bad-receipt` when it is not JSON, over {@see Receipt::MAX_BYTES} or does not follow
-     *                        the schema; `details.field` names the first field that is wrong
+     * @throws PlasmException `bad-receipt` if it is not JSON, exceeds {@see Receipt::MAX_BYTES}, violates the
+     * schema or contradicts itself; `details.field` names the first invalid field
      */
     public static function parse(string $json): self
     {
-        $it = Json::parse($json, self::MAX_BYTES, 'bad-receipt', 'receipt');
-        Schema::named('receipt')->check($it, 'bad-receipt', 'Cannot trust receipt');
-        return new self(
-            document: $it,
-            jobId: $it->job_id,
-            nonce: $it->nonce,
-            manifestHash: $it->manifest_hash,
-            moduleHash: $it->module_hash,
-            stdinHash: $it->stdin_hash,
-            stdout: new Measured(Hash::parse($it->stdout_hash), $it->stdout_bytes),
-            stderr: new Measured(Hash::parse($it->stderr_hash), $it->stderr_bytes),
-            status: Outcome::from($it->status),
-            exitCode: $it->exit_code,
-            usage: new ReceiptUsage(
-                $it->usage->wall_time_ms,
-                $it->usage->cpu_time_ms,
-                $it->usage->memory_peak_bytes,
-            ),
-            startedAt: $it->started_at,
-            finishedAt: $it->finished_at,
-            runtime: new Runtime(
-                $it->runtime->name,
-                $it->runtime->version,
-                $it->runtime->engine,
-                $it->runtime->arch,
-            ),
-            node: new ReceiptNode($it->node->peer_id, $it->node->public_key),
-            signature: $it->signature,
-        );
+        return self::of(Json::parse($json, self::MAX_BYTES, 'bad-receipt', 'receipt'));
     }
 
     /**
-     * Verifies the receipt against what is known and returns it. Checks, in this order: signature, that the
-     * peer id follows from the key, the pinned node, job id, nonce, manifest, module, standard input, hash and
-     * length of the output received, and times.
+     * Parses a list of receipts from JSON.
      *
-     * @throws PlasmException `bad-receipt`; `details.field` names the first field that is wrong
+     * @return list<self>
+     *
+     * @throws PlasmException `bad-receipt`, as {@see Receipt::parse()}
+     */
+    public static function parseList(string $json): array
+    {
+        $list = Json::parse($json, self::MAX_LIST * self::MAX_BYTES, 'bad-receipt', 'receipts');
+        if (!is_array($list) || count($list) > self::MAX_LIST) {
+            throw PlasmException::of('bad-receipt', 'Cannot read receipts: not a list of at most ' . self::MAX_LIST);
+        }
+        return array_map(self::of(...), array_values($list));
+    }
+
+    private static function of(mixed $it): self
+    {
+        Schema::named('receipt')->check($it, 'bad-receipt', 'Cannot trust receipt');
+        ClaimRules::check($it->claim);
+        return new self($it, new Claim($it->claim), new Run($it->run), $it->signature, $it->attestation);
+    }
+
+    /**
+     * Verifies the receipt against the expectations and returns it. Checks, in this order: signature, claim hash,
+     * attestation, peer id against key, the pinned node, job id, nonce, manifest, module, standard input,
+     * hash and length of the received output and files, and times.
+     *
+     * @throws PlasmException `bad-receipt`; `details.field` names the first invalid field
      */
     public function verify(Expectations $expected): self
     {
@@ -102,27 +90,33 @@ final class Receipt
     }
 
     /**
-     * Checks only that the receipt is in one piece: signature, peer id and times. It says nothing about who
-     * signed it, nor about which job.
+     * Checks only that the receipt is unmodified: signatures, claim hash, peer id and times. Does not check which node
+     * signed it, nor for which job.
      *
      * @throws PlasmException `bad-receipt`, as {@see Receipt::verify()}
      */
     public function verifyUnpinned(): self
     {
         ReceiptVerifier::checkSignature($this);
-        ReceiptTimes::check($this);
+        ReceiptTimes::check($this->run);
         return $this;
     }
 
-    /** The bytes that the signature is over. */
+    /** Bytes covered by the signature. */
     public function signedBytes(): string
     {
         $unsigned = clone $this->document;
-        unset($unsigned->signature);
+        unset($unsigned->signature, $unsigned->attestation);
         return self::DOMAIN . CanonicalJson::encode($unsigned);
     }
 
-    /** The whole receipt as canonical JSON, to keep. */
+    /** Bytes covered by the attestation. */
+    public function attestedBytes(): string
+    {
+        return Statement::attestedBytes($this->document->claim);
+    }
+
+    /** Receipt as canonical JSON, for storage. */
     public function toJson(): string
     {
         return CanonicalJson::encode($this->document);

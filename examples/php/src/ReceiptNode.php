@@ -4,11 +4,11 @@ declare(strict_types=1);
 
 namespace Plasm;
 
-/** Who signed a receipt. */
+/** Signer of a receipt. */
 final class ReceiptNode
 {
     /**
-     * @param string $peerId    libp2p peer id; follows from the key
+     * @param string $peerId    libp2p peer id; derived from the key
      * @param string $publicKey Ed25519 public key, 64 lowercase hex digits
      */
     public function __construct(public readonly string $peerId, public readonly string $publicKey)

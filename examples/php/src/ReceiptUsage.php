@@ -4,13 +4,13 @@ declare(strict_types=1);
 
 namespace Plasm;
 
-/** What a job used, as the node says. */
+/** Resource usage of a job, as reported by the node. */
 final class ReceiptUsage
 {
     /**
-     * @param int $wallTimeMs      from start to end, in milliseconds
-     * @param int $cpuTimeMs       CPU time of the process around the job, in milliseconds
-     * @param int $memoryPeakBytes memory of the job at its largest, in bytes
+     * @param int $wallTimeMs      wall-clock duration in milliseconds
+     * @param int $cpuTimeMs       CPU time of the executor in milliseconds
+     * @param int $memoryPeakBytes peak memory of the job in bytes
      */
     public function __construct(
         public readonly int $wallTimeMs,

@@ -4,12 +4,12 @@ declare(strict_types=1);
 
 namespace Plasm;
 
-/** What runs jobs on a node, as the node says. */
+/** Software of a node, as reported by it. */
 final class Runtime
 {
     /**
-     * @param string $name    the node's program
-     * @param string $version its version
+     * @param string $name    software name
+     * @param string $version software version
      * @param string $engine  WebAssembly engine and its version
      * @param string $arch    processor architecture, such as x86_64 or aarch64
      */

@@ -4,16 +4,16 @@ declare(strict_types=1);
 
 namespace Plasm;
 
-/** When a job can have run, by the verifier's clock; Unix times in milliseconds. */
+/** Period in which a job ran, by the verifier's clock; Unix times in milliseconds. */
 final class Window
 {
-    /** Clocks without network time drift by minutes; a replayed receipt is caught by its nonce. */
+    /** Clocks without network time drift by minutes; the nonce detects replayed receipts. */
     public const CLOCK_TOLERANCE_MS = 300_000;
 
     /**
-     * @param int $from        when the job was offered
-     * @param int $to          when its receipt had come
-     * @param int $toleranceMs how wrong the node's clock may be
+     * @param int $from        time of submission
+     * @param int $to          time when the receipt arrived
+     * @param int $toleranceMs tolerated clock error of the node
      */
     public function __construct(
         public readonly int $from,
@@ -22,7 +22,7 @@ final class Window
     ) {
     }
 
-    /** Whether a Unix time in milliseconds lies within, give or take the tolerance. */
+    /** Whether a Unix time in milliseconds lies in the period, extended by the tolerance. */
     public function contains(int $time): bool
     {
         return $time >= $this->from - $this->toleranceMs && $time <= $this->to + $this->toleranceMs;

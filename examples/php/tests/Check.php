@@ -23,11 +23,11 @@ final class Check
     }
 
     /**
-     * Runs the callback, which must be refused with the code, and returns the refusal.
+     * Asserts that the callback fails with the code, and returns the exception.
      *
      * @param callable(): mixed $run
      */
-    public static function refused(string $code, callable $run, string $what = ''): PlasmException
+    public static function fails(string $code, callable $run, string $what = ''): PlasmException
     {
         try {
             $run();

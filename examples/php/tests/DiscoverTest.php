@@ -18,10 +18,10 @@ final class DiscoverTest
         return (array) json_decode($body, false, flags: JSON_THROW_ON_ERROR);
     }
 
-    public function testAsksWithTheNamesOfTheApi(): void
+    public function testDiscoverSendsTheFieldNamesOfTheApi(): void
     {
-        $nobody = ['say' => [FakeDaemon::answer('{"nodes":[]}')]];
-        $daemon = new FakeDaemon([$nobody, $nobody]);
+        $empty = ['write' => [FakeDaemon::response('{"nodes":[]}')]];
+        $daemon = new FakeDaemon([$empty, $empty]);
         $client = new Client($daemon->address);
         Check::same([], $client->discover());
         Check::same(['limit' => 10, 'timeout_seconds' => 30], self::sent($daemon));
@@ -39,37 +39,38 @@ final class DiscoverTest
         ], self::sent($daemon));
     }
 
-    public function testRefusesNumbersOutOfRange(): void
+    public function testRejectsNumbersOutOfRange(): void
     {
-        Check::refused('usage', static fn (): DiscoverQuery => new DiscoverQuery(limit: 0));
-        Check::refused('usage', static fn (): DiscoverQuery => new DiscoverQuery(timeoutSeconds: 0));
-        Check::refused('usage', static fn (): DiscoverQuery => new DiscoverQuery(timeoutSeconds: 601));
+        Check::fails('usage', static fn (): DiscoverQuery => new DiscoverQuery(limit: 0));
+        Check::fails('usage', static fn (): DiscoverQuery => new DiscoverQuery(timeoutSeconds: 0));
+        Check::fails('usage', static fn (): DiscoverQuery => new DiscoverQuery(timeoutSeconds: 601));
     }
 
-    public function testRefusesAnswersThatAreNotUnderstood(): void
+    public function testDiscoverRejectsMalformedResponses(): void
     {
-        foreach (['{}', '{"nodes":{}}', '{"nodes":[1]}', '{"nodes":[{}]}', '{"nodes":[{"peer_id":"x"}]}'] as $answer) {
-            $daemon = new FakeDaemon([['say' => [FakeDaemon::answer($answer)]]]);
-            Check::refused('protocol', (new Client($daemon->address))->discover(...), $answer);
+        foreach (['{}', '{"nodes":{}}', '{"nodes":[1]}', '{"nodes":[{}]}', '{"nodes":[{"peer_id":"x"}]}'] as $body) {
+            $daemon = new FakeDaemon([['write' => [FakeDaemon::response($body)]]]);
+            Check::fails('protocol', (new Client($daemon->address))->discover(...), $body);
         }
     }
 
-    public function testSendsATargetAsAnObjectOfWhatIsGiven(): void
+    public function testSubmitSendsOnlyTheSetFieldsOfATarget(): void
     {
         $targets = [
             '{}' => new JobTarget(),
             '{"peer":"12D3KooW"}' => new JobTarget(peer: '12D3KooW'),
             '{"arch":"aarch64","min_memory_mb":64,"attempts":1}' => new JobTarget(null, 'aarch64', 64, 1),
+            '{"agree":2,"nodes":3,"same_network":true}' => JobTarget::agree(2, 3, true),
         ];
         foreach ($targets as $json => $target) {
-            // The module is there already.
+            // The module exists already.
             $daemon = new FakeDaemon([
-                ['read' => 'head', 'say' => [FakeDaemon::answer('')]],
-                ['say' => [FakeDaemon::answer('{}')]],
+                ['read' => 'head', 'write' => [FakeDaemon::response('')]],
+                ['write' => [FakeDaemon::response('{}')]],
             ]);
             $client = new Client($daemon->address);
             $submit = static fn (): mixed => $client->submit(Job::create("\0asm"), target: $target);
-            Check::refused('protocol', $submit, 'the answer is no job');
+            Check::fails('protocol', $submit, 'the response is not a job');
             $daemon->request();
             Check::same($json, json_encode(self::sent($daemon)['target']));
         }

@@ -32,7 +32,7 @@ final class ErrorTest
         ]);
     }
 
-    public function testTheClassSaysWhoseFaultItIs(): void
+    public function testOfSelectsTheClassByFault(): void
     {
         $of = static fn (string $code): PlasmException => PlasmException::of($code, 'Test');
         Check::same(true, $of('over-limit') instanceof CallerException);
@@ -44,13 +44,13 @@ final class ErrorTest
         }
     }
 
-    public function testACodeOfANewerDaemonKeepsItsName(): void
+    public function testReadPreservesUnknownCodes(): void
     {
         $error = self::read('{"code":"brand-new","message":"Something","retryable":true,"details":{}}');
         Check::same(['brand-new', true, PlasmException::class], [$error->errorCode, $error->retryable, $error::class]);
     }
 
-    public function testWhatIsNoErrorBecomesProtocol(): void
+    public function testReadReturnsProtocolForMalformedErrors(): void
     {
         $odd = ['null', '[]', '"x"', '{"code":1,"message":"x"}', '{"code":"A\n","message":"x"}', '{"code":"usage"}'];
         foreach ($odd as $json) {
@@ -70,7 +70,7 @@ final class ErrorTest
             $found = Address::discover($user)->target;
             Check::matches('~^unix://(/run|' . preg_quote($dir) . ')/plasm/plasm\.sock$~D', $found);
             Check::same("unix://$dir", Address::discover($user + ['PLASM_SOCKET' => $dir])->target);
-            $error = Check::refused('no-daemon', fn () => Address::discover($user + ['PLASM_SOCKET' => "$dir/none"]));
+            $error = Check::fails('no-daemon', fn () => Address::discover($user + ['PLASM_SOCKET' => "$dir/none"]));
             Check::same(["$dir/none"], $error->details['sockets']);
         } finally {
             unlink("$dir/plasm/plasm.sock");
@@ -79,18 +79,18 @@ final class ErrorTest
         }
     }
 
-    public function testAddressRefusesWhatLeadsElsewhere(): void
+    public function testAddressRejectsOtherHosts(): void
     {
         Check::same('tcp://127.0.0.1:7433', Address::tcp('http://127.0.0.1:7433', "secret\n")->target);
         Check::same('[::1]:1', Address::tcp('http://[::1]:1/', 'secret')->host);
         foreach (['http://example.com:80', 'https://127.0.0.1:1', 'http://127.0.0.1', "http://127.0.0.1:1\n"] as $url) {
-            Check::refused('usage', fn () => Address::tcp($url, 'secret'), $url);
+            Check::fails('usage', fn () => Address::tcp($url, 'secret'), $url);
         }
         foreach (['', "a\r\nX: y", 'a b'] as $token) {
-            Check::refused('usage', fn () => Address::tcp('http://127.0.0.1:1', $token), $token);
+            Check::fails('usage', fn () => Address::tcp('http://127.0.0.1:1', $token), $token);
         }
-        Check::refused('usage', fn () => Address::unix('/' . str_repeat('x', 107)));
-        Check::refused('usage', fn () => Address::unix(''));
-        Check::refused('usage', fn () => new Timeouts(silenceMs: 0));
+        Check::fails('usage', fn () => Address::unix('/' . str_repeat('x', 107)));
+        Check::fails('usage', fn () => Address::unix(''));
+        Check::fails('usage', fn () => new Timeouts(readMs: 0));
     }
 }

@@ -22,7 +22,7 @@ final class EventsTest
         return json_encode(['id' => $id, 'at' => self::AT, 'type' => $type, ...$fields], JSON_THROW_ON_ERROR) . "\n";
     }
 
-    /** @return list<string> lines of a whole job */
+    /** @return list<string> events of a complete job */
     private static function job(): array
     {
         return [
@@ -38,15 +38,15 @@ final class EventsTest
     }
 
     /**
-     * @param list<string> $answers one a connection
+     * @param list<string> $responses one per connection
      * @return array{FakeDaemon, Events}
      */
     private static function follow(
-        array $answers,
+        array $responses,
         FollowOptions $options = new FollowOptions(),
         Limits $limits = new Limits(),
     ): array {
-        $daemon = new FakeDaemon(array_map(static fn (string $answer): array => ['say' => [$answer]], $answers));
+        $daemon = new FakeDaemon(array_map(static fn (string $one): array => ['write' => [$one]], $responses));
         $client = new Client($daemon->address, limits: $limits);
         return [$daemon, $client->events('job_a', $options)];
     }
@@ -68,7 +68,7 @@ final class EventsTest
         Check::same([EventType::Finished, self::AT, 6], [$found[6]->type, $found[6]->at, $events->lastId()]);
     }
 
-    public function testEndsAfterAFailureAndAnInterruptionForGood(): void
+    public function testEndsAfterFailedAndFinalInterruptedEvents(): void
     {
         $failed = self::line(9, 'failed', ['error' => ['code' => 'bad-module', 'message' => 'No', 'details' => []]]);
         [$daemon, $events] = self::follow([FakeDaemon::chunked([$failed])]);
@@ -77,20 +77,20 @@ final class EventsTest
         Check::same(1, count(self::read($events)));
     }
 
-    public function testCutAnywhereNothingIsMissedAndNothingComesTwice(): void
+    public function testEventsAreNeitherMissedNorRepeatedAfterADisconnect(): void
     {
         $lines = array_values(array_diff(self::job(), ["\n"]));
         array_shift($lines);
         $stream = implode('', $lines);
         $head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
         $seen = [];
-        $answers = [];
+        $responses = [];
         for ($cut = 0; $cut < strlen($stream); $cut += 29) {
             $seen[] = $count = substr_count(substr($stream, 0, $cut), "\n");
-            $answers[] = $cut === 0 ? '' : $head . dechex($cut) . "\r\n" . substr($stream, 0, $cut);
-            $answers[] = FakeDaemon::chunked(array_slice($lines, $count));
+            $responses[] = $cut === 0 ? '' : $head . dechex($cut) . "\r\n" . substr($stream, 0, $cut);
+            $responses[] = FakeDaemon::chunked(array_slice($lines, $count));
         }
-        $daemon = new FakeDaemon(array_map(static fn (string $answer): array => ['say' => [$answer]], $answers));
+        $daemon = new FakeDaemon(array_map(static fn (string $one): array => ['write' => [$one]], $responses));
         foreach ($seen as $count) {
             $events = (new Client($daemon->address))->events('job_a');
             Check::same([1, 2, 3, 4, 5, 6], array_column(self::read($events), 'id'), "cut after $count events");
@@ -109,7 +109,7 @@ final class EventsTest
         Check::same(5, $events->lastId());
     }
 
-    public function testGoesOnWhereTheReaderLeft(): void
+    public function testIteratingAgainResumes(): void
     {
         $rest = FakeDaemon::chunked(array_slice(self::job(), 4));
         [$daemon, $events] = self::follow([FakeDaemon::chunked(self::job()), $rest]);
@@ -123,37 +123,37 @@ final class EventsTest
         Check::matches('~after=2&~', $daemon->request());
     }
 
-    public function testGivesUpWhenPatienceOrTimeIsOver(): void
+    public function testStopsAfterTheReconnectOrTotalTimeout(): void
     {
         $cut = FakeDaemon::chunked(array_slice(self::job(), 0, 3));
-        [$daemon, $events] = self::follow([$cut, ''], new FollowOptions(patienceMs: 1));
-        Check::refused('no-daemon', fn () => self::read($events));
+        [$daemon, $events] = self::follow([$cut, ''], new FollowOptions(reconnectMs: 1));
+        Check::fails('no-daemon', fn () => self::read($events));
         Check::same(2, $events->lastId());
-        $daemon = new FakeDaemon([['say' => [substr($cut, 0, -5)], 'then' => 'hold']]);
+        $daemon = new FakeDaemon([['write' => [substr($cut, 0, -5)], 'then' => 'keep']]);
         $events = (new Client($daemon->address))->events('job_a', new FollowOptions(timeoutMs: 50));
-        Check::refused('interrupted', fn () => self::read($events));
+        Check::fails('interrupted', fn () => self::read($events));
     }
 
-    public function testErrorsOfTheDaemonEndIt(): void
+    public function testErrorsOfTheDaemonEndTheStream(): void
     {
         $body = '{"error":{"code":"not-found","message":"No job","details":{}}}';
-        [$daemon, $events] = self::follow([FakeDaemon::answer($body, 404)]);
-        Check::refused('not-found', fn () => self::read($events));
+        [$daemon, $events] = self::follow([FakeDaemon::response($body, 404)]);
+        Check::fails('not-found', fn () => self::read($events));
     }
 
-    public function testABusyDaemonIsAskedAgain(): void
+    public function testRetriesABusyDaemon(): void
     {
-        $busy = FakeDaemon::answer('{"error":{"code":"busy","message":"Full","details":{}}}', 503);
+        $busy = FakeDaemon::response('{"error":{"code":"busy","message":"Full","details":{}}}', 503);
         [$daemon, $events] = self::follow([$busy, FakeDaemon::chunked(self::job())]);
         Check::same(7, count(self::read($events)));
     }
 
-    public function testRefusesWhatIsNoEvent(): void
+    public function testRejectsMalformedEvents(): void
     {
         foreach (["[]\n", "{}\n", "x\n", self::line(1, 'odd', []), self::line(1, 'queued', []),
             self::line(1, 'stdout', ['offset' => 0, 'data' => '!']), str_repeat('x', 2001)] as $line) {
             [$daemon, $events] = self::follow([FakeDaemon::chunked([$line])], limits: new Limits(lineBytes: 2000));
-            Check::refused('protocol', fn () => self::read($events), substr($line, 0, 40));
+            Check::fails('protocol', fn () => self::read($events), substr($line, 0, 40));
         }
     }
 }

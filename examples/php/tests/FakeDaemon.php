@@ -19,7 +19,7 @@ final class FakeDaemon
     /** @var array<int, resource> */
     private array $pipes;
 
-    /** @param list<array{read?: string, say?: list<string>, then?: string}> $connections */
+    /** @param list<array{read?: string, write?: list<string>, then?: string}> $connections */
     public function __construct(array $connections)
     {
         $this->socket = sys_get_temp_dir() . '/plasm-php-' . bin2hex(random_bytes(6)) . '.sock';
@@ -30,14 +30,14 @@ final class FakeDaemon
         $this->pipes = $pipes;
         $script = array_map(static fn (array $one): array => [
             'read' => $one['read'] ?? 'all',
-            'say' => array_map(base64_encode(...), $one['say'] ?? []),
+            'write' => array_map(base64_encode(...), $one['write'] ?? []),
             'then' => $one['then'] ?? 'close',
         ], $connections);
         fwrite($this->pipes[0], json_encode($script, JSON_THROW_ON_ERROR) . "\n");
         Check::same("ready\n", fgets($this->pipes[1]));
     }
 
-    /** What the next connection sent. */
+    /** Returns what the next connection sent. */
     public function request(): string
     {
         return (string) base64_decode(trim((string) fgets($this->pipes[1])));
@@ -51,20 +51,20 @@ final class FakeDaemon
         @unlink($this->socket);
     }
 
-    /** An answer with a length. */
-    public static function answer(string $body, int $status = 200): string
+    /** Creates a response with a content-length. */
+    public static function response(string $body, int $status = 200): string
     {
         return "HTTP/1.1 $status Test\r\ncontent-length: " . strlen($body) . "\r\n\r\n$body";
     }
 
     /**
-     * An answer in chunks.
+     * Creates a chunked response.
      *
-     * @param list<string> $pieces
+     * @param list<string> $chunks
      */
-    public static function chunked(array $pieces): string
+    public static function chunked(array $chunks): string
     {
-        $chunks = array_map(static fn (string $one): string => dechex(strlen($one)) . "\r\n$one\r\n", $pieces);
-        return "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n" . implode('', $chunks) . "0\r\n\r\n";
+        $encoded = array_map(static fn (string $one): string => dechex(strlen($one)) . "\r\n$one\r\n", $chunks);
+        return "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n" . implode('', $encoded) . "0\r\n\r\n";
     }
 }

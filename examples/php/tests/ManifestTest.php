@@ -18,12 +18,12 @@ final class ManifestTest
         return $builder->build(Hash::of('module'));
     }
 
-    public function testBuilderFillsInDefaults(): void
+    public function testBuildUsesDefaults(): void
     {
         $hash = Hash::of('module');
         Check::same(
             '{"args":[],"capabilities":[],"env":{},"idempotent":false,"module_hash":"' . $hash . '",'
-                . '"priority":"normal","resources":{"cpu_cores":1,"memory_mb":256,"timeout_seconds":60},"version":"0.1"}',
+                . '"priority":"normal","resources":{"cpu_cores":1,"memory_mb":256,"timeout_seconds":60},"version":"0.2"}',
             self::build()->toJson(),
         );
     }
@@ -31,11 +31,12 @@ final class ManifestTest
     public function testBuilderSetsEachField(): void
     {
         $builder = (new ManifestBuilder())
-            ->args('--title', 'Größe')->env(['LANG' => 'C.UTF-8'])
+            ->argv0('report')->args('--title', 'Größe')->env(['LANG' => 'C.UTF-8'])
             ->cpuCores(2)->memoryMb(1024)->timeoutSeconds(600)->cpuSeconds(300)->outputBytes(0)
             ->capabilities('wasi-preview1')->priority(Priority::High)->idempotent()
             ->stdinHash(Hash::of(''))
-            ->inputs(['data/' => Hash::of(''), 'data/in.csv' => Hash::of('x'), '7' => Hash::of('y')]);
+            ->inputs(['data/' => Hash::of(''), 'data/sub/in.csv' => Hash::of('x'), '7' => Hash::of('y')])
+            ->inputTimes(['data/' => 1, 'data/sub/' => 2, '7' => 3]);
         $json = self::build($builder)->toJson();
         Check::same($json, Manifest::parse($json)->toJson());
         $document = json_decode($json);
@@ -44,6 +45,7 @@ final class ManifestTest
             'timeout_seconds' => 600], (array) $document->resources);
         Check::same(['high', true, Hash::EMPTY], [$document->priority, $document->idempotent, $document->stdin_hash]);
         Check::same(3, count((array) $document->inputs));
+        Check::same(['report', 3], [$document->argv0, $document->input_times->{'7'}]);
     }
 
     public function testBuilderReturnsCopies(): void
@@ -53,7 +55,7 @@ final class ManifestTest
         Check::same(self::build()->toJson(), self::build($plain)->toJson());
     }
 
-    public function testBuilderNamesTheFieldThatIsWrong(): void
+    public function testBuildReportsTheInvalidField(): void
     {
         $new = new ManifestBuilder();
         $cases = [
@@ -73,6 +75,9 @@ final class ManifestTest
             'env.__proto__' => $new->env(['__proto__' => '']),
             'capabilities' => $new->capabilities('a', 'a'),
             'capabilities[0]' => $new->capabilities("a\n"),
+            'argv0' => $new->argv0("a\0"),
+            'input_times.a' => $new->inputTimes(['a' => 1]),
+            'input_times["a/"]' => $new->inputs(['a/b' => Hash::of('1')])->inputTimes(['a/' => -1]),
             'inputs["../x"]' => $new->inputs(['../x' => Hash::of('')]),
             'inputs["a//b"]' => $new->inputs(['a//b' => Hash::of('')]),
             'inputs["dir/"]' => $new->inputs(['dir/' => Hash::of('not empty')]),
@@ -80,7 +85,7 @@ final class ManifestTest
             'inputs["x/é"]' => $new->inputs(['x/é' => Hash::of('1'), 'x' => Hash::of('2')]),
         ];
         foreach ($cases as $field => $builder) {
-            $error = Check::refused('bad-manifest', fn () => self::build($builder), $field);
+            $error = Check::fails('bad-manifest', fn () => self::build($builder), $field);
             Check::same($field, $error->details['field'], $error->getMessage());
         }
     }
@@ -89,12 +94,12 @@ final class ManifestTest
     {
         self::build((new ManifestBuilder())->args(str_repeat('€', 32768)));
         $long = (new ManifestBuilder())->args(str_repeat('€', 32769));
-        $error = Check::refused('bad-manifest', fn () => self::build($long));
+        $error = Check::fails('bad-manifest', fn () => self::build($long));
         Check::matches('/must have at most 32768 characters/', $error->getMessage());
         self::build((new ManifestBuilder())->inputs([str_repeat('é', 255) => Hash::of('')]));
     }
 
-    public function testJobBindsWhatItIsGiven(): void
+    public function testCreateBindsModuleStdinAndInputs(): void
     {
         $job = Job::create('module', 'stdin', ['a.txt' => 'text', 'dir/' => '']);
         $manifest = json_decode($job->manifest->toJson());
@@ -104,16 +109,16 @@ final class ManifestTest
         Check::same(false, isset(json_decode(Job::create('module')->manifest->toJson())->stdin_hash));
         Check::matches('/^[0-9a-f]{64}$/D', $job->nonce);
         Check::same(false, $job->nonce === Job::create('module')->nonce);
-        Check::refused('usage', fn () => Job::create('module', nonce: 'AB'));
+        Check::fails('usage', fn () => Job::create('module', nonce: 'AB'));
     }
 
-    public function testContentOfAFileIsItsBytes(): void
+    public function testFileContentHasTheBytesOfTheFile(): void
     {
         $file = Content::file(__FILE__);
         $bytes = (string) file_get_contents(__FILE__);
         Check::same([Hash::of($bytes)->text, strlen($bytes), $bytes], [$file->hash->text, $file->size, $file->text()]);
         Check::same($bytes, implode('', [...$file->body()]));
-        Check::refused('bad-input', fn () => Content::file(__DIR__ . '/none'));
-        Check::refused('bad-input', fn () => Content::file(__DIR__));
+        Check::fails('bad-input', fn () => Content::file(__DIR__ . '/none'));
+        Check::fails('bad-input', fn () => Content::file(__DIR__));
     }
 }

@@ -19,30 +19,30 @@ final class TransportTest
         return new Transport($daemon->address, new Timeouts(), $limits);
     }
 
-    private static function get(string $answer, Limits $limits = new Limits()): string
+    private static function get(string $response, Limits $limits = new Limits()): string
     {
-        $daemon = new FakeDaemon([['say' => [$answer]]]);
+        $daemon = new FakeDaemon([['write' => [$response]]]);
         return self::transport($daemon, $limits)->send('GET', '/')->text($limits->bodyBytes);
     }
 
     public function testReadsEveryFraming(): void
     {
-        Check::same('body', self::get(FakeDaemon::answer('body')));
+        Check::same('body', self::get(FakeDaemon::response('body')));
         Check::same('onetwo', self::get(FakeDaemon::chunked(['one', 'two'])));
         Check::same('', self::get(FakeDaemon::chunked([])));
         Check::same('to the end', self::get("HTTP/1.0 200\r\n\r\nto the end"));
         Check::same('bare', self::get("HTTP/1.1 200 OK\ncontent-length: 4\n\nbare and more"));
         $chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
         Check::same('x', self::get("{$chunked}1;a=b\r\nx\r\n0\r\nTrailer: y\r\n\r\n"));
-        Check::same('late', self::get("HTTP/1.1 100 Continue\r\n\r\n" . FakeDaemon::answer('late')));
+        Check::same('late', self::get("HTTP/1.1 100 Continue\r\n\r\n" . FakeDaemon::response('late')));
         Check::same('', self::get("HTTP/1.1 204 No Content\r\n\r\nno body"));
         $large = random_bytes(300_000);
         Check::same($large, self::get(FakeDaemon::chunked(str_split($large, 100_000))));
     }
 
-    public function testSendsAStringWithItsLengthAndPiecesInChunks(): void
+    public function testSendsStringsWithLengthAndIterablesInChunks(): void
     {
-        $daemon = new FakeDaemon([['say' => [FakeDaemon::answer('')]], ['say' => [FakeDaemon::answer('')]]]);
+        $daemon = new FakeDaemon([['write' => [FakeDaemon::response('')]], ['write' => [FakeDaemon::response('')]]]);
         $large = random_bytes(1_000_000);
         self::transport($daemon)->send('PUT', '/a', $large)->close();
         $request = $daemon->request();
@@ -54,11 +54,11 @@ final class TransportTest
         Check::matches('~\r\nTransfer-Encoding: chunked\r\n\r\n' . preg_quote($body) . '$~D', $daemon->request());
     }
 
-    public function testRefusesWhatIsMalformed(): void
+    public function testRejectsMalformedResponses(): void
     {
         $ok = "HTTP/1.1 200 OK\r\n";
         $chunked = "{$ok}transfer-encoding: chunked\r\n";
-        $answers = [
+        $responses = [
             'no HTTP' => "hello\r\n\r\n",
             'another version' => "HTTP/2 200 OK\r\n\r\n",
             'no status' => "HTTP/1.1 OK\r\n\r\n",
@@ -74,115 +74,115 @@ final class TransportTest
             'endless trailers' => "$chunked\r\n0\r\n" . str_repeat("a: b\r\n", 100),
             'endless interim answers' => str_repeat("HTTP/1.1 100 Continue\r\n\r\n", 100),
         ];
-        foreach ($answers as $what => $answer) {
-            Check::refused('protocol', fn () => self::get($answer), $what);
+        foreach ($responses as $what => $response) {
+            Check::fails('protocol', fn () => self::get($response), $what);
         }
     }
 
-    public function testCapsHeadLinesAndBodies(): void
+    public function testLimitsHeadsLinesAndBodies(): void
     {
         $small = new Limits(headBytes: 1000, bodyBytes: 1000);
         $head = 'HTTP/1.1 200 OK' . str_repeat("\r\na: " . str_repeat('x', 90), 12) . "\r\n\r\n";
-        $error = Check::refused('protocol', fn () => self::get($head, $small), 'many headers');
-        Check::matches('/its head is over 1000 bytes$/D', $error->getMessage());
+        $error = Check::fails('protocol', fn () => self::get($head, $small), 'many headers');
+        Check::matches('/head exceeds 1000 bytes$/D', $error->getMessage());
         $endless = 'HTTP/1.1 200 ' . str_repeat('x', 10_000);
-        Check::refused('protocol', fn () => self::get($endless, $small), 'endless line');
-        Check::same(1000, strlen(self::get(FakeDaemon::answer(str_repeat('x', 1000)), $small)));
-        foreach ([FakeDaemon::answer(...), static fn (string $body): string => FakeDaemon::chunked([$body])] as $make) {
-            $error = Check::refused('too-large', fn () => self::get($make(str_repeat('x', 1001)), $small));
+        Check::fails('protocol', fn () => self::get($endless, $small), 'endless line');
+        Check::same(1000, strlen(self::get(FakeDaemon::response(str_repeat('x', 1000)), $small)));
+        foreach ([FakeDaemon::response(...), static fn (string $one): string => FakeDaemon::chunked([$one])] as $make) {
+            $error = Check::fails('too-large', fn () => self::get($make(str_repeat('x', 1001)), $small));
             Check::same(1000, $error->details['allowed']);
         }
     }
 
-    public function testABrokenConnectionIsNoDaemon(): void
+    public function testABrokenConnectionThrowsNoDaemon(): void
     {
         foreach (['', 'HTTP/1.1 200 OK', "HTTP/1.1 200 OK\r\na: b", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhalf",
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nha"] as $answer) {
-            $error = Check::refused('no-daemon', fn () => self::get($answer), $answer);
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nha"] as $response) {
+            $error = Check::fails('no-daemon', fn () => self::get($response), $response);
             Check::same(true, $error->retryable);
         }
-        $nobody = Address::unix(sys_get_temp_dir() . '/plasm-php-nobody.sock');
-        Check::refused('no-daemon', fn () => (new Client($nobody))->node());
+        $missing = Address::unix(sys_get_temp_dir() . '/plasm-php-missing.sock');
+        Check::fails('no-daemon', fn () => (new Client($missing))->node());
     }
 
-    public function testSilenceAndTheLimitOfARequestEndIt(): void
+    public function testReadAndRequestTimeoutsEndARequest(): void
     {
-        $half = ['say' => ["HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhalf"], 'then' => 'hold'];
-        foreach ([['then' => 'hold'], $half] as $connection) {
+        $half = ['write' => ["HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhalf"], 'then' => 'keep'];
+        foreach ([['then' => 'keep'], $half] as $connection) {
             $daemon = new FakeDaemon([$connection, $connection]);
-            $impatient = new Client($daemon->address, new Timeouts(silenceMs: 20));
-            $error = Check::refused('no-daemon', fn () => $impatient->node());
-            Check::matches('/silent for 20 ms/', $error->getMessage());
+            $client = new Client($daemon->address, new Timeouts(readMs: 20));
+            $error = Check::fails('no-daemon', fn () => $client->node());
+            Check::matches('/no data for 20 ms/', $error->getMessage());
             $busy = new Client($daemon->address, new Timeouts(requestMs: 20));
-            $error = Check::refused('interrupted', fn () => $busy->node());
+            $error = Check::fails('interrupted', fn () => $busy->node());
             Check::same(20, $error->details['limit_ms']);
         }
     }
 
-    public function testADaemonThatReadsNothingDoesNotHoldUpTheClient(): void
+    public function testADaemonThatDoesNotReadDoesNotBlockTheClient(): void
     {
-        $daemon = new FakeDaemon([['read' => 'head', 'then' => 'hold']]);
+        $daemon = new FakeDaemon([['read' => 'head', 'then' => 'keep']]);
         $large = str_repeat('x', 10_000_000);
-        $transport = new Transport($daemon->address, new Timeouts(silenceMs: 50), new Limits());
-        Check::refused('no-daemon', fn () => $transport->send('PUT', '/', $large));
+        $transport = new Transport($daemon->address, new Timeouts(readMs: 50), new Limits());
+        Check::fails('no-daemon', fn () => $transport->send('PUT', '/', $large));
     }
 
-    public function testAnAnswerBeforeTheBodyHasBeenSentIsRead(): void
+    public function testAnEarlyResponseIsRead(): void
     {
         $error = '{"error":{"code":"too-large","message":"Cannot take it: 1 of 1","details":{}}}';
-        $refusal = FakeDaemon::answer($error, 413);
+        $error = FakeDaemon::response($error, 413);
         $large = str_repeat('x', 10_000_000);
-        foreach (['hold', 'close'] as $then) {
-            $daemon = new FakeDaemon(array_fill(0, 2, ['read' => 'head', 'say' => [$refusal], 'then' => $then]));
-            Check::refused('too-large', fn () => self::transport($daemon)->send('PUT', '/', $large), $then);
-            $pieces = new \ArrayIterator(str_split($large, 65_536));
-            Check::refused('too-large', fn () => self::transport($daemon)->send('PUT', '/', $pieces), $then);
+        foreach (['keep', 'close'] as $then) {
+            $daemon = new FakeDaemon(array_fill(0, 2, ['read' => 'head', 'write' => [$error], 'then' => $then]));
+            Check::fails('too-large', fn () => self::transport($daemon)->send('PUT', '/', $large), $then);
+            $chunks = new \ArrayIterator(str_split($large, 65_536));
+            Check::fails('too-large', fn () => self::transport($daemon)->send('PUT', '/', $chunks), $then);
         }
     }
 
     public function testErrorsOfTheDaemonKeepTheirCode(): void
     {
         $body = '{"error":{"code":"over-limit","message":"Cannot accept job","retryable":false,"details":{"asked":2}}}';
-        $error = Check::refused('over-limit', fn () => self::get(FakeDaemon::answer($body, 422)));
+        $error = Check::fails('over-limit', fn () => self::get(FakeDaemon::response($body, 422)));
         Check::same(['asked' => 2], $error->details);
-        Check::refused('not-found', fn () => self::get(FakeDaemon::answer('', 404)));
-        Check::refused('protocol', fn () => self::get(FakeDaemon::answer('<html>', 500)));
-        Check::refused('protocol', fn () => self::get("HTTP/1.1 302 Found\r\nlocation: /x\r\n\r\n"));
+        Check::fails('not-found', fn () => self::get(FakeDaemon::response('', 404)));
+        Check::fails('protocol', fn () => self::get(FakeDaemon::response('<html>', 500)));
+        Check::fails('protocol', fn () => self::get("HTTP/1.1 302 Found\r\nlocation: /x\r\n\r\n"));
     }
 
-    public function testAnswersThatAreNotUnderstoodAreRefused(): void
+    public function testRejectsUnexpectedJson(): void
     {
         foreach (['[]', 'null', '{', '{"peer_id":1}', '{"peer_id":"x","public_key":"y","runtime":[]}'] as $body) {
-            $daemon = new FakeDaemon([['say' => [FakeDaemon::answer($body)]]]);
-            Check::refused('protocol', fn () => (new Client($daemon->address))->node(), $body);
+            $daemon = new FakeDaemon([['write' => [FakeDaemon::response($body)]]]);
+            Check::fails('protocol', fn () => (new Client($daemon->address))->node(), $body);
         }
     }
 
-    public function testOutputComesPieceByPieceAndClosesWhenLeft(): void
+    public function testOutputIsStreamedAndClosedEarly(): void
     {
-        $pieces = array_fill(0, 100, str_repeat('x', 65_536));
-        $daemon = new FakeDaemon(array_fill(0, 2, ['say' => [FakeDaemon::chunked($pieces)]]));
+        $chunks = array_fill(0, 100, str_repeat('x', 65_536));
+        $daemon = new FakeDaemon(array_fill(0, 2, ['write' => [FakeDaemon::chunked($chunks)]]));
         $client = new Client($daemon->address, limits: new Limits(bodyBytes: 1));
         $size = 0;
-        foreach ($client->output('job_a', OutputStream::Stdout, 7) as $piece) {
-            $size += strlen($piece);
+        foreach ($client->output('job_a', OutputStream::Stdout, 7) as $chunk) {
+            $size += strlen($chunk);
         }
         Check::same(6_553_600, $size);
         Check::matches('~^GET /v1/jobs/job_a/stdout\?offset=7 ~', $daemon->request());
-        foreach ($client->output('../x y', OutputStream::Stderr) as $piece) {
+        foreach ($client->output('../x y', OutputStream::Stderr) as $chunk) {
             break;
         }
         Check::matches('~^GET /v1/jobs/\.\.%2Fx%20y/stderr\?offset=0 ~', $daemon->request());
     }
 
-    public function testSendsOnlyWhatTheDaemonDoesNotHave(): void
+    public function testSubmitUploadsOnlyMissingContent(): void
     {
         $head = static fn (string $status): string => "HTTP/1.1 $status\r\ncontent-length: 6\r\n\r\n";
         $daemon = new FakeDaemon([
-            ['say' => [$head('200 OK')]],
-            ['say' => [$head('404 Not Found')]],
-            ['say' => [FakeDaemon::answer('{}', 201)]],
-            ['say' => [$head('500 Internal Server Error')]],
+            ['write' => [$head('200 OK')]],
+            ['write' => [$head('404 Not Found')]],
+            ['write' => [FakeDaemon::response('{}', 201)]],
+            ['write' => [$head('500 Internal Server Error')]],
         ]);
         $client = new Client($daemon->address);
         $hash = Hash::of('module')->text;
@@ -191,12 +191,12 @@ final class TransportTest
         Check::same($hash, $client->putInput('module')->text);
         Check::matches("~^HEAD /v1/inputs/$hash HTTP~", $daemon->request());
         Check::matches("~^PUT /v1/inputs/$hash HTTP.*\r\n\r\nmodule$~Ds", $daemon->request());
-        Check::refused('protocol', fn () => $client->putModule('module'));
+        Check::fails('protocol', fn () => $client->putModule('module'));
     }
 
-    public function testTheTokenGoesOnlyWithTcp(): void
+    public function testTheTokenIsSentOnlyOverTcp(): void
     {
-        $daemon = new FakeDaemon([['say' => [FakeDaemon::answer('')]]]);
+        $daemon = new FakeDaemon([['write' => [FakeDaemon::response('')]]]);
         self::transport($daemon)->send('GET', '/')->close();
         Check::same(false, stripos($daemon->request(), 'authorization'));
     }

@@ -7,7 +7,7 @@ namespace Plasm\Tests;
 use Plasm\Expectations;
 use Plasm\Manifest;
 
-/** The published test vectors of the repository that this package lives in. */
+/** The repository's published test vectors. */
 final class Vectors
 {
     private const FIELDS = [
@@ -20,25 +20,27 @@ final class Vectors
         'stdin' => 'stdin',
         'stdout' => 'stdout',
         'stderr' => 'stderr',
+        'outputs' => 'outputs',
     ];
 
-    public static function read(string $name): \stdClass
+    public static function read(string $name): \stdClass|array
     {
         $text = (string) file_get_contents(__DIR__ . "/../../../tests/vectors/$name.json");
         return json_decode($text, false, flags: JSON_THROW_ON_ERROR);
     }
 
-    /** Expectations of a vector: bytes are in hex. */
+    /** Converts a vector's expectations from hex. */
     public static function expectations(\stdClass $expected): Expectations
     {
-        $given = [];
+        $fields = [];
         foreach ($expected as $name => $value) {
-            $given[self::FIELDS[$name]] = match ($name) {
+            $fields[self::FIELDS[$name]] = match ($name) {
                 'manifest' => Manifest::parse(json_encode($value, JSON_THROW_ON_ERROR)),
                 'module', 'stdin', 'stdout', 'stderr' => (string) hex2bin($value),
+                'outputs' => array_map(static fn (string $hex): string => (string) hex2bin($hex), (array) $value),
                 default => $value,
             };
         }
-        return new Expectations(...$given);
+        return new Expectations(...$fields);
     }
 }

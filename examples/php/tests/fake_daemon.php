@@ -1,10 +1,10 @@
 <?php
 
 /*
- * Fake daemon with scripted responses, for behaviour that no real one shows.
+ * Fake daemon with scripted responses, for behaviour that a real one does not show.
  *
  * Usage: php fake_daemon.php SOCKET, with a line of JSON on standard input: a list with one entry a connection,
- * {"read": "head"|"all"|"none", "say": [base64, …], "then": "close"|"hold"}. Writes "ready", then for each
+ * {"read": "head"|"all"|"none", "write": [base64, …], "then": "close"|"keep"}. Writes "ready", then for each
  * connection what it read, in base64.
  */
 
@@ -14,8 +14,8 @@ declare(strict_types=1);
 $connections = json_decode((string) fgets(STDIN), true, flags: JSON_THROW_ON_ERROR);
 $server = stream_socket_server("unix://$path") ?: exit(1);
 echo "ready\n";
-$held = [];
-foreach ($connections as ['read' => $read, 'say' => $say, 'then' => $then]) {
+$open = [];
+foreach ($connections as ['read' => $read, 'write' => $write, 'then' => $then]) {
     $client = stream_socket_accept($server, 60) ?: exit(1);
     $request = '';
     $isDone = static function (string $request) use ($read): bool {
@@ -33,23 +33,23 @@ foreach ($connections as ['read' => $read, 'say' => $say, 'then' => $then]) {
         return stripos($request, "transfer-encoding: chunked") === false || str_ends_with($body, "0\r\n\r\n");
     };
     while (!$isDone($request)) {
-        $piece = (string) fread($client, 65536);
-        if ($piece === '') {
+        $chunk = (string) fread($client, 65536);
+        if ($chunk === '') {
             break;
         }
-        $request .= $piece;
+        $request .= $chunk;
     }
-    foreach ($say as $part) {
-        // The client may have left.
+    foreach ($write as $part) {
+        // The client may have disconnected.
         @fwrite($client, (string) base64_decode($part));
     }
-    if ($then === 'hold') {
-        $held[] = $client;
+    if ($then === 'keep') {
+        $open[] = $client;
     } else {
         fclose($client);
     }
-    // Last: it must not be read before the response.
+    // Last: must not be read before the response.
     echo base64_encode($request), "\n";
 }
-// Until the test has ended.
+// Until the end of the test.
 stream_get_contents(STDIN);

@@ -1,8 +1,8 @@
 <?php
 
 /*
- * Runs the tests: every tests/*Test.php, each public method whose name begins with "test". With --daemon the tests in
- * tests/Daemon too, against the daemon that PLASM_SOCKET names.
+ * Runs the tests: every public method of tests/*Test.php whose name starts with "test". With --daemon, runs
+ * tests/Daemon instead, against the daemon at PLASM_SOCKET.
  *
  * Usage: php tests/run.php [--daemon] [NAME]
  */
@@ -19,9 +19,9 @@ spl_autoload_register(static function (string $class): void {
     }
 });
 
-// A notice is a fault of ours: nothing may pass that PHP complains about.
+// Treat PHP notices as failures.
 set_error_handler(static function (int $level, string $message, string $file, int $line): bool {
-    // What is silenced with @ is looked at by its caller.
+    // Errors suppressed with @ are handled by the caller.
     return (error_reporting() & $level) === 0 ? false : throw new \ErrorException($message, 0, $level, $file, $line);
 });
 

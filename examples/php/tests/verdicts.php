@@ -1,8 +1,8 @@
 <?php
 
 /*
- * Judges documents, so that another implementation can compare: reads a JSON list of {"kind": "manifest"|"receipt",
- * "json": text} from standard input, writes a list of {"hash"} or {"code", "field"}.
+ * Prints verdicts on documents for comparison with another implementation: reads a JSON list of {"kind":
+ * "manifest"|"receipt", "json": text} from standard input and writes a list of {"hash"} or {"code", "field"}.
  */
 
 declare(strict_types=1);

@@ -1,10 +1,14 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import type { CommandSpec } from "../command.ts";
+import { type CommandSpec, ParsedArgs } from "../command.ts";
+import type { CliIo } from "../io.ts";
 import { COMMANDS } from "./mod.ts";
-import { allSpecs } from "./completions.ts";
-import { bashCompletions } from "../completions/bash.ts";
-import { fishCompletions } from "../completions/fish.ts";
-import { zshCompletions } from "../completions/zsh.ts";
+import {
+  allSpecs,
+  bashCompletions,
+  completions,
+  fishCompletions,
+  zshCompletions,
+} from "./completions.ts";
 
 const SPEC: CommandSpec = {
   name: "run",
@@ -14,6 +18,7 @@ const SPEC: CommandSpec = {
   options: [
     { name: "mode", kind: "string", complete: ["fast", "slow"], help: "How [fast]: it's told" },
     { name: "file", kind: "string", complete: "file", repeat: true, help: "A file" },
+    { name: "job", kind: "string", complete: { words: "jobs" }, help: "A job" },
     { name: "quiet", kind: "flag", help: "Print nothing" },
   ],
   positionals: { min: 0, max: 1, complete: ["here", "there"] },
@@ -21,12 +26,18 @@ const SPEC: CommandSpec = {
   examples: [],
 };
 
-/** Runs a shell; undefined where it is not installed or may not be started. */
+const WITH_ACTIONS: CommandSpec = {
+  ...SPEC,
+  name: "sort",
+  positionals: { min: 2, max: 9, actions: ["up", "down"], complete: "file" },
+};
+
+/** Runs a shell; undefined if it is not installed or the test has no permission. */
 async function shell(program: string, args: string[]): Promise<string | undefined> {
   try {
     const { success, stdout, stderr } = await new Deno.Command(program, {
       args,
-      cwd: new URL("../completions/", import.meta.url),
+      cwd: new URL("./", import.meta.url),
     }).output();
     assert(success, new TextDecoder().decode(stderr));
     return new TextDecoder().decode(stdout);
@@ -44,17 +55,17 @@ for (const program of ["bash", "zsh", "fish"]) {
   if (!installed) console.warn(`SKIPPED: completions in ${program} (apt-get install ${program})`);
 }
 
-Deno.test("allSpecs() names every command, with the common options", async () => {
+Deno.test("allSpecs() returns every command with the common options", async () => {
   const specs = await allSpecs();
   assertEquals(specs.map(({ name }) => name), COMMANDS.map(({ name }) => name));
   for (const { options } of specs) assertEquals(options.at(-1)?.name, "help");
 });
 
 Deno.test({
-  name: "bashCompletions() makes bash offer commands, options, values and files",
+  name: "bashCompletions() completes commands, options, values and files in bash",
   ignore: !found.get("bash"),
   async fn() {
-    const script = bashCompletions([SPEC]);
+    const script = bashCompletions([SPEC, WITH_ACTIONS]);
     const complete = (...words: string[]) =>
       shell("bash", [
         "-c",
@@ -66,20 +77,34 @@ Deno.test({
         ...words,
       ]);
     assertEquals(await complete("r"), "run\n");
-    assertEquals(await complete("run", "--"), "--mode\n--file\n--quiet\n");
+    assertEquals(await complete("run", "--"), "--mode\n--file\n--job\n--quiet\n");
     assertEquals(await complete("run", "--mode", ""), "fast\nslow\n");
-    assertEquals(await complete("run", "--file", "bas"), "bash.ts\n");
+    assertEquals(await complete("run", "--file", "dae"), "daemon_command.ts\n");
+    // plasm prints the words while the shell completes.
+    const plasm = 'plasm() { [[ "$*" == "completions jobs" ]] && echo job_1 job_2; }';
+    const jobs = await shell("bash", [
+      "-c",
+      `compopt() { :; }; ${plasm}; eval "$1"; COMP_WORDS=(plasm run --job ""); COMP_CWORD=3; _plasm
+       printf '%s\\n' "\${COMPREPLY[@]}"`,
+      "bash",
+      script,
+    ]);
+    assertEquals(jobs, "job_1\njob_2\n");
     assertEquals(await complete("run", "t"), "there\n");
-    assertEquals(await complete("run", "--", "zs"), "zsh.ts\n");
-    assertEquals(await complete("help", ""), "run\n");
+    assertEquals(await complete("run", "--", "ver"), "verify.ts\n");
+    assertEquals(await complete("help", ""), "run\nsort\n");
+    assertEquals(await complete("sort", ""), "up\ndown\n");
+    assertEquals(await complete("sort", "--quiet", "u"), "up\n");
+    assertEquals(await complete("sort", "up", "ver"), "verify.ts\n");
+    assertEquals(await complete("sort", "up", "verify.ts", "dae"), "daemon_command.ts\n");
   },
 });
 
 Deno.test({
-  name: "fishCompletions() makes fish offer commands, options, values and files",
+  name: "fishCompletions() completes commands, options, values and files in fish",
   ignore: !found.get("fish"),
   async fn() {
-    const script = fishCompletions([SPEC]);
+    const script = fishCompletions([SPEC, WITH_ACTIONS]);
     const complete = (line: string) =>
       shell("fish", ["--no-config", "-c", `${script}\ncomplete -C '${line}'`]);
     assertEquals(await complete("plasm ru"), "run\tRun: one's own\n");
@@ -89,14 +114,16 @@ Deno.test({
       "fast\tHow [fast]: it's told\nslow\tHow [fast]: it's told\n",
     );
     assertStringIncludes(
-      await complete("plasm run --file bas") ?? "",
-      "bash.ts",
+      await complete("plasm run --file ver") ?? "",
+      "verify.ts",
     );
+    assertEquals(await complete("plasm sort d"), "down\n");
+    assertEquals(await complete("plasm sort up ver"), "verify.ts\n");
   },
 });
 
 Deno.test({
-  name: "zshCompletions() is a script that zsh takes, whatever a description contains",
+  name: "zshCompletions() escapes special characters of descriptions",
   ignore: !found.get("zsh"),
   async fn() {
     const script = zshCompletions([SPEC]);
@@ -104,14 +131,60 @@ Deno.test({
       await shell("zsh", ["-f", "-c", 'compdef() { print -r -- "$@" }; eval "$1"', "zsh", script]),
       "_plasm plasm\n",
     );
-    // What _arguments is told for the options: its own syntax characters are escaped.
-    const told = await shell("zsh", [
+    // The arguments of _arguments: its syntax characters are escaped.
+    const described = await shell("zsh", [
       "-f",
       "-c",
       'compdef() { :; }; _arguments() { print -rl -- "$@" }; eval "$1"; words=(plasm run --m); CURRENT=3; _plasm',
       "zsh",
       script,
     ]);
-    assertEquals(told?.split("\n")[0], "--mode=[How \\[fast\\]\\: it's told]:VALUE:(fast slow)");
+    assertEquals(
+      described?.split("\n")[0],
+      "--mode=[How \\[fast\\]\\: it's told]:VALUE:(fast slow)",
+    );
+    const sort = await shell("zsh", [
+      "-f",
+      "-c",
+      'compdef() { :; }; _arguments() { print -rl -- "$@" }; eval "$1"; words=(plasm sort u); CURRENT=3; _plasm',
+      "zsh",
+      zshCompletions([WITH_ACTIONS]),
+    ]);
+    const positionals = sort?.split("\n").filter((line) => /^[1*]:/.test(line));
+    assertEquals(positionals, ["1:action:(up down)", "*:argument:_files", "*:argument:_files"]);
   },
+});
+
+Deno.test("completions prints the keys of the configuration for --set, and nothing without a daemon", async () => {
+  const text = async (word: string): Promise<string> => {
+    let printed = "";
+    const io = {
+      env: () => undefined,
+      signal: new AbortController().signal,
+      write: (data: string) => Promise.resolve(void (printed += data)),
+    };
+    const socket = `${Deno.cwd()}/no-such.sock`;
+    const args = new ParsedArgs(new Map([["socket", [socket]]]), { positionals: [word] });
+    assertEquals(await completions.run(args, io as unknown as CliIo), 0);
+    return printed;
+  };
+  const keys = (await text("keys")).trim().split("\n");
+  assert(keys.includes("jobs.queue_max="));
+  assertEquals(await text("jobs"), "");
+  assertEquals(await text("peers"), "");
+});
+
+Deno.test("scripts offer job ids, peer ids and configuration keys where commands use them", async () => {
+  const specs = await allSpecs();
+  const words = (name: string): unknown =>
+    specs.find((spec) => spec.name === name)?.positionals.complete;
+  for (const name of ["status", "result", "logs", "cancel"]) {
+    assertEquals(words(name), { words: "jobs" });
+  }
+  for (const generate of [bashCompletions, zshCompletions, fishCompletions]) {
+    const script = generate(specs);
+    for (const kind of ["jobs", "peers", "keys"]) {
+      assertStringIncludes(script, `plasm completions ${kind} 2>/dev/null`);
+    }
+  }
 });

@@ -1,43 +1,48 @@
 /**
- * `plasm config`: checks, prints and describes the configuration.
+ * The command `plasm config`: checks, prints and describes the configuration.
+ *
  * @module
  */
-import { CONFIG_SCHEMA, configEntries, formatConfig, loadConfig } from "../../config/mod.ts";
+import { CONFIG_SCHEMA, configEntries, configRows, loadConfig } from "../../config/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
-import { printable } from "../../util/mod.ts";
+import { escapeText } from "../../util/mod.ts";
 import type { Command } from "../command.ts";
+import { fittedTable, NO_TRUNC_OPTION } from "../daemon_client.ts";
 
 const ACTIONS: readonly string[] = ["check", "print", "schema"];
 
-/** The command. */
+/** `plasm config` */
 export const config: Command = {
   spec: {
     name: "config",
     summary: "Check, print or describe the configuration",
     usage: "[OPTIONS] check|print|schema",
     description:
-      "check: reads the configuration as the daemon would and says what is wrong with it. print: every " +
-      "key, its value and where the value came from (file, environment, default). schema: the JSON " +
-      "Schema, for editors.",
+      "check: validates the configuration that the daemon would use. print: lists every key, its value " +
+      "and the source of the value (file, environment or default). schema: prints the JSON Schema, for " +
+      "editors.",
     options: [{
       name: "config",
       kind: "string",
       placeholder: "FILE",
       complete: "file",
-      help: "Read this file instead of the default ones",
-    }],
+      help: "Read this configuration file (default the user's, else the system's)",
+    }, NO_TRUNC_OPTION],
     positionals: { min: 1, max: 1, complete: ACTIONS },
     examples: [
-      { call: "plasm config check --config /etc/plasm/config.jsonc", does: "Before a restart" },
-      { call: "plasm config print", does: "What is in effect, and why" },
+      {
+        call: "plasm config check --config /etc/plasm/config.jsonc",
+        does: "Check before a restart",
+      },
+      { call: "plasm config print", does: "Print the effective values and their sources" },
     ],
   },
   drops: () => ["net", "run", "sys", "write"],
   async run(args, io): Promise<number> {
     const what = args.positionals[0]!;
     if (!ACTIONS.includes(what)) {
-      throw new PlasmError("usage", `Unknown argument: ${printable(what)}`, {
-        hint: `It is one of ${ACTIONS.join(", ")}`,
+      throw new PlasmError("usage", `Unknown argument: ${escapeText(what)}`, {
+        hint: `Use one of ${ACTIONS.join(", ")}`,
       });
     }
     if (what === "schema") {
@@ -50,13 +55,13 @@ export const config: Command = {
       await io.write(
         args.flag("json")
           ? `${JSON.stringify({ file, config: configEntries(loaded.config), sources })}\n`
-          : `${formatConfig(loaded)}\n`,
+          : fittedTable(configRows(loaded), { args, io }),
       );
     } else {
       await io.write(
         args.flag("json")
           ? `${JSON.stringify({ ok: true, file })}\n`
-          : `${file === null ? "no file; the defaults" : printable(file)}: ok\n`,
+          : `${file === null ? "no file, default values" : escapeText(file)}: ok\n`,
       );
     }
     return 0;

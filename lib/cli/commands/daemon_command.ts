@@ -1,13 +1,15 @@
 /**
- * `plasm daemon`: runs a node until told to stop.
+ * The command `plasm daemon`: runs a node until a signal stops it.
+ *
  * @module
  */
-import { type ConfigEntries, loadConfig, parseValue } from "../../config/mod.ts";
+import { checkEntries, type ConfigEntries, loadConfig, parseValue } from "../../config/mod.ts";
 import { runService } from "../../daemon/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
+import { escapeText } from "../../util/mod.ts";
 import type { Command, ParsedArgs } from "../command.ts";
 
-/** Options that set a key of the configuration each. */
+/** Configuration key of each option that sets one. */
 const KEY_OPTIONS: Record<string, string> = {
   "state-dir": "state_dir",
   "log-level": "log.level",
@@ -15,52 +17,59 @@ const KEY_OPTIONS: Record<string, string> = {
   "socket": "socket",
 };
 
-/** What the command line says about the configuration. */
+/** Configuration keys set on the command line. */
 export function configFlags(args: ParsedArgs): ConfigEntries {
   const flags: ConfigEntries = {};
+  const set = (key: string, text: string, source: string): void => {
+    flags[key] = parseValue(key, text, source);
+    checkEntries({ [key]: flags[key] }, source);
+  };
   for (const [option, key] of Object.entries(KEY_OPTIONS)) {
     const text = args.string(option);
-    if (text !== undefined) flags[key] = parseValue(key, text, `--${option}`);
+    if (text !== undefined) set(key, text, `--${option}`);
   }
   for (const pair of args.strings("set")) {
     const at = pair.indexOf("=");
-    if (at < 1) throw new PlasmError("usage", `Cannot use --set: it is not KEY=VALUE: ${pair}`);
-    flags[pair.slice(0, at)] = parseValue(pair.slice(0, at), pair.slice(at + 1), "--set");
+    if (at < 1) {
+      throw new PlasmError("usage", `Cannot use --set ${escapeText(pair)}: it is not KEY=VALUE`);
+    }
+    set(pair.slice(0, at), pair.slice(at + 1), "--set");
   }
   return flags;
 }
 
-/** The command. */
+/** `plasm daemon` */
 export const daemon: Command = {
   spec: {
     name: "daemon",
     summary: "Run a node: a queue, a store and an API for jobs",
     usage: "[OPTIONS]",
     description:
-      "Runs until SIGTERM or SIGINT: then no more jobs are taken, running ones get the grace of " +
-      "shutdown.grace_seconds, and waiting ones stay for the next start. A second signal exits at " +
-      "once. SIGHUP reads the configuration again. Log lines go to standard error.",
+      "Runs until SIGTERM or SIGINT. Then it accepts no more jobs, lets running jobs finish within " +
+      "shutdown.grace_seconds, and leaves queued jobs for the next start. A second signal exits at " +
+      "once. plasm reload and SIGHUP reload the configuration. Logs are written to standard error.",
     options: [
       {
         name: "config",
         kind: "string",
         placeholder: "FILE",
         complete: "file",
-        help: "Read this configuration file",
+        help: "Read this configuration file (default the user's, else the system's)",
       },
       {
         name: "state-dir",
         kind: "string",
         placeholder: "DIR",
         complete: "file",
-        help: "Store identity, jobs and caches in this directory",
+        help:
+          "Store identity, jobs and caches in this directory (default the configuration's state_dir)",
       },
       {
         name: "socket",
         kind: "string",
         placeholder: "PATH",
         complete: "file",
-        help: "Listen on this unix socket",
+        help: "Listen on this Unix socket (default the configuration's socket)",
       },
       {
         name: "log-level",
@@ -80,16 +89,17 @@ export const daemon: Command = {
         name: "set",
         kind: "string",
         placeholder: "KEY=VALUE",
+        complete: { words: "keys" },
         repeat: true,
-        help: "Set any key of the configuration, such as jobs.concurrency=4",
+        help: "Set a key of the configuration, such as jobs.concurrency=4",
       },
     ],
     positionals: { min: 0, max: 0 },
     examples: [
-      { call: "plasm daemon", does: "Run a node for yourself" },
+      { call: "plasm daemon", does: "Run a node" },
       {
         call: "plasm daemon --state-dir /tmp/node --set jobs.concurrency=1",
-        does: "Run one beside it, one job at a time",
+        does: "Run a second node, with one job at a time",
       },
     ],
   },

@@ -1,5 +1,5 @@
 /**
- * Registry of commands. Each one is imported when it is called: loading the others would take longer than most commands run.
+ * Registry of commands. Each command is imported on demand: loading all of them would take longer than most commands run.
  *
  * @module
  */
@@ -28,40 +28,52 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./exec.ts")).exec,
   },
   {
+    name: "map",
+    group: "run",
+    summary: "Run a module over many items",
+    load: async () => (await import("./map.ts")).map,
+  },
+  {
     name: "submit",
     group: "run",
     summary: "Submit a job to the daemon",
     load: async () => (await import("./submit.ts")).submit,
   },
   {
+    name: "modules",
+    group: "run",
+    summary: "List, fetch and delete modules of the cache",
+    load: async () => (await import("./modules_command.ts")).modules,
+  },
+  {
     name: "result",
     group: "run",
     summary: "Wait for a job and print its output",
-    load: async () => (await import("./result.ts")).result,
+    load: async () => (await import("./jobs_commands.ts")).result,
   },
   {
     name: "logs",
     group: "run",
     summary: "Print the output of a job, also while it runs",
-    load: async () => (await import("./logs.ts")).logs,
+    load: async () => (await import("./jobs_commands.ts")).logs,
   },
   {
     name: "status",
     group: "run",
     summary: "Show the status of a job or of the daemon",
-    load: async () => (await import("./status.ts")).status,
+    load: async () => (await import("./jobs_commands.ts")).status,
   },
   {
     name: "cancel",
     group: "run",
     summary: "Cancel jobs of the daemon",
-    load: async () => (await import("./cancel.ts")).cancel,
+    load: async () => (await import("./jobs_commands.ts")).cancel,
   },
   {
     name: "jobs",
     group: "run",
     summary: "List jobs of the daemon, newest first",
-    load: async () => (await import("./list_jobs.ts")).jobs,
+    load: async () => (await import("./jobs_commands.ts")).jobs,
   },
   {
     name: "daemon",
@@ -70,34 +82,58 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./daemon_command.ts")).daemon,
   },
   {
+    name: "reload",
+    group: "daemon",
+    summary: "Apply a changed configuration to the running daemon",
+    load: async () => (await import("./reload.ts")).reload,
+  },
+  {
+    name: "backup",
+    group: "daemon",
+    summary: "Copy the state of the daemon, also while it runs",
+    load: async () => (await import("./backup_command.ts")).backup,
+  },
+  {
     name: "config",
     group: "daemon",
     summary: "Check, print or describe the configuration",
     load: async () => (await import("./config_command.ts")).config,
   },
   {
+    name: "dashboard",
+    group: "daemon",
+    summary: "Serve a page that shows the daemon",
+    load: async () => (await import("./dashboard_command.ts")).dashboard,
+  },
+  {
     name: "discover",
     group: "network",
     summary: "Find nodes of the network that run jobs",
-    load: async () => (await import("./discover.ts")).discover,
+    load: async () => (await import("./network_commands.ts")).discover,
   },
   {
     name: "peers",
     group: "network",
     summary: "List the peers that the daemon is connected to",
-    load: async () => (await import("./peers.ts")).peers,
+    load: async () => (await import("./network_commands.ts")).peers,
   },
   {
     name: "verify",
     group: "receipts",
-    summary: "Verify a receipt",
+    summary: "Verify a receipt, also by running its job again",
     load: async () => (await import("./verify.ts")).verify,
+  },
+  {
+    name: "receipt",
+    group: "receipts",
+    summary: "Print a receipt, or exchange it with other tools",
+    load: async () => (await import("./receipt_command.ts")).receipt,
   },
   {
     name: "id",
     group: "receipts",
-    summary: "Print this node's identity",
-    load: async () => (await import("./id.ts")).id,
+    summary: "Print the daemon's identity, or your own",
+    load: async () => (await import("./node_commands.ts")).id,
   },
   {
     name: "doctor",
@@ -106,15 +142,21 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./doctor.ts")).doctor,
   },
   {
+    name: "mcp",
+    group: "other",
+    summary: "Serve agents over the Model Context Protocol",
+    load: async () => (await import("./mcp.ts")).mcp,
+  },
+  {
     name: "completions",
     group: "other",
-    summary: "Print the completions of a shell",
+    summary: "Print the completion script of a shell",
     load: async () => (await import("./completions.ts")).completions,
   },
   {
     name: "version",
     group: "other",
     summary: "Print the versions of plasm and its parts",
-    load: async () => (await import("./show_version.ts")).version,
+    load: async () => (await import("./node_commands.ts")).version,
   },
 ];

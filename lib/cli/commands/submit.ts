@@ -1,23 +1,25 @@
 /**
- * `plasm submit`: gives a job to the daemon.
+ * The command `plasm submit`: submits a job to the daemon.
+ *
  * @module
  */
 import type { Priority } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
-import type { Command } from "../command.ts";
-import { clientOf } from "../daemon_client.ts";
-import { SOCKET_OPTION } from "../socket_option.ts";
+import { escapeText } from "../../util/mod.ts";
+import type { Command, ParsedArgs } from "../command.ts";
+import { createClient, SOCKET_OPTION } from "../daemon_client.ts";
 import { exec } from "./exec.ts";
-import { readExecJob } from "../exec/mod.ts";
+import { readCheckedJob } from "../exec/mod.ts";
+import { readWholeStdin } from "../host_files.ts";
 import { printResult } from "../job_result.ts";
 import { checkRemoteOptions, targetOf } from "../remote_options.ts";
-import { readWholeStdin } from "../stdin.ts";
 
-/** Options of `plasm exec` that mean nothing here, or are listed again. */
-const NOT_HERE: ReadonlySet<string> = new Set([
-  ...["receipt", "daemon", "pipe", "socket"],
-  // The daemon is in the network already, and holds output until it is verified.
+/** Options of `plasm exec` that do not apply, or that the command defines again. */
+const EXCLUDED: ReadonlySet<string> = new Set([
+  ...["receipt", "bundle", "daemon", "pipe", "socket", "dir"],
+  // The daemon has joined the network already, and stores output until it is verified.
   ...["bootstrap", "live", "ticket"],
+  ...["arbitrate", "evidence"],
 ]);
 
 const PRIORITIES = ["low", "normal", "high"] as const;
@@ -26,12 +28,42 @@ function priorityOf(text: string | undefined): Priority | undefined {
   if (text === undefined) return undefined;
   const found = PRIORITIES.find((priority) => priority === text);
   if (found !== undefined) return found;
-  throw new PlasmError("usage", `Cannot use --priority: ${text}`, {
-    hint: `It is one of ${PRIORITIES.join(", ")}`,
+  throw new PlasmError("usage", `Cannot use --priority ${escapeText(text)}: unknown priority`, {
+    hint: `Use one of ${PRIORITIES.join(", ")}`,
   });
 }
 
-/** The command. */
+/**
+ * Refuses places for outputs that this command does not write.
+ *
+ * @throws {PlasmError} `usage`
+ */
+function checkOutputs(args: ParsedArgs): void {
+  const placed = args.strings("output").find((spec) => spec.includes(":"));
+  if (args.flag("wait") || (placed === undefined && !args.flag("force"))) return;
+  const option = placed === undefined ? "--force" : `--output ${escapeText(placed)}`;
+  throw new PlasmError("usage", `Cannot use ${option} without --wait`, {
+    hint: "Name the output only, and use plasm result --output DIR when the job has finished",
+  });
+}
+
+/** Error of an interrupted wait, which does not cancel the job. */
+function stillRuns(id: string): PlasmError {
+  return new PlasmError("interrupted", `Stopped waiting: job ${id} continues in the daemon`, {
+    hint: `Run plasm result ${id} to wait for it again, or plasm cancel ${id} to cancel it`,
+    details: { job_id: id },
+  });
+}
+
+/** Checks the name of a submitter, as the daemon does. @throws {PlasmError} `usage` */
+function submitterName(text: string): string {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(text)) return text;
+  throw new PlasmError("usage", `Cannot use name ${escapeText(text)}`, {
+    hint: "Use up to 64 letters, digits, dots, dashes or underscores",
+  });
+}
+
+/** `plasm submit` */
 export const submit: Command = {
   spec: {
     name: "submit",
@@ -39,16 +71,16 @@ export const submit: Command = {
     usage: "[OPTIONS] MODULE [-- ARG…]",
     description:
       "Sends a module, its inputs and standard input to the daemon, which queues the job, and prints " +
-      "the job's id. Once that is printed, no crash of the daemon loses the job. On a terminal " +
-      "standard input is not read.",
+      "the job's id. The job is durable once its id is printed. Standard input is not read from a " +
+      "terminal.",
     options: [
-      ...exec.spec.options.filter(({ name }) => !NOT_HERE.has(name)),
+      ...exec.spec.options.filter(({ name }) => !EXCLUDED.has(name)),
       {
         name: "priority",
         kind: "string",
         placeholder: "P",
         complete: PRIORITIES,
-        help: "low, normal or high, among your own jobs (default normal)",
+        help: "Run at low, normal or high priority among your own jobs (default normal)",
       },
       {
         name: "idempotent",
@@ -59,27 +91,36 @@ export const submit: Command = {
         name: "submitter",
         kind: "string",
         placeholder: "NAME",
-        help: "Name the submitter; the queue takes submitters in turn",
+        help: "Name the submitter; the queue serves submitters in turn (default none)",
+        parse: submitterName,
       },
-      { name: "wait", kind: "flag", help: "Wait for the job and exit with its status" },
+      {
+        name: "wait",
+        kind: "flag",
+        help: "Wait for the job, print its output and exit with its status",
+      },
       SOCKET_OPTION,
     ],
     positionals: { min: 1, max: 1, complete: "file" },
     takesRest: true,
     examples: [
-      { call: "echo -n hi | plasm submit hello.wasm", does: "Queue a job with some input" },
+      { call: "echo -n hi | plasm submit hello.wasm", does: "Queue a job with input" },
       {
-        call: "plasm submit --wait --timeout 600 app.wasm -- in.csv < in.csv",
-        does: "Queue a job and wait for its output",
+        call: "plasm submit --wait --timeout 300 app.wasm -- in.csv < in.csv",
+        does: "Queue a job and print its output",
       },
     ],
   },
   drops: () => ["run", "sys"],
   async run(args, io): Promise<number> {
     checkRemoteOptions(args);
-    using client = clientOf(args, io);
+    checkOutputs(args);
     const { signal } = io;
-    const { module, manifest, inputs } = await readExecJob(args, io);
+    const waits = args.flag("wait");
+    const { module, manifest, inputs, targets } = await readCheckedJob(args, io, {
+      writesOutputs: waits,
+    });
+    using client = await createClient(args, io);
     const stdin = await readWholeStdin(io);
     const { module_hash: _hash, inputs: _inputs, ...fields } = manifest;
     const job = await client.submit(module, {
@@ -94,7 +135,15 @@ export const submit: Command = {
       target: targetOf(args),
       signal,
     });
-    if (args.flag("wait")) return await printResult(client, job.id, { args, io });
+    if (waits) {
+      try {
+        return await printResult(client, job.id, { args, io, targets, inputs: manifest.inputs });
+      } catch (error) {
+        throw error instanceof PlasmError && error.code === "interrupted"
+          ? stillRuns(job.id)
+          : error;
+      }
+    }
     await io.write(args.flag("json") ? `${JSON.stringify(job)}\n` : `${job.id}\n`);
     return 0;
   },

@@ -1,13 +1,22 @@
 /**
- * `plasm exec --remote`: finds a node, runs the job there, and prints nothing that is not verified.
+ * Runs the job of `plasm exec --remote` on another node and prints the verified result.
+ *
  * @module
  */
-import { EMPTY_HASH } from "../../core/mod.ts";
+import { loadConfig } from "../../config/mod.ts";
+import {
+  EMPTY_HASH,
+  ephemeralIdentity,
+  loadOrCreateIdentity,
+  type Manifest,
+  stateDir,
+} from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
-import type { PlasmNetwork } from "../../p2p/mod.ts";
+import { createNetwork, type PlasmNetwork } from "../../p2p/mod.ts";
 import {
   bytesSource,
   type RemoteJob,
+  type RemoteOutput,
   type RemoteResult,
   resumeOnPeer,
   type ResumeOnPeerOptions,
@@ -15,30 +24,49 @@ import {
   runOnPeers,
 } from "../../remote/client/mod.ts";
 import { findCandidates, jobDialer } from "../../remote/libp2p/mod.ts";
-import { printable } from "../../util/mod.ts";
+import { backtraceJson, printFailure } from "../backtrace_text.ts";
 import type { ParsedArgs } from "../command.ts";
-import type { ExecJob } from "./exec_job.ts";
-import { CollectedOutput } from "../job_result.ts";
-import { exitStatusOf } from "../job_result.ts";
+import { readWholeStdin, writeReceipt } from "../host_files.ts";
 import type { CliIo } from "../io.ts";
-import { writeReceipt } from "../receipt_file.ts";
-import { joinAsClient } from "../remote_network.ts";
-import { progressLine } from "../remote_progress.ts";
-import { readWholeStdin } from "../stdin.ts";
-import { readTicket, removeTicket, writeTicket } from "../ticket_file.ts";
+import { CollectedOutput, exitStatusOf, fuelJson, printFuel } from "../job_result.ts";
+import { BundleFile } from "./bundle_file.ts";
+import type { ExecJob } from "./exec_job.ts";
+import { progressLine } from "./progress_line.ts";
+import {
+  exitStatusWith,
+  outputsJson,
+  type OutputsReport,
+  OutputStaging,
+  printOutputs,
+  type WrittenOutputs,
+} from "../output_files/mod.ts";
+import { readTicket, removeTicket, writeTicket } from "./ticket_file.ts";
 
 interface Context {
   args: ParsedArgs;
   io: CliIo;
 }
 
-/** Output that `--json` holds in memory, in bytes. */
+/** Directory of the client's peer store and reputations, below the state directory. */
+const CLIENT_DIR = "client";
+
+/** Maximum size of the output that `--json` collects in memory, in bytes. */
 const MAX_COLLECTED_BYTES = 64 * 2 ** 20;
 
-/** Output where neither manifest nor operator says otherwise, in bytes; held on the disk. */
+/** Maximum size of the output if the manifest does not limit it, in bytes; it is stored on disk. */
 const MAX_OUTPUT_BYTES = 2 ** 30;
 
-async function remoteJob({ module, manifest, inputs }: ExecJob, io: CliIo): Promise<RemoteJob> {
+/** Maximum size of a job's output, in bytes; `isCollected` if it is collected in memory. */
+export function outputLimit({ resources }: Manifest, isCollected: boolean): number {
+  const asked = resources.output_bytes ?? MAX_OUTPUT_BYTES;
+  return isCollected ? Math.min(asked, MAX_COLLECTED_BYTES) : asked;
+}
+
+/** Converts a job to one for another node. */
+export async function remoteJob(
+  { module, manifest, inputs }: RemoteExecJob,
+  stdin: Uint8Array,
+): Promise<RemoteJob> {
   const sources = new Map(
     await Promise.all(
       Object.values(inputs).filter((data) => data.length > 0).map(async (data) => {
@@ -51,40 +79,62 @@ async function remoteJob({ module, manifest, inputs }: ExecJob, io: CliIo): Prom
   return {
     manifest,
     module: await bytesSource(module),
-    stdin: await bytesSource(await readWholeStdin(io) ?? new Uint8Array()),
+    stdin: await bytesSource(stdin),
     inputs: [...sources.values()],
   };
 }
 
-async function printResult(result: RemoteResult, { args, io }: Context): Promise<void> {
-  const { receipt, output, message, peerId, attempts } = result;
-  const path = args.string("receipt");
-  if (path !== undefined) await writeReceipt(path, receipt);
+/** Options of {@linkcode printVerified}. */
+export interface PrintVerifiedOptions extends Context {
+  /** What became of the output files. */
+  report: OutputsReport;
+  /** Fields of `--json` about the node or the nodes. */
+  fields: Record<string, unknown>;
+}
+
+/** Prints a verified result. */
+export async function printVerified(
+  result: Pick<RemoteResult, "receipt" | "output" | "message" | "backtrace" | "peerId">,
+  { args, io, report, fields }: PrintVerifiedOptions,
+): Promise<void> {
+  const { receipt, output, message, backtrace, peerId } = result;
   if (args.flag("json")) {
     const collected = new CollectedOutput();
     for (const stream of ["stdout", "stderr"] as const) {
       for await (const data of output.read(stream)) collected.add(stream, data);
     }
-    const { status, exit_code, usage } = receipt;
-    const document = { status, exit_code, message, usage, ...collected.toJSON(), receipt };
-    await io.write(`${JSON.stringify({ ...document, verified: true, node: peerId, attempts })}\n`);
+    const { claim: { status, exit_code, fuel }, run: { usage } } = receipt;
+    const document = {
+      status,
+      exit_code,
+      message,
+      ...backtraceJson(backtrace),
+      usage,
+      ...fuelJson(fuel),
+      ...collected.toJSON(),
+      ...outputsJson(report),
+      verified: true,
+      ...fields,
+    };
+    await io.write(`${JSON.stringify(document)}\n`);
     return;
   }
   if (!args.flag("live")) {
     for await (const data of output.read("stderr")) await io.message(data);
     for await (const data of output.read("stdout")) await io.write(data);
-  } else await io.message(`plasm: verified, the receipt of ${peerId} is right\n`);
-  if (receipt.status !== "exited") {
-    await io.message(`plasm: ${printable(message ?? receipt.status)}\n`);
-  }
+  } else await io.message(`plasm: Verified the receipt of ${peerId}\n`);
+  const { status, fuel } = receipt.claim;
+  if (status !== "exited") await printFailure(message ?? status, { backtrace, io });
+  await printFuel(fuel, { args, io });
+  await printOutputs(report, io);
 }
 
-/** Whether a job may still be had from its node after this. */
+/** Reports whether the job may still be available on its node after this error. */
 function isLost({ code }: PlasmError): boolean {
   return code === "no-peer" || code === "peer-timeout";
 }
 
-/** Begins the job, or goes on with the one whose ticket is there. */
+/** Starts the job, or resumes it if the ticket file exists. */
 async function run(
   job: RemoteJob,
   network: PlasmNetwork,
@@ -92,14 +142,18 @@ async function run(
 ): Promise<RemoteResult> {
   const dial = jobDialer(network);
   const path = args.string("ticket");
-  const kept = path === undefined ? undefined : await readTicket(path, job);
+  const saved = path === undefined ? undefined : await readTicket(path, job);
   const saveTicket = path === undefined ? undefined : async (ticket?: ResumeTicket) => {
     if (ticket === undefined) return await removeTicket(path);
     const { address = null } = network.peers().find(({ peerId }) => peerId === ticket.peerId) ?? {};
-    await writeTicket(path, { ticket, address: address && whole(address, ticket.peerId) }, job);
+    await writeTicket(
+      path,
+      { ticket, address: address && withPeerId(address, ticket.peerId) },
+      job,
+    );
   };
   try {
-    if (kept === undefined) {
+    if (saved === undefined) {
       return await runOnPeers(job, {
         ...options,
         dial,
@@ -116,7 +170,7 @@ async function run(
         }),
       });
     }
-    const { ticket, address } = kept;
+    const { ticket, address } = saved;
     return await resumeOnPeer(job, ticket, {
       ...options,
       dial: (peerId, dialling) => dial(address ?? peerId, dialling),
@@ -128,34 +182,159 @@ async function run(
   }
 }
 
-/** An address that ends with the peer id, as one that was dialled by it does already. */
-function whole(address: string, peerId: string): string {
+/** The address with the peer id at its end. */
+function withPeerId(address: string, peerId: string): string {
   return address.endsWith(`/p2p/${peerId}`) ? address : `${address}/p2p/${peerId}`;
 }
 
+/** Creates the client's directory. Returns `undefined` if that fails: the network works without it. */
+async function clientDir(io: CliIo): Promise<string | undefined> {
+  try {
+    const dir = `${stateDir((name) => io.env(name))}/${CLIENT_DIR}`;
+    await Deno.mkdir(dir, { recursive: true, mode: 0o700 });
+    return dir;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Time limit of the request for the daemon's addresses, in milliseconds. */
+const DAEMON_TIMEOUT_MS = 2000;
+
+/** Addresses of this machine's daemon and of its bootstrap nodes; none if it is not on a network or does not respond. */
+async function daemonAddresses(args: ParsedArgs, io: CliIo): Promise<string[]> {
+  const { connectDaemon } = await import("../../client/mod.ts");
+  try {
+    using client = connectDaemon({ socket: args.string("socket"), env: (name) => io.env(name) });
+    const signal = AbortSignal.any([io.signal, AbortSignal.timeout(DAEMON_TIMEOUT_MS)]);
+    const node = await client.node({ signal });
+    const { addresses, bootstrap } = node.network as unknown as {
+      addresses: string[];
+      bootstrap: { address: string }[];
+    };
+    return [...addresses, ...bootstrap.map(({ address }) => address)];
+  } catch {
+    return []; // reported as a missing bootstrap node
+  }
+}
+
+/** Nodes to join through: of the command line, else of the configuration, else those that the daemon knows. */
+export async function bootstrapAddresses(
+  args: ParsedArgs,
+  { io, configured }: { io: CliIo; configured: readonly string[] },
+): Promise<readonly string[]> {
+  const given = args.strings("bootstrap");
+  if (given.length > 0) return given;
+  return configured.length > 0 ? configured : await daemonAddresses(args, io);
+}
+
 /**
- * Runs a job on another node.
+ * Joins the network as a client, which does not listen.
  *
- * @throws {PlasmError} why there is no verified result; see `runOnPeers`
+ * @throws {PlasmError} `usage` if there is no node to join through; `bad-config`
+ */
+export async function joinAsClient(args: ParsedArgs, io: CliIo): Promise<PlasmNetwork> {
+  const env = (name: string): string | undefined => io.env(name);
+  const { config: { network } } = await loadConfig({ env, system: false });
+  const bootstrap = await bootstrapAddresses(args, { io, configured: network.bootstrap });
+  if (bootstrap.length === 0 && !network.mdns && !args.string("peer")?.startsWith("/")) {
+    throw new PlasmError("usage", "Cannot find nodes: no bootstrap node is known", {
+      hint:
+        "Use --bootstrap ADDR, start a daemon that has joined a network, or set network.bootstrap in " +
+        "~/.config/plasm/config.jsonc",
+    });
+  }
+  return await createNetwork({
+    identity: args.flag("as-node")
+      ? await loadOrCreateIdentity(stateDir(env))
+      // With a fresh key nodes cannot identify the client or link its runs.
+      : await ephemeralIdentity(),
+    bootstrap,
+    mode: "client",
+    mdns: network.mdns,
+    privateAddresses: network.private_addresses,
+    allow: network.allow,
+    deny: network.deny,
+    stateDir: await clientDir(io),
+  });
+}
+
+/** Job that runs on another node. */
+export type RemoteExecJob = Pick<ExecJob, "module" | "manifest" | "inputs">;
+
+/**
+ * Runs a job on another node. Resolves to the exit status.
+ *
+ * @throws {PlasmError} as {@linkcode joinAsClient} and `runOnPeers`
  */
 export async function execRemote(job: ExecJob, context: Context): Promise<number> {
   const { args, io } = context;
-  const json = args.flag("json");
-  const remote = await remoteJob(job, io);
+  const stdin = await readWholeStdin(io) ?? new Uint8Array();
+  const bundle = BundleFile.of(args);
+  return await withRemoteResult(job, {
+    ...context,
+    stdin,
+    maxOutputBytes: outputLimit(job.manifest, args.flag("json")),
+    live: args.flag("live"),
+    use: async (result) => {
+      const { receipt, output, leftBehind, peerId, attempts } = result;
+      await bundle?.writeVerified({ job, manifest: job.manifest, receipt, stdin }, { output, io });
+      const report = { written: await writeOutputs(job, { output, io }), leftBehind };
+      const path = args.string("receipt");
+      if (path !== undefined) await writeReceipt(path, receipt, { signal: io.signal });
+      const fields = { receipt, node: peerId, attempts };
+      await printVerified(result, { ...context, report, fields });
+      return exitStatusWith(report, exitStatusOf(receipt.claim.status, receipt.claim.exit_code));
+    },
+  });
+}
+
+/** Writes the verified output files of a job. */
+export async function writeOutputs(
+  { targets, manifest: { inputs } }: ExecJob,
+  { output, io }: { output: RemoteOutput; io: CliIo },
+): Promise<WrittenOutputs | undefined> {
+  if (targets.length === 0) return undefined;
+  using staging = new OutputStaging({ targets, inputs });
+  for await (const data of output.read("files")) await staging.add(data);
+  return await staging.commit(io);
+}
+
+/** Options of {@linkcode withRemoteResult}. */
+export interface WithRemoteResultOptions<T> extends Context {
+  /** Standard input. */
+  stdin: Uint8Array;
+  /** Maximum size of the output, in bytes. */
+  maxOutputBytes: number;
+  /** Whether to print output before it is verified. */
+  live: boolean;
+  /** Uses the verified result, which is deleted afterwards. */
+  use: (result: RemoteResult) => Promise<T>;
+}
+
+/**
+ * Runs a job on another node and uses its result.
+ *
+ * @throws {PlasmError} as {@linkcode joinAsClient} and `runOnPeers`
+ */
+export async function withRemoteResult<T>(
+  job: RemoteExecJob,
+  { args, io, stdin, maxOutputBytes, live, use }: WithRemoteResultOptions<T>,
+): Promise<T> {
+  const remote = await remoteJob(job, stdin);
   const network: PlasmNetwork = await joinAsClient(args, io);
-  const { show, clear } = progressLine(io, { json });
+  const { show, clear } = progressLine(io, { json: args.flag("json") });
   try {
-    show({ phase: "finding" });
-    const asked = job.manifest.resources.output_bytes ?? MAX_OUTPUT_BYTES;
+    show({ type: "finding" });
     using result = disposable(
       await run(remote, network, {
         args,
         io,
         signal: io.signal,
-        maxOutputBytes: json ? Math.min(asked, MAX_COLLECTED_BYTES) : asked,
-        onProgress: show,
-        noteOutcome: (peerId, outcome) => network.noteOutcome(peerId, outcome),
-        ...(args.flag("live")
+        maxOutputBytes,
+        onEvent: show,
+        recordOutcome: (peerId, outcome) => network.recordOutcome(peerId, outcome),
+        ...(live
           ? {
             live: async (stream, data) => {
               await clear();
@@ -166,8 +345,7 @@ export async function execRemote(job: ExecJob, context: Context): Promise<number
       }),
     );
     await clear();
-    await printResult(result, context);
-    return exitStatusOf(result.receipt.status, result.receipt.exit_code);
+    return await use(result);
   } finally {
     await clear();
     await network.stop();

@@ -6,7 +6,8 @@
 import type { Stream } from "@libp2p/interface";
 import { lpStream } from "@libp2p/utils";
 import { decode, encode, encodeInto, rfc8949EncodeOptions } from "cborg";
-import { joinBytes } from "../../util/mod.ts";
+import { encode as encodeVarint, encodingLength } from "uint8-varint";
+import { concat } from "../../util/mod.ts";
 import { PlasmError } from "../errors/mod.ts";
 
 /** Reads and writes messages on a stream. */
@@ -85,7 +86,7 @@ export const MAX_LENGTH_BYTES = 3;
 /** Encodes a message with its length, an unsigned varint, in front. */
 export function encodeFrame(message: unknown): Uint8Array {
   const body = encodeMessage(message);
-  return joinBytes([varint(body.length), body]);
+  return concat([encodeVarint(body.length), body]);
 }
 
 /**
@@ -97,18 +98,9 @@ export function encodeFrame(message: unknown): Uint8Array {
 export function encodeFrameInto(message: unknown, buffer: Uint8Array): Uint8Array {
   const body = buffer.subarray(MAX_LENGTH_BYTES);
   const { written } = encodeInto(message, body, ENCODING);
-  const head = varint(written);
-  const start = MAX_LENGTH_BYTES - head.length;
-  buffer.set(head, start);
+  const start = MAX_LENGTH_BYTES - encodingLength(written);
+  encodeVarint(written, buffer, start);
   return buffer.subarray(start, MAX_LENGTH_BYTES + written);
-}
-
-function varint(value: number): Uint8Array {
-  const bytes: number[] = [];
-  for (let rest = value; bytes.length === 0 || rest > 0; rest >>>= 7) {
-    bytes.push((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0));
-  }
-  return Uint8Array.from(bytes);
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Table of error codes: meaning, fault, exit status and HTTP status.
+ * Defines the error codes: meaning, fault, exit status and HTTP status.
  *
  * Codes are a contract with the wire, the local API and the PHP SDK: a code may be added, never renamed.
  *
@@ -56,6 +56,7 @@ export type ErrorCode =
   | "job-trap"
   | "job-memory"
   | "job-output"
+  | "job-fuel"
   | "interrupted"
   | "output-closed"
   | "bad-receipt"
@@ -63,7 +64,9 @@ export type ErrorCode =
   | "protocol"
   | "no-daemon"
   | "no-peer"
+  | "disabled"
   | "peer-timeout"
+  | "unreachable"
   | "state"
   | "executor"
   | "internal";
@@ -96,8 +99,9 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, ErrorCodeInfo>> = {
   "busy": row("A required resource is in use", "node", 75, 503, true),
   "job-timeout": row("The job exceeded its time limit", "job", 124, 200),
   "job-trap": row("The job trapped", "job", 134, 200),
-  "job-memory": row("The job exceeded its memory limit", "job", 137, 200),
+  "job-memory": row("The job exceeded its memory limit", "job", 137, 422),
   "job-output": row("The job exceeded its output limit", "job", 137, 200),
+  "job-fuel": row("The job used up its fuel", "job", 137, 200),
   "interrupted": row("The operation was interrupted", "caller", 130, 499),
   "output-closed": row("The reader of standard output closed it", "caller", 141, 499),
   "bad-receipt": row("The receipt is invalid or does not match the job", "node", 76, 422),
@@ -105,7 +109,9 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, ErrorCodeInfo>> = {
   "protocol": row("The other side violated the protocol", "network", 76, 502),
   "no-daemon": row("No daemon responds", "node", 69, 503, true),
   "no-peer": row("No peer can be reached or accepts the job", "network", 69, 503, true),
+  "disabled": row("The node's configuration has this off", "node", 69, 409),
   "peer-timeout": row("The peer did not respond in time", "network", 75, 504, true),
+  "unreachable": row("A server does not respond as expected", "network", 69, 502, true),
   "state": row("The state directory cannot be used", "node", 73, 507),
   "executor": row("The executor process failed", "node", 70, 500, true),
   "internal": row("plasm has a bug", "node", 70, 500),

@@ -1,5 +1,5 @@
 /**
- * The error class of plasm, which the CLI, HTTP, the wire and PHP carry unchanged.
+ * Defines the error class of plasm, which the CLI, HTTP, the wire and PHP carry unchanged.
  *
  * @module
  */
@@ -60,6 +60,9 @@ export interface PlasmErrorJson {
   /** The figures of the message. */
   details: Record<string, JsonValue>;
 }
+
+/** Names of the default reasons of an aborted signal: `abort()` and `AbortSignal.timeout()`. */
+const ABORTS: readonly string[] = ["AbortError", "TimeoutError"];
 
 /**
  * An error with a stable code, a message with figures, and a hint that names the next step.
@@ -123,7 +126,7 @@ export class PlasmError extends Error {
   }
 
   /**
-   * Parses an error from outside. Malformed input gives a `protocol` error instead of an exception.
+   * Parses an error from outside. Malformed input results in a `protocol` error instead of an exception.
    */
   static fromJSON(value: unknown): PlasmError {
     const record = typeof value === "object" && value !== null
@@ -146,13 +149,27 @@ export class PlasmError extends Error {
   /** Converts anything thrown to a PlasmError; unknown errors become `internal`. */
   static from(error: unknown): PlasmError {
     if (error instanceof PlasmError) return error;
-    if (error instanceof DOMException && error.name === "AbortError") {
-      return new PlasmError("interrupted", "Stopped: the caller asked for it", { cause: error });
-    }
+    if (error instanceof DOMException && ABORTS.includes(error.name)) return interrupted(error);
     const text = error instanceof Error ? error.message : String(error);
     return new PlasmError("internal", `Unexpected fault: ${text}`, {
-      hint: "Please report this with the command that led to it",
+      hint: "Report this as a bug, with the command that caused it",
       cause: error,
     });
   }
+}
+
+function interrupted(cause: unknown): PlasmError {
+  return new PlasmError("interrupted", "Interrupted by the caller", { cause });
+}
+
+/** Error of an operation whose signal aborted: the reason if it is a PlasmError, otherwise `interrupted`. */
+export function abortError(signal: AbortSignal): PlasmError {
+  const { reason } = signal;
+  return reason instanceof PlasmError ? reason : interrupted(reason);
+}
+
+/** Error of a failed operation: that of the signal if it has aborted, unless a PlasmError names another cause. */
+export function errorOf(error: unknown, signal: AbortSignal | undefined): PlasmError {
+  if (!signal?.aborted || error instanceof PlasmError) return PlasmError.from(error);
+  return abortError(signal);
 }

@@ -7,7 +7,9 @@
  */
 export { ERROR_CODES, type ErrorCodeInfo, type Fault, isErrorCode } from "./error_codes.ts";
 export {
+  abortError,
   type ErrorCode,
+  errorOf,
   type JsonValue,
   PlasmError,
   type PlasmErrorJson,

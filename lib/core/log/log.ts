@@ -7,9 +7,10 @@
  *
  * @module
  */
+import { fstatSync } from "node:fs";
 import { configureSync, getLogger, type Logger, type LogRecord } from "@logtape/logtape";
 import { PlasmError } from "../errors/mod.ts";
-import { escapeUnsafe } from "../../util/mod.ts";
+import { escapeJson } from "../../util/mod.ts";
 
 /** Lowest severity to write. */
 export type LogSeverity = "debug" | "info" | "warning" | "error";
@@ -26,6 +27,11 @@ export interface LoggingOptions {
    * @default {"auto"}
    */
   format?: "auto" | "json" | "human";
+  /**
+   * Whether each line begins with its syslog priority, such as `<4>`, which journald removes.
+   * @default {whether standard error is connected to the journal}
+   */
+  priorities?: boolean | undefined;
   /**
    * Writes a line, which includes its newline.
    * @default {standard error}
@@ -64,7 +70,7 @@ export function formatJsonLine(record: LogRecord): string {
     if (value !== undefined) line[key] = plain(value);
   }
   // JSON does not escape DEL, C1 and line separators; escaping them does not change the strings.
-  return escapeUnsafe(JSON.stringify(line, (_key, value) => plain(value))) + "\n";
+  return escapeJson(JSON.stringify(line, (_key, value) => plain(value))) + "\n";
 }
 
 /** Formats a record as readable text: time, level, event, then `key=value`. */
@@ -79,7 +85,34 @@ export function formatHumanLine(record: LogRecord): string {
       return `${key}=${bare ? shown : JSON.stringify(shown)}`;
     },
   );
-  return escapeUnsafe([time, level.padEnd(5), eventOf(record), ...pairs].join(" ")) + "\n";
+  return escapeJson([time, level.padEnd(5), eventOf(record), ...pairs].join(" ")) + "\n";
+}
+
+/** Syslog priority of each level (sd-daemon(3)). */
+const PRIORITIES: Readonly<Record<string, number>> = {
+  fatal: 2,
+  error: 3,
+  warning: 4,
+  info: 6,
+  debug: 7,
+  trace: 7,
+};
+
+/**
+ * Reports whether standard error is a stream of the journal: systemd names its device and inode in `$JOURNAL_STREAM`,
+ * which a redirected process inherits too.
+ */
+export function isJournal(
+  stream: string | undefined = Deno.env.get("JOURNAL_STREAM"),
+  descriptor = 2,
+): boolean {
+  if (!stream) return false;
+  try {
+    const { dev, ino } = fstatSync(descriptor);
+    return stream === `${dev}:${ino}`;
+  } catch {
+    return false;
+  }
 }
 
 const encoder = new TextEncoder();
@@ -98,11 +131,15 @@ function writeToStderr(line: string): void {
  */
 export function configureLogging(options: LoggingOptions = {}): void {
   const { level = "info", format = "auto", write = writeToStderr } = options;
+  const { priorities = isJournal() } = options;
   const human = format === "human" || (format === "auto" && Deno.stderr.isTerminal());
   const formatLine = human ? formatHumanLine : formatJsonLine;
   configureSync({
     reset: true,
-    sinks: { lines: (record: LogRecord) => write(formatLine(record)) },
+    sinks: {
+      lines: (record: LogRecord) =>
+        write((priorities ? `<${PRIORITIES[record.level]}>` : "") + formatLine(record)),
+    },
     loggers: [
       { category: "plasm", sinks: ["lines"], lowestLevel: level },
       { category: ["logtape", "meta"], sinks: [], lowestLevel: "fatal" },

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { resetSync } from "@logtape/logtape";
 import { PlasmError } from "../errors/mod.ts";
-import { configureLogging, getLog, type LoggingOptions } from "./log.ts";
+import { fstatSync } from "node:fs";
+import { configureLogging, getLog, isJournal, type LoggingOptions } from "./log.ts";
 
 function capture(options: LoggingOptions, log: () => void): string[] {
   const lines: string[] = [];
@@ -38,6 +39,44 @@ Deno.test("configureLogging() writes an error as its code and message", () => {
     getLog("daemon").error("job-failed", { error: new PlasmError("policy", "Cannot accept job") });
   });
   assertEquals(JSON.parse(line!).error, { code: "policy", message: "Cannot accept job" });
+});
+
+for (const format of ["json", "human"] as const) {
+  Deno.test(`configureLogging() begins ${format} lines with syslog priorities when priorities is set`, () => {
+    const lines = capture({ format, level: "debug", priorities: true }, () => {
+      const log = getLog("x");
+      log.debug("a");
+      log.info("b");
+      log.warning("c");
+      log.error("d");
+    });
+    assertEquals(lines.map((line) => line.slice(0, 3)), ["<7>", "<6>", "<4>", "<3>"]);
+  });
+}
+
+Deno.test("every log event in lib is in kebab-case", async () => {
+  const found: string[] = [];
+  const read = async (dir: URL): Promise<void> => {
+    for await (const { name, isDirectory } of Deno.readDir(dir)) {
+      if (isDirectory) await read(new URL(`${name}/`, dir));
+      else if (name.endsWith(".ts") && !name.endsWith("_test.ts")) {
+        const text = await Deno.readTextFile(new URL(name, dir));
+        const logged = /\blog\.(?:debug|info|warning|error)\(\s*"([^"]+)"|\bevent: "([^"]+)"/g;
+        for (const [, direct, field] of text.matchAll(logged)) found.push((direct ?? field)!);
+      }
+    }
+  };
+  await read(new URL("../../", import.meta.url));
+  assert(found.includes("network-started") && found.includes("daemon-started"));
+  assertEquals(found.filter((event) => !/^[a-z]+(-[a-z]+)*$/.test(event)), []);
+});
+
+Deno.test("isJournal() compares JOURNAL_STREAM with the descriptor", () => {
+  const { dev, ino } = fstatSync(2);
+  assertEquals(isJournal(`${dev}:${ino}`), true);
+  assertEquals(isJournal(`${dev}:${ino + 1}`), false);
+  assertEquals(isJournal(`${dev}:${ino}`, 1_000_000), false);
+  assertEquals(isJournal(""), false);
 });
 
 const HOSTILE = 'a\u001b[2J\r\n{"level":"forged"}\u009b31m\u007f\u2028\u0000';

@@ -1,92 +1,94 @@
 /**
- * Limits connections and closes idle ones in front of the HTTP server: `Deno.serve` accepts any number and waits
- * indefinitely for request heads and stalled readers.
+ * Limits connections in front of the HTTP server: `Deno.serve` accepts any number and waits indefinitely for request
+ * heads and stalled readers.
+ *
+ * A connection takes one of few pending slots until its first authorized request, then one of many open slots. When
+ * the pending slots are taken, new connections replace the oldest pending ones: clients that send nothing or have no
+ * token compete with each other only, and one that sends its request at once is served.
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
+import { deadline, delay } from "../../util/async/mod.ts";
+import { GuardedConnection, type UpgradeRoute } from "./guarded_connection.ts";
+import type { RequestHead } from "./request_reader.ts";
 
-/** Bounds of a {@linkcode ConnectionGuard}. */
+/** Limits of a {@linkcode ConnectionGuard}. */
 export interface ApiConnectionLimits {
-  /** Connections at once; further ones receive an error and are closed. @default {1024} */
+  /** Maximum number of connections with an authorized request; further ones receive an error. @default {1024} */
   connections?: number;
   /**
-   * Within each such time a connection must have been sent a byte, or have sent `leastBytes`, in
-   * milliseconds. Event streams send a heartbeat more often.
+   * Maximum number of connections without an authorized request; further ones replace the oldest.
+   * @default {256}
+   */
+  pending?: number;
+  /**
+   * Time for which a pending connection is not replaced, in milliseconds: a burst of clients waits in the kernel's
+   * queue until the requests of earlier ones have been read.
+   * @default {50}
+   */
+  graceMs?: number;
+  /**
+   * Idle window, in milliseconds: a connection is closed if it received no byte and sent less than `leastBytes` within
+   * it. Event streams send a heartbeat more often.
    * @default {60000}
    */
   windowMs?: number;
-  /** What a client must send within the window while it is sent nothing. @default {16384} */
+  /** Bytes that a client must send within a window in which it receives nothing. @default {16384} */
   leastBytes?: number;
-}
-
-/** Connections that are not for the HTTP server. */
-export interface UpgradeRoute {
-  /** How they begin. */
-  start: Uint8Array;
-  /** Serves one to its end and closes it; `first` is what has been read of it. Never throws. */
-  serve: (conn: Deno.Conn, first: Uint8Array) => Promise<void>;
 }
 
 /** Options of a {@linkcode ConnectionGuard}. */
 export interface ConnectionGuardOptions extends ApiConnectionLimits {
-  /** @default {none} */
+  /** Path of the Unix socket of the HTTP server, which only this process can reach. */
+  server: string;
+  /**
+   * Authorizes a request; returns whether it proves that the client is authorized.
+   * @default {any process that can connect is authorized}
+   * @throws {PlasmError} The error of its response.
+   */
+  authorize?: ((head: RequestHead) => Promise<boolean>) | undefined;
+  /** Connections that bypass the HTTP server. @default {none} */
   upgrade?: UpgradeRoute | undefined;
+  /** Reports whether the response for a target may have no end. @default {never} */
+  isEndless?: ((target: string) => boolean) | undefined;
+  /** Called with each error that is sent without the HTTP server. @default {nothing} */
+  onRefuse?: ((error: PlasmError, head: RequestHead | undefined) => void) | undefined;
 }
 
-/** Bytes of a connection's first read. */
-const FIRST_BYTES = 16 * 1024;
+/** Delay after a failed accept(), in milliseconds. */
+const ACCEPT_RETRY_MS = 100;
 
-/** How long to wait after the system has refused a connection, in milliseconds. */
-const ACCEPT_REST_MS = 100;
+/** Interval at which the grace periods are checked, in milliseconds. */
+const GRACE_POLL_MS = 5;
 
-async function writeAll(conn: Deno.Conn, data: Uint8Array): Promise<void> {
-  let rest = data;
-  while (rest.length > 0) rest = rest.subarray(await conn.write(rest));
-}
-
-function close(conn: Deno.Conn): void {
-  try {
-    conn.close();
-  } catch {
-    // It was closed before.
-  }
-}
-
-function refusal(limit: number): Uint8Array {
-  const error = new PlasmError("busy", `Cannot serve request: ${limit} connections are open`, {
-    retryAfterMs: 1000,
-  });
-  const body = JSON.stringify({ error: error.toJSON() });
-  return new TextEncoder().encode(
-    `HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n` +
-      `content-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
-  );
-}
-
-/** Passes connections on to a unix socket that only this process can reach. */
+/** Forwards connections to the HTTP server. */
 export class ConnectionGuard {
   readonly #listener: Deno.Listener;
-  readonly #target: string;
-  readonly #limits: Required<ApiConnectionLimits>;
-  readonly #upgrade: UpgradeRoute | undefined;
+  readonly #options: Required<ApiConnectionLimits> & ConnectionGuardOptions;
   readonly #upgraded = new Set<Promise<void>>();
-  readonly #open = new Set<{ close: () => void }>();
+  /** Connections without an authorized request, oldest first. */
+  readonly #pending = new Set<GuardedConnection>();
+  readonly #open = new Set<GuardedConnection>();
   readonly #serving: Promise<void>;
-  #handling = new Set<Promise<void>>();
+  #running = new Set<Promise<void>>();
   #stopped = false;
 
-  constructor(listener: Deno.Listener, target: string, options: ConnectionGuardOptions = {}) {
-    const { upgrade, ...limits } = options;
-    this.#upgrade = upgrade;
+  constructor(listener: Deno.Listener, options: ConnectionGuardOptions) {
     this.#listener = listener;
-    this.#target = target;
-    this.#limits = { connections: 1024, windowMs: 60_000, leastBytes: 16_384, ...limits };
+    const limits = {
+      connections: 1024,
+      pending: 256,
+      graceMs: 50,
+      windowMs: 60_000,
+      leastBytes: 16_384,
+    };
+    this.#options = { ...limits, ...options };
     this.#serving = this.#serve();
   }
 
-  /** Connections that are open. */
+  /** Number of connections. */
   get connections(): number {
-    return this.#open.size;
+    return this.#open.size + this.#pending.size;
   }
 
   async #serve(): Promise<void> {
@@ -95,224 +97,97 @@ export class ConnectionGuard {
       try {
         conn = await this.#listener.accept();
       } catch {
-        // No descriptors or no memory: that passes. Without a rest this would spin until it does.
-        if (!this.#stopped) await new Promise((resolve) => setTimeout(resolve, ACCEPT_REST_MS));
+        // Out of descriptors or memory, which is temporary: retry without spinning.
+        if (!this.#stopped) await delay(ACCEPT_RETRY_MS);
         continue;
       }
-      const handling = this.#handle(conn).finally(() => this.#handling.delete(handling));
-      this.#handling.add(handling);
+      await this.#makeRoom();
+      const running = this.#run(conn).finally(() => this.#running.delete(running));
+      this.#running.add(running);
     }
   }
 
-  async #handle(client: Deno.Conn): Promise<void> {
-    if (this.#open.size >= this.#limits.connections) {
-      await writeAll(client, refusal(this.#limits.connections)).catch(() => {});
-      return client.close();
+  /** Waits while all pending slots are taken; closes the older half of those that have exceeded their grace period. */
+  async #makeRoom(): Promise<void> {
+    const { pending, graceMs } = this.#options;
+    while (!this.#stopped && this.#pending.size >= pending) {
+      // Requests that have arrived are read first.
+      await delay(GRACE_POLL_MS);
+      if (this.#pending.size < pending) return;
+      const isOld = ({ openedAt }: GuardedConnection): boolean =>
+        performance.now() - openedAt >= graceMs;
+      const old = [...this.#pending].slice(0, Math.ceil(pending / 2)).filter(isOld);
+      for (const connection of old) {
+        this.#pending.delete(connection);
+        connection.close();
+      }
     }
-    // Counted from here on; close() can end it before the server connection exists.
-    const opening = { close: () => close(client) };
-    this.#open.add(opening);
-    try {
-      const connecting = Deno.connect({ transport: "unix", path: this.#target });
-      connecting.catch(() => {}); // reported where it is awaited
-      const first = await this.#readFirst(client).catch(() => new Uint8Array());
-      const upgrade = this.#isUpgrade(first) ? this.#upgrade : undefined;
-      if (first.length === 0 || upgrade !== undefined) {
-        connecting.then(close, () => {});
-        if (upgrade === undefined) return close(client);
-        const serving = upgrade.serve(client, first);
+  }
+
+  async #run(conn: Deno.Conn): Promise<void> {
+    const { windowMs, leastBytes, server, isEndless, onRefuse } = this.#options;
+    const connection: GuardedConnection = new GuardedConnection(conn, {
+      windowMs,
+      leastBytes,
+      isEndless,
+      onRefuse,
+      upgrade: this.#upgrade,
+      admit: (head) => this.#admit(connection, head),
+      connect: () => Deno.connect({ transport: "unix", path: server }),
+    });
+    this.#pending.add(connection);
+    await connection.run();
+    this.#pending.delete(connection);
+    this.#open.delete(connection);
+  }
+
+  /** Moves a connection to the open ones with its first authorized request. */
+  async #admit(connection: GuardedConnection, head: RequestHead): Promise<void> {
+    if (this.#open.has(connection)) return;
+    if (!(await (this.#options.authorize?.(head) ?? true))) return;
+    const { connections } = this.#options;
+    if (this.#open.size >= connections) {
+      throw new PlasmError("busy", `Cannot serve request: ${connections} connections are open`, {
+        retryAfterMs: 1000,
+        details: { allowed: connections },
+      });
+    }
+    // A connection that was replaced while its token was checked is closed.
+    if (this.#pending.delete(connection)) this.#open.add(connection);
+  }
+
+  get #upgrade(): UpgradeRoute | undefined {
+    const { upgrade } = this.#options;
+    if (upgrade === undefined) return undefined;
+    return {
+      path: upgrade.path,
+      serve: async (conn, request) => {
+        const serving = upgrade.serve(conn, request);
         this.#upgraded.add(serving);
         await serving.finally(() => this.#upgraded.delete(serving));
-        return;
-      }
-      const connection = new GuardedConnection(client, await connecting, {
-        ...this.#limits,
-        first,
-      });
-      opening.close = () => connection.close();
-      await connection.run();
-    } catch {
-      close(client); // the server has stopped
-    } finally {
-      this.#open.delete(opening);
-    }
-  }
-
-  /** What a connection begins with, until it is plain whether that is an upgrade; empty at its end. */
-  async #readFirst(client: Deno.Conn): Promise<Uint8Array> {
-    const { start } = this.#upgrade ?? { start: new Uint8Array() };
-    const buffer = new Uint8Array(FIRST_BYTES);
-    const timer = setTimeout(() => close(client), this.#limits.windowMs);
-    try {
-      let size = 0;
-      do {
-        const count = await client.read(buffer.subarray(size));
-        if (count === null) break;
-        size += count;
-      } while (
-        size < start.length && start.subarray(0, size).every((byte, at) => byte === buffer[at])
-      );
-      return buffer.subarray(0, size);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  #isUpgrade(first: Uint8Array): boolean {
-    return this.#upgrade?.start.every((byte, at) => byte === first[at]) ?? false;
+      },
+    };
   }
 
   /** Waits a limited time for upgraded connections to end. */
   async drain(ms: number): Promise<void> {
-    const late = Promise.withResolvers<void>();
-    const timer = setTimeout(late.resolve, ms);
-    await Promise.race([Promise.all(this.#upgraded), late.promise]);
-    clearTimeout(timer);
+    const error = (): Error => new Error("Upgraded connections are still open");
+    await deadline(Promise.all(this.#upgraded), { ms, error }).catch(() => {});
   }
 
-  /** Takes no more connections. */
+  /** Stops accepting connections. */
   stopListening(): void {
     this.#stopped = true;
     try {
       this.#listener.close();
-    } catch { /* closed already */ }
+    } catch { /* already closed */ }
   }
 
-  /** Closes every connection and waits until they are. */
+  /** Closes all connections and waits until they have ended. */
   async close(): Promise<void> {
     this.stopListening();
-    for (const connection of [...this.#open]) connection.close();
+    for (const connection of [...this.#pending, ...this.#open]) connection.close();
     await this.#serving;
-    await Promise.allSettled(this.#handling);
-  }
-}
-
-/** Bounds of one connection; see {@linkcode ApiConnectionLimits}. */
-export interface GuardLimits {
-  windowMs: number;
-  leastBytes: number;
-}
-
-/** Options of {@linkcode GuardedConnection}. */
-export interface GuardedConnectionOptions extends GuardLimits {
-  /** What has been read of the client already. */
-  first: Uint8Array;
-}
-
-const CHUNK = 64 * 1024;
-
-/** How long a client that was answered early may go on sending, in milliseconds. */
-const LINGER_MS = 1000;
-
-/**
- * How long an answer must have been silent to count as complete, once the client has closed its sending
- * side, in milliseconds. Deno's server drops a request whose client has closed that side, so the
- * end is passed on only after the answer. An event stream that pauses longer is cut for such a client.
- */
-const QUIET_MS = 250;
-
-/** Passes bytes between a client and the server, and ends what makes no progress. */
-export class GuardedConnection {
-  readonly #client: Deno.Conn;
-  readonly #server: Deno.Conn;
-  readonly #first: Uint8Array;
-  readonly #timer: ReturnType<typeof setInterval>;
-  #up = 0;
-  #down = 0;
-  /** Whether the client has sent something that nothing has come back for. */
-  #asked = false;
-  #lastDown = 0;
-  #closed = false;
-  /** Whether the server has said all that it will. */
-  #served = false;
-  #quiet: ReturnType<typeof setTimeout> | undefined;
-  #onQuiet: (() => void) | undefined;
-
-  constructor(client: Deno.Conn, server: Deno.Conn, options: GuardedConnectionOptions) {
-    const { first, ...limits } = options;
-    this.#first = first;
-    this.#client = client;
-    this.#server = server;
-    this.#timer = setInterval(() => {
-      if (this.#down === 0 && this.#up < limits.leastBytes) return this.close();
-      this.#up = this.#down = 0;
-    }, limits.windowMs);
-  }
-
-  /** Passes bytes until either side is done; never throws. */
-  async run(): Promise<void> {
-    const up = this.#passUp().catch(() => this.close());
-    try {
-      await this.#passDown();
-      // Closing on what a client still sends would reset the connection, and it may not have read the
-      // answer yet that told it to stop.
-      await this.#client.closeWrite();
-      const linger = setTimeout(() => this.close(), LINGER_MS);
-      this.#served = true;
-      this.#wake();
-      await up;
-      clearTimeout(linger);
-    } catch {
-      // Either side has disconnected.
-    } finally {
-      this.close();
-      await up;
-    }
-  }
-
-  async #passUp(): Promise<void> {
-    const buffer = new Uint8Array(CHUNK);
-    let refused = false;
-    const pass = async (bytes: Uint8Array): Promise<void> => {
-      this.#up += bytes.length;
-      this.#asked = true;
-      if (refused) return;
-      await writeAll(this.#server, bytes).catch(() => refused = true);
-    };
-    if (this.#first.length > 0) await pass(this.#first);
-    while (true) {
-      const size = await this.#client.read(buffer);
-      if (size === null) break;
-      await pass(buffer.subarray(0, size));
-    }
-    if (refused) return;
-    while (!this.#served && (this.#asked || performance.now() - this.#lastDown < QUIET_MS)) {
-      await this.#pause();
-    }
-    if (!this.#served) await this.#server.closeWrite();
-  }
-
-  #wake(): void {
-    clearTimeout(this.#quiet);
-    this.#onQuiet?.();
-  }
-
-  #pause(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#onQuiet = resolve;
-      this.#quiet = setTimeout(resolve, QUIET_MS);
-    });
-  }
-
-  async #passDown(): Promise<void> {
-    const buffer = new Uint8Array(CHUNK);
-    while (true) {
-      const size = await this.#server.read(buffer);
-      if (size === null) return;
-      await writeAll(this.#client, buffer.subarray(0, size));
-      this.#down += size;
-      this.#asked = false;
-      this.#lastDown = performance.now();
-    }
-  }
-
-  /** Closes both sides. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = this.#served = true;
-    clearInterval(this.#timer);
-    this.#wake();
-    this.#client.close();
-    this.#server.close();
+    await Promise.all(this.#running);
   }
 }

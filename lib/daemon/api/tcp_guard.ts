@@ -1,45 +1,41 @@
 /**
- * Authorizes API requests over TCP. A browser on this machine reaches loopback for every page it
- * shows: a token keeps other users out, Host keeps out pages that rebind their name to 127.0.0.1, and
- * Origin those that call across sites.
+ * Authorizes API requests over TCP.
+ *
+ * Any page in a browser on this machine can reach loopback. The bearer token blocks other users, the Host check blocks
+ * pages that rebind their name to 127.0.0.1 (DNS rebinding), and the Origin check blocks cross-site requests.
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
 import { readPrivateFile, writePrivateFile } from "../../core/mod.ts";
-import { toHex } from "../../util/mod.ts";
+import { equalSecrets, toHex } from "../../util/mod.ts";
 import { stateError } from "../store/mod.ts";
 
 /** Options of {@linkcode checkTcpRequest}. */
 export interface TcpGuardOptions {
-  /** What the client must know. */
+  /** Bearer token that the client must send. */
   token: string;
   /** Port on which the API listens. */
   port: number;
-  /** Origins of pages that may call. */
+  /** Origins of pages that may send requests. */
   allowedOrigins: readonly string[];
 }
 
-async function digest(text: string): Promise<Uint8Array> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+/** What {@linkcode checkTcpRequest} reads of a request. */
+export interface TcpRequest {
+  method: string;
+  headers: { get(name: string): string | null | undefined };
 }
 
 /**
- * Compares two secrets in constant time, by their hashes.
- */
-export async function equalSecrets(a: string, b: string): Promise<boolean> {
-  const [left, right] = [await digest(a), await digest(b)];
-  let difference = 0;
-  for (let at = 0; at < left.length; at++) difference |= (left[at] ?? 0) ^ (right[at] ?? 0);
-  return difference === 0;
-}
-
-/**
- * Checks a request that came over TCP.
+ * Checks a request received over TCP.
  *
- * @throws {PlasmError} `forbidden` for a foreign Host or Origin, `unauthorized` for a missing or wrong
- * token
+ * @returns whether the request has the token: a preflight carries no credentials
+ * @throws {PlasmError} `forbidden` for a foreign Host or Origin; `unauthorized` for a missing or wrong token
  */
-export async function checkTcpRequest(request: Request, options: TcpGuardOptions): Promise<void> {
+export async function checkTcpRequest(
+  request: TcpRequest,
+  options: TcpGuardOptions,
+): Promise<boolean> {
   const { token, port, allowedOrigins } = options;
   const host = request.headers.get("host")?.toLowerCase() ?? "";
   const hosts = ["127.0.0.1", "localhost", "[::1]"].map((name) => `${name}:${port}`);
@@ -48,25 +44,38 @@ export async function checkTcpRequest(request: Request, options: TcpGuardOptions
       details: { allowed: hosts },
     });
   }
-  const origin = request.headers.get("origin");
+  const origin = request.headers.get("origin") ?? null;
   if (origin !== null && !allowedOrigins.includes(origin)) {
     throw new PlasmError("forbidden", `Cannot serve request: Origin "${origin}" is not allowed`, {
       hint: "Add it to api.tcp.allowed_origins",
     });
   }
-  // A preflight carries no credentials, and what it answers is no secret.
-  if (request.method === "OPTIONS") return;
-  const given = /^Bearer ([\x21-\x7e]+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
-  if (given === undefined || !(await equalSecrets(given, token))) {
-    throw new PlasmError(
-      "unauthorized",
-      `Cannot serve request: the bearer token is ${given === undefined ? "missing" : "wrong"}`,
-      { hint: "Send Authorization: Bearer with the content of api.tcp.token_file" },
-    );
-  }
+  // The response to a preflight is not secret.
+  if (request.method === "OPTIONS") return false;
+  await checkToken(request, { token, source: "api.tcp.token_file" });
+  return true;
 }
 
-/** Headers that let a page of an allowed origin read the answer. */
+/**
+ * Checks the bearer token of a request.
+ *
+ * @param options `source` is the configuration key of the token's file.
+ * @throws {PlasmError} `unauthorized` for a missing or wrong token
+ */
+export async function checkToken(
+  { headers }: Pick<TcpRequest, "headers">,
+  { token, source }: { token: string; source: string },
+): Promise<void> {
+  const received = /^Bearer ([\x21-\x7e]+)$/i.exec(headers.get("authorization") ?? "")?.[1];
+  if (received !== undefined && await equalSecrets(received, token)) return;
+  throw new PlasmError(
+    "unauthorized",
+    `Cannot serve request: the bearer token is ${received === undefined ? "missing" : "wrong"}`,
+    { hint: `Send Authorization: Bearer with the content of ${source}` },
+  );
+}
+
+/** Headers that allow a page of an allowed origin to read the response. */
 export function corsHeaders(origin: string | null): Record<string, string> {
   if (origin === null) return {};
   return {
@@ -78,9 +87,9 @@ export function corsHeaders(origin: string | null): Record<string, string> {
 }
 
 /**
- * Puts a damaged token out of the way: unlike one that the operator has chosen it can be made anew.
+ * Deletes a damaged generated token, so that a new one is created.
  *
- * @returns whether there was one
+ * @returns whether the token was damaged
  * @throws {PlasmError} `state`
  */
 export async function discardDamagedToken(path: string): Promise<boolean> {
@@ -88,7 +97,7 @@ export async function discardDamagedToken(path: string): Promise<boolean> {
     const text = await readPrivateFile(path);
     if (text === undefined || isToken(text.trim())) return false;
   } catch (error) {
-    // Anything else that is wrong with the file is not for us to repair.
+    // Other errors are reported when the token is loaded.
     if (PlasmError.from(error).details["damaged"] !== true) return false;
   }
   try {
@@ -104,9 +113,9 @@ function isToken(text: string): boolean {
 }
 
 /**
- * Reads the token, creating the file (mode 0600) when it is missing.
+ * Reads the token; creates the file (mode 0600) if it is missing.
  *
- * @throws {PlasmError} `bad-config` when the file is not private or no token; `state`
+ * @throws {PlasmError} `bad-config` if the file is not private or holds no valid token; `state`
  */
 export async function loadOrCreateToken(path: string): Promise<string> {
   try {

@@ -1,6 +1,5 @@
 /**
- * Admission control for local and remote jobs: limits, required content and queue capacity. The submitter only
- * decides the ceilings.
+ * Admission control for local and remote jobs: limits, required content and queue capacity.
  * @module
  */
 import type { Config, JobsConfig } from "../../config/mod.ts";
@@ -14,10 +13,11 @@ import {
   manifestHash,
   sha256,
 } from "../../core/mod.ts";
-import { type Ceilings, limitsOf } from "../../sandbox/mod.ts";
+import { type Ceilings, checkModuleSections, limitsOf } from "../../sandbox/mod.ts";
+import { BoundedMap } from "../../util/mod.ts";
 import type { BlobInfo, Durability, JobRecord, JobStore, JobTarget } from "../store/mod.ts";
 
-/** What a manifest may require of this node. */
+/** Capabilities that a manifest may require of this node. */
 export const NODE_CAPABILITIES: readonly string[] = ["wasi-preview1"];
 
 /** Job to be admitted. */
@@ -44,14 +44,17 @@ export interface Capacity {
   retryAfterMs: number;
 }
 
-function overLimit(message: string, asked: number, allowed: number): PlasmError {
-  return new PlasmError("over-limit", message, { details: { asked, allowed } });
+function overLimit(
+  message: string,
+  { setting, ...details }: { setting: string; asked: number; allowed: number },
+): PlasmError {
+  return new PlasmError("over-limit", message, { hint: `Raise ${setting} of the node`, details });
 }
 
 function find(request: AdmissionRequest, hash: string, what: string): BlobInfo {
   const found = request.blob(hash);
   if (found !== undefined) return found;
-  throw new PlasmError("not-found", `Cannot accept job: its ${what} ${hash} is not here`, {
+  throw new PlasmError("not-found", `Cannot accept job: its ${what} ${hash} is not stored`, {
     hint: `Send the ${what} first`,
     details: { hash },
   });
@@ -63,8 +66,8 @@ function checkAsked({ manifest, ceilings }: AdmissionRequest, capacity: Capacity
   const asked = manifest.resources.memory_mb;
   const budget = capacity.config.memory_budget_mb;
   if (asked > budget) {
-    const message = `Cannot accept job: asked ${asked} MB, all jobs together may use ${budget} MB`;
-    throw overLimit(message, asked, budget);
+    const message = `Cannot accept job: asked ${asked} MB, memory budget is ${budget} MB`;
+    throw overLimit(message, { setting: "jobs.memory_budget_mb", asked, allowed: budget });
   }
   const lacking = manifest.capabilities.filter((name) => !NODE_CAPABILITIES.includes(name));
   if (lacking.length > 0) {
@@ -89,7 +92,12 @@ export function checkJob(request: AdmissionRequest, capacity: Capacity): Set<str
   if (module.size > ceilings.module_bytes) {
     const message = `Cannot accept job: module has ${module.size} bytes, ` +
       `node allows ${ceilings.module_bytes}`;
-    throw overLimit(message, module.size, ceilings.module_bytes);
+    const { module_bytes: allowed } = ceilings;
+    throw overLimit(message, {
+      setting: "jobs.ceilings.module_bytes",
+      asked: module.size,
+      allowed,
+    });
   }
   const needed = new Set([manifest.module_hash]);
   const inputs = new Set([
@@ -102,7 +110,8 @@ export function checkJob(request: AdmissionRequest, capacity: Capacity): Set<str
     if (size > ceilings.input_bytes) {
       const message = `Cannot accept job: an input has ${size} bytes, ` +
         `node allows ${ceilings.input_bytes}`;
-      throw overLimit(message, size, ceilings.input_bytes);
+      const { input_bytes: allowed } = ceilings;
+      throw overLimit(message, { setting: "jobs.ceilings.input_bytes", asked: size, allowed });
     }
     needed.add(hash);
   }
@@ -120,7 +129,7 @@ export function checkQueueCapacity(manifest: Manifest, capacity: Capacity): void
   const free = Math.max(0, config.memory_budget_mb - runningMemoryMb);
   throw new PlasmError(
     "queue-full",
-    `Cannot accept job: ${waiting} jobs wait, node allows ${config.queue_max}; ` +
+    `Cannot accept job: ${waiting} jobs are queued, node allows ${config.queue_max}; ` +
       `asked ${manifest.resources.memory_mb} MB, ${free} MB free`,
     {
       hint: `Try again in ${Math.ceil(retryAfterMs / 1000)} s`,
@@ -135,6 +144,25 @@ export function checkQueueCapacity(manifest: Manifest, capacity: Capacity): void
   );
 }
 
+/** Maximum number of modules known to be runnable. */
+const MAX_RUNNABLE = 1024;
+
+/** Keys of modules known to be runnable: most jobs repeat one. */
+const runnable = new BoundedMap<string, true>(MAX_RUNNABLE);
+
+/**
+ * Refuses a module that no node can run before the job gets an id, as clients do that check it themselves.
+ *
+ * @throws {PlasmError} `bad-module`, `job-memory`, `over-limit`
+ */
+async function checkStoredModule(manifest: Manifest, store: JobStore): Promise<void> {
+  const { module_hash, profile, resources } = manifest;
+  const key = `${module_hash} ${resources.memory_mb} ${profile}`;
+  if (runnable.get(key)) return;
+  await checkModuleSections(await store.blobs.read(module_hash, "module"), manifest);
+  runnable.set(key, true);
+}
+
 /** Job to be admitted. */
 export interface Submission {
   /** `local`, `local:<label>`, or `peer:<peer id>`. */
@@ -146,15 +174,15 @@ export interface Submission {
   nonce?: string | undefined;
   /** Standard input. @default {the input of manifest.stdin_hash, else empty} */
   stdin?: Uint8Array | undefined;
-  /** Whether stdin and output are streamed to its client. @default {false} */
+  /** Whether its client streams stdin and output. @default {false} */
   piped?: boolean | undefined;
-  /** What stdin is, where it is kept as an input already. @default {stdin's own hash} */
+  /** Hash of standard input that is already stored as an input. @default {the hash of stdin} */
   stdinHash?: string | undefined;
   /** Job id. @default {a random one} */
   id?: string | undefined;
   /** Remote target. @default {a local run} */
   target?: JobTarget | undefined;
-  /** Bounds below the node's own. @default {jobs.ceilings} */
+  /** Ceilings in place of the node's. @default {jobs.ceilings} */
   ceilings?: Partial<Config["jobs"]["ceilings"]> | undefined;
 }
 
@@ -164,7 +192,7 @@ export interface AcceptOptions {
   capacity: Capacity;
   /** Queue position for its first event. */
   position: number;
-  /** What the job survives once `saved` resolves. @default {"fsync"} */
+  /** Durability of the job when `acceptJob()` resolves. @default {"fsync"} */
   durability?: Durability | undefined;
 }
 
@@ -172,7 +200,7 @@ export interface AcceptOptions {
 const INLINE_STDIN_BYTES = 16 * 1024;
 
 /** Stores standard input: in the job's row when small, else as a blob. */
-async function keepStdin(
+async function storeStdin(
   { stdin, stdinHash, manifest }: Submission,
   options: { store: JobStore; maxBytes: number },
 ): Promise<{ hash: string; inline?: Uint8Array | undefined }> {
@@ -181,7 +209,7 @@ async function keepStdin(
   if (manifest.stdin_hash !== undefined && manifest.stdin_hash !== hash) {
     throw new PlasmError(
       "bad-input",
-      `Cannot accept job: stdin hashes to ${hash}, the manifest says ${manifest.stdin_hash}`,
+      `Cannot accept job: stdin has hash ${hash}, manifest names ${manifest.stdin_hash}`,
       { details: { asked: manifest.stdin_hash, sent: hash } },
     );
   }
@@ -198,19 +226,19 @@ async function keepStdin(
 }
 
 /**
- * Checks and saves a job. It is durable once `saved` resolves.
+ * Checks a job and stores it with the requested durability.
  *
- * @throws {PlasmError} `over-limit`, `policy`, `not-found`, `bad-input`, `too-large`, `state`
+ * @throws {PlasmError} `over-limit`, `policy`, `not-found`, `bad-module`, `job-memory`, `bad-input`, `too-large`, `state`
  */
 export async function acceptJob(
   submission: Submission,
   options: AcceptOptions,
-): Promise<{ record: JobRecord; saved: Promise<void> }> {
+): Promise<JobRecord> {
   const { manifest, submitter, nonce = createNonce(), id = createJobId(), target } = submission;
   const { store, capacity } = options;
   const ceilings = { ...capacity.config.ceilings, ...submission.ceilings };
   const { piped = false } = submission;
-  const { hash, inline } = await keepStdin(submission, { store, maxBytes: ceilings.input_bytes });
+  const { hash, inline } = await storeStdin(submission, { store, maxBytes: ceilings.input_bytes });
   const stdinHash = piped ? null : hash;
   const blobs = checkJob(
     {
@@ -223,6 +251,7 @@ export async function acceptJob(
     },
     capacity,
   );
+  await checkStoredModule(manifest, store);
   const job = {
     id,
     submitter,
@@ -240,5 +269,10 @@ export async function acceptJob(
     stdin: inline,
   };
   const { position, durability } = options;
-  return store.accept(job, { blobs, position, durability, isNew: submission.id === undefined });
+  return await store.accept(job, {
+    blobs,
+    position,
+    durability,
+    isNew: submission.id === undefined,
+  });
 }

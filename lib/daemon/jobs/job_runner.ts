@@ -6,50 +6,73 @@ import { PlasmError } from "../../core/errors/mod.ts";
 import { EMPTY_HASH, type Receipt, type Signer, signReceipt } from "../../core/mod.ts";
 import { type Executor, lendOutput } from "../../sandbox/host/mod.ts";
 import {
-  localRuntime,
-  receiptOutcome,
+  type executeJob,
+  receiptFields,
   type SandboxEvent,
   type SandboxOutcome,
-  type streamJob,
+  type StdinSource,
 } from "../../sandbox/mod.ts";
-import type { JobEnd, JobRecord, JobStore, JobTarget, OutputChunk } from "../store/mod.ts";
-import type { JobPipe } from "./active_job.ts";
+import type {
+  JobEnd,
+  JobRecord,
+  JobStore,
+  JobTarget,
+  OutputChunk,
+  OutputStream,
+} from "../store/mod.ts";
+import { delay } from "../../util/async/mod.ts";
 import { OutputWriter } from "./output_batcher.ts";
 import type { Logger } from "@logtape/logtape";
 
-/** Runs a job in the sandbox; a test may put another in its place. */
-export type RunJob = typeof streamJob;
+/** Connection to the client of a piped job. */
+export interface JobPipe {
+  /** Standard input from the client. */
+  readonly stdin: StdinSource;
+  /** Reports the start; the client may send input from now on. */
+  started(): void;
+  /** Shortens the deadline for reading the remaining output because the job is being stopped. */
+  hurry(): void;
+  /** Sends output with backpressure. Does not fail when the client has disconnected. */
+  write(stream: OutputStream, data: Uint8Array): Promise<void>;
+}
 
-/** Runs a job on another node. What it yields has been verified. */
+/** Runs a job in the sandbox; tests may substitute it. */
+export type RunJob = typeof executeJob;
+
+/** Event of a job on other nodes. */
+export type PeerRunEvent = SandboxEvent & {
+  /** Of `finished`: receipts of the other nodes that agree. */
+  otherReceipts?: Receipt[] | undefined;
+};
+
+/** Runs a job on another node, or on several that must agree; yields only verified output. */
 export type RunOnPeer = (
-  job: Pick<JobRecord, "manifest" | "nonce"> & { target: JobTarget },
+  job: Pick<JobRecord, "id" | "manifest" | "nonce"> & { target: JobTarget },
   content: {
     module: Uint8Array;
     stdin: Uint8Array;
     inputs: Record<string, Uint8Array>;
     signal: AbortSignal;
   },
-) => AsyncIterable<SandboxEvent>;
+) => AsyncIterable<PeerRunEvent>;
 
-/** Where executors come from. */
+/** Pool of executors. */
 export interface ExecutorSource {
   acquire(options: { signal: AbortSignal; tenant?: string | undefined }): Promise<Executor>;
   release(executor: Executor): void;
 }
 
-/** What running needs. */
+/** Options of {@linkcode runQueuedJob}. */
 export interface RunnerOptions {
   store: JobStore;
   run: RunJob;
-  /** @default {none: the run starts its own} */
+  /** @default {none: each run starts an executor} */
   executors?: ExecutorSource | undefined;
   /** Runs jobs that have a target. @default {they fail: the network is off} */
   runOnPeer?: RunOnPeer | undefined;
   signer: Signer;
   log: Logger;
-  /** Resolves once the job is stored. @default {it is} */
-  saved?: Promise<void> | undefined;
-  /** Gives the job its input and takes its output, which then is not kept. @default {the store} */
+  /** Supplies the input and receives the output, which is then not stored. @default {none: both are stored} */
   pipe?: JobPipe | undefined;
   /** Whether an executor may serve further jobs of the same submitter. */
   sharing: () => boolean;
@@ -63,7 +86,7 @@ export type StopReason = "cancel" | "shutdown";
  */
 export const MAX_ATTEMPTS = 3;
 
-/** The error of a job whose node stopped while it ran. */
+/** Creates the error of a job that ran when its node stopped. */
 export function interruptedError(job: JobRecord): PlasmError {
   if (job.piped) {
     return new PlasmError("interrupted", "The node stopped before the piped job finished", {
@@ -80,7 +103,7 @@ export function interruptedError(job: JobRecord): PlasmError {
 }
 
 /** Re-queues or ends a job that was running when the node stopped. */
-export async function interruptJob(store: JobStore, job: JobRecord): Promise<"queued" | "over"> {
+export async function interruptJob(store: JobStore, job: JobRecord): Promise<"queued" | "ended"> {
   const at = Date.now();
   if (job.idempotent && job.attempts < MAX_ATTEMPTS && !job.piped) {
     await store.requeue(job, at);
@@ -92,7 +115,7 @@ export async function interruptJob(store: JobStore, job: JobRecord): Promise<"qu
     finishedAt: at,
   };
   await store.finish(job, end, { type: "interrupted", at, rerun: false });
-  return "over";
+  return "ended";
 }
 
 /** Finishes a job cancelled before its start, with a receipt. */
@@ -106,31 +129,32 @@ export async function finishCancelled(
     exitCode: null,
     message: "Cancelled before it started",
     usage: { wallTimeMs: 0, cpuTimeMs: 0, memoryPeakBytes: 0 },
+    nondeterminism: [],
     startedAt: at,
     finishedAt: at,
   };
-  const receipt = await signReceipt({
-    job_id: job.id,
+  const fields = receiptFields(outcome, {
+    jobId: job.id,
     nonce: job.nonce,
-    manifest_hash: job.manifestHash,
-    module_hash: job.moduleHash,
-    stdin_hash: job.stdinHash ?? EMPTY_HASH,
-    stdout_bytes: 0,
-    stdout_hash: EMPTY_HASH,
-    stderr_bytes: 0,
-    stderr_hash: EMPTY_HASH,
-    ...receiptOutcome(outcome),
-    runtime: localRuntime(),
-  }, options.signer);
+    manifest: job.manifest,
+    manifestHash: job.manifestHash,
+    stdinHash: job.stdinHash ?? EMPTY_HASH,
+    stdout: { bytes: 0, hash: EMPTY_HASH },
+    stderr: { bytes: 0, hash: EMPTY_HASH },
+    outputs: {},
+  });
+  const receipt = await signReceipt(fields, options.signer);
   await finish(job, { outcome, receipt }, (...end) => options.store.finish(...end));
 }
 
-/** Result of a run and its unsaved output. */
+/** Result of a run and the output that is persisted with it. */
 interface Result {
   outcome: SandboxOutcome;
   receipt: Receipt;
+  /** Receipts of the other nodes that agree. */
+  otherReceipts?: Receipt[] | undefined;
   rest?: readonly OutputChunk[];
-  /** Peer that ran it. */
+  /** Peer that ran the job; null for this node. */
   peer?: string | null;
 }
 
@@ -139,21 +163,24 @@ async function finish(
   result: Result,
   save: PersistResult,
 ): Promise<void> {
-  const { status, exitCode, message = null, startedAt, finishedAt } = result.outcome;
+  const { status, exitCode, message, startedAt, finishedAt } = result.outcome;
   await save(
     job,
     {
       state: "finished",
       status,
       exitCode,
-      message,
+      message: message ?? null,
       receipt: result.receipt,
+      otherReceipts: result.otherReceipts,
       peer: result.peer ?? null,
       startedAt,
-      ...(job.piped ? { stdinHash: result.receipt.stdin_hash } : {}),
+      ...(job.piped ? { stdinHash: result.receipt.claim.stdin_hash } : {}),
+      leftBehind: result.outcome.leftBehind,
+      backtrace: result.outcome.backtrace,
       finishedAt,
     },
-    { type: "finished", at: finishedAt, status, exitCode, message },
+    { type: "finished", at: finishedAt, outcome: { status, exitCode, message } },
     result.rest,
   );
 }
@@ -170,11 +197,13 @@ async function fail(job: JobRecord, error: PlasmError, save: PersistResult): Pro
 
 function peerRun({ runOnPeer }: RunnerOptions): RunOnPeer {
   if (runOnPeer !== undefined) return runOnPeer;
-  throw new PlasmError("no-peer", "Cannot run job on another node: the network is off", {
+  throw new PlasmError("disabled", "Cannot run job on another node: the network is off", {
     hint: "Set network.enabled and restart",
-    retryable: false,
   });
 }
+
+/** Aborts what reads for a job that has ended. One object: creating a DOMException for each job costs 30 µs. */
+const ENDED = new PlasmError("interrupted", "The job has ended");
 
 /** Runs the job and returns its result; all output but the returned rest is stored. */
 async function execute(
@@ -183,8 +212,8 @@ async function execute(
 ): Promise<Result> {
   const { store, executors, signal, signer, pipe } = options;
   const module = await store.blobs.read(job.moduleHash, "module");
-  const over = new AbortController();
-  const stdin = pipe?.stdin ?? await readStdin(job, store, over.signal);
+  const ended = new AbortController();
+  const stdin = pipe?.stdin ?? await readStdin(job, store, ended.signal);
   const inputs = await readInputs(job, store);
   const { target } = job;
   const executor = target !== null ? undefined : await executors?.acquire({
@@ -196,14 +225,12 @@ async function execute(
   signal.addEventListener("abort", onAbort);
   if (signal.aborted) onAbort();
   try {
-    // Written while the job runs; events are published only after the start record.
-    const starting = store.start(job, Date.now(), {
-      durability: options.saved === undefined ? "fsync" : "buffered",
-    });
-    starting.catch(() => {}); // saving the result fails too and reports it
-    const events = target !== null
+    // The start is recorded while the job runs; events are published only after it.
+    const starting = store.start(job, Date.now());
+    starting.catch(() => {}); // persisting the result fails too and reports it
+    const events: AsyncIterable<PeerRunEvent> = target !== null
       ? peerRun(options)(
-        { manifest: job.manifest, nonce: job.nonce, target },
+        { id: job.id, manifest: job.manifest, nonce: job.nonce, target },
         { module, stdin: stdin as Uint8Array, inputs, signal },
       )
       : options.run(module, {
@@ -218,35 +245,27 @@ async function execute(
         manifestHash: job.manifestHash,
         ...(job.stdinHash === null ? {} : { stdinHash: job.stdinHash }),
         signal,
-        // A pipe writes output before it requests the next event.
-        executor: executor && pipe ? lendOutput(executor) : executor,
+        // A pipe writes output before it requests the next event, and a batch copies it.
+        executor: executor && lendOutput(executor),
       });
     for await (const event of events) {
       if (event.type === "started") pipe?.started();
-      else if (event.type === "stdout" || event.type === "stderr") {
+      else if (event.type === "stdout" || event.type === "stderr" || event.type === "files") {
         await (pipe?.write(event.type, event.data) ?? output.push(event.type, event.data));
       } else if (event.type === "finished") {
         const rest = await output.rest();
         if (event.receipt === undefined) break;
-        const peer = target === null ? null : event.receipt.node.peer_id;
-        return { outcome: event.outcome, receipt: event.receipt, rest, peer };
+        const peer = target === null ? null : event.receipt.run.node.peer_id;
+        const { outcome, receipt, otherReceipts } = event;
+        return { outcome, receipt, otherReceipts, rest, peer };
       }
     }
     throw new PlasmError("internal", "Unexpected fault: a job ended without a receipt");
   } finally {
     signal.removeEventListener("abort", onAbort);
     output.discard();
-    over.abort("over");
+    ended.abort(ENDED);
     if (executor !== undefined) executors?.release(executor);
-  }
-}
-
-async function wasSaved({ saved }: RunnerOptions): Promise<boolean> {
-  try {
-    await saved;
-    return true;
-  } catch {
-    return false;
   }
 }
 
@@ -254,64 +273,54 @@ async function wasSaved({ saved }: RunnerOptions): Promise<boolean> {
  * Runs a job and stores its result, or re-queues it.
  *
  * @returns whether the job finished or was re-queued
- * @throws {PlasmError} `state` when its result could not be saved
+ * @throws {PlasmError} `state` if its result could not be persisted
  */
 export async function runQueuedJob(
   job: JobRecord,
   options: RunnerOptions & { signal: AbortSignal },
-): Promise<"queued" | "over"> {
+): Promise<"queued" | "ended"> {
   const { store, signal } = options;
   const reason = (): StopReason | undefined => signal.aborted ? signal.reason : undefined;
-  const save: PersistResult = async (...end) => {
-    if (job.seq === 0) {
-      // Job and result are committed together; the submitter receives the error when that fails.
-      try {
-        return await store.finish(...end);
-      } catch {
-        if (!await wasSaved(options)) return;
-      }
-    }
-    await persistResult(store, end, options);
-  };
-  const current = (): JobRecord => store.get(job.id) ?? job;
+  const save: PersistResult = (...end) => persistResult(store, end, options);
   try {
     const result = await execute(job, options);
     // A job that finished during shutdown keeps its result.
     if (result.outcome.status === "cancelled" && reason() === "shutdown") {
       if (result.rest !== undefined) await store.output(job, Date.now(), result.rest);
-      return await interruptJob(store, current());
+      return await interruptJob(store, store.reload(job) ?? job);
     }
     await finish(job, result, save);
-    return "over";
+    return "ended";
   } catch (thrown) {
-    if (thrown instanceof UnsavedResultError) throw thrown.cause;
+    if (thrown instanceof UnpersistedResultError) throw thrown.cause;
     const error = PlasmError.from(thrown);
     // Flush so that the state read below includes buffered output and the start record.
     await store.sync().catch(() => {});
-    if (job.seq === 0) return "over";
-    const { state, attempts, stdoutBytes, stderrBytes } = current();
+    const current = store.reload(job);
+    if (current === undefined) return "ended";
+    const { state, attempts, stdoutBytes, stderrBytes, filesBytes } = current;
     const started = state === "running";
-    const silent = stdoutBytes + stderrBytes === 0;
+    const silent = stdoutBytes + stderrBytes + filesBytes === 0;
     if (reason() === "shutdown") {
-      return started || job.piped ? await interruptJob(store, current()) : "queued";
+      return started || job.piped ? await interruptJob(store, current) : "queued";
     }
     if (reason() === "cancel" && (!started || (error.code === "interrupted" && silent))) {
       await finishCancelled(job, options);
-      return "over";
+      return "ended";
     }
-    const again = error.code === "executor" && job.idempotent && attempts < MAX_ATTEMPTS &&
+    const isRetried = error.code === "executor" && job.idempotent && attempts < MAX_ATTEMPTS &&
       !job.piped;
-    if (again && started) {
+    if (isRetried && started) {
       options.log.warning("job-retried", { job_id: job.id, error });
       await store.requeue(job, Date.now());
       return "queued";
     }
     await fail(job, error, save);
-    return "over";
+    return "ended";
   }
 }
 
-/** Files that the job's manifest names, by guest path. */
+/** Reads the input files of a job's manifest, by guest path. */
 export async function readInputs(
   job: JobRecord,
   store: JobStore,
@@ -323,10 +332,10 @@ export async function readInputs(
   return inputs;
 }
 
-/** Standard input above this is not held in memory, in bytes. */
+/** Standard input above this size is streamed rather than read into memory, in bytes. */
 const STREAMED_STDIN_BYTES = 4 * 2 ** 20;
 
-/** Standard input of a job; the signal closes what is open of it. */
+/** Reads standard input of a job; the signal closes its file. */
 export async function readStdin(
   job: JobRecord,
   store: JobStore,
@@ -346,10 +355,10 @@ export async function readStdin(
 export type PersistResult = (...end: Parameters<JobStore["finish"]>) => Promise<void>;
 
 /** Delay before a failed write is retried, in milliseconds. */
-const AGAIN_MS = 2000;
+const PERSIST_RETRY_MS = 2000;
 
-/** The node stopped before a result was saved; the job is interrupted at the next start. */
-export class UnsavedResultError extends Error {
+/** Thrown when the node stops before a result is persisted; the next start interrupts the job. */
+export class UnpersistedResultError extends Error {
   override readonly cause: PlasmError;
 
   constructor(cause: PlasmError) {
@@ -361,7 +370,7 @@ export class UnsavedResultError extends Error {
 /**
  * Persists a result, retrying while the disk fails.
  *
- * @throws {UnsavedResultError} when the node stops meanwhile
+ * @throws {UnpersistedResultError} if the node stops first
  */
 export async function persistResult(
   store: JobStore,
@@ -375,21 +384,10 @@ export async function persistResult(
       return await store.finish(...end);
     } catch (error) {
       const fault = PlasmError.from(error);
-      log.error("job-result-not-saved", { job_id: id, error: fault });
-      if (signal.aborted && signal.reason === "shutdown") throw new UnsavedResultError(fault);
-      await pause(signal);
+      log.error("job-result-not-persisted", { job_id: id, error: fault });
+      if (signal.aborted && signal.reason === "shutdown") throw new UnpersistedResultError(fault);
+      // An aborted signal would not delay a cancelled job's next attempt.
+      await delay(PERSIST_RETRY_MS, signal.aborted ? {} : { signal });
     }
   }
-}
-
-function pause(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, AGAIN_MS);
-    signal.addEventListener("abort", done);
-  });
 }

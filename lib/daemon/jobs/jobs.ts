@@ -2,12 +2,13 @@
  * Lifecycle of local and remote jobs, from admission to the persisted result.
  * @module
  */
+import type { Logger } from "@logtape/logtape";
 import type { Config } from "../../config/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import type { Signer } from "../../core/mod.ts";
+import { abortable, deadline } from "../../util/async/mod.ts";
 import { Histogram } from "../../util/mod.ts";
 import { type Durability, FINAL_STATES, type JobRecord, type JobStore } from "../store/mod.ts";
-import { type ActiveJob, activeJob, type ActiveJobOptions, type JobPipe } from "./active_job.ts";
 import {
   acceptJob,
   type AdmissionRequest,
@@ -16,21 +17,19 @@ import {
   checkQueueCapacity,
   type Submission,
 } from "./admission.ts";
-import { JobLog } from "./job_log.ts";
 import {
   type ExecutorSource,
   finishCancelled,
   interruptJob,
+  type JobPipe,
   type RunJob,
   type RunOnPeer,
   runQueuedJob,
   type StopReason,
 } from "./job_runner.ts";
-import { JobQueue, type Ticket } from "./queue.ts";
-import { RetryAfterEstimator } from "./retry_after.ts";
-import type { Logger } from "@logtape/logtape";
+import { JobQueue, RetryAfterEstimator, type Ticket } from "./queue.ts";
 
-function stopping(): PlasmError {
+function stoppingError(): PlasmError {
   return new PlasmError("busy", "Cannot accept job: the node is stopping", { retryAfterMs: 5000 });
 }
 
@@ -47,6 +46,7 @@ export class Jobs {
   #closing: "open" | "draining" | "closed" = "open";
   #reserved = 0;
   #runOnPeer: RunOnPeer | undefined;
+  #onLocalJob: () => void = () => {};
 
   constructor(options: JobsOptions) {
     this.#options = options;
@@ -74,14 +74,24 @@ export class Jobs {
     return this.#closing === "open";
   }
 
-  /** Jobs of one submitter that wait or run. */
+  /** Queued and running jobs of one submitter. */
   countOf(submitter: string): number {
     return this.#queue.countOf(submitter);
   }
 
-  /** Sets what runs jobs that have a target; without it they are refused. */
+  /** Sets the runner of jobs that have a target; without it they are rejected. */
   setPeerRunner(run: RunOnPeer): void {
     this.#runOnPeer = run;
+  }
+
+  /** Whether no queued or running job needs this machine; jobs on other nodes do not. */
+  get isIdle(): boolean {
+    return [...this.#active.values()].every(({ job }) => job.target !== null);
+  }
+
+  /** Sets what is called when a job is queued that needs this machine, before it starts. */
+  setIdleEnd(onLocalJob: () => void): void {
+    this.#onLocalJob = onLocalJob;
   }
 
   /** Applies a changed configuration. */
@@ -108,24 +118,24 @@ export class Jobs {
    * @throws {PlasmError} as {@linkcode Jobs.submit}
    */
   check(request: AdmissionRequest): number {
-    if (!this.accepting) throw stopping();
+    if (!this.accepting) throw stoppingError();
     checkQueueCapacity(request.manifest, this.#capacity());
     checkJob(request, this.#capacity());
     return this.#queue.waiting;
   }
 
   /**
-   * Admits a job. It is durable once this resolves.
+   * Admits a job; resolves once the job has the requested durability.
    *
-   * @throws {PlasmError} `over-limit`, `policy`, `not-found`, `bad-input`, `queue-full`, `busy`, `state`
+   * @throws {PlasmError} `over-limit`, `policy`, `not-found`, `bad-module`, `job-memory`, `bad-input`, `queue-full`,
+   * `busy`, `state`
    */
   async submit(submission: Submission, options: SubmitJobOptions = {}): Promise<JobRecord> {
-    if (!this.accepting) throw stopping();
+    if (!this.accepting) throw stoppingError();
     const { manifest, submitter, target } = submission;
     if (target !== undefined && this.#runOnPeer === undefined) {
-      throw new PlasmError("no-peer", "Cannot accept job: the network is off", {
+      throw new PlasmError("disabled", "Cannot accept job: the network is off", {
         hint: "Set network.enabled and restart, or leave out target",
-        retryable: false,
       });
     }
     checkQueueCapacity(manifest, this.#capacity());
@@ -133,26 +143,25 @@ export class Jobs {
     this.#reserved++;
     try {
       const { durability = "fsync", pipe } = options;
-      const { record, saved } = await acceptJob(submission, {
+      const job = await acceptJob(submission, {
         store: this.#options.store,
         capacity: this.#capacity(),
         position: this.#queue.waiting,
         durability,
       });
-      if (durability !== "buffered") await saved;
-      else saved.catch(() => {}); // told by untilOver(), or when the job's end is saved
-      this.#enqueue(record, { saved: durability === "buffered" ? saved : undefined, pipe });
-      this.#options.log.debug("job-accepted", { job_id: record.id, submitter });
-      return record;
+      this.#enqueue(job, pipe);
+      this.#options.log.debug("job-accepted", { job_id: job.id, submitter });
+      return job;
     } finally {
       this.#reserved--;
       this.#pump();
     }
   }
 
-  #enqueue(job: JobRecord, options?: ActiveJobOptions): void {
-    const active = activeJob(job, options);
+  #enqueue(job: JobRecord, pipe?: JobPipe): void {
+    const active = activeJob(job, pipe);
     this.#active.set(job.id, active);
+    if (job.target === null) this.#onLocalJob();
     this.#queue.push(active.ticket);
   }
 
@@ -168,7 +177,7 @@ export class Jobs {
     const { store, log, signer, run, executors } = this.#options;
     const active = this.#active.get(ticket.id);
     if (active === undefined) return this.#queue.release(ticket);
-    const { job, saved, pipe } = active;
+    const { job, pipe } = active;
     const start = performance.now();
     const sharing = (): boolean => this.#config.jobs.executor_sharing === "submitter";
     const options = {
@@ -179,11 +188,10 @@ export class Jobs {
       executors,
       runOnPeer: this.#runOnPeer,
       sharing,
-      saved,
       pipe,
       signal: active.controller.signal,
     };
-    let next: "queued" | "over" = "over";
+    let next: "queued" | "ended" = "ended";
     try {
       next = await runQueuedJob(job, options);
       this.#retryAfter.add(performance.now() - start);
@@ -196,46 +204,41 @@ export class Jobs {
       this.#enqueue(store.get(ticket.id) ?? job);
     } else {
       this.#active.delete(ticket.id);
-      if (next === "over") this.#noteEnd(active);
+      if (next === "ended") this.#recordEnd(active);
     }
-    active.over.resolve();
+    active.ended.resolve();
     this.#pump();
   }
 
-  #noteEnd({ ticket, since }: ActiveJob): void {
+  #recordEnd({ ticket, since }: ActiveJob): void {
     const latencyMs = Math.round(performance.now() - since);
     this.latency.add(latencyMs / 1000);
     this.#jobLog.add(ticket.id, latencyMs);
   }
 
   /**
-   * Waits a limited time for a job; returns whether it finished. An unfinished job is durable by then.
+   * Waits a limited time for a job; returns whether it finished. An unfinished job is durable when this resolves.
    *
-   * @throws {PlasmError} `state`, `not-found` when it could not be stored and so never was
+   * @throws {PlasmError} `state`, `not-found` if the job could not be stored
    */
-  async untilOver(id: string, { timeoutMs, signal }: WaitForJobOptions): Promise<boolean> {
+  async waitForEnd(id: string, { timeoutMs, signal }: WaitForJobOptions): Promise<boolean> {
     const active = this.#active.get(id);
     if (active === undefined) return true;
-    const late = Promise.withResolvers<void>();
-    const onLate = () => late.resolve();
-    const timer = setTimeout(onLate, timeoutMs);
-    signal.addEventListener("abort", onLate);
-    if (signal.aborted) onLate();
-    await Promise.race([active.over.promise, late.promise]);
-    clearTimeout(timer);
-    signal.removeEventListener("abort", onLate);
-    const isOver = !this.#active.has(id);
-    if (!isOver) await this.#options.store.sync();
-    await active.saved;
-    return isOver;
+    const error = (): Error => new Error("The job has not ended");
+    await deadline(abortable(active.ended.promise, { signal, error }), { ms: timeoutMs, error })
+      .catch(() => {}); // ended never rejects
+    const hasEnded = !this.#active.has(id);
+    const { store } = this.#options;
+    await store.acknowledged(active.job, { durability: hasEnded ? "buffered" : "fsync" });
+    return hasEnded;
   }
 
   /** Resolves once a job is neither queued nor running. */
-  async over(id: string): Promise<void> {
-    await this.#active.get(id)?.over.promise;
+  async ended(id: string): Promise<void> {
+    await this.#active.get(id)?.ended.promise;
   }
 
-  /** How many jobs start before a waiting one. */
+  /** Number of jobs that start before a queued one. */
   position(job: JobRecord): number | undefined {
     const active = this.#active.get(job.id);
     return active === undefined ? undefined : this.#queue.position(active.ticket);
@@ -265,11 +268,11 @@ export class Jobs {
         throw error;
       }
       this.#active.delete(id);
-      this.#noteEnd(active);
-      active.over.resolve();
+      this.#recordEnd(active);
+      active.ended.resolve();
     } else {
       active.controller.abort("cancel" satisfies StopReason);
-      await active.over.promise;
+      await active.ended.promise;
     }
     return store.get(id) ?? job;
   }
@@ -286,7 +289,7 @@ export class Jobs {
       if (job.state === "running" || job.piped) {
         const next = await interruptJob(this.#options.store, job);
         counts[next === "queued" ? "rerun" : "interrupted"]++;
-        if (next === "over") continue;
+        if (next === "ended") continue;
       } else counts.queued++;
       this.#enqueue(this.#options.store.get(job.id) ?? job);
     }
@@ -294,13 +297,13 @@ export class Jobs {
     return counts;
   }
 
-  /** Ends those of the jobs that wait. */
+  /** Interrupts the queued ones of the given jobs. */
   async #interrupt(jobs: readonly ActiveJob[]): Promise<void> {
-    for (const { job, ticket, over } of jobs) {
+    for (const { job, ticket, ended } of jobs) {
       if (!this.#queue.remove(ticket)) continue;
-      await interruptJob(this.#options.store, job).catch(() => {}); // then it is at the next start
+      await interruptJob(this.#options.store, job).catch(() => {}); // recover() interrupts it at the next start
       this.#active.delete(job.id);
-      over.resolve();
+      ended.resolve();
     }
   }
 
@@ -314,18 +317,17 @@ export class Jobs {
     const running = [...this.#active.values()].filter(({ ticket }) =>
       this.#queue.position(ticket) === undefined
     );
-    const all = Promise.all(running.map(({ over }) => over.promise)).then(() => {});
+    const drained = Promise.all(running.map(({ ended }) => ended.promise));
     // Piped jobs cannot outlive their connection.
     await this.#interrupt([...this.#active.values()].filter(({ job }) => job.piped));
-    const stop = (): void => {
+    const { graceMs: ms, signal } = options;
+    const error = (): Error => new Error("Jobs are still running");
+    try {
+      await deadline(abortable(drained, { signal, error }), { ms, error });
+    } catch {
       for (const { controller } of running) controller.abort("shutdown" satisfies StopReason);
-    };
-    const timer = setTimeout(stop, options.graceMs);
-    options.signal?.addEventListener("abort", stop);
-    if (options.signal?.aborted) stop();
-    await all;
-    clearTimeout(timer);
-    options.signal?.removeEventListener("abort", stop);
+      await drained;
+    }
     this.#jobLog.flush();
     this.#closing = "closed";
   }
@@ -344,19 +346,106 @@ export interface JobsOptions {
 /** Options of `Jobs.submit()`. */
 export interface SubmitJobOptions {
   /**
-   * What the job survives when this resolves. A buffered job survives a power failure once the wait for its end
-   * times out; its client has the complete result before that.
+   * Durability of the job when `submit()` resolves. A buffered job becomes durable if the wait for its end times out;
+   * otherwise its client receives the complete result.
    * @default {"fsync"}
    */
   durability?: Durability | undefined;
-  /** Gives the job its input and takes its output, where it is submitted as piped. @default {none} */
+  /** Connection to the client of a piped job. @default {none} */
   pipe?: JobPipe | undefined;
 }
 
-/** Options of `Jobs.untilOver()`. */
+/** Options of `Jobs.waitForEnd()`. */
 export interface WaitForJobOptions {
-  /** How long to wait, in milliseconds. */
+  /** Time limit, in milliseconds. */
   timeoutMs: number;
   /** Aborts the wait. */
   signal: AbortSignal;
+}
+
+/** Queued or running job. */
+export interface ActiveJob {
+  /** Queue ticket. */
+  ticket: Ticket;
+  /** Record at the time it was queued. */
+  job: JobRecord;
+  /** Time of acceptance, by performance.now(). */
+  since: number;
+  /** Client of a piped job. */
+  pipe: JobPipe | undefined;
+  /** Stops it. */
+  controller: AbortController;
+  /** Resolves when the job finishes or is re-queued. */
+  ended: PromiseWithResolvers<void>;
+}
+
+/** Creates the state of a queued job. */
+export function activeJob(job: JobRecord, pipe?: JobPipe): ActiveJob {
+  const { id, submitter, priority, createdAt, manifest, target } = job;
+  // A remote job uses no memory of this node.
+  const memoryMb = target === null ? manifest.resources.memory_mb : 0;
+  return {
+    ticket: { id, submitter, priority, memoryMb, createdAt },
+    job,
+    // Jobs of an earlier process only have a wall-clock time, which may be in the future.
+    since: performance.now() - Math.max(0, Date.now() - createdAt),
+    pipe,
+    controller: new AbortController(),
+    ended: Promise.withResolvers(),
+  };
+}
+
+/** Maximum delay of a log line, in ms; long enough to send the response first. */
+const LATER_MS = 5;
+
+/** Options of {@linkcode JobLog}. */
+export interface JobLogOptions {
+  store: Pick<JobStore, "get">;
+  log: Logger;
+}
+
+/** Batches log lines of finished jobs. */
+export class JobLog {
+  readonly #options: JobLogOptions;
+  readonly #waiting: { id: string; latencyMs: number }[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: JobLogOptions) {
+    this.#options = options;
+  }
+
+  /** Queues the log line of a finished job; `latencyMs` counts from acceptance. */
+  add(id: string, latencyMs: number): void {
+    this.#waiting.push({ id, latencyMs });
+    this.#timer ??= setTimeout(() => this.flush(), LATER_MS);
+  }
+
+  /** Writes all queued lines. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const { store, log } = this.#options;
+    for (const { id, latencyMs } of this.#waiting.splice(0)) {
+      log.info("job-ended", { job_id: id, ...endOf(store, id), latency_ms: latencyMs });
+    }
+  }
+}
+
+/** Log fields from the store; reduced when the job was deleted or cannot be read. */
+function endOf(store: JobLogOptions["store"], id: string): Record<string, unknown> {
+  try {
+    const job = store.get(id);
+    return job === undefined ? { state: "deleted" } : {
+      submitter: job.submitter,
+      state: job.state,
+      status: job.status ?? undefined,
+      exit_code: job.exitCode ?? undefined,
+      cpu_ms: job.receipt?.run.usage.cpu_time_ms,
+      output_bytes: (job.receipt?.claim.stdout.bytes ?? job.stdoutBytes) +
+        (job.receipt?.claim.stderr.bytes ?? job.stderrBytes) + job.filesBytes,
+      error_code: job.error?.code,
+    };
+  } catch (error) {
+    return { state: "unknown", error: PlasmError.from(error) };
+  }
 }

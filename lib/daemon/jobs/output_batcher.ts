@@ -1,26 +1,26 @@
 /**
- * Batches a job's output into few rows: a row per guest write would let a guest flood disk and daemon.
+ * Batches a job's output into few rows: with a row per guest write, a guest could flood the disk and the daemon.
  * @module
  */
-import { joinBytes } from "../../util/mod.ts";
+import { concat } from "../../util/mod.ts";
 import { INLINE_OUTPUT_BYTES, type OutputChunk, type OutputStream } from "../store/mod.ts";
 
-/** Output that is saved at once, in bytes. */
+/** Buffered output that is stored immediately, in bytes. */
 const FLUSH_BYTES = 64 * 1024;
 
-/** The same once a job has written more than that: to a file, where each piece costs as much. */
+/** As FLUSH_BYTES, once output goes to a spill file, where the cost per write dominates. */
 const LARGE_FLUSH_BYTES = 1024 * 1024;
 
 /** Maximum delay of output, in milliseconds; short enough to look live. */
 const FLUSH_MS = 25;
 
-/** Maximum delay for a job that writes often, where live output matters less. */
+/** Maximum delay for a job that writes often; live output matters less there. */
 const SLOW_FLUSH_MS = 250;
 
 /** Flushes after which a job counts as one that writes often. */
 const FAST_FLUSHES = 400;
 
-/** Changes between stdout and stderr whose order is kept within one flush. */
+/** Switches between stdout and stderr whose order is preserved within one flush. */
 const MAX_RUNS = 4;
 
 interface Run {
@@ -29,11 +29,21 @@ interface Run {
   parts: Uint8Array[];
 }
 
-/** Buffers output and saves it in batches. */
+/** Memory for a flush of large output, which is reused. */
+interface Block {
+  bytes: Uint8Array<ArrayBuffer>;
+  /** Bytes in use. */
+  fill: number;
+}
+
+/** Buffers copies of output and stores them in batches. */
 export class OutputWriter {
   readonly #save: (chunks: OutputChunk[]) => Promise<void>;
-  readonly #offsets: Record<OutputStream, number> = { stdout: 0, stderr: 0 };
+  readonly #offsets: Record<OutputStream, number> = { stdout: 0, stderr: 0, files: 0 };
   #runs: Run[] = [];
+  /** Content of the only run, if that is large output. */
+  #block: Block | undefined;
+  #spare: Block | undefined;
   #bytes = 0;
   #flushes = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -45,48 +55,65 @@ export class OutputWriter {
   }
 
   /**
-   * Buffers output with backpressure: a job that writes faster than the disk waits.
+   * Buffers a copy of output, with backpressure: a job that writes faster than the disk waits.
    *
-   * @throws {PlasmError} `state` when this or earlier output could not be saved
+   * @throws {PlasmError} `state` if this or earlier output could not be stored
    */
   async push(stream: OutputStream, data: Uint8Array): Promise<void> {
     if (this.#fault !== undefined) throw this.#fault;
-    const last = this.#runs.at(-1);
-    const run = last?.stream === stream || this.#runs.length < MAX_RUNS
-      ? last?.stream === stream ? last : undefined
-      : this.#runs.findLast((earlier) => earlier.stream === stream);
-    // A view may be of a much larger buffer, which would be held with it.
-    const copy = data.length * 2 < data.buffer.byteLength ? data.slice() : data;
-    if (run === undefined) {
-      this.#runs.push({
-        stream,
-        offset: this.#offsets[stream],
-        parts: [copy],
-      });
-    } else run.parts.push(copy);
-    this.#offsets[stream] += copy.length;
-    this.#bytes += copy.length;
-    const isLarge = this.#offsets[stream] > INLINE_OUTPUT_BYTES;
+    const isLarge = this.#offsets[stream] + data.length > INLINE_OUTPUT_BYTES;
+    if (!(isLarge && this.#addToBlock(stream, data))) this.#addCopy(stream, data);
+    this.#offsets[stream] += data.length;
+    this.#bytes += data.length;
     if (this.#bytes >= (isLarge ? LARGE_FLUSH_BYTES : FLUSH_BYTES)) await this.flush();
     else {
       this.#timer ??= setTimeout(
-        () => this.flush().catch(() => {}), // kept as #fault for the next call
+        () => this.flush().catch(() => {}), // stored as #fault for the next call
         this.#flushes < FAST_FLUSHES ? FLUSH_MS : SLOW_FLUSH_MS,
       );
     }
   }
 
+  /** Adds output to the block unless that is full or other output is buffered. */
+  #addToBlock(stream: OutputStream, data: Uint8Array): boolean {
+    const [run] = this.#runs;
+    if (run === undefined) {
+      this.#block = this.#spare ?? { bytes: new Uint8Array(2 * LARGE_FLUSH_BYTES), fill: 0 };
+      this.#spare = undefined;
+      this.#runs.push({ stream, offset: this.#offsets[stream], parts: [] });
+    } else if (run.stream !== stream || this.#runs.length > 1 || run.parts.length > 1) return false;
+    const block = this.#block;
+    if (block === undefined || block.fill + data.length > block.bytes.length) return false;
+    block.bytes.set(data, block.fill);
+    block.fill += data.length;
+    this.#runs[0]!.parts = [block.bytes.subarray(0, block.fill)];
+    return true;
+  }
+
+  #addCopy(stream: OutputStream, data: Uint8Array): void {
+    const last = this.#runs.at(-1);
+    const run = last?.stream === stream || this.#runs.length < MAX_RUNS
+      ? last?.stream === stream ? last : undefined
+      : this.#runs.findLast((earlier) => earlier.stream === stream);
+    if (run === undefined) {
+      this.#runs.push({ stream, offset: this.#offsets[stream], parts: [data.slice()] });
+    } else run.parts.push(data.slice());
+  }
+
   /**
-   * Saves what waits.
+   * Stores the buffered output.
    *
-   * @throws {PlasmError} `state` when this or earlier output could not be saved
+   * @throws {PlasmError} `state` if this or earlier output could not be stored
    */
   async flush(): Promise<void> {
+    const block = this.#block;
     const chunks = this.#take();
     if (chunks.length > 0) {
       this.#flushes++;
       this.#tail = this.#tail.then(() => this.#save(chunks)).catch((error) => {
         this.#fault ??= error;
+      }).finally(() => {
+        if (block !== undefined) this.#spare = { ...block, fill: 0 };
       });
     }
     await this.#tail;
@@ -94,9 +121,9 @@ export class OutputWriter {
   }
 
   /**
-   * The output that waits, to be saved with the job's end; all before it has been saved by then.
+   * Returns the buffered output for storing with the result; earlier output is stored when this resolves.
    *
-   * @throws {PlasmError} `state` when earlier output could not be saved
+   * @throws {PlasmError} `state` if earlier output could not be stored
    */
   async rest(): Promise<OutputChunk[]> {
     const chunks = this.#take();
@@ -111,9 +138,10 @@ export class OutputWriter {
     const chunks = this.#runs.map((run) => ({
       stream: run.stream,
       offset: run.offset,
-      data: run.parts.length === 1 ? run.parts[0]! : joinBytes(run.parts),
+      data: run.parts.length === 1 ? run.parts[0]! : concat(run.parts),
     }));
     this.#runs = [];
+    this.#block = undefined;
     this.#bytes = 0;
     return chunks;
   }

@@ -1,46 +1,42 @@
 /**
- * Bounded job queue: fair between submitters, ordered by priority within one, limited by a memory budget. It has
- * no clock and stores only tickets, so that its order is deterministic.
+ * Bounded job queue: fair between submitters, ordered by priority within one, limited by a memory budget.
  *
- * Between submitters it is start-time fair queueing with every job at the same cost: each submitter has
- * a virtual time that rises by one for each of its jobs that starts, and the lowest goes next. A flood
- * by one submitter does not delay others, and "high" priority only reorders a submitter's own jobs.
+ * Start-time fair queueing with equal cost per job: each submitter has a virtual time that increases by one with each
+ * of its jobs that starts, and the lowest virtual time starts next. One submitter's flood does not delay others, and
+ * priority only reorders a submitter's own jobs. A priority is worth waiting time (see {@linkcode PRIORITY_MS}): an
+ * hour-old "low" job starts before a new "high" one, so none starves.
  *
- * Within a submitter priority decides (see queue.ts). Each step costs at most the logarithm of how many
- * wait, so that a long queue is no slower than a short one.
+ * Each step costs at most the logarithm of the number of queued jobs. The queue reads no clock and stores only tickets,
+ * so its order is deterministic.
  * @module
  */
+import type { Priority } from "../../core/mod.ts";
 import { Heap } from "../../util/mod.ts";
-import { type Entry, isBefore, SubmitterQueue, type Ticket } from "./submitter_queue.ts";
 
-export { type Ticket } from "./submitter_queue.ts";
-
-/** Bounds of the queue; may change while it is used. */
+/** Limits of the queue; may change at any time. */
 export interface QueueLimits {
-  /** Jobs that run at once. */
+  /** Maximum number of running jobs. */
   concurrency: number;
-  /** Memory of running jobs together, in MiB. */
+  /** Maximum total memory of running jobs, in MiB. */
   memoryMb: number;
 }
 
 /**
- * Maximum number of jobs that may overtake the next one while it lacks memory; then all wait until it fits.
- * Without it small jobs could starve a large one.
+ * Maximum number of jobs that may overtake the next one while it lacks memory; then all wait until it fits. Prevents
+ * small jobs from starving a large one.
  */
 export const MAX_PASSES = 16;
 
-/**
- * Maximum number of jobs that do not fit to skip in search of one that fits; bounds the cost of next().
- */
+/** Maximum number of jobs skipped for lack of memory in one call of next(); bounds its cost. */
 export const MAX_LOOKS = 64;
 
-/** Other submitters that a position is computed from; with more it is an estimate (see position()). */
+/** Maximum number of submitters that a position is computed from; beyond it the position is an estimate. */
 export const POSITION_SAMPLE = 1000;
 
-/** Beyond this most of the order is out of date (who submits and cancels, and nothing starts): made anew. */
+/** Places per submitter above which the order is rebuilt: submissions and cancellations make places stale. */
 const MAX_PLACES_PER_SUBMITTER = 4;
 
-/** A submitter who may not start before a virtual time. */
+/** Submitter whose next job starts no earlier than a virtual time. */
 interface Turn {
   submitter: string;
   time: number;
@@ -50,16 +46,16 @@ interface Turn {
 export class JobQueue {
   #limits: QueueLimits;
   readonly #queues = new Map<string, SubmitterQueue>();
-  /** Submitter queues in the order in which their first jobs start, with what that order was made from. */
+  /** Submitter queues in the order in which their first jobs start; may contain stale places. */
   #order = new Heap<Place>(startsBefore);
   readonly #running = new Map<string, Ticket>();
   #waiting = 0;
   #runningMemory = 0;
   /** Virtual time of the last start; an idle submitter accumulates no credit. */
   #now = 0;
-  /** Times of submitters of whom nothing waits, while they lie ahead: coming back must not skip them. */
+  /** Future virtual times of submitters without queued jobs: a submitter that returns must not start earlier. */
   readonly #turns = new Map<string, number>();
-  /** The same by time, to forget those that are over; some are out of date. */
+  /** The same ordered by time, to evict past ones; may contain stale entries. */
   readonly #turnsByTime = new Heap<Turn>((a, b) => a.time < b.time);
   readonly #runningOf = new Map<string, number>();
 
@@ -67,12 +63,12 @@ export class JobQueue {
     this.#limits = { ...limits };
   }
 
-  /** Jobs that wait. */
+  /** Number of queued jobs. */
   get waiting(): number {
     return this.#waiting;
   }
 
-  /** Jobs that run. */
+  /** Number of running jobs. */
   get running(): number {
     return this.#running.size;
   }
@@ -82,12 +78,12 @@ export class JobQueue {
     return this.#runningMemory;
   }
 
-  /** Jobs of one submitter that wait or run. */
+  /** Queued and running jobs of one submitter. */
   countOf(submitter: string): number {
     return (this.#queues.get(submitter)?.length ?? 0) + (this.#runningOf.get(submitter) ?? 0);
   }
 
-  /** Changes the bounds; running jobs run on. */
+  /** Changes the limits; running jobs continue. */
   setLimits(limits: QueueLimits): void {
     this.#limits = { ...limits };
   }
@@ -105,7 +101,7 @@ export class JobQueue {
     if (queue.first?.ticket === ticket) this.#place(queue);
   }
 
-  /** Takes a waiting job out; tells whether it was there. */
+  /** Removes a queued job; returns whether it was queued. */
   remove(ticket: Ticket): boolean {
     const queue = this.#queues.get(ticket.submitter);
     return queue !== undefined && this.#take(queue, ticket);
@@ -120,7 +116,7 @@ export class JobQueue {
     return true;
   }
 
-  /** Notes where a queue now stands; where it stood before is found out of date when it is met. */
+  /** Adds the current place of a queue; its earlier place becomes stale. */
   #place(queue: SubmitterQueue): void {
     this.#order.push({ queue, time: queue.time, first: queue.first! });
     if (this.#order.size <= MAX_PLACES_PER_SUBMITTER * this.#queues.size) return;
@@ -130,8 +126,8 @@ export class JobQueue {
     }
   }
 
-  /** The queue that starts next, taken out of the order. */
-  #popLane(): Place | undefined {
+  /** Removes the queue that starts next from the order. */
+  #popPlace(): Place | undefined {
     while (true) {
       const place = this.#order.pop();
       if (place === undefined) return undefined;
@@ -142,32 +138,32 @@ export class JobQueue {
   }
 
   /**
-   * How many jobs start before a waiting one, if no more come and memory is no matter; `undefined`
-   * when it does not wait. While more than {@linkcode POSITION_SAMPLE} others have jobs waiting it is
-   * estimated from that many, because each submission asks for it.
+   * Number of jobs that start before a queued one, without regard to memory and later submissions; `undefined` if it is
+   * not queued. With more than {@linkcode POSITION_SAMPLE} other submitters it is an estimate from that many, because
+   * each submission computes it.
    */
   position(ticket: Ticket): number | undefined {
     const own = this.#queues.get(ticket.submitter);
     const found = own?.find(ticket);
     if (own === undefined || found === undefined) return undefined;
     const time = own.time + found.index;
-    let [before, looked] = [0, 0];
+    let [before, sampled] = [0, 0];
     for (const queue of this.#queues.values()) {
       if (queue === own) continue;
-      // Entry j of a queue has the time queue.time + j, so that these many are certainly before.
+      // Entry j of a queue has the virtual time queue.time + j.
       const earlier = Math.min(Math.max(time - queue.time, 0), queue.length);
       before += earlier;
       const rival = queue.time + earlier === time ? queue.at(earlier) : undefined;
       if (rival !== undefined && isBefore(rival, found.entry)) before++;
-      if (++looked === POSITION_SAMPLE) break;
+      if (++sampled === POSITION_SAMPLE) break;
     }
     const others = this.#queues.size - 1;
-    return found.index + (looked < others ? Math.round(before * others / looked) : before);
+    return found.index + (sampled < others ? Math.round(before * others / sampled) : before);
   }
 
   /**
-   * The job to start now, which then counts as running until {@linkcode release}; `undefined` when
-   * nothing waits or nothing fits.
+   * Starts the next job: it counts as running until {@linkcode release}. Returns `undefined` if none is queued or none
+   * fits.
    */
   next(): Ticket | undefined {
     if (this.#waiting === 0 || this.#running.size >= this.#limits.concurrency) return undefined;
@@ -175,10 +171,10 @@ export class JobQueue {
     const passed: Place[] = [];
     let started: Ticket | undefined;
     while (started === undefined && passed.length < MAX_LOOKS) {
-      const place = this.#popLane();
+      const place = this.#popPlace();
       if (place === undefined) break;
       const { queue, first } = place;
-      // A job over the whole budget (which was larger once) runs alone rather than never.
+      // A job above the whole budget, accepted before a reload lowered it, runs alone.
       if (first.ticket.memoryMb <= free || this.#running.size === 0) {
         for (const { first } of passed) first.passes++;
         started = this.#start(queue, first);
@@ -197,7 +193,7 @@ export class JobQueue {
     queue.time = this.#now + 1;
     this.#turns.set(submitter, queue.time);
     this.#turnsByTime.push({ submitter, time: queue.time });
-    this.#forgetTurns();
+    this.#evictPastTurns();
     this.#take(queue, ticket);
     this.#running.set(ticket.id, ticket);
     this.#runningOf.set(submitter, (this.#runningOf.get(submitter) ?? 0) + 1);
@@ -205,7 +201,7 @@ export class JobQueue {
     return ticket;
   }
 
-  #forgetTurns(): void {
+  #evictPastTurns(): void {
     for (let turn = this.#turnsByTime.peek(); turn !== undefined && turn.time <= this.#now;) {
       if (this.#turns.get(turn.submitter) === turn.time) this.#turns.delete(turn.submitter);
       this.#turnsByTime.pop();
@@ -224,7 +220,7 @@ export class JobQueue {
   }
 }
 
-/** A queue in the order of starts, as it was when it was put there. */
+/** Place of a queue in the order of starts; stale once the queue's time or first entry changes. */
 interface Place {
   queue: SubmitterQueue;
   time: number;
@@ -233,4 +229,227 @@ interface Place {
 
 function startsBefore(a: Place, b: Place): boolean {
   return a.time < b.time || (a.time === b.time && isBefore(a.first, b.first));
+}
+
+/** Job in the queue. */
+export interface Ticket {
+  /** Job id. */
+  id: string;
+  /** Submitter of the job. */
+  submitter: string;
+  /** Priority among the submitter's jobs. */
+  priority: Priority;
+  /** Memory limit of the job, in MiB. */
+  memoryMb: number;
+  /** Time of acceptance, in Unix milliseconds. */
+  createdAt: number;
+}
+
+/** Head start of each priority over "low", in milliseconds of waiting. */
+export const PRIORITY_MS: Readonly<Record<Priority, number>> = {
+  low: 0,
+  normal: 60_000,
+  high: 600_000,
+};
+
+/** Order of priorities among equal keys: a lower priority has waited longer. */
+const PRIORITIES = ["low", "normal", "high"] as const;
+
+/** Queued job. */
+export interface Entry {
+  ticket: Ticket;
+  /** Sort key; the lowest starts first. */
+  key: number;
+  /** Number of jobs that overtook it while it lacked memory. */
+  passes: number;
+}
+
+/** Whether one submitter's entry starts before another's at the same virtual time. */
+export function isBefore(a: Entry, b: Entry): boolean {
+  return a.key < b.key || (a.key === b.key && a.ticket.submitter < b.ticket.submitter);
+}
+
+/**
+ * Entries of one priority, sorted by key. Adding and removing at the ends is O(1); only after the wall clock steps back
+ * is an entry inserted in between.
+ */
+class SortedEntries {
+  #entries: Entry[] = [];
+  /** Index of the first entry: shifting the array on each removal would be quadratic. */
+  #head = 0;
+
+  get length(): number {
+    return this.#entries.length - this.#head;
+  }
+
+  get first(): Entry | undefined {
+    return this.at(0);
+  }
+
+  at(index: number): Entry | undefined {
+    return this.#entries[this.#head + index];
+  }
+
+  /** Number of entries with a key of at most `key`. */
+  upTo(key: number): number {
+    let [low, high] = [this.#head, this.#entries.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#entries[middle]!.key <= key) low = middle + 1;
+      else high = middle;
+    }
+    return low - this.#head;
+  }
+
+  add(entry: Entry): void {
+    const place = this.upTo(entry.key);
+    if (place === this.length) this.#entries.push(entry);
+    else this.#entries.splice(this.#head + place, 0, entry);
+  }
+
+  /** Index of a ticket among the entries of its key, or -1. */
+  find(key: number, id: string): number {
+    for (let index = this.upTo(key) - 1; index >= 0; index--) {
+      const entry = this.at(index)!;
+      if (entry.key !== key) return -1;
+      if (entry.ticket.id === id) return index;
+    }
+    return -1;
+  }
+
+  remove(index: number): void {
+    if (index > 0) {
+      this.#entries.splice(this.#head + index, 1);
+      return;
+    }
+    this.#head++;
+    if (this.#head * 2 > this.#entries.length) {
+      this.#entries.splice(0, this.#head);
+      this.#head = 0;
+    }
+  }
+}
+
+/** Priority queue of one submitter's jobs. */
+export class SubmitterQueue {
+  readonly submitter: string;
+  /** Virtual time of its next start. */
+  time: number;
+  readonly #byPriority: Record<Priority, SortedEntries> = {
+    high: new SortedEntries(),
+    normal: new SortedEntries(),
+    low: new SortedEntries(),
+  };
+
+  #length = 0;
+  /** Cached: position() reads the first entry of every queue. */
+  #first: Entry | undefined;
+
+  constructor(submitter: string, time: number) {
+    this.submitter = submitter;
+    this.time = time;
+  }
+
+  /** Number of queued jobs. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Entry that starts next. */
+  get first(): Entry | undefined {
+    return this.#first;
+  }
+
+  /** Adds a job. */
+  push(ticket: Ticket): void {
+    const key = keyOf(ticket);
+    this.#byPriority[ticket.priority].add({ ticket, key, passes: 0 });
+    this.#length++;
+    this.#first = this.#findFirst();
+  }
+
+  /** Removes a job; returns whether it was queued. */
+  remove(ticket: Ticket): boolean {
+    const entries = this.#byPriority[ticket.priority];
+    const index = entries.find(keyOf(ticket), ticket.id);
+    if (index < 0) return false;
+    entries.remove(index);
+    this.#length--;
+    this.#first = this.#findFirst();
+    return true;
+  }
+
+  #findFirst(): Entry | undefined {
+    let first: Entry | undefined;
+    for (const priority of PRIORITIES) {
+      const entry = this.#byPriority[priority].first;
+      if (entry !== undefined && (first === undefined || entry.key < first.key)) first = entry;
+    }
+    return first;
+  }
+
+  /** Finds the entry of a job and the number of entries that start before it. */
+  find(ticket: Ticket): { entry: Entry; index: number } | undefined {
+    const place = this.#byPriority[ticket.priority].find(keyOf(ticket), ticket.id);
+    if (place < 0) return undefined;
+    const entry = this.#byPriority[ticket.priority].at(place)!;
+    return { entry, index: this.#rank(ticket.priority, place) };
+  }
+
+  /** Entry that starts after `index` others of the queue. */
+  at(index: number): Entry | undefined {
+    if (index === 0) return this.#first;
+    for (const priority of PRIORITIES) {
+      // Ranks increase within a priority: binary search.
+      let [low, high] = [0, this.#byPriority[priority].length];
+      while (low < high) {
+        const middle = (low + high) >>> 1;
+        const rank = this.#rank(priority, middle);
+        if (rank === index) return this.#byPriority[priority].at(middle);
+        if (rank < index) low = middle + 1;
+        else high = middle;
+      }
+    }
+    return undefined;
+  }
+
+  /** Number of entries that start before the one at an index of a priority. */
+  #rank(priority: Priority, place: number): number {
+    const { key } = this.#byPriority[priority].at(place)!;
+    let rank = place;
+    let goesFirst = true;
+    for (const other of PRIORITIES) {
+      if (other === priority) goesFirst = false;
+      else rank += this.#byPriority[other].upTo(goesFirst ? key : key - 1);
+    }
+    return rank;
+  }
+}
+
+function keyOf({ createdAt, priority }: Ticket): number {
+  return createdAt - PRIORITY_MS[priority];
+}
+
+/** Smoothing factor of the moving average: recent jobs dominate after about five samples. */
+const WEIGHT = 0.2;
+
+// Bounds: retrying sooner only adds load; beyond a minute the estimate is meaningless.
+const SHORTEST_MS = 1000;
+const LONGEST_MS = 60_000;
+
+/** Exponential moving average of job durations. */
+export class RetryAfterEstimator {
+  #averageMs = SHORTEST_MS;
+
+  /** Records the duration of a finished job. */
+  add(durationMs: number): void {
+    this.#averageMs += WEIGHT * (durationMs - this.#averageMs);
+  }
+
+  /** Estimated time until a queue slot frees up, in milliseconds. */
+  retryAfterMs(waiting: number, concurrency: number): number {
+    // Each start frees one slot, but all rejected clients compete for it.
+    const drained = this.#averageMs * Math.max(1, waiting / 2) / Math.max(1, concurrency);
+    return Math.round(Math.min(LONGEST_MS, Math.max(SHORTEST_MS, drained)));
+  }
 }

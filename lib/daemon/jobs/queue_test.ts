@@ -1,5 +1,5 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
-import { PRIORITY_MS } from "./submitter_queue.ts";
+import { PRIORITY_MS } from "./queue.ts";
 import { JobQueue, MAX_LOOKS, MAX_PASSES, POSITION_SAMPLE, type Ticket } from "./queue.ts";
 
 let serial = 0;
@@ -25,13 +25,17 @@ function drain(made: JobQueue): string[] {
   return order;
 }
 
-Deno.test("JobQueue.next() keeps the order of arrival of one submitter", () => {
+Deno.test("JobQueue.next() starts one submitter's jobs in order of arrival", () => {
   const made = queue(["1", "2", "3"].map((id) => ticket("a", { id })));
   assertEquals(drain(made), ["1", "2", "3"]);
-  assertEquals([made.waiting, made.running, made.runningMemoryMb], [0, 0, 0]);
+  assertEquals({
+    waiting: made.waiting,
+    running: made.running,
+    runningMemoryMb: made.runningMemoryMb,
+  }, { waiting: 0, running: 0, runningMemoryMb: 0 });
 });
 
-Deno.test("JobQueue.next() takes high before normal before low", () => {
+Deno.test("JobQueue.next() starts high before normal before low priority", () => {
   const made = queue([
     ticket("a", { id: "low", priority: "low" }),
     ticket("a", { id: "normal" }),
@@ -40,7 +44,7 @@ Deno.test("JobQueue.next() takes high before normal before low", () => {
   assertEquals(drain(made), ["high", "normal", "low"]);
 });
 
-Deno.test("JobQueue.next() lets no priority starve", () => {
+Deno.test("JobQueue.next() starts old low-priority jobs before new high-priority ones", () => {
   const made = queue([ticket("a", { id: "old-low", priority: "low", createdAt: 0 })]);
   // A stream of high jobs without end: each comes before the one before it has started.
   const order: string[] = [];
@@ -53,7 +57,7 @@ Deno.test("JobQueue.next() lets no priority starve", () => {
   assertEquals(order.indexOf("old-low"), PRIORITY_MS.high / 10_000);
 });
 
-Deno.test("JobQueue.next() takes turns between submitters, whatever they flood or claim", () => {
+Deno.test("JobQueue.next() alternates between submitters when one floods or claims high priority", () => {
   const flood = Array.from({ length: 6 }, (_, n) => ticket("a", { id: `a${n}`, priority: "high" }));
   const made = queue([
     ...flood,
@@ -63,7 +67,7 @@ Deno.test("JobQueue.next() takes turns between submitters, whatever they flood o
   assertEquals(drain(made), ["a0", "b1", "a1", "b0", "a2", "a3", "a4", "a5"]);
 });
 
-Deno.test("JobQueue.next() gives no extra turn to who always comes back with one job", () => {
+Deno.test("JobQueue.next() starts no extra job when a submitter resubmits after each start", () => {
   const made = queue(Array.from({ length: 5 }, (_, n) => ticket("a", { id: `a${n}` })));
   const order: string[] = [];
   for (let n = 0; n < 8; n++) {
@@ -75,7 +79,7 @@ Deno.test("JobQueue.next() gives no extra turn to who always comes back with one
   assertEquals(order.filter((submitter) => submitter === "a").length, 4);
 });
 
-Deno.test("JobQueue.next() gives no credit for a pause", () => {
+Deno.test("JobQueue.next() grants no credit when a submitter was idle", () => {
   const made = queue(Array.from({ length: 20 }, () => ticket("a")));
   for (let n = 0; n < 10; n++) made.release(made.next()!);
   for (let n = 0; n < 5; n++) made.push(ticket("b", { id: `b${n}` }));
@@ -83,13 +87,17 @@ Deno.test("JobQueue.next() gives no credit for a pause", () => {
   assertEquals(next.filter((submitter) => submitter === "b").length, 3);
 });
 
-Deno.test("JobQueue.next() keeps to concurrency and memory", () => {
+Deno.test("JobQueue.next() respects the concurrency and memory limits", () => {
   const made = queue([1, 2, 3].map((id) => ticket("a", { id: `${id}`, memoryMb: 40 })), {
     concurrency: 3,
     memoryMb: 100,
   });
   const [first, second] = [made.next()!, made.next()!];
-  assertEquals([first.id, second.id, made.next()], ["1", "2", undefined]);
+  assertEquals({ first: first.id, second: second.id, next: made.next() }, {
+    first: "1",
+    second: "2",
+    next: undefined,
+  });
   assertEquals(made.runningMemoryMb, 80);
   made.setLimits({ concurrency: 2, memoryMb: 120 });
   assertEquals(made.next(), undefined);
@@ -97,7 +105,7 @@ Deno.test("JobQueue.next() keeps to concurrency and memory", () => {
   assertEquals(made.next()?.id, "3");
 });
 
-Deno.test("JobQueue.next() lets others pass a large job, but not for ever", () => {
+Deno.test("JobQueue.next() lets at most MAX_PASSES jobs overtake when a large one does not fit", () => {
   const made = queue([ticket("small", { id: "running", memoryMb: 10 })], {
     concurrency: 8,
     memoryMb: 100,
@@ -116,7 +124,7 @@ Deno.test("JobQueue.next() lets others pass a large job, but not for ever", () =
   assertEquals(passed, MAX_PASSES);
 });
 
-Deno.test("JobQueue.next() skips at most MAX_LOOKS large jobs when it looks for one that fits", () => {
+Deno.test("JobQueue.next() skips at most MAX_LOOKS jobs when they do not fit", () => {
   for (const [large, next] of [[MAX_LOOKS - 1, "small"], [MAX_LOOKS, undefined]] as const) {
     const made = queue([ticket("a", { id: "running", memoryMb: 60 })], {
       concurrency: 8,
@@ -129,7 +137,7 @@ Deno.test("JobQueue.next() skips at most MAX_LOOKS large jobs when it looks for 
   }
 });
 
-Deno.test("JobQueue.next() runs a job over the whole budget alone", () => {
+Deno.test("JobQueue.next() runs a job alone when it exceeds the whole budget", () => {
   const made = queue([ticket("a", { id: "huge", memoryMb: 5000 }), ticket("b", { id: "b" })], {
     concurrency: 4,
     memoryMb: 100,
@@ -138,14 +146,18 @@ Deno.test("JobQueue.next() runs a job over the whole budget alone", () => {
   assertEquals(made.next(), undefined);
 });
 
-Deno.test("JobQueue.remove() takes a waiting job out, once", () => {
+Deno.test("JobQueue.remove() removes a queued job once", () => {
   const [one, two] = [ticket("a"), ticket("a")];
   const made = queue([one, two]);
-  assertEquals([made.remove(one), made.remove(one), made.waiting], [true, false, 1]);
+  assertEquals({ first: made.remove(one), second: made.remove(one), waiting: made.waiting }, {
+    first: true,
+    second: false,
+    waiting: 1,
+  });
   assertEquals(drain(made), [two.id]);
 });
 
-Deno.test("JobQueue.remove() of the first of many leaves the order right", () => {
+Deno.test("JobQueue.remove() preserves the order when the first job is removed", () => {
   const made = queue([ticket("a", { id: "a0", createdAt: 5 }), ticket("b", { id: "b0" })]);
   for (let n = 0; n < 100; n++) {
     const first = ticket("a", { id: `first${n}`, createdAt: 1 });
@@ -155,7 +167,7 @@ Deno.test("JobQueue.remove() of the first of many leaves the order right", () =>
   assertEquals(drain(made), ["b0", "a0"]);
 });
 
-Deno.test("JobQueue.position() is estimated when very many others wait", () => {
+Deno.test("JobQueue.position() returns an estimate when there are many submitters", () => {
   const others = 10 * POSITION_SAMPLE;
   const made = queue(Array.from({ length: others }, (_, n) => ticket(`s${n}`)));
   const last = ticket("z", { createdAt: 1 });
@@ -163,7 +175,7 @@ Deno.test("JobQueue.position() is estimated when very many others wait", () => {
   assertEquals(made.position(last), others);
 });
 
-Deno.test("JobQueue.position() is the place in the order of starts", () => {
+Deno.test("JobQueue.position() returns the place in the order of starts", () => {
   // A fixed generator: many queues of every shape, each checked against what then happens.
   let state = 42;
   const random = (n: number): number => {

@@ -3,6 +3,7 @@
  * @module
  */
 import type { Config } from "../../config/mod.ts";
+import { parseArch } from "../../core/mod.ts";
 import { type JsonValue, PlasmError } from "../../core/errors/mod.ts";
 import { getLog } from "../../core/log/mod.ts";
 import type { Identity } from "../../core/mod.ts";
@@ -10,17 +11,21 @@ import {
   type Candidate,
   type CapabilityFields,
   createNetwork,
+  type DiscoverCriteria,
   type NetworkEventName,
   type PlasmNetwork,
   probeWasmFeatures,
 } from "../../p2p/mod.ts";
+import { AuditLedger } from "../../quorum/mod.ts";
 import { serveJobs } from "../../remote/libp2p/mod.ts";
 import { JobServer } from "../../remote/server/mod.ts";
-import { localRuntime } from "../../sandbox/mod.ts";
+import { localRuntime, rerun } from "../../sandbox/mod.ts";
+import { Executor } from "../../sandbox/host/mod.ts";
 import type { DaemonNetwork } from "../api/mod.ts";
-import type { Jobs } from "../jobs/mod.ts";
+import { type Jobs, readInputs } from "../jobs/mod.ts";
 import type { JobStore } from "../store/mod.ts";
-import { readQuery } from "./discover_query.ts";
+import { Auditor } from "./auditor.ts";
+import { DonorPolicy } from "./donor_policy.ts";
 import { remoteCeilings, RemoteHost, remotePolicy } from "./remote_host.ts";
 import { peerRunner } from "./remote_runner.ts";
 
@@ -35,21 +40,27 @@ export interface NetworkContext {
   signal: AbortSignal;
 }
 
-/** Events of a network that works; `log.level` debug shows them. */
+/** Routine network events, logged at level debug. */
 const ROUTINE_EVENTS: ReadonlySet<NetworkEventName> = new Set([
   "dial",
   "connect",
   "disconnect",
   "query",
   "provide",
-  "capability_published",
-  "capability_seen",
+  "capability-published",
+  "capability-seen",
 ]);
+
+/** Network events logged as warnings: this node refused a peer. */
+const REFUSAL_EVENTS: ReadonlySet<NetworkEventName> = new Set(["refused", "capability-refused"]);
+
+/** Events of the job server logged as warnings. */
+const REFUSED_JOBS: ReadonlySet<string> = new Set(["offer-refused", "peer-misbehaved"]);
 
 /** Interval at which a changed load is published, in milliseconds. */
 const LOAD_MS = 5_000;
 
-function capabilityOf(config: Config, jobs: Jobs): CapabilityFields {
+function capabilityOf(config: Config, jobs: Jobs, donor: DonorPolicy): CapabilityFields {
   const ceilings = remoteCeilings(config);
   const { waiting, running, concurrency } = jobs.load;
   return {
@@ -66,11 +77,12 @@ function capabilityOf(config: Config, jobs: Jobs): CapabilityFields {
       module_bytes: ceilings.module_bytes,
     },
     load: { running, queued: waiting, slots: concurrency },
+    availability: donor.availability,
   };
 }
 
 /**
- * Joins the network that the configuration names.
+ * Joins the configured network.
  *
  * @throws {PlasmError} `bad-config`, `busy`
  */
@@ -85,6 +97,7 @@ export async function joinPeerNetwork(context: NetworkContext): Promise<DaemonNe
     bootstrap: net.bootstrap,
     mode: net.dht_server ? "server" : "client",
     mdns: net.mdns,
+    privateAddresses: net.private_addresses,
     nat: { upnp: net.upnp },
     limits: {
       connections: net.limits.connections,
@@ -99,27 +112,38 @@ export async function joinPeerNetwork(context: NetworkContext): Promise<DaemonNe
     log: ({ event, ...fields }) => {
       // Routine events are logged at debug level; failures always.
       const isRoutine = ROUTINE_EVENTS.has(event) && fields.error_code === undefined;
-      log[isRoutine ? "debug" : "info"](event, fields);
+      log[isRoutine ? "debug" : REFUSAL_EVENTS.has(event) ? "warning" : "info"](event, fields);
     },
   });
   try {
     const host = new RemoteHost({ store, jobs, config });
     await host.start();
+    const donor = new DonorPolicy(config);
+    await donor.refresh();
+    if (donor.isBatteryUnknown) {
+      log.warning("battery-unknown", { reason: "systemd-ac-power is not installed" });
+    }
     const server = new JobServer({
       host,
-      policy: () => remotePolicy(config()),
+      policy: () => remotePolicy(config(), donor.availability),
       log: ({ event, ...fields }) => {
-        log[event === "peer-misbehaved" ? "warning" : "info"](event, fields);
+        log[REFUSED_JOBS.has(event) ? "warning" : "info"](event, fields);
       },
     });
     await serveJobs(network, server);
-    jobs.setPeerRunner(peerRunner(network, () => config().network));
-    const stopTelling = net.provide ? await tellCapability(network, context) : () => {};
-    signal.addEventListener("abort", stopTelling);
+    const ledger = await loadLedger(stateDir);
+    const auditor = createAuditor(context, { network, ledger });
+    jobs.setIdleEnd(() => auditor.interrupt());
+    jobs.setPeerRunner(
+      peerRunner(network, { lists: () => config().network, ledger, auditor, stateDir }),
+    );
+    const stopPublishing = await publishCapability(network, { ...context, donor });
+    signal.addEventListener("abort", stopPublishing);
     return {
-      ...daemonNetwork(network, server),
+      ...daemonNetwork(network, { server, donor, auditor, ledger }),
       async [Symbol.asyncDispose]() {
-        stopTelling();
+        stopPublishing();
+        await auditor[Symbol.asyncDispose]();
         await server.close();
         await network.stop();
       },
@@ -130,23 +154,28 @@ export async function joinPeerNetwork(context: NetworkContext): Promise<DaemonNe
   }
 }
 
-/** Publishes what the node can run, and again when its load has changed. */
-async function tellCapability(
+/**
+ * Updates the node's availability and, if the node provides, publishes its capability document again whenever that or
+ * its load changes; returns a function that stops it.
+ */
+async function publishCapability(
   network: PlasmNetwork,
-  { config, jobs }: NetworkContext,
+  { config, jobs, donor }: NetworkContext & { donor: DonorPolicy },
 ): Promise<() => void> {
-  let told = "";
-  const tell = async (): Promise<void> => {
-    const fields = capabilityOf(config(), jobs);
+  let published = "";
+  const publish = async (): Promise<void> => {
+    await donor.refresh();
+    if (!config().network.provide) return;
+    const fields = capabilityOf(config(), jobs, donor);
     const text = JSON.stringify(fields);
-    if (text === told) return;
-    told = text;
+    if (text === published) return;
+    published = text;
     await network.publish(fields);
   };
-  await tell();
+  await publish();
   const timer = setInterval(() => {
-    tell().catch((error) => {
-      getLog("network").error("capability-not-told", { error: PlasmError.from(error) });
+    publish().catch((error) => {
+      getLog("network").error("capability-not-published", { error: PlasmError.from(error) });
     });
   }, LOAD_MS);
   return () => clearInterval(timer);
@@ -159,9 +188,67 @@ async function* candidates(found: AsyncIterable<Candidate>): AsyncGenerator<Json
   }
 }
 
+/** Reads the audit records of the last run; starts without any if they cannot be read. */
+async function loadLedger(stateDir: string): Promise<AuditLedger> {
+  const ledger = new AuditLedger();
+  try {
+    await ledger.load(stateDir);
+  } catch (error) {
+    getLog("network").error("audit-not-loaded", { error: PlasmError.from(error) });
+  }
+  return ledger;
+}
+
+/** Creates the auditor of a daemon, which runs jobs at idle priority in a separate executor. */
+function createAuditor(
+  { config, identity, jobs, store, stateDir }: NetworkContext,
+  { network, ledger }: { network: PlasmNetwork; ledger: AuditLedger },
+): Auditor {
+  return new Auditor({
+    ledger,
+    config: () => config().network,
+    stateDir,
+    isIdle: () => jobs.isIdle,
+    exists: (jobId) => store.get(jobId) !== undefined,
+    async read(jobId) {
+      const job = store.get(jobId);
+      if (job === undefined) return undefined;
+      const { manifest, moduleHash } = job;
+      try {
+        const module = await store.blobs.read(moduleHash, "module");
+        return { manifest, module, inputs: await readInputs(job, store) };
+      } catch (error) {
+        // The cache has evicted it.
+        if (error instanceof PlasmError && error.code === "not-found") return undefined;
+        throw error;
+      }
+    },
+    async rerun({ receipt, ...job }, { signal }) {
+      const { ceilings } = config().jobs;
+      const maxMemoryBytes = job.manifest.resources.memory_mb * 2 ** 20 + ceilings.fs_bytes;
+      const executor = new Executor({ maxMemoryBytes, isIdle: true });
+      try {
+        return await rerun(receipt, { ...job, ceilings, executor, signer: identity, signal });
+      } finally {
+        await executor.kill();
+      }
+    },
+    recordOutcome: (peerId, outcome) => network.recordOutcome(peerId, outcome),
+    log: getLog("network"),
+  });
+}
+
+/** What a network reports. */
+interface ReportedParts {
+  server: JobServer;
+  donor: DonorPolicy;
+  auditor: Auditor;
+  ledger: AuditLedger;
+}
+
 function daemonNetwork(
   network: PlasmNetwork,
-  server: JobServer,
+  { server, donor, auditor, ledger }: ReportedParts,
 ): Omit<DaemonNetwork, keyof AsyncDisposable> {
   return {
     peers: () =>
@@ -182,6 +269,92 @@ function daemonNetwork(
       bootstrap: network.bootstrap().map((status) => JSON.parse(JSON.stringify(status))),
       routing_table: network.routingTableSize(),
       remote_jobs: { ...server.counts },
+      availability: { ...donor.availability },
+      audit: auditor.status(),
+    }),
+    audits: () => ({
+      counts: { ...auditor.counts },
+      cpuSeconds: auditor.cpuSeconds,
+      banned: ledger.banned().length,
     }),
   };
+}
+
+/** Parsed query of `POST /v1/discover`. */
+export interface DiscoverQuery {
+  criteria: DiscoverCriteria;
+  limit: number | undefined;
+  timeoutMs: number | undefined;
+}
+
+const isText = (value: unknown): boolean => typeof value === "string" && value.length <= 64;
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) > 0;
+const isTexts = (value: unknown): boolean =>
+  Array.isArray(value) && value.length <= 64 && value.every(isText);
+
+/** JSON form of a query (schemas/openapi.json). */
+interface QueryJson {
+  arch?: string;
+  runtime?: string;
+  wasi?: string;
+  features?: string[];
+  min_memory_mb?: number;
+  min_timeout_seconds?: number;
+  min_cores?: number;
+  limit?: number;
+  timeout_seconds?: number;
+}
+
+/** Maximum duration of a search, in seconds. */
+const MAX_TIMEOUT_SECONDS = 600;
+
+const FIELDS: Readonly<Record<keyof QueryJson, [(value: unknown) => boolean, string]>> = {
+  arch: [isText, "a short text"],
+  runtime: [isText, "a short text"],
+  wasi: [isText, "a short text"],
+  features: [isTexts, "a list of short texts"],
+  min_memory_mb: [isCount, "a count"],
+  min_timeout_seconds: [isCount, "a count"],
+  min_cores: [isCount, "a count"],
+  limit: [isCount, "a count"],
+  timeout_seconds: [
+    (value) => isCount(value) && (value as number) <= MAX_TIMEOUT_SECONDS,
+    `a count up to ${MAX_TIMEOUT_SECONDS}`,
+  ],
+};
+
+/**
+ * Parses a query.
+ *
+ * @throws {PlasmError} `usage`
+ */
+export function readQuery(query: unknown): DiscoverQuery {
+  if (typeof query !== "object" || query === null || Array.isArray(query)) {
+    throw invalidQuery("query is not an object");
+  }
+  for (const [name, value] of Object.entries(query)) {
+    if (!Object.hasOwn(FIELDS, name)) throw invalidQuery(`unknown field "${name.slice(0, 40)}"`);
+    const [isRight, what] = FIELDS[name as keyof QueryJson];
+    if (!isRight(value)) throw invalidQuery(`${name} is not ${what}`);
+  }
+  const { limit, timeout_seconds, ...rest }: QueryJson = query;
+  return {
+    criteria: {
+      arch: rest.arch === undefined ? undefined : parseArch(rest.arch),
+      runtime: rest.runtime,
+      wasi: rest.wasi,
+      features: rest.features,
+      minMemoryMb: rest.min_memory_mb,
+      minTimeoutSeconds: rest.min_timeout_seconds,
+      minCores: rest.min_cores,
+    },
+    limit,
+    timeoutMs: timeout_seconds === undefined ? undefined : timeout_seconds * 1000,
+  };
+}
+
+function invalidQuery(why: string): PlasmError {
+  return new PlasmError("usage", `Cannot discover nodes: ${why}`, {
+    hint: `A query may have ${Object.keys(FIELDS).join(", ")}`,
+  });
 }

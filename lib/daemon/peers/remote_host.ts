@@ -3,7 +3,8 @@
  * @module
  */
 import type { Config } from "../../config/mod.ts";
-import { sha256 } from "../../core/mod.ts";
+import { type Manifest, sha256 } from "../../core/mod.ts";
+import type { Ceilings } from "../../sandbox/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import type {
   HostEvent,
@@ -14,41 +15,41 @@ import type {
 } from "../../remote/server/mod.ts";
 import { type BlobRef, contentOf } from "../../remote/wire/mod.ts";
 import type { Jobs } from "../jobs/mod.ts";
+import { type Availability, closedReason } from "./donor_policy.ts";
 import { FINAL_STATES, type JobStore, type RecordedEvent } from "../store/mod.ts";
 
-/** How often the position of a waiting job is looked at, in milliseconds. */
-const POSITION_MS = 500;
+/** Interval at which the position of a queued job is checked, in milliseconds. */
+const POSITION_CHECK_MS = 500;
 
-/** How long to wait for news of a job that runs: news wake it before that. */
-const NEWS_MS = 60_000;
+/** Maximum wait for an event of a running job, in milliseconds; an event ends the wait. */
+const EVENT_WAIT_MS = 60_000;
 
-/**
- * Standard input up to here is kept with its job, not as a file: most jobs have little. In bytes, the
- * same as for local jobs.
- */
+/** Maximum standard input stored in the job's row rather than as a blob, in bytes; the same as for local jobs. */
 const SMALL_STDIN_BYTES = 16 * 1024;
 
-/** How long to wait for a job that was just taken to be stored with others, in milliseconds. */
-const STORED_MS = 100;
+/** Time after which a client whose content was evicted should retry, in milliseconds. */
+const RETRY_AFTER_MS = 1000;
 
-/** How soon a client whose content was evicted should ask again, in milliseconds. */
-const AGAIN_MS = 1000;
-
-/** Longest pause of a transfer, in milliseconds: a mobile link may be gone for as long. */
+/** Longest pause of a transfer, in milliseconds; covers the outage of a mobile link. */
 const TRANSFER_MS = 60_000;
 
-/** What a remote host works with. */
+/** Options of {@linkcode RemoteHost}. */
 export interface RemoteHostOptions {
   store: JobStore;
   jobs: Jobs;
   config: () => Config;
 }
 
-/** The configured policy, as the protocol wants it. */
-export function remotePolicy({ network: { policy } }: Config): RemotePolicy {
+/** Converts the configured policy and what it allows now for the protocol. */
+export function remotePolicy(
+  { network: { policy } }: Config,
+  availability: Availability,
+): RemotePolicy {
   return {
     submit: policy.submit,
     submitters: policy.submitters,
+    closed: closedReason(availability),
+    jobs: availability.reason === "load" ? availability.cores : undefined,
     jobsPerPeer: policy.jobs_per_peer,
     bytesPerPeer: policy.bytes_per_peer,
     halfOpenOffers: policy.half_open_offers,
@@ -58,7 +59,7 @@ export function remotePolicy({ network: { policy } }: Config): RemotePolicy {
   };
 }
 
-/** The most that a job of a peer may ask for: the lower of the node's ceilings and the policy's. */
+/** Ceilings for peers' jobs: the lower of the node's and the policy's. */
 export function remoteCeilings({ jobs, network }: Config): Config["jobs"]["ceilings"] {
   const ceilings = { ...jobs.ceilings };
   for (const [name, value] of Object.entries(network.policy.ceilings)) {
@@ -69,11 +70,11 @@ export function remoteCeilings({ jobs, network }: Config): Config["jobs"]["ceili
 }
 
 /**
- * Reads content that is held in memory.
+ * Reads content into memory.
  *
- * @throws {PlasmError} `bad-input` where it is not what was said
+ * @throws {PlasmError} `bad-input` if its hash differs
  */
-async function readSmall(
+async function readContent(
   source: AsyncIterable<Uint8Array>,
   { hash, size }: BlobRef,
 ): Promise<Uint8Array> {
@@ -85,7 +86,7 @@ async function readSmall(
   }
   const found = await sha256(bytes);
   if (found === hash) return bytes;
-  throw new PlasmError("bad-input", `Cannot keep input: asked for ${hash}, sent ${found}`, {
+  throw new PlasmError("bad-input", `Cannot store input: expected ${hash}, received ${found}`, {
     details: { asked: hash, sent: found },
   });
 }
@@ -93,22 +94,24 @@ async function readSmall(
 /** Runs jobs of peers. */
 export class RemoteHost implements JobHost {
   readonly #options: RemoteHostOptions;
-  /** Inputs that peers' jobs brought, and how many of these jobs hold each. */
-  readonly #inputs = new Map<string, number>();
-  readonly #held = new Map<string, string[]>();
-  /** Small standard input of jobs that are not submitted yet. */
+  /** Number of peers' jobs that need each input uploaded by peers. */
+  readonly #inputUses = new Map<string, number>();
+  /** Inputs of each job in {@linkcode #inputUses}. */
+  readonly #inputsOf = new Map<string, string[]>();
+  /** Small standard input of jobs that have not been submitted. */
   readonly #stdin = new Map<string, Uint8Array>();
+  /** Submissions in progress, by job id. */
   readonly #submitting = new Map<string, Promise<unknown>>();
 
   constructor(options: RemoteHostOptions) {
     this.#options = options;
   }
 
-  /** Deletes peers' jobs of an earlier process, whose tickets are no longer valid. */
+  /** Deletes peers' jobs of an earlier process: their tickets are no longer valid. */
   async start(): Promise<void> {
     const { store } = this.#options;
-    const left = store.ofPeers();
-    if (left.length > 0) await store.delete(left);
+    const stale = store.ofPeers();
+    if (stale.length > 0) await store.delete(stale);
   }
 
   check(offer: RemoteJobOffer): OfferTerms {
@@ -127,7 +130,7 @@ export class RemoteHost implements JobHost {
     return {
       position,
       have: new Set(isHere ? [module.hash] : []),
-      outputBytes: manifest.resources.output_bytes ?? ceilings.output_bytes,
+      outputBytes: outputLimit(manifest, ceilings),
     };
   }
 
@@ -141,13 +144,13 @@ export class RemoteHost implements JobHost {
     const isModule = hash === module.hash;
     const isInput = isModule || inputs.some((input) => input.hash === hash);
     if (hash === stdin.hash && size <= SMALL_STDIN_BYTES && !isInput) {
-      this.#stdin.set(jobId, await readSmall(source, { hash, size }));
+      this.#stdin.set(jobId, await readContent(source, { hash, size }));
       return;
     }
-    const isOthers = blobs.info(hash) !== undefined && !this.#inputs.has(hash);
-    if (!isModule && !isOthers) {
-      this.#inputs.set(hash, (this.#inputs.get(hash) ?? 0) + 1);
-      this.#held.set(jobId, [...this.#held.get(jobId) ?? [], hash]);
+    const isLocal = blobs.info(hash) !== undefined && !this.#inputUses.has(hash);
+    if (!isModule && !isLocal) {
+      this.#inputUses.set(hash, (this.#inputUses.get(hash) ?? 0) + 1);
+      this.#inputsOf.set(jobId, [...this.#inputsOf.get(jobId) ?? [], hash]);
     }
     await blobs.put(source, { hash, maxBytes: size, what: isModule ? "module" : "input" });
   }
@@ -163,7 +166,7 @@ export class RemoteHost implements JobHost {
       stdinHash: stdin.hash,
       id: jobId,
       ceilings: remoteCeilings(config()),
-      // A node that stops forgets its peers' jobs: no power cut can take what would be kept.
+      // Peers' jobs need no durability: a restart deletes them.
     }, { durability: "buffered" });
     this.#submitting.set(jobId, submitting.catch(() => {})); // thrown below
     try {
@@ -172,9 +175,9 @@ export class RemoteHost implements JobHost {
       if (!(error instanceof PlasmError) || error.code !== "not-found") throw error;
       throw new PlasmError(
         "busy",
-        "Cannot accept job: its content had to make room for other jobs'",
+        "Cannot accept job: its content was evicted by other jobs",
         {
-          retryAfterMs: AGAIN_MS,
+          retryAfterMs: RETRY_AFTER_MS,
           cause: error,
         },
       );
@@ -182,17 +185,6 @@ export class RemoteHost implements JobHost {
       this.#stdin.delete(jobId);
       this.#submitting.delete(jobId);
     }
-  }
-
-  /** Waits until a job that was taken is in the store; false where it could not be kept. */
-  async #isStored(jobId: string, signal: AbortSignal): Promise<boolean> {
-    const { store } = this.#options;
-    const isThere = (): boolean => store.get(jobId) !== undefined;
-    if (isThere()) return true;
-    await store.changes.wait(jobId, { signal, timeoutMs: STORED_MS });
-    if (isThere()) return true;
-    await store.sync();
-    return isThere();
   }
 
   async *events(
@@ -203,9 +195,10 @@ export class RemoteHost implements JobHost {
     const { store, jobs } = this.#options;
     let last = after;
     let position: number | undefined;
-    if (!await this.#isStored(jobId, signal)) {
-      const error = new PlasmError("busy", "Cannot keep job: there was no room for it", {
-        retryAfterMs: AGAIN_MS,
+    await this.#submitting.get(jobId);
+    if (store.get(jobId) === undefined) {
+      const error = new PlasmError("busy", "Cannot accept job: it could not be stored", {
+        retryAfterMs: RETRY_AFTER_MS,
       });
       yield [{ id: last + 1, at: Date.now(), type: "failed", error: error.toJSON() }];
       return;
@@ -217,7 +210,7 @@ export class RemoteHost implements JobHost {
       if (events.length > 0) {
         last = events.at(-1)!.id;
         for (const event of events) if (event.type === "queued") position = event.position;
-        yield events.map((event) => this.#tell(jobId, event));
+        yield events.map((event) => this.#hostEvent(jobId, event));
       }
       const now = store.get(jobId);
       if (now === undefined) return;
@@ -229,16 +222,17 @@ export class RemoteHost implements JobHost {
         yield [{ id: last, at: Date.now(), type: "queued", position }];
         continue;
       }
-      const timeoutMs = place === undefined ? NEWS_MS : POSITION_MS;
+      const timeoutMs = place === undefined ? EVENT_WAIT_MS : POSITION_CHECK_MS;
       await store.changes.wait(jobId, { signal, timeoutMs });
     }
   }
 
-  #tell(jobId: string, event: RecordedEvent): HostEvent {
+  #hostEvent(jobId: string, event: RecordedEvent): HostEvent {
     if (event.type !== "finished") return event;
-    const { id, at, type, message } = event;
-    const receipt = this.#options.store.get(jobId)?.receipt;
-    if (receipt) return { id, at, type, receipt, message };
+    const { id, at, type, outcome: { message = null } } = event;
+    const { receipt, backtrace, leftBehind = null } = this.#options.store.get(jobId) ?? {};
+    const stack = backtrace?.map(({ offset }) => offset) ?? [];
+    if (receipt) return { id, at, type, receipt, message, stack, leftBehind };
     const error = new PlasmError("internal", "Unexpected fault: the job has no receipt");
     return { id, at, type: "failed", error: error.toJSON() };
   }
@@ -246,29 +240,38 @@ export class RemoteHost implements JobHost {
   async cancel(jobId: string): Promise<void> {
     await this.#submitting.get(jobId);
     try {
-      await this.#isStored(jobId, AbortSignal.abort());
       await this.#options.jobs.cancel(jobId);
     } catch (error) {
-      // A node that stops has ended its jobs, and leaves those that wait.
-      const isOver = error instanceof PlasmError && ["not-found", "busy"].includes(error.code);
-      if (!isOver) throw error;
+      // A stopping node has ended its running jobs and leaves the queued ones.
+      const hasEnded = error instanceof PlasmError && ["not-found", "busy"].includes(error.code);
+      if (!hasEnded) throw error;
     }
   }
 
-  async forget({ jobId }: RemoteJobOffer): Promise<void> {
+  async delete({ jobId }: RemoteJobOffer): Promise<void> {
     const { store } = this.#options;
     this.#stdin.delete(jobId);
     const job = store.get(jobId);
     if (job !== undefined) await store.delete([job], { durability: "buffered" });
-    for (const hash of this.#held.get(jobId) ?? []) {
-      const rest = (this.#inputs.get(hash) ?? 1) - 1;
+    for (const hash of this.#inputsOf.get(jobId) ?? []) {
+      const rest = (this.#inputUses.get(hash) ?? 1) - 1;
       if (rest > 0) {
-        this.#inputs.set(hash, rest);
+        this.#inputUses.set(hash, rest);
         continue;
       }
-      this.#inputs.delete(hash);
+      this.#inputUses.delete(hash);
       store.blobs.discard(hash);
     }
-    this.#held.delete(jobId);
+    this.#inputsOf.delete(jobId);
   }
+}
+
+/** Maximum size of a job's output and output files together, in bytes. */
+function outputLimit(
+  { resources, outputs = [] }: Manifest,
+  ceilings: Pick<Ceilings, "output_bytes" | "output_files_bytes">,
+): number {
+  const streams = resources.output_bytes ?? ceilings.output_bytes;
+  if (outputs.length === 0) return streams;
+  return streams + (resources.output_files_bytes ?? ceilings.output_files_bytes);
 }

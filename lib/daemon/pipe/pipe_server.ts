@@ -1,44 +1,38 @@
 /**
- * Serves `POST /v1/pipe`: streams a job's standard input and output over one connection without storing them. It is an upgrade (RFC 9110, section 7.8): HTTP ends with the answer 101.
+ * Serves `POST /v1/pipe`: streams a job's standard input and output over one connection without storing them.
+ *
+ * The request is an upgrade (RFC 9110, section 7.8): HTTP ends with the response 101. `Deno.serve` does not expose the
+ * connection, so the connection guard reads the request head and passes the connection on.
  * @module
  */
+import type { Logger } from "@logtape/logtape";
 import { encodePipeJson, PIPE_PROTOCOL, PipeConn, PipeFrame } from "../../api/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import { limitsOf } from "../../sandbox/mod.ts";
+import { deadline } from "../../util/async/mod.ts";
+import { writeAll } from "../../util/mod.ts";
 import {
   type ApiContext,
-  checkTcpRequest,
+  type ByteSource,
+  encodeResponse,
   errorResponse,
   jobJson,
-  PIPE_PATH,
   readJsonBody,
+  type ReceivedUpgrade,
   rejectUpgrade,
   submissionOf,
-  type TcpGuardOptions,
 } from "../api/mod.ts";
 import type { Submission } from "../jobs/mod.ts";
 import { PipedRun } from "./piped_client.ts";
-import { bodyOf, readRequestHead, type RequestHead } from "./request_head.ts";
-import type { Logger } from "@logtape/logtape";
 
-/** How a connection begins that is to be served here. */
-export const PIPE_START: Uint8Array = new TextEncoder().encode(`POST ${PIPE_PATH} `);
-
-/** How long a client that was refused may go on sending, in milliseconds: it has to read the answer. */
+/** Time for which a rejected client may continue to send before it reads the response, in milliseconds. */
 const LINGER_MS = 1000;
-
-/** Options of {@linkcode servePipe}. */
-export interface PipeServerOptions {
-  log: Logger;
-  /** Who may call, on TCP. @default {any process that can open the socket} */
-  guard?: (() => TcpGuardOptions) | undefined;
-}
 
 function usage(why: string, hint?: string): PlasmError {
   return new PlasmError("usage", `Cannot pipe job: ${why}`, hint === undefined ? {} : { hint });
 }
 
-function checkUpgrade({ headers }: RequestHead): void {
+function checkUpgrade({ headers }: ReceivedUpgrade["head"]): void {
   const words = (name: string): string[] =>
     (headers.get(name) ?? "").toLowerCase().split(",").map((word) => word.trim());
   if (!words("connection").includes("upgrade")) rejectUpgrade();
@@ -47,36 +41,35 @@ function checkUpgrade({ headers }: RequestHead): void {
 
 async function pipedSubmission(body: unknown, maxBytes: number): Promise<Submission> {
   const submission = await submissionOf(body);
-  if (submission.stdin !== undefined) throw usage("stdin is in the request", "Send it as frames");
-  if (submission.target !== undefined) throw usage("it is to run on another node");
+  if (submission.stdin !== undefined) throw usage("stdin is in the request", "Send it in frames");
+  if (submission.target !== undefined) throw usage("target is not supported");
   if (submission.manifest.stdin_hash !== undefined) {
-    throw usage("its manifest names stdin_hash, which only the end of stdin could show");
+    throw usage("manifest has stdin_hash, which is unknown until stdin ends");
   }
-  // Unstored streams have separate limits.
+  // Streams that are not stored have separate limits.
   return { ...submission, piped: true, ceilings: { output_bytes: maxBytes } };
 }
 
-/** A job with its client. */
+/** Accepted job and its client. */
 interface Accepted {
   id: string;
   run: PipedRun;
 }
 
-/** Reads a request, takes its job and answers, with this connection as its client. */
+/** Reads a request's body, submits its job and responds; this connection becomes the job's client. */
 async function accept(
   conn: Deno.Conn,
-  first: Uint8Array,
-  { context, guard }: { context: ApiContext } & Pick<PipeServerOptions, "guard">,
+  request: ReceivedUpgrade,
+  context: ApiContext,
 ): Promise<Accepted> {
   const { api } = context.config();
   const idleMs = api.idle_timeout_seconds * 1000;
-  const head = await readHeadInTime(conn, first, idleMs);
-  const { method, target, headers } = head;
+  const { head: { method, target, headers } } = request;
+  checkUpgrade(request.head);
+  const { body, rest } = bodyOf(conn, request);
   const url = `http://localhost${target}`;
-  if (guard !== undefined) await checkTcpRequest(new Request(url, { method, headers }), guard());
-  checkUpgrade(head);
-  const { body, rest } = bodyOf(conn, head);
-  const json = await readJsonBody(new Request(url, { method, headers, body }), {
+  const init = { method, headers: [...headers], body };
+  const json = await readJsonBody(new Request(url, init), {
     maxBytes: api.request_bytes,
     idleMs,
   });
@@ -89,18 +82,18 @@ async function accept(
     });
   }
   streams.count++;
-  const answer = Promise.withResolvers<Uint8Array>();
+  const response = Promise.withResolvers<Uint8Array>();
   let run: PipedRun | undefined;
   try {
     const ceilings = { ...context.config().jobs.ceilings, output_bytes: api.piped_bytes };
     const { wallTimeMs } = limitsOf(submission.manifest.resources, ceilings);
-    run = new PipedRun(new PipeConn(conn, { before: rest(), head: answer.promise }), {
+    run = new PipedRun(new PipeConn(conn, { before: rest(), head: response.promise }), {
       maxBytes: api.piped_bytes,
       maxMs: wallTimeMs + idleMs,
     });
     const { id } = await jobs.submit(submission, { pipe: run });
-    answer.resolve(switching(id));
-    run.watch();
+    response.resolve(upgradeResponse(id));
+    run.watchClient();
     return { id, run };
   } catch (error) {
     streams.count--;
@@ -109,8 +102,8 @@ async function accept(
   }
 }
 
-/** The answer with which HTTP ends on a connection. */
-function switching(id: string): Uint8Array {
+/** Encodes the response 101, which ends HTTP on a connection. */
+function upgradeResponse(id: string): Uint8Array {
   const head = [
     "HTTP/1.1 101 Switching Protocols",
     "connection: Upgrade",
@@ -120,62 +113,30 @@ function switching(id: string): Uint8Array {
   return new TextEncoder().encode(`${head.join("\r\n")}\r\n\r\n`);
 }
 
-async function readHeadInTime(
-  conn: Deno.Conn,
-  first: Uint8Array,
-  idleMs: number,
-): Promise<RequestHead> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    const message = `Cannot read request: its head did not come within ${idleMs} ms`;
-    late.reject(new PlasmError("slow-request", message, { details: { idle_ms: idleMs } }));
-  }, idleMs);
-  const reading = readRequestHead(conn, first);
-  reading.catch(() => {}); // left behind, it ends with the connection
-  try {
-    return await Promise.race([reading, late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** Responds with an error and waits until the client has closed its side. */
+async function reject(conn: Deno.Conn, error: unknown): Promise<void> {
+  await writeAll(conn, await encodeResponse(errorResponse(error)));
+  await conn.closeWrite();
+  const unread = new Uint8Array(READ_BYTES);
+  while (await conn.read(unread) !== null);
 }
 
-async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
-}
-
-/** Answers with an error, and lets the client read it before the connection is closed. */
-async function refuse(conn: Deno.Conn, error: unknown): Promise<void> {
-  const response = errorResponse(error);
-  const body = await response.bytes();
-  const lines = [`HTTP/1.1 ${response.status} ${PlasmError.from(error).code}`];
-  response.headers.set("content-length", String(body.length));
-  response.headers.set("connection", "close");
-  for (const [name, value] of response.headers) lines.push(`${name}: ${value}`);
-  const timer = setTimeout(() => conn.close(), LINGER_MS);
-  try {
-    await writeAll(conn, new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`));
-    await writeAll(conn, body);
-    await conn.closeWrite();
-    const unread = new Uint8Array(READ_BYTES);
-    while (await conn.read(unread) !== null);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+/** Size of a read of the body, in bytes. */
+const BODY_READ_BYTES = 16 * 1024;
 
 /** Buffer size for discarded input, in bytes. */
 const READ_BYTES = 64 * 1024;
 
 /** Sends the result to the client when the job finishes. */
 async function finish(id: string, run: PipedRun, { jobs, store }: ApiContext): Promise<void> {
-  const onGone = () => void jobs.cancel(id).catch(() => {}); // already finished or about to
-  run.gone.addEventListener("abort", onGone, { once: true });
-  if (run.gone.aborted) onGone();
-  await jobs.over(id);
-  run.gone.removeEventListener("abort", onGone);
+  const onDisconnect = () => void jobs.cancel(id).catch(() => {}); // finished or finishing
+  run.lost.addEventListener("abort", onDisconnect, { once: true });
+  if (run.lost.aborted) onDisconnect();
+  await jobs.ended(id);
+  run.lost.removeEventListener("abort", onDisconnect);
   const job = store.get(id);
-  const fault = run.gone.aborted
-    ? PlasmError.from(run.gone.reason)
+  const fault = run.lost.aborted
+    ? PlasmError.from(run.lost.reason)
     : job === undefined
     ? new PlasmError("not-found", `Cannot send the result of ${id}: it was deleted`)
     : undefined;
@@ -184,28 +145,26 @@ async function finish(id: string, run: PipedRun, { jobs, store }: ApiContext): P
     : run.end(PipeFrame.Result, encodePipeJson({ job: jobJson(job!), receipt: job!.receipt })));
 }
 
-/**
- * Serves a connection that begins as such a request does, to its end; never throws.
- *
- * @param first What has been read of it.
- */
+/** Serves a connection whose first request is `POST /v1/pipe` until it ends; never throws. */
 export async function servePipe(
   conn: Deno.Conn,
-  first: Uint8Array,
-  { context, log, guard }: { context: ApiContext } & PipeServerOptions,
+  request: ReceivedUpgrade,
+  { context, log }: { context: ApiContext; log: Logger },
 ): Promise<void> {
   let accepted: Accepted;
   try {
-    accepted = await accept(conn, first, { context, guard });
+    accepted = await accept(conn, request, context);
   } catch (error) {
     if (!(error instanceof PlasmError)) log.error("request-failed", { error });
-    await refuse(conn, error).catch(() => {}); // the client has disconnected
+    context.refusals.add(error, { method: "POST", path: request.head.target });
+    const linger = { ms: LINGER_MS, error: () => new Error("The client is still sending") };
+    await deadline(reject(conn, error), linger).catch(() => {}); // or the client has disconnected
     return close(conn);
   }
   const { id, run } = accepted;
   try {
     await finish(id, run, context);
-    await run.linger();
+    await run.endOutput();
   } catch (error) {
     log.error("request-failed", { error });
   } finally {
@@ -218,6 +177,39 @@ function close(conn: Deno.Conn): void {
   try {
     conn.close();
   } catch {
-    // It was closed before.
+    // Already closed.
   }
+}
+
+/**
+ * Streams the body after a head, up to its declared length.
+ *
+ * @throws {PlasmError} `usage` if the length is missing
+ */
+function bodyOf(conn: ByteSource, { head, rest: received }: ReceivedUpgrade): {
+  body: ReadableStream<Uint8Array<ArrayBuffer>>;
+  /** Bytes read after the body; valid once the body has been read. */
+  rest: () => Uint8Array;
+} {
+  if (typeof head.length !== "number" || !head.headers.has("content-length")) {
+    throw usage("upgrade needs content-length and no transfer-encoding");
+  }
+  let left = head.length;
+  let rest = received.slice();
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    async pull(controller) {
+      if (left === 0) return controller.close();
+      let part = rest.subarray(0, left);
+      if (part.length > 0) rest = rest.subarray(part.length);
+      else {
+        const buffer = new Uint8Array(Math.min(left, BODY_READ_BYTES));
+        const count = await conn.read(buffer);
+        if (count === null) throw new TypeError("The client has disconnected");
+        part = buffer.subarray(0, count);
+      }
+      left -= part.length;
+      controller.enqueue(part);
+    },
+  }, { highWaterMark: 0 });
+  return { body, rest: () => rest };
 }

@@ -2,111 +2,116 @@
  * Connects a piped job to its client: frames of the connection become standard input, output becomes frames.
  * @module
  */
-import { type PipeConn, PipeFrame, type PipeHeader } from "../../api/mod.ts";
+import { type PipeConn, PipeFrame } from "../../api/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import { HashedStdin, type StdinSource } from "../../sandbox/mod.ts";
+import type { FrameHeader } from "../../util/mod.ts";
 import type { JobPipe } from "../jobs/mod.ts";
 import type { OutputStream } from "../store/mod.ts";
 
-/** How often a client is sent a sign of life while there is nothing else: one that is gone shows so. In ms. */
-const ALIVE_MS = 5000;
+/** Interval of keep-alive frames on a silent connection, in milliseconds; a failed write detects a lost client. */
+const KEEP_ALIVE_MS = 5000;
 
-/** How long the client of a job that is being stopped may take to read the rest, in milliseconds. */
-const HURRY_MS = 1000;
+/** Time for which the client of a job that is being stopped may read the rest, in milliseconds. */
+const HURRY_READ_MS = 1000;
+
+/** Kind of the frames of each stream. */
+const STREAM_FRAMES: Readonly<Record<OutputStream, number>> = {
+  stdout: PipeFrame.Stdout,
+  stderr: PipeFrame.Stderr,
+  files: PipeFrame.Files,
+};
 
 /** Options of {@linkcode PipedRun}. */
 export interface PipedRunOptions {
-  /** Most bytes of standard input. */
+  /** Maximum size of standard input, in bytes. */
   maxBytes: number;
-  /**
-   * How long the job and what it wrote may take together, from its start, in milliseconds; a client that
-   * still reads then has not read for long.
-   */
+  /** Deadline from the job's start until the client has read all output, in milliseconds. */
   maxMs: number;
 }
 
-/** One client's side of one run. */
+/** Client of one piped run. */
 export class PipedRun implements JobPipe {
   readonly stdin: StdinSource;
   readonly #conn: PipeConn;
   readonly #options: PipedRunOptions;
-  readonly #gone = new AbortController();
+  readonly #lost = new AbortController();
   readonly #alive: ReturnType<typeof setInterval>;
   #deadline: ReturnType<typeof setTimeout> | undefined;
-  /** The frame that comes next; it is always waited for, so that the end of the connection is seen. */
-  #ahead: Promise<PipeHeader | undefined> | undefined;
-  /** Bytes to come of the frame that is being read. */
+  /** Next frame; always being read, so that the end of the connection is detected. */
+  #nextFrame: Promise<FrameHeader | undefined> | undefined;
+  /** Remaining bytes of the current frame. */
   #left = 0;
-  #taken = 0;
+  #received = 0;
   #wrote = false;
-  /** Lets the job's write go that waits for the client. */
-  #giveUp: () => void = () => {};
+  /** Resolves the pending write when the client disconnects. */
+  #releaseWrite: () => void = () => {};
 
   constructor(conn: PipeConn, options: PipedRunOptions) {
     this.#conn = conn;
     this.#options = options;
-    // One piece is read ahead of that which the executor is being sent.
+    // One chunk is prefetched while the executor receives the one before.
     const source = new ReadableStream<Uint8Array>({ pull: (to) => this.#pull(to) }, {
       highWaterMark: 1,
     });
     this.stdin = new HashedStdin(source, {
       askEnd: () => this.#send(PipeFrame.StdinStop),
-      isBroken: () => this.gone.aborted,
+      isBroken: () => this.lost.aborted,
     });
     this.#alive = setInterval(() => {
       if (!this.#wrote) this.#send(PipeFrame.Stdout);
       this.#wrote = false;
-    }, ALIVE_MS);
+    }, KEEP_ALIVE_MS);
   }
 
-  /** Aborts when the client disconnects or violates the protocol. */
-  get gone(): AbortSignal {
-    return this.#gone.signal;
+  /** Aborts when the client disconnects, violates the protocol or exceeds a limit. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
   }
 
-  /** Looks from now on whether the client is there. */
-  watch(): void {
-    this.#ahead ??= this.#next();
+  /** Starts to detect that the client disconnects. */
+  watchClient(): void {
+    this.#nextFrame ??= this.#readFrame();
   }
 
   started(): void {
-    this.#endWithin(this.#options.maxMs);
+    this.#setDeadline(this.#options.maxMs);
     this.#send(PipeFrame.Started);
   }
 
   hurry(): void {
-    this.#endWithin(HURRY_MS);
+    this.#setDeadline(HURRY_READ_MS);
   }
 
   async write(stream: OutputStream, data: Uint8Array): Promise<void> {
-    if (this.gone.aborted) return;
+    if (this.lost.aborted) return;
     this.#wrote = true;
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#giveUp = resolve;
-    this.#conn.write(stream === "stdout" ? PipeFrame.Stdout : PipeFrame.Stderr, data)
+    this.#releaseWrite = resolve;
+    this.#conn.write(STREAM_FRAMES[stream], data)
       .then(resolve, (error) => this.#lose(error));
     await promise;
   }
 
-  /** Sends the result; also resolves when the client has disconnected. */
+  /** Sends the result; also resolves if the client has disconnected. */
   async end(
     kind: typeof PipeFrame.Result | typeof PipeFrame.Failed,
     json: Uint8Array,
   ): Promise<void> {
-    // A client that reads slowly has the job's time for this too.
-    if (this.#deadline === undefined || this.gone.aborted) this.hurry();
+    // A slow reader has the job's deadline.
+    if (this.#deadline === undefined || this.lost.aborted) this.hurry();
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#giveUp = resolve;
+    this.#releaseWrite = resolve;
     this.#conn.write(kind, json).then(resolve, resolve);
     await promise;
   }
 
-  /** Lets the client read the end: on TCP, closing on what it still sends would take that from it. */
-  async linger(): Promise<void> {
+  /** Closes the sending side only: closing a TCP connection with unread input would discard the result. */
+  async endOutput(): Promise<void> {
     this.hurry();
     const { promise, resolve } = Promise.withResolvers<void>();
-    // Deno 2.7 leaves a write that waits for the client waiting when its connection is closed.
-    this.#giveUp = resolve;
+    // Deno 2.7 never settles a blocked write when its connection is closed.
+    this.#releaseWrite = resolve;
     this.#conn.closeWrite().then(resolve);
     await promise;
   }
@@ -124,18 +129,23 @@ export class PipedRun implements JobPipe {
     clearTimeout(this.#deadline);
   }
 
-  #endWithin(ms: number): void {
+  #setDeadline(ms: number): void {
     clearTimeout(this.#deadline);
     this.#deadline = setTimeout(() => {
-      this.#lose(new PlasmError("slow-request", "Cannot pass output on: it was not read in time"));
-      // Nothing else ends a read of a client that is there and silent.
+      this.#lose(
+        new PlasmError(
+          "slow-request",
+          `Cannot send output: client did not read it within ${ms} ms`,
+        ),
+      );
+      // Ends a read from a client that is connected but silent.
       this.#conn.close();
     }, ms);
   }
 
   #lose(reason: unknown): void {
-    if (!this.gone.aborted) this.#gone.abort(reason);
-    this.#giveUp();
+    if (!this.lost.aborted) this.#lost.abort(reason);
+    this.#releaseWrite();
   }
 
   #send(kind: number): void {
@@ -143,11 +153,13 @@ export class PipedRun implements JobPipe {
     this.#conn.write(kind).catch((error) => this.#lose(error));
   }
 
-  /** Reads the next frame; undefined when the client has disconnected, which aborts the job. */
-  async #next(): Promise<PipeHeader | undefined> {
+  /** Reads the next frame; `undefined` if the client has disconnected, which aborts the job. */
+  async #readFrame(): Promise<FrameHeader | undefined> {
     try {
       const header = await this.#conn.next();
-      if (header === undefined) this.#lose(new PlasmError("interrupted", "The client is gone"));
+      if (header === undefined) {
+        this.#lose(new PlasmError("interrupted", "The client has disconnected"));
+      }
       return header;
     } catch (error) {
       this.#lose(error);
@@ -157,28 +169,28 @@ export class PipedRun implements JobPipe {
 
   async #pull(to: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     while (this.#left === 0) {
-      const header = await (this.#ahead ??= this.#next());
+      const header = await (this.#nextFrame ??= this.#readFrame());
       if (header === undefined) return to.close();
       if (header.kind === PipeFrame.StdinEnd && header.length === 0) {
-        // From now on nothing may come but the end of the connection.
-        this.#next().then((more) => more && this.#refuse(more.kind));
+        // Only the end of the connection may follow.
+        this.#readFrame().then((more) => more && this.#rejectFrame(more.kind));
         return to.close();
       }
       if (header.kind !== PipeFrame.Stdin) {
-        this.#refuse(header.kind);
+        this.#rejectFrame(header.kind);
         return to.close();
       }
       this.#left = header.length;
-      if (this.#left === 0) this.#ahead = this.#next();
+      if (this.#left === 0) this.#nextFrame = this.#readFrame();
     }
     const part = await this.#conn.part().catch(() => undefined);
     if (part === undefined) {
-      this.#lose(new PlasmError("interrupted", "The client is gone"));
+      this.#lose(new PlasmError("interrupted", "The client has disconnected"));
       return to.close();
     }
-    this.#taken += part.length;
+    this.#received += part.length;
     const { maxBytes } = this.#options;
-    if (this.#taken > maxBytes) {
+    if (this.#received > maxBytes) {
       this.#lose(
         new PlasmError("too-large", `Cannot pipe standard input: it exceeds ${maxBytes} bytes`, {
           details: { allowed: maxBytes },
@@ -187,11 +199,11 @@ export class PipedRun implements JobPipe {
       return to.close();
     }
     this.#left -= part.length;
-    if (this.#left === 0) this.#ahead = this.#next();
+    if (this.#left === 0) this.#nextFrame = this.#readFrame();
     to.enqueue(part);
   }
 
-  #refuse(kind: number): void {
-    this.#lose(new PlasmError("protocol", `Cannot take frame here: kind ${kind}`));
+  #rejectFrame(kind: number): void {
+    this.#lose(new PlasmError("protocol", `Cannot accept frame: kind ${kind} is not expected`));
   }
 }

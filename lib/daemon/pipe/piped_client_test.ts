@@ -1,6 +1,8 @@
 import { PipeConn, PipeFrame } from "../../api/pipe_frames.ts";
-import { encodeIpcFrame, FrameKind, readIpcFrames } from "../../sandbox/ipc/protocol.ts";
-import { writeStdinFrames } from "../../sandbox/host/job_writer.ts";
+import { FrameKind } from "../../sandbox/ipc/protocol.ts";
+import { buildFrame } from "../../util/framing.ts";
+import { readAllFrames } from "../../../tests/fixtures/frames.ts";
+import { writeStdinFrames } from "../../sandbox/host/child_connection.ts";
 import { PipedRun } from "./piped_client.ts";
 import { Hasher } from "../../core/hash.ts";
 import { assertEquals } from "@std/assert";
@@ -24,7 +26,7 @@ function clientOf(pieces: readonly Uint8Array[]): Deno.Conn {
 }
 
 const stdin = (value: number, length: number): Uint8Array =>
-  encodeIpcFrame(PipeFrame.Stdin, new Uint8Array(length).fill(value));
+  buildFrame(PipeFrame.Stdin, new Uint8Array(length).fill(value));
 
 /** An input whose parts come in as many reads as its sender likes. */
 function hostileInput(): Uint8Array[] {
@@ -36,7 +38,7 @@ function hostileInput(): Uint8Array[] {
     third.subarray(1),
     ...Array.from({ length: 5 }, () => stdin(0, 0)),
     ...Array.from({ length: 40 }, (_, n) => stdin(n, 500 + n)),
-    encodeIpcFrame(PipeFrame.StdinEnd),
+    buildFrame(PipeFrame.StdinEnd),
   ];
 }
 
@@ -60,8 +62,8 @@ function sendHeld(run: PipedRun): {
 }
 
 async function payloadsOf(writes: Uint8Array[]): Promise<Uint8Array[]> {
-  const maxBytes = (kind: number) => kind === FrameKind.Stdin ? 2 ** 20 : undefined;
-  const frames = await Array.fromAsync(readIpcFrames(ReadableStream.from(writes), { maxBytes }));
+  const frames = await readAllFrames(writes);
+  for (const { kind } of frames) assertEquals(kind, FrameKind.Stdin);
   return frames.map(({ payload }) => payload);
 }
 
@@ -72,16 +74,16 @@ async function hashOf(parts: readonly Uint8Array[]): Promise<string> {
 }
 
 /** Lets everything go on that can. */
-async function settle(): Promise<void> {
+async function nextTurn(): Promise<void> {
   for (let n = 0; n < 20; n++) await new Promise((resolve) => setTimeout(resolve, 0));
 }
 
-Deno.test("PipedRun.stdin gives the guest what it hashes, while the executor takes nothing", async () => {
+Deno.test("PipedRun.stdin sends the bytes that it hashes when the executor reads nothing", async () => {
   const run = new PipedRun(new PipeConn(clientOf(hostileInput())), OPTIONS);
   try {
     const { sent, held, letGo } = sendHeld(run);
     await held;
-    await settle();
+    await nextTurn();
     letGo();
     const given = await payloadsOf(await sent);
     assertEquals(await run.stdin.digest(), await hashOf(given));
@@ -91,7 +93,7 @@ Deno.test("PipedRun.stdin gives the guest what it hashes, while the executor tak
   }
 });
 
-Deno.test("PipedRun.stdin sends what it was sending, while the rest is hashed", async () => {
+Deno.test("PipedRun.stdin finishes the current write when the rest is only hashed", async () => {
   const input = hostileInput();
   const run = new PipedRun(new PipeConn(clientOf(input)), OPTIONS);
   try {

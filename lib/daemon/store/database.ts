@@ -46,10 +46,10 @@ function migrate(db: DatabaseSync, path: string): void {
 }
 
 /**
- * Opens a database file, creating it when missing.
+ * Opens a database file; creates it if it is missing.
  *
  * Uses WAL mode with synchronous=FULL: with NORMAL a commit survives `kill -9` but not a power cut, which could
- * lose acknowledged jobs. Concurrent writes share the fsync (see group_commit.ts).
+ * lose acknowledged jobs. Concurrent writes share the fsync (see `GroupCommit`).
  *
  * @throws {PlasmError} `state`
  */
@@ -77,12 +77,12 @@ export function openDatabase(path: string): DatabaseSync {
 const HINTS: readonly [RegExp, string][] = [
   [/disk is full|no space left|os error 28\b|quota/i, "Free some space or lower retention.bytes"],
   [/readonly|read-only|os error 30\b/i, "Make the state directory writable"],
-  [/permission denied|os error 13\b|unable to open/i, "Check who owns the state directory"],
+  [/permission denied|os error 13\b|unable to open/i, "Check the owner of the state directory"],
   [
     /malformed|not a database/i,
     "Restore the job store from a backup, or move it away to start with an empty one",
   ],
-  [/NotCapable|Requires \w+ access/i, "Grant the permission named in the message"],
+  [/NotCapable|Requires \w+ access/i, "Use another path, or grant plasm the permission"],
 ];
 
 /** Wraps a storage error as `state`; `doing` completes "Cannot …", such as "save job". */
@@ -98,8 +98,25 @@ export function stateError(doing: string, error: unknown): PlasmError {
 /** SQL expression for the size of a finished job, in bytes; the constant estimates rows and indexes. */
 export function jobBytes(row: "OLD" | "NEW" | "jobs"): string {
   return `iif(${row}.finished_at IS NULL, 0, ${row}.stdout_bytes + ${row}.stderr_bytes
-    + length(${row}.manifest) + coalesce(length(${row}.receipt), 0) + 2048)`;
+    + ${row}.files_bytes + coalesce(length(${row}.left_behind), 0)
+    + coalesce(length(${row}.backtrace), 0) + length(${row}.manifest) + coalesce(length(${row}.receipt), 0)
+    + coalesce(length(${row}.other_receipts), 0) + 2048)`;
 }
+
+/** Sums of the usage table over rows of finished jobs. */
+function usageOf(row: "NEW" | "jobs"): string {
+  const used = (field: string): string => `coalesce(json_extract(${row}.receipt, '$.${field}'), 0)`;
+  const bytes = `iif(${row}.piped, ${used("claim.stdout.bytes")} + ${used("claim.stderr.bytes")},
+    ${row}.stdout_bytes + ${row}.stderr_bytes + ${row}.files_bytes)`;
+  const cpu = `iif(${row}.target IS NULL, ${used("run.usage.cpu_time_ms")}, 0)`;
+  return row === "NEW"
+    ? `VALUES (NEW.submitter, 1, ${cpu}, ${bytes}, NEW.finished_at)`
+    : `SELECT submitter, count(*), sum(${cpu}), sum(${bytes}), max(finished_at)`;
+}
+
+const ADD_USAGE = `INSERT INTO usage ${usageOf("NEW")}
+  ON CONFLICT (submitter) DO UPDATE SET jobs = jobs + 1, cpu_ms = cpu_ms + excluded.cpu_ms,
+    output_bytes = output_bytes + excluded.output_bytes, used_at = excluded.used_at;`;
 
 /** Entry n migrates the schema from version n to n + 1. */
 export const MIGRATIONS: readonly string[] = [
@@ -128,6 +145,10 @@ export const MIGRATIONS: readonly string[] = [
     finished_at INTEGER,
     stdout_bytes INTEGER NOT NULL DEFAULT 0,
     stderr_bytes INTEGER NOT NULL DEFAULT 0,
+    files_bytes INTEGER NOT NULL DEFAULT 0,
+    left_behind TEXT,
+    backtrace TEXT,
+    other_receipts TEXT,
     last_event INTEGER NOT NULL DEFAULT 0,
     receipt TEXT
   ) STRICT;
@@ -162,7 +183,7 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX job_blobs_by_job ON job_blobs (job);
   `,
   `ALTER TABLE jobs ADD COLUMN target TEXT;`,
-  // Kept up to date by the database itself: to count a million jobs takes a second each time.
+  // Totals maintained by triggers: counting a million jobs would take a second each time.
   `
   CREATE TABLE totals (
     state TEXT PRIMARY KEY,
@@ -185,15 +206,32 @@ export const MIGRATIONS: readonly string[] = [
     UPDATE totals SET jobs = jobs - 1, bytes = bytes - ${jobBytes("OLD")} WHERE state = OLD.state;
   END;
   `,
-  // Small standard input goes with the job's own row while it is not over: as a file among the inputs
-  // it would cost three times to reach the disk.
+  // Small standard input of unfinished jobs is stored in their row; as a blob its writes would take three times as long.
   `ALTER TABLE jobs ADD COLUMN stdin BLOB;`,
-  // Who ran a job with a target. Of earlier ones the receipt alone tells, which was verified as well.
+  // Peer that ran a job with a target; for earlier jobs it is taken from their verified receipt.
   `
   ALTER TABLE jobs ADD COLUMN peer TEXT;
-  UPDATE jobs SET peer = json_extract(receipt, '$.node.peer_id')
+  UPDATE jobs SET peer = json_extract(receipt, '$.run.node.peer_id')
     WHERE target IS NOT NULL AND receipt IS NOT NULL;
   `,
-  // Jobs whose output went to their clients as it came, and is kept nowhere.
+  // Jobs whose output is streamed to their clients and not stored.
   `ALTER TABLE jobs ADD COLUMN piped INTEGER NOT NULL DEFAULT 0;`,
+  // Usage per submitter, which outlives the jobs. A job on another node uses none of this node's CPU time.
+  `
+  CREATE TABLE usage (
+    submitter TEXT PRIMARY KEY,
+    jobs INTEGER NOT NULL,
+    cpu_ms INTEGER NOT NULL,
+    output_bytes INTEGER NOT NULL,
+    used_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO usage ${usageOf("jobs")} FROM jobs WHERE finished_at IS NOT NULL GROUP BY submitter;
+  CREATE TRIGGER usage_inserted AFTER INSERT ON jobs WHEN NEW.finished_at IS NOT NULL BEGIN
+    ${ADD_USAGE}
+  END;
+  CREATE TRIGGER usage_updated AFTER UPDATE OF state ON jobs
+    WHEN NEW.finished_at IS NOT NULL AND OLD.finished_at IS NULL BEGIN
+    ${ADD_USAGE}
+  END;
+  `,
 ];

@@ -21,10 +21,10 @@ interface Outcome {
   error?: unknown;
 }
 
-/** Delay of a lazy write that may share a later commit, in ms: longer than a short job. */
-const LAZY_MS = 5;
+/** Delay of a buffered write, which may share a later commit, in milliseconds: longer than a short job. */
+const BUFFERED_MS = 5;
 
-/** Maximum delay of the fsync after a commit without one, in ms. */
+/** Maximum delay of the fsync after a commit without one, in milliseconds. */
 const UNSYNCED_MS = 1000;
 
 /**
@@ -40,7 +40,7 @@ export type Durability = "fsync" | "commit" | "buffered";
 
 /** Options of {@linkcode GroupCommit.write}. */
 export interface WriteOptions {
-  /** What the write survives when it resolves. @default {"fsync"} */
+  /** Durability of the write when it resolves. @default {"fsync"} */
   durability?: Durability | undefined;
 }
 
@@ -55,7 +55,7 @@ export class GroupCommit {
   #syncing: ReturnType<typeof setTimeout> | undefined;
   #waiting: Waiting[] = [];
   #flushing: ReturnType<typeof setImmediate> | undefined;
-  #lazy: ReturnType<typeof setTimeout> | undefined;
+  #delaying: ReturnType<typeof setTimeout> | undefined;
   #isDurable = true;
   #fault: PlasmError | undefined;
   #closed = false;
@@ -76,7 +76,7 @@ export class GroupCommit {
   /**
    * Queues a write; resolves once it is committed. `run` must be synchronous.
    *
-   * @throws {PlasmError} `state` when the write failed and was rolled back
+   * @throws {PlasmError} `state` if the write failed and was rolled back
    */
   write<T>(doing: string, run: () => T, options: WriteOptions = {}): Promise<T> {
     if (this.#closed) {
@@ -87,15 +87,15 @@ export class GroupCommit {
     this.#waiting.push({ doing, durability, run, resolve, reject });
     // setTimeout(0) would wait a millisecond or more.
     if (durability !== "buffered") this.#flushing ??= setImmediate(() => this.flush());
-    else this.#lazy ??= setTimeout(() => this.flush(), LAZY_MS);
+    else this.#delaying ??= setTimeout(() => this.flush(), BUFFERED_MS);
     return promise as Promise<T>;
   }
 
   /** Commits queued writes immediately. */
   flush(): void {
     if (this.#flushing !== undefined) clearImmediate(this.#flushing);
-    clearTimeout(this.#lazy);
-    this.#flushing = this.#lazy = undefined;
+    clearTimeout(this.#delaying);
+    this.#flushing = this.#delaying = undefined;
     const batch = this.#waiting;
     this.#waiting = [];
     if (batch.length === 0) return;
@@ -105,7 +105,7 @@ export class GroupCommit {
         this.#db,
         () => batch.map((one) => this.#runOne(one, batch.length === 1)),
       );
-      this.#committed();
+      this.#committed(outcomes);
       for (const { waiting, value, error } of outcomes) {
         if (error === undefined) waiting.resolve(value);
         else waiting.reject(error);
@@ -141,7 +141,7 @@ export class GroupCommit {
         this.#db,
         () => runs.map((run) => this.#runOne(waiting(run), false)),
       );
-      this.#committed();
+      this.#committed(outcomes);
       return outcomes.map(({ value, error }) =>
         error === undefined ? { value: value as T } : { error: stateError(doing, error) }
       );
@@ -171,8 +171,11 @@ export class GroupCommit {
     }
   }
 
-  #committed(): void {
-    this.#fault = undefined;
+  #committed(outcomes: readonly Outcome[]): void {
+    // The disk can fail for one write of a batch only, such as one that needs more pages.
+    this.#fault = outcomes.map(({ error }) => error).find((error) =>
+      error instanceof PlasmError && error.code === "state"
+    ) as PlasmError | undefined;
     if (!this.#isDurable) this.#syncLater();
   }
 

@@ -4,7 +4,7 @@ import { createManifest } from "../../core/manifest.ts";
 import type { Receipt } from "../../core/types.gen.ts";
 import { JobTable } from "./job_table.ts";
 import { jobBytes, MIGRATIONS } from "./database.ts";
-import { newRecord } from "./job_record.ts";
+import { newRecord } from "./job_table.ts";
 import { HASH, newJob } from "../../../tests/fixtures/job_stores.ts";
 
 function insert(table: JobTable, createdAt: number): number {
@@ -21,6 +21,10 @@ function recount(db: DatabaseSync): { jobs: unknown; bytes: unknown } {
     jobs: Object.fromEntries(jobs.map(({ state, n }) => [state, n])),
     bytes: sum?.["n"],
   };
+}
+
+function idOf(db: DatabaseSync, seq: number): string {
+  return String(db.prepare("SELECT id FROM jobs WHERE seq = ?").get(seq)?.["id"]);
 }
 
 function told(table: JobTable): { jobs: unknown; bytes: unknown } {
@@ -50,11 +54,11 @@ Deno.test("JobTable.counts() and endedBytes() match the rows when jobs change st
       const state = (["finished", "failed", "interrupted"] as const)[random(3)]!;
       table.finish(seq, {
         state,
-        receipt: random(2) ? { nonce: "n".repeat(random(200)) } as Receipt : null,
+        receipt: random(2) ? { signature: "n".repeat(random(200)) } as Receipt : null,
         finishedAt: step,
       });
       ended.push(seq);
-    } else if (ended.length > 0) table.delete(takeOut(random(4) ? ended : open));
+    } else if (ended.length > 0) table.delete(idOf(db, takeOut(random(4) ? ended : open)));
     if (step % 50 === 0) assertEquals(told(table), recount(db), `step ${step}`);
   }
   assertEquals(told(table), recount(db));

@@ -15,7 +15,7 @@ export interface Damage {
   /** Path of the damaged file; its `-wal` is in the same directory. */
   movedTo: string;
   /** Recovered jobs. */
-  savedJobs: number;
+  recoveredJobs: number;
   /** Readable but invalid rows; unreadable rows cannot be counted. */
   lostRows: number;
 }
@@ -29,12 +29,16 @@ const PARTS = ["", "-wal", "-shm"] as const;
 /** SQLite messages about foreign or corrupt files and unexpected schemas. */
 const DAMAGE = /malformed|not a database|corrupt|no such (table|column)|already exists|duplicate/i;
 
-/** Schema version above which the header is taken for corrupt rather than newer. */
-const ABSURD_VERSION = 1000;
+/** Schema version above which the header counts as corrupt rather than newer. */
+const MAX_PLAUSIBLE_VERSION = 1000;
 
 /** Tables with their read order and their JSON columns. */
 const TABLES = [
-  { name: "jobs", key: "seq", json: ["manifest", "ceilings", "error", "receipt", "target"] },
+  {
+    name: "jobs",
+    key: "seq",
+    json: ["manifest", "ceilings", "error", "receipt", "other_receipts", "target"],
+  },
   { name: "events", key: "rowid", json: ["body"] },
   { name: "job_blobs", key: "hash, job", json: [] },
 ] as const;
@@ -83,7 +87,7 @@ function reasonOf(error: unknown): string | undefined {
   const cause = error instanceof PlasmError ? error.cause ?? error : error;
   if (cause instanceof DamagedError) return cause.message;
   if (cause instanceof PlasmError) {
-    return Number(cause.details["schema"]) > ABSURD_VERSION ? cause.message : undefined;
+    return Number(cause.details["schema"]) > MAX_PLAUSIBLE_VERSION ? cause.message : undefined;
   }
   return cause instanceof Error && DAMAGE.test(cause.message) ? cause.message : undefined;
 }
@@ -119,7 +123,7 @@ function remove(path: string): void {
   for (const part of PARTS) if (exists(path + part)) Deno.removeSync(path + part);
 }
 
-/** Deletes all but the latest damaged databases. */
+/** Deletes the oldest damaged databases. */
 function deleteOldest(path: string): void {
   const at = path.lastIndexOf("/");
   const prefix = `${path.slice(at + 1)}.damaged-`;
@@ -164,21 +168,21 @@ function copyTable(table: Table, from: DatabaseSync, to: DatabaseSync): number {
   return lost;
 }
 
-function copyReadableRows(path: string, fresh: string): Pick<Damage, "savedJobs" | "lostRows"> {
+function copyReadableRows(path: string, fresh: string): Pick<Damage, "recoveredJobs" | "lostRows"> {
   remove(fresh);
   using to = openDatabase(fresh);
   let from: DatabaseSync;
   try {
     from = new DatabaseSync(path);
   } catch {
-    return { savedJobs: 0, lostRows: 0 };
+    return { recoveredJobs: 0, lostRows: 0 };
   }
   try {
     return transaction(to, () => {
       const lostRows = TABLES.reduce((sum, table) => sum + copyTable(table, from, to), 0);
       return {
         lostRows,
-        savedJobs: Number(to.prepare("SELECT count(*) AS n FROM jobs").get()?.["n"]),
+        recoveredJobs: Number(to.prepare("SELECT count(*) AS n FROM jobs").get()?.["n"]),
       };
     });
   } finally {

@@ -7,8 +7,11 @@ import type { EndedJob } from "./job_table.ts";
 import type { JobStore } from "./store.ts";
 import type { Logger } from "@logtape/logtape";
 
-/** Jobs deleted in one transaction; more would delay other writes. */
+/** Maximum number of jobs deleted in one transaction; more would delay other writes. */
 const BATCH = 100;
+
+/** Time for which the latest finished job is kept whatever its size, so that its client can read it, in milliseconds. */
+const LATEST_MS = 60_000;
 
 /** Limits on finished jobs. */
 export interface RetentionLimits {
@@ -19,7 +22,7 @@ export interface RetentionLimits {
 }
 
 /**
- * Deletes finished jobs beyond the limits; returns their number.
+ * Deletes finished jobs beyond the limits; returns their number. The latest one is not deleted for its size at once.
  *
  * @throws {PlasmError} `state`
  */
@@ -41,8 +44,10 @@ export async function applyRetention(
   }
   for (let excess = store.endedBytes() - limits.bytes; excess > 0;) {
     const jobs: EndedJob[] = [];
-    for (const job of store.endedBefore(Number.MAX_SAFE_INTEGER, BATCH)) {
-      if (excess <= 0) break;
+    const ended = store.endedBefore(Number.MAX_SAFE_INTEGER, BATCH);
+    const latest = ended.length < BATCH ? ended.at(-1) : undefined;
+    for (const job of ended) {
+      if (excess <= 0 || (job === latest && now - job.finishedAt < LATEST_MS)) break;
       excess -= job.bytes;
       jobs.push(job);
     }
@@ -79,6 +84,9 @@ export function retentionClock(options: RetentionClockOptions = {}): () => numbe
   return () => Math.min(wall(), start + steady());
 }
 
+/** Maximum number of submitters whose usage is stored. */
+const MAX_SUBMITTERS = 1000;
+
 /** Starts periodic sweeps; the returned function stops them and waits for a running one. */
 export function startRetention(
   store: JobStore,
@@ -91,21 +99,22 @@ export function startRetention(
   let sweeping: Promise<void> | undefined;
   const sweep = async (): Promise<void> => {
     try {
+      await store.trimUsage(MAX_SUBMITTERS);
       const deleted = await applyRetention(store, config().retention, now());
       if (deleted > 0) log.info("jobs-deleted", { deleted });
     } catch (error) {
       log.error("retention-failed", { error });
     }
   };
-  const look = (): void => {
+  const sweepIfDue = (): void => {
     const grown = store.savedBytes - sweptBytes > config().retention.bytes * GROWTH_SHARE;
     if (sweeping !== undefined || (!grown && performance.now() - sweptAt < RETENTION_MS)) return;
     sweptAt = performance.now();
     sweptBytes = store.savedBytes;
     sweeping = sweep().finally(() => sweeping = undefined);
   };
-  look();
-  const timer = setInterval(look, GROWTH_MS);
+  sweepIfDue();
+  const timer = setInterval(sweepIfDue, GROWTH_MS);
   return async () => {
     clearInterval(timer);
     await sweeping;

@@ -5,7 +5,7 @@
 import type { PlasmError } from "../../core/errors/mod.ts";
 import { Notifier } from "../../util/mod.ts";
 import { BlobStore } from "./blob_store.ts";
-import { EventTable, JobHistory } from "./event_table.ts";
+import { type EventFilter, EventTable, JobHistory, type OutputOptions } from "./job_history.ts";
 import { GroupCommit, type WriteOptions } from "./group_commit.ts";
 import {
   type JobRecord,
@@ -14,17 +14,23 @@ import {
   newRecord,
   type OutputStream,
   type RecordedEvent,
-} from "./job_record.ts";
-import { type EndedJob, type JobEnd, JobTable, type ListJobsOptions } from "./job_table.ts";
+} from "./job_table.ts";
+import {
+  type EndedJob,
+  type JobEnd,
+  JobTable,
+  type ListJobsOptions,
+  type SubmitterUsage,
+} from "./job_table.ts";
 import { type Damage, markClean, openOrRecover } from "./recovery.ts";
-import { SpillFiles } from "./spill_files.ts";
+import { SpillFiles } from "./job_history.ts";
 import { WriteBehind, type WriteBehindJob } from "./write_behind.ts";
 import type { DatabaseSync } from "node:sqlite";
 
 /** Output per stream stored in the database, in bytes; the rest goes to a spill file. */
 export const INLINE_OUTPUT_BYTES = 256 * 1024;
 
-/** Output per event, in bytes; the event stream encodes it in one base64 line. */
+/** Standard output or error per event, in bytes; the event stream encodes it in one base64 line. */
 const EVENT_BYTES = 64 * 1024;
 
 /** Persistent job store. */
@@ -43,6 +49,8 @@ export class JobStore implements Disposable {
   readonly #files: SpillFiles;
   /** Unfinished jobs whose output this process has spilled. */
   readonly #spilled = new Set<string>();
+  /** Jobs accepted by this process as buffered; their start need not be durable either. */
+  readonly #buffered = new WeakSet<JobRecord>();
   readonly #writeBehind: WriteBehind;
   readonly #history: JobHistory;
   #savedBytes = 0;
@@ -58,13 +66,13 @@ export class JobStore implements Disposable {
     this.#events = new EventTable(this.#db);
     this.#writeBehind = new WriteBehind({
       writes: this.#writes,
-      insert: (late) => this.#insert(late),
+      insert: (entry) => this.#insert(entry),
     });
     this.#files = new SpillFiles(`${dir}/outputs`);
     this.#history = new JobHistory({
       events: this.#events,
       files: this.#files,
-      late: this.#writeBehind,
+      writeBehind: this.#writeBehind,
     });
     this.blobs = new BlobStore(this.#db, {
       dir: `${dir}/blobs`,
@@ -88,77 +96,96 @@ export class JobStore implements Disposable {
     return this.#writeBehind.get(id)?.record ?? this.#jobs.get(id);
   }
 
+  /** Reads a job again; `undefined` if it was deleted or dropped (see {@linkcode JobStore.acknowledged}). */
+  reload(job: JobRecord): JobRecord | undefined {
+    return this.#writeBehind.dropReason(job) === undefined ? this.get(job.id) : undefined;
+  }
+
   /** Lists jobs, newest first. */
   list(options?: ListJobsOptions): JobRecord[] {
-    this.settle();
+    this.#settle();
     return this.#jobs.list(options);
   }
 
   /** Lists unfinished jobs in order of acceptance. */
   unfinished(): JobRecord[] {
-    this.settle();
+    this.#settle();
     return this.#jobs.unfinished();
   }
 
   /** Lists all jobs submitted by peers. */
-  ofPeers(): { seq: number; id: string }[] {
-    this.settle();
+  ofPeers(): { id: string }[] {
+    this.#settle();
     return this.#jobs.ofPeers();
   }
 
   /** Counts jobs by state. */
   counts(): Record<JobRecord["state"], number> {
-    this.settle();
+    this.#settle();
     return this.#jobs.counts();
   }
 
   /**
-   * Saves an accepted job and pins its blobs. The job is durable when `saved` resolves. With `"buffered"` it is
-   * written behind (see write_behind.ts): its record has no `seq` until then, and `saved` resolves at its end.
+   * Stores an accepted job and pins its blobs; resolves once the job has the requested durability. A buffered job is
+   * written behind (see write_behind.ts); when that is full, `accept()` waits for the next commit instead.
    *
-   * @throws {PlasmError} `state`, `not-found`, through `saved`
+   * @throws {PlasmError} `state`; `not-found` if a blob is missing
    */
-  accept(
-    job: NewJob,
-    options: AcceptJobOptions,
-  ): { record: JobRecord; saved: Promise<void> } {
+  async accept(job: NewJob, options: AcceptJobOptions): Promise<JobRecord> {
     const record = newRecord(job);
     this.#settleOne(job); // so that a duplicate id is found in the database
     const { durability, isNew = false } = options;
+    if (durability === "buffered") this.#buffered.add(record);
     if (
       durability === "buffered" && this.#writeBehind.hasCapacity() &&
       (isNew || !this.#jobs.has(job.id))
     ) {
-      const saved = this.#writeBehind.add(record, options);
+      this.#writeBehind.add(record, options);
       this.changes.notify(job.id);
-      return { record, saved };
+      return record;
     }
-    const saved = this.#writes.write("save job", () => {
+    await this.#writes.write("save job", () => {
       const seq = this.#jobs.insert(record);
       this.#jobs.pin(seq, options.blobs);
       for (const hash of options.blobs) this.blobs.touch(hash, job.createdAt);
-      const { createdAt: at } = job;
-      this.#events.append(seq, { type: "queued", at, position: options.position });
+      const { id: jobId, createdAt: at } = job;
+      this.#events.append(seq, { type: "queued", at, jobId, position: options.position });
       record.seq = seq;
-    }, options).then(() => this.changes.notify(job.id));
-    return { record, saved };
+    }, options);
+    this.changes.notify(job.id);
+    return record;
+  }
+
+  /**
+   * Resolves once the job has the requested durability, so that its state may be sent to the client.
+   *
+   * @throws {PlasmError} `state`, `not-found` if a buffered job could not be written and was dropped
+   */
+  async acknowledged(
+    job: JobRecord,
+    { durability }: Required<Pick<AcceptJobOptions, "durability">>,
+  ): Promise<void> {
+    if (durability === "fsync") await this.sync();
+    else if (durability === "commit") this.#settle();
+    const reason = this.#writeBehind.dropReason(job);
+    if (reason !== undefined) throw reason;
   }
 
   /** Writes all write-behind jobs immediately. */
-  settle(): void {
+  #settle(): void {
     this.#writeBehind.settle();
   }
 
   /** Finds the write-behind entry of this record, not of another with the same id. */
-  #lateOf(job: JobRecord): WriteBehindJob | undefined {
-    const late = this.#writeBehind.get(job.id);
-    return late?.record === job ? late : undefined;
+  #entryOf(job: JobRecord): WriteBehindJob | undefined {
+    const entry = this.#writeBehind.get(job.id);
+    return entry?.record === job ? entry : undefined;
   }
 
   /** Writes a write-behind job so that the next change updates its row. */
   #settleOne({ id }: { id: string }): void {
-    const late = this.#writeBehind.get(id);
-    if (late !== undefined) this.#writeBehind.write([late]);
+    const entry = this.#writeBehind.get(id);
+    if (entry !== undefined) this.#writeBehind.write([entry]);
   }
 
   #insert({ record, blobs, events }: WriteBehindJob): number {
@@ -170,16 +197,17 @@ export class JobStore implements Disposable {
     return seq;
   }
 
-  /** Records a start; returns the attempt number. */
-  async start(job: JobRecord, at: number, options?: WriteOptions): Promise<number> {
-    const late = this.#lateOf(job);
-    const attempt = late !== undefined
-      ? this.#writeBehind.start(late, at)
+  /** Records a start, as durably as the job was accepted; returns the attempt number. */
+  async start(job: JobRecord, at: number): Promise<number> {
+    const durability = this.#buffered.has(job) ? "buffered" : "fsync";
+    const entry = this.#entryOf(job);
+    const attempt = entry !== undefined
+      ? this.#writeBehind.start(entry, at)
       : await this.#writes.write("start job", () => {
         const number = this.#jobs.start(job.seq, at);
         this.#events.append(job.seq, { type: "started", at, attempt: number });
         return number;
-      }, options);
+      }, { durability });
     this.changes.notify(job.id);
     return attempt;
   }
@@ -209,8 +237,9 @@ export class JobStore implements Disposable {
       } else {
         this.#spilled.add(job.id);
         await this.#files.write(job.id, stream, offset, data);
-        for (let from = 0; from < data.length; from += EVENT_BYTES) {
-          const length = Math.min(EVENT_BYTES, data.length - from);
+        const most = stream === "files" ? data.length : EVENT_BYTES;
+        for (let from = 0; from < data.length; from += most) {
+          const length = Math.min(most, data.length - from);
           events.push({ type: stream, at, offset: offset + from, length });
         }
       }
@@ -219,7 +248,8 @@ export class JobStore implements Disposable {
   }
 
   /**
-   * Saves the result, the remaining output, the last event and the receipt atomically.
+   * Saves the result, the remaining output, the last event and the receipt atomically. Does nothing if the job was
+   * dropped: {@linkcode JobStore.acknowledged} then reports why.
    *
    * @throws {PlasmError} `state`
    */
@@ -229,21 +259,22 @@ export class JobStore implements Disposable {
     event: NewEvent,
     rest: readonly OutputChunk[] = [],
   ): Promise<void> {
-    const late = this.#lateOf(job);
+    const entry = this.#entryOf(job);
     const bytes = rest.reduce((sum, { data }) => sum + data.length, 0);
     const isSmall = rest.every(({ offset, data }) => offset + data.length <= INLINE_OUTPUT_BYTES);
-    if (late !== undefined && isSmall && this.#writeBehind.hasCapacity(bytes)) {
+    if (entry !== undefined && isSmall && this.#writeBehind.hasCapacity(bytes)) {
       const { at } = event;
       const outputs = rest.map(({ stream: type, offset, data }) => ({ type, at, offset, data }));
-      this.#writeBehind.finish(late, end, [...outputs, event]);
+      this.#writeBehind.finish(entry, end, [...outputs, event]);
       this.#savedBytes += bytes;
       return this.changes.notify(job.id);
     }
     this.#settleOne(job);
+    if (this.#writeBehind.dropReason(job) !== undefined) return;
     const events = await this.#outputEvents(job, event.at, rest);
     // An earlier process may have spilled too.
-    const { stdoutBytes, stderrBytes } = job;
-    const isLarge = Math.max(stdoutBytes, stderrBytes) > INLINE_OUTPUT_BYTES;
+    const { stdoutBytes, stderrBytes, filesBytes } = job;
+    const isLarge = Math.max(stdoutBytes, stderrBytes, filesBytes) > INLINE_OUTPUT_BYTES;
     if (isLarge || this.#spilled.has(job.id)) await this.#files.sync(job.id);
     await this.#writes.write("save result", () => {
       for (const output of events) this.#events.append(job.seq, output);
@@ -261,7 +292,7 @@ export class JobStore implements Disposable {
    * @throws {PlasmError} `state`
    */
   async sync(): Promise<void> {
-    this.settle();
+    this.#settle();
     await this.#writes.write("save jobs", () => {});
     this.#writes.sync();
   }
@@ -280,49 +311,59 @@ export class JobStore implements Disposable {
   }
 
   /** Reads the next page of events after an id; empty when there are none yet. */
-  eventsAfter(job: JobRecord, id: number): Promise<RecordedEvent[]> {
-    return this.#history.after(job, id);
+  eventsAfter(job: JobRecord, id: number, filter?: EventFilter): Promise<RecordedEvent[]> {
+    return this.#history.after(job, id, filter);
   }
 
   /** Whether events after an id exist. */
-  hasEventsAfter(job: JobRecord, id: number): boolean {
-    return this.#history.hasAfter(job, id);
+  hasEventsAfter(job: JobRecord, id: number, filter?: EventFilter): boolean {
+    return this.#history.hasAfter(job, id, filter);
   }
 
-  /** Yields the stored bytes of a stream from an offset. */
+  /** Yields the stored bytes of a stream. */
   readOutput(
     job: JobRecord,
     stream: OutputStream,
-    offset = 0,
+    options?: OutputOptions,
   ): AsyncGenerator<Uint8Array, void, void> {
-    return this.#history.output(job, stream, offset);
+    return this.#history.output(job, stream, options);
+  }
+
+  /** Lists usage by submitter, the largest CPU time first, with at most `limit` names. */
+  usage(limit: number): SubmitterUsage[] {
+    this.#settle();
+    return this.#jobs.usage(limit);
+  }
+
+  /** Limits the number of submitters whose usage is stored. */
+  async trimUsage(max: number): Promise<void> {
+    await this.#writes.write("limit usage records", () => this.#jobs.trimUsage(max), {
+      durability: "buffered",
+    });
   }
 
   /** Total size of finished jobs, in bytes. */
   endedBytes(): number {
-    this.settle();
+    this.#settle();
     return this.#jobs.endedBytes();
   }
 
   /** Lists jobs finished before a time, oldest first. */
   endedBefore(time: number, limit: number): EndedJob[] {
-    this.settle();
+    this.#settle();
     return this.#jobs.endedBefore(time, limit);
   }
 
   /** Deletes jobs with their events and outputs. */
-  async delete(
-    jobs: readonly { seq: number; id: string }[],
-    options?: WriteOptions,
-  ): Promise<void> {
-    const late = jobs.flatMap(({ id }) => this.#writeBehind.get(id) ?? []);
-    for (const job of late) this.#writeBehind.delete(job);
+  async delete(jobs: readonly { id: string }[], options?: WriteOptions): Promise<void> {
+    const entries = jobs.flatMap(({ id }) => this.#writeBehind.get(id) ?? []);
+    for (const entry of entries) this.#writeBehind.delete(entry);
     // Unwritten jobs have no spill files.
-    const unwritten = new Set(late.map(({ record }) => record.id));
-    const stored = jobs.filter(({ seq }) => seq > 0);
+    const unwritten = new Set(entries.map(({ record }) => record.id));
+    const stored = jobs.filter(({ id }) => !unwritten.has(id));
     if (stored.length > 0) {
       await this.#writes.write("delete jobs", () => {
-        for (const { seq } of stored) this.#jobs.delete(seq);
+        for (const { id } of stored) this.#jobs.delete(id);
       }, options);
     }
     for (const { id } of jobs) {
@@ -345,6 +386,7 @@ export class JobStore implements Disposable {
   [Symbol.dispose](): void {
     this.#writeBehind.close();
     this.#writes.close();
+    this.#files.close();
     this.#db.close();
     markClean(this.#path);
   }

@@ -2,21 +2,24 @@
  * Write-behind of short jobs: one insert at the end costs a fraction of an insert and several updates.
  * @module
  */
-import type { JobRecord, NewEvent, OutputStream, RecordedEvent } from "./job_record.ts";
+import type { PlasmError } from "../../core/errors/mod.ts";
+import type { JobRecord, NewEvent, OutputStream, RecordedEvent } from "./job_table.ts";
 import type { JobEnd } from "./job_table.ts";
 import type { GroupCommit } from "./group_commit.ts";
 
-/** Delay before a finished job is written, in ms; jobs within it share a commit. */
-const LATE_MS = 20;
+/** Delay before a finished job is written, in milliseconds; jobs within it share a commit. */
+const FINISHED_MS = 20;
 
-/** Delay before an unfinished job is written, in ms; it has not been acknowledged yet. */
-const OPEN_MS = 100;
+/** Delay before an unfinished job is written, in milliseconds; it has not been acknowledged yet. */
+const UNFINISHED_MS = 100;
 
-/** Delay before a failed write of a finished job is retried, in ms. */
-const AGAIN_MS = 2000;
+/** Delay before a failed write of a finished job is retried, in milliseconds. */
+const RETRY_MS = 2000;
 
-/** Limits on unwritten jobs and their output: the history that a crash can lose. */
+/** Maximum number of unwritten jobs: the history that a crash can lose. */
 const MAX_JOBS = 256;
+
+/** Maximum output of unwritten jobs, in bytes. */
 const MAX_BYTES = 4 * 2 ** 20;
 
 /** Unwritten job and its events, with the ids that the database would assign. */
@@ -27,8 +30,6 @@ export interface WriteBehindJob {
   readonly events: RecordedEvent[];
   /** Write deadline, by performance.now(). */
   dueAt: number;
-  /** Resolves when the job is written, or finished and served from memory; rejects when the write failed. */
-  readonly saved: PromiseWithResolvers<void>;
 }
 
 /** Options of {@linkcode WriteBehind}. */
@@ -46,9 +47,12 @@ function applyEnd(record: JobRecord, end: JobEnd): void {
   record.message = end.message ?? null;
   record.error = end.error ?? null;
   record.receipt = end.receipt ?? null;
+  record.otherReceipts = end.otherReceipts ?? null;
   record.peer = end.peer ?? null;
   record.startedAt = end.startedAt ?? record.startedAt;
   record.stdinHash = end.stdinHash ?? record.stdinHash;
+  record.leftBehind = end.leftBehind ?? null;
+  record.backtrace = end.backtrace ?? null;
   record.finishedAt = end.finishedAt;
   record.stdin = null;
 }
@@ -57,6 +61,8 @@ function applyEnd(record: JobRecord, end: JobEnd): void {
 export class WriteBehind {
   readonly #options: WriteBehindOptions;
   readonly #jobs = new Map<string, WriteBehindJob>();
+  /** Why each unfinished job that could not be written was dropped. */
+  readonly #dropped = new WeakMap<JobRecord, PlasmError>();
   #bytes = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -76,18 +82,27 @@ export class WriteBehind {
     return this.#jobs.get(id);
   }
 
-  /** Buffers an accepted job; resolves when it is saved. */
-  add(record: JobRecord, options: { blobs: Iterable<string>; position: number }): Promise<void> {
-    const late: WriteBehindJob = {
+  /** Why a job was dropped; `undefined` if it was not. */
+  dropReason(record: JobRecord): PlasmError | undefined {
+    return this.#dropped.get(record);
+  }
+
+  /** Buffers an accepted job. */
+  add(record: JobRecord, options: { blobs: Iterable<string>; position: number }): void {
+    const entry: WriteBehindJob = {
       record,
       blobs: new Set(options.blobs),
-      events: [{ id: 1, type: "queued", at: record.createdAt, position: options.position }],
-      dueAt: performance.now() + OPEN_MS,
-      saved: Promise.withResolvers(),
+      events: [{
+        id: 1,
+        type: "queued",
+        at: record.createdAt,
+        jobId: record.id,
+        position: options.position,
+      }],
+      dueAt: performance.now() + UNFINISHED_MS,
     };
-    this.#jobs.set(record.id, late);
+    this.#jobs.set(record.id, entry);
     this.#writeLater();
-    return late.saved.promise;
   }
 
   /** Records a start; returns the attempt number. */
@@ -100,26 +115,26 @@ export class WriteBehind {
   }
 
   /** Records the result and the last events. */
-  finish(late: WriteBehindJob, end: JobEnd, events: readonly NewEvent[]): void {
-    const { record } = late;
+  finish(entry: WriteBehindJob, end: JobEnd, events: readonly NewEvent[]): void {
+    const { record } = entry;
     for (const event of events) {
-      late.events.push({ ...event, id: late.events.length + 1 } as RecordedEvent);
+      entry.events.push({ ...event, id: entry.events.length + 1 } as RecordedEvent);
       if (!("data" in event)) continue;
       const bytes = event.offset + event.data.length;
       if (event.type === "stdout") record.stdoutBytes = bytes;
-      else record.stderrBytes = bytes;
+      else if (event.type === "stderr") record.stderrBytes = bytes;
+      else record.filesBytes = bytes;
       this.#bytes += event.data.length;
     }
     applyEnd(record, end);
-    late.dueAt = performance.now() + LATE_MS;
-    late.saved.resolve();
+    entry.dueAt = performance.now() + FINISHED_MS;
     this.#writeLater();
   }
 
   /** Removes a job that was written or will never be. */
-  delete(late: WriteBehindJob): void {
-    if (!this.#jobs.delete(late.record.id)) return;
-    for (const event of late.events) {
+  delete(entry: WriteBehindJob): void {
+    if (!this.#jobs.delete(entry.record.id)) return;
+    for (const event of entry.events) {
       if ("data" in event) this.#bytes -= event.data.length;
     }
   }
@@ -133,17 +148,16 @@ export class WriteBehind {
   write(jobs: readonly WriteBehindJob[]): void {
     if (jobs.length === 0) return;
     const { writes, insert } = this.#options;
-    const outcomes = writes.writeNow("save job", jobs.map((late) => () => insert(late)));
+    const outcomes = writes.writeNow("save job", jobs.map((entry) => () => insert(entry)));
     for (const [n, outcome] of outcomes.entries()) {
-      const late = jobs[n]!;
+      const entry = jobs[n]!;
       if ("value" in outcome) {
-        late.record.seq = outcome.value;
-        this.delete(late);
-        late.saved.resolve();
-      } else if (late.record.finishedAt === null) {
-        this.delete(late);
-        late.saved.reject(outcome.error);
-      } else late.dueAt = performance.now() + AGAIN_MS; // already reported: retry until it is written
+        entry.record.seq = outcome.value;
+        this.delete(entry);
+      } else if (entry.record.finishedAt === null) {
+        this.delete(entry);
+        this.#dropped.set(entry.record, outcome.error);
+      } else entry.dueAt = performance.now() + RETRY_MS; // already acknowledged: retry until it is written
     }
   }
 
@@ -151,10 +165,10 @@ export class WriteBehind {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       // Include jobs that are due before the next tick.
-      const until = performance.now() + LATE_MS;
+      const until = performance.now() + FINISHED_MS;
       this.write([...this.#jobs.values()].filter(({ dueAt }) => dueAt <= until));
       if (this.#jobs.size > 0) this.#writeLater();
-    }, LATE_MS);
+    }, FINISHED_MS);
   }
 
   /** Writes all jobs and stops the timer. */

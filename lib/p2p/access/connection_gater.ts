@@ -1,49 +1,97 @@
 /**
  * Connection gater: allow and deny lists of peer ids and address ranges, for incoming and outgoing connections.
+ *
  * @module
  */
 import type { ConnectionGater, MultiaddrConnection } from "@libp2p/interface";
 import type { Multiaddr } from "@multiformats/multiaddr";
-import { hostOf, pathOf } from "../addresses.ts";
-import { type Cidr, parseCidr } from "./cidr.ts";
+import { BlockList, isIP } from "node:net";
+import { PlasmError } from "../../core/errors/mod.ts";
+import { hostOf, pathOf, unmapIpv4 } from "../addresses.ts";
 import type { EmitEvent } from "../network_events.ts";
 
-/** Options of {@linkcode createGater}. */
-export interface GaterOptions {
+/** Allow and deny lists. */
+export interface AccessLists {
   /**
-   * Peer ids and address ranges that may connect and are dialled; where any of one kind is given,
-   * all others of that kind are refused.
+   * Peer ids and address ranges to allow. If it contains peer ids, other peers are denied; if it contains ranges,
+   * other addresses are denied.
    * @default {all}
    */
   allow?: readonly string[] | undefined;
   /**
-   * Peer ids and address ranges that are refused, whatever `allow` says.
-   * @default {none}
+   * Peer ids and address ranges to deny; takes precedence over `allow`.
+   * @default {[]}
    */
   deny?: readonly string[] | undefined;
-  /** Takes `refused` events. */
+}
+
+/** Options of {@linkcode createConnectionGater}. */
+export interface ConnectionGaterOptions extends AccessLists {
+  /** Receives `refused` events. */
   emit: EmitEvent;
 }
 
-/** Lists that may change while the node runs. */
-export interface Gater extends ConnectionGater {
+/** Connection gater whose lists can be replaced at run time. */
+export interface ReloadableGater extends ConnectionGater {
   /**
-   * Puts new lists in place. Open connections are left alone.
+   * Replaces the lists. Open connections stay open.
    *
-   * @throws {PlasmError} `bad-config` where an entry is neither a peer id nor an address range
+   * @throws {PlasmError} `bad-config` if an entry is neither a peer id nor an address range.
    */
-  setLists(lists: Pick<GaterOptions, "allow" | "deny">): void;
+  setAccessLists(lists: AccessLists): void;
 }
 
 const PEER_ID = /^[1-9A-HJ-NP-Za-km-z]{32,128}$/;
 
-interface List {
-  peers: Set<string>;
-  ranges: Cidr[];
+/** Set of IPv4 and IPv6 ranges (RFC 4632, RFC 4291). An IPv4-mapped IPv6 address equals the IPv4 address. */
+export class AddressRanges {
+  #ranges = new BlockList();
+
+  /** Number of ranges. */
+  size = 0;
+
+  /**
+   * Adds a range such as `10.0.0.0/8` or `fd00::/8`, or a single address.
+   *
+   * @throws {PlasmError} `bad-config` if the text is invalid.
+   */
+  add(text: string): void {
+    const [base = "", prefix, ...rest] = text.split("/");
+    const address = unmapIpv4(base);
+    const version = isIP(address);
+    const bits = version === 4 ? 32 : 128;
+    try {
+      if (version === 0 || rest.length > 0) throw new TypeError("not an address");
+      if (prefix !== undefined && !/^\d{1,3}$/.test(prefix)) throw new TypeError("not a prefix");
+      const length = prefix === undefined ? bits : Number(prefix);
+      this.#ranges.addSubnet(address, length, version === 4 ? "ipv4" : "ipv6");
+    } catch (error) {
+      throw new PlasmError("bad-config", `Cannot read address range: ${text}`, {
+        hint: "Write an IP address, or a range such as 10.0.0.0/8 or fd00::/8",
+        cause: error,
+      });
+    }
+    this.size++;
+  }
+
+  /** Reports whether an IP address is in one of the ranges. */
+  has(address: string): boolean {
+    const version = isIP(address);
+    return version !== 0 && this.#ranges.check(address, version === 4 ? "ipv4" : "ipv6");
+  }
 }
 
-/** Makes libp2p's gater from the two lists. */
-export function createGater(options: GaterOptions): Gater {
+interface ParsedList {
+  peers: Set<string>;
+  ranges: AddressRanges;
+}
+
+/**
+ * Creates a gater from the two lists.
+ *
+ * @throws {PlasmError} `bad-config` if an entry is neither a peer id nor an address range.
+ */
+export function createConnectionGater(options: ConnectionGaterOptions): ReloadableGater {
   const { emit } = options;
   let allow = parseList(options.allow);
   let deny = parseList(options.deny);
@@ -57,8 +105,7 @@ export function createGater(options: GaterOptions): Gater {
     const host = hostOf(address);
     const isIp = ["ip4", "ip6"].includes(address.getComponents()[0]?.name ?? "");
     if (!isIp || pathOf(address) === "relayed") return false;
-    return deny.ranges.some((range) => range.contains(host)) ||
-      (allow.ranges.length > 0 && !allow.ranges.some((range) => range.contains(host)));
+    return deny.ranges.has(host) || (allow.ranges.size > 0 && !allow.ranges.has(host));
   };
 
   const refuse = (peer: { toString(): string }, connection: MultiaddrConnection): boolean => {
@@ -69,7 +116,7 @@ export function createGater(options: GaterOptions): Gater {
   };
 
   return {
-    setLists(lists) {
+    setAccessLists(lists) {
       const next = [parseList(lists.allow), parseList(lists.deny)] as const;
       [allow, deny] = next;
     },
@@ -90,12 +137,11 @@ export function createGater(options: GaterOptions): Gater {
   };
 }
 
-function parseList(entries: readonly string[] = []): List {
-  const peers = new Set<string>();
-  const ranges: Cidr[] = [];
+function parseList(entries: readonly string[] = []): ParsedList {
+  const list: ParsedList = { peers: new Set(), ranges: new AddressRanges() };
   for (const entry of entries) {
-    if (PEER_ID.test(entry)) peers.add(entry);
-    else ranges.push(parseCidr(entry));
+    if (PEER_ID.test(entry)) list.peers.add(entry);
+    else list.ranges.add(entry);
   }
-  return { peers, ranges };
+  return list;
 }

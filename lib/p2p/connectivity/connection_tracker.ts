@@ -1,5 +1,6 @@
 /**
- * The open connections: how many, by which way, with events for each change.
+ * Tracks open connections, reports their changes as events and limits connections per peer.
+ *
  * @module
  */
 import type { Connection, PeerId } from "@libp2p/interface";
@@ -8,35 +9,35 @@ import { pathOf, transportOf } from "../addresses.ts";
 import type { EmitEvent, Path, Transport } from "../network_events.ts";
 import { BoundedMap } from "../../util/mod.ts";
 
-/** One connection, as `plasm peers` lists it. */
+/** Open connection, as listed by `plasm peers`. */
 export interface PeerConnection {
   peerId: string;
   address: string;
   transport: Transport;
   direction: "inbound" | "outbound";
   path: Path;
-  /** The latest ping; null before the first. */
+  /** Latest ping in milliseconds; null before the first. */
   latencyMs: number | null;
-  /** Unix milliseconds. */
+  /** Start of the connection in Unix milliseconds. */
   openedAt: number;
   streams: number;
 }
 
-/** Peers whose last connection is remembered, for the next start. */
+/** Peers whose latest connection is recorded for the next start. */
 const MAX_SEEN = 1000;
 
-/** A direct connection this soon after a relayed one came of hole punching: DCUtR tries for 15 s. */
-const PUNCH_MS = 30_000;
+/** A direct connection within this time of a relayed one, in milliseconds, results from hole punching: DCUtR tries for 15 s. */
+const HOLE_PUNCH_MS = 30_000;
 
-/** What a {@linkcode ConnectionTracker} watches. */
+/** Options of {@linkcode ConnectionTracker}. */
 export interface ConnectionTrackerOptions {
   libp2p: Libp2p;
   emit: EmitEvent;
-  /** Connections of one peer beyond this are closed. */
+  /** Most connections of one peer; further ones are closed. */
   maxPerPeer: number;
 }
 
-/** Watches the connections of a node. */
+/** Tracks the connections of a node. */
 export class ConnectionTracker {
   #options: ConnectionTrackerOptions;
   #seen = new BoundedMap<string, number>(MAX_SEEN);
@@ -49,12 +50,12 @@ export class ConnectionTracker {
     libp2p.addEventListener("connection:close", ({ detail }) => this.#onClose(detail));
   }
 
-  /** Peer id to when it was last connected or disconnected, in Unix milliseconds. */
+  /** Time of each peer's latest connect or disconnect, in Unix milliseconds, by peer id. */
   get seen(): ReadonlyMap<string, number> {
     return new Map(this.#seen);
   }
 
-  /** All open connections. */
+  /** Open connections. */
   list(): PeerConnection[] {
     return this.#options.libp2p.getConnections().map((connection) => ({
       peerId: connection.remotePeer.toString(),
@@ -74,7 +75,7 @@ export class ConnectionTracker {
     this.#seen.set(peerId, Date.now());
     emit({ event: "connect", ...describe(connection) });
     const siblings = libp2p.getConnections(connection.remotePeer);
-    this.#notePath(connection);
+    this.#recordPath(connection);
     const others = siblings.filter(({ id }) => id !== connection.id).length;
     if (others < maxPerPeer) return;
     emit({
@@ -86,17 +87,17 @@ export class ConnectionTracker {
     connection.abort(new Error("Too many connections of this peer"));
   }
 
-  /** The relayed connection may be closed by the other side before we see the direct one. */
-  #notePath(connection: Connection): void {
+  /** Detects hole punching by time: the peer may close the relayed connection before the direct one opens here. */
+  #recordPath(connection: Connection): void {
     const peerId = connection.remotePeer.toString();
     if (pathOf(connection.remoteAddr) === "relayed") {
       this.#relayedAt.set(peerId, Date.now());
       return;
     }
     const relayedAt = this.#relayedAt.get(peerId) ?? -Infinity;
-    if (Date.now() - relayedAt > PUNCH_MS) return;
+    if (Date.now() - relayedAt > HOLE_PUNCH_MS) return;
     this.#relayedAt.set(peerId, -Infinity);
-    this.#options.emit({ event: "nat", step: "hole_punched", ...describe(connection) });
+    this.#options.emit({ event: "nat", step: "hole-punched", ...describe(connection) });
   }
 
   #onClose(connection: Connection): void {
@@ -105,13 +106,17 @@ export class ConnectionTracker {
   }
 }
 
-/**
- * The best open connection to a peer: a direct one before a relayed. libp2p would dial again where
- * all are relayed.
- */
+/** Best open connection to a peer, direct before relayed. libp2p would dial again if all are relayed. */
 export function openConnection(libp2p: Libp2p, peerId: PeerId): Connection | undefined {
   const open = libp2p.getConnections(peerId).filter(({ status }) => status === "open");
   return open.find(({ remoteAddr }) => pathOf(remoteAddr) === "direct") ?? open[0];
+}
+
+/** Closes all other connections to the peer of a connection. */
+export function closeOthers(libp2p: Libp2p, { id, remotePeer }: Connection): void {
+  for (const other of libp2p.getConnections(remotePeer)) {
+    if (other.id !== id) other.abort(new Error("A new connection replaces it"));
+  }
 }
 
 function describe({ remotePeer, remoteAddr, direction }: Connection) {

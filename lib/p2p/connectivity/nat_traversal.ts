@@ -1,91 +1,104 @@
 /**
- * Becoming reachable, one step after the other: as it is, by the router's UPnP, by a relay. Holes
- * are punched by libp2p's DCUtR whenever a relayed connection comes in.
+ * NAT traversal: makes the node reachable directly, by UPnP or by a relay, in this order. libp2p's DCUtR punches holes
+ * for each incoming relayed connection.
+ *
  * @module
  */
 import type { Connection } from "@libp2p/interface";
 import { isLoopback, isPrivate } from "@libp2p/utils";
 import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
+import { delay } from "../../util/async/mod.ts";
 import { pathOf } from "../addresses.ts";
+import type { NatOptions, PlasmNode } from "../libp2p_node.ts";
 import { type EmitEvent, type NatStep, reasonOf } from "../network_events.ts";
 import type { OwnAddress } from "../patches/libp2p_components.ts";
-import type { NatOptions, PlasmNode } from "../libp2p_node.ts";
-import { sleep } from "../../util/async/mod.ts";
+import { usableAddresses } from "../patches/public_relays.ts";
 
-/** Whether and how strangers reach this node. */
+/** Reachability of a node from other networks. */
 export interface Reachability {
-  /** `unknown` until the first round of attempts has finished. */
+  /** `unknown` until the first round of attempts has completed. */
   status: "unknown" | "public" | "relayed" | "private";
-  /** What made it so. */
+  /** Method that made the node reachable. */
   by: "direct" | "upnp" | "relay" | null;
-  /** Addresses that strangers can dial. */
+  /** Addresses that other networks can dial. */
   addresses: string[];
 }
 
-/** How long the router is waited for; UPnP's own search takes 5 s and its mapping 5 more. */
+/** Time limit for UPnP, in milliseconds; its search takes 5 s and its mapping 5 more. */
 const UPNP_WAIT_MS = 20_000;
-/** How long peers are asked to dial back before a relay is looked for. */
+
+/** Time limit for dial-backs by peers before a relay is used, in milliseconds. */
 const VERIFY_WAIT_MS = 15_000;
-/** How often the state is looked at while it settles. */
+
+/** Interval between checks of the addresses during an attempt, in milliseconds. */
 const POLL_MS = 500;
-/** How often it is looked at later. */
+
+/** Interval between checks of the addresses afterwards, in milliseconds. */
 const WATCH_MS = 10_000;
 
-/** What {@linkcode NatLadder} works with. */
-export interface NatLadderOptions {
-  node: PlasmNode;
+/** Most addresses whose report is remembered. */
+const MAX_REPORTED = 64;
+
+/** Options of {@linkcode NatTraversal}. */
+export interface NatTraversalOptions {
+  node: Pick<PlasmNode, "libp2p" | "components">;
   nat: NatOptions;
   emit: EmitEvent;
-  /** Ends it. */
+  /** Stops all attempts. */
   signal: AbortSignal;
+  /** Time limit for dial-backs by peers before a relay is used, in milliseconds. @default {15000} */
+  verifyMs?: number | undefined;
+  /** Interval between checks of the addresses after the first attempts, in milliseconds. @default {10000} */
+  watchMs?: number | undefined;
 }
 
-/** Takes the steps and knows the outcome. */
-export class NatLadder {
-  #options: NatLadderOptions;
+/** Runs the methods of NAT traversal and reports the result. */
+export class NatTraversal {
+  #options: NatTraversalOptions;
   #settled = false;
   #relaying = false;
-  #told = new Set<string>();
+  /** Addresses that were reported, the latest last. Answers of AutoNAT may flap: an address is reported once. */
+  #reported = new Set<string>();
 
-  constructor(options: NatLadderOptions) {
+  constructor(options: NatTraversalOptions) {
     this.#options = options;
-    void this.#climb();
+    void this.#run();
   }
 
-  /** The outcome so far. */
+  /** Current reachability. */
   get reachability(): Reachability {
-    const own = this.#options.node.internals.addressManager.getAddressesWithMetadata();
-    const direct = own.filter(isPublicVerified);
-    const relayed = own.filter(({ multiaddr }) => pathOf(multiaddr) === "relayed");
-    const shown = direct.length > 0 ? direct : relayed;
-    const addresses = shown.map(({ multiaddr }) => multiaddr.toString());
+    const direct = this.#addresses().filter(isPublicVerified);
+    const usable = direct.length > 0
+      ? usableAddresses(direct.map(({ multiaddr }) => multiaddr))
+      : this.#relayed();
+    const addresses = usable.map(String);
     if (direct.length > 0) {
       const isMapped = direct.every(({ type }) => type === "ip-mapping");
       return { status: "public", by: isMapped ? "upnp" : "direct", addresses };
     }
-    if (relayed.length > 0) return { status: "relayed", by: "relay", addresses };
+    if (addresses.length > 0) return { status: "relayed", by: "relay", addresses };
     return { status: this.#settled ? "private" : "unknown", by: null, addresses };
   }
 
-  async #climb(): Promise<void> {
-    const { nat, signal } = this.#options;
+  async #run(): Promise<void> {
+    const { nat, signal, verifyMs = VERIFY_WAIT_MS, watchMs = WATCH_MS } = this.#options;
     if (nat.upnp) await this.#tryUpnp();
-    if (nat.autonat ?? true) await this.#until(() => this.#isPublic(), VERIFY_WAIT_MS);
+    if (nat.autonat ?? true) await this.#pollUntil(() => this.#isPublic(), verifyMs);
     this.#settled = true;
     while (!signal.aborted) {
       if (!this.#isPublic() && (nat.relay ?? true)) await this.#useRelay();
-      this.#tellChanges();
-      await sleep(WATCH_MS, signal);
-      this.#askPeers();
+      this.#reportChanges();
+      await delay(watchMs, { signal });
+      this.#requestDialBacks();
     }
   }
 
   async #tryUpnp(): Promise<void> {
-    this.#tell("upnp_search");
+    this.#report("upnp-search");
     const isMapped = () => this.#mapped().length > 0;
-    if (await this.#until(isMapped, UPNP_WAIT_MS)) {
-      for (const { multiaddr } of this.#mapped()) this.#tell("upnp_mapped", multiaddr);
-    } else this.#tell("upnp_unavailable");
+    if (await this.#pollUntil(isMapped, UPNP_WAIT_MS)) {
+      for (const { multiaddr } of this.#mapped()) this.#report("upnp-mapped", multiaddr);
+    } else this.#report("upnp-unavailable");
   }
 
   #mapped(): OwnAddress[] {
@@ -93,27 +106,27 @@ export class NatLadder {
   }
 
   #addresses(): OwnAddress[] {
-    return this.#options.node.internals.addressManager.getAddressesWithMetadata();
+    return this.#options.node.components.addressManager.getAddressesWithMetadata();
   }
 
   #isPublic(): boolean {
     return this.#addresses().some(isPublicVerified);
   }
 
-  /** Waits until something holds, asking peers to dial back all the while. */
-  async #until(isTrue: () => boolean, waitMs: number): Promise<boolean> {
+  /** Polls until a condition holds, and requests dial-backs meanwhile. Returns false after the time limit. */
+  async #pollUntil(condition: () => boolean, waitMs: number): Promise<boolean> {
     const { signal } = this.#options;
     const end = performance.now() + waitMs;
-    while (!isTrue() && performance.now() < end && !signal.aborted) {
-      this.#askPeers();
-      await sleep(POLL_MS, signal);
+    while (!condition() && performance.now() < end && !signal.aborted) {
+      this.#requestDialBacks();
+      await delay(POLL_MS, { signal });
     }
-    this.#tellChanges();
-    return isTrue();
+    this.#reportChanges();
+    return condition();
   }
 
-  /** libp2p asks a peer only when it connects; addresses that came later would wait for the next. */
-  #askPeers(): void {
+  /** Requests dial-backs for all addresses. libp2p does so only when a peer connects, not for addresses added later. */
+  #requestDialBacks(): void {
     const { libp2p } = this.#options.node;
     const { autonat } = libp2p.services as { autonat?: AutonatService };
     if (autonat === undefined) return;
@@ -126,33 +139,46 @@ export class NatLadder {
   async #useRelay(): Promise<void> {
     if (this.#relaying) return;
     this.#relaying = true;
-    this.#tell("relay_search");
+    this.#report("relay-search");
     try {
-      await this.#options.node.internals.transportManager.listen([multiaddr("/p2p-circuit")]);
-      const isReserved = () => this.reachability.status === "relayed";
-      await this.#until(isReserved, VERIFY_WAIT_MS);
+      await this.#options.node.components.transportManager.listen([multiaddr("/p2p-circuit")]);
+      const { verifyMs = VERIFY_WAIT_MS } = this.#options;
+      const isReserved = () => this.#relayed().length > 0;
+      await this.#pollUntil(isReserved, verifyMs);
     } catch (error) {
       this.#relaying = false;
-      this.#options.emit({ event: "nat", step: "relay_lost", reason: reasonOf(error) });
+      this.#options.emit({ event: "nat", step: "relay-lost", reason: reasonOf(error) });
     }
   }
 
-  /** Events for addresses that came and relays that went. */
-  #tellChanges(): void {
-    const { addresses } = this.reachability;
-    for (const text of addresses) {
-      if (this.#told.has(text)) continue;
+  /** Reports new addresses and lost relays. */
+  #reportChanges(): void {
+    const relayed = this.#relayed();
+    const direct = this.#addresses().filter(isPublicVerified).map(({ multiaddr }) => multiaddr);
+    for (const address of [...direct, ...relayed]) {
+      const text = address.toString();
+      if (this.#reported.has(text)) continue;
+      const [oldest] = this.#reported;
+      if (this.#reported.size >= MAX_REPORTED) this.#reported.delete(oldest!);
+      this.#reported.add(text);
+      this.#report(pathOf(address) === "relayed" ? "relay-reserved" : "address-verified", address);
+    }
+    const reserved = new Set(relayed.map(String));
+    for (const text of [...this.#reported]) {
       const address = multiaddr(text);
-      this.#tell(pathOf(address) === "relayed" ? "relay_reserved" : "address_verified", address);
+      if (reserved.has(text) || pathOf(address) === "direct") continue;
+      this.#reported.delete(text);
+      this.#report("relay-lost", address);
     }
-    for (const text of this.#told) {
-      if (addresses.includes(text)) continue;
-      if (pathOf(multiaddr(text)) === "relayed") this.#tell("relay_lost", multiaddr(text));
-    }
-    this.#told = new Set(addresses);
   }
 
-  #tell(step: NatStep, address?: Multiaddr): void {
+  /** Relayed addresses of this node that other networks can dial. */
+  #relayed(): Multiaddr[] {
+    const own = this.#addresses().map(({ multiaddr }) => multiaddr);
+    return usableAddresses(own.filter((address) => pathOf(address) === "relayed"));
+  }
+
+  #report(step: NatStep, address?: Multiaddr): void {
     this.#options.emit({
       event: "nat",
       step,

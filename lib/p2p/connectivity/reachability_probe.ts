@@ -1,76 +1,84 @@
 /**
- * Seeing a node as a stranger does.
+ * Probes the reachability of a node from the point of view of a new peer.
+ *
  * @module
  */
 import { ephemeralIdentity } from "../../core/mod.ts";
 import { type Path, reasonOf, type Transport } from "../network_events.ts";
 import { createNetwork } from "../network.ts";
+import type { PrivateDials } from "./dial_ranking.ts";
 
-/** What a stranger sees of a node. */
-export interface Visibility {
-  /** Whether the stranger found the node in the DHT and got its document. */
-  isVisible: boolean;
+/** Result of a reachability probe. */
+export interface ProbeResult {
+  /** Whether the new peer found the node in the DHT and received its document. */
+  isReachable: boolean;
   path: Path | null;
   transport: Transport | null;
-  /** From asking for the document to having it; null where it did not come. */
+  /** Time to request and receive the document, in milliseconds; null if it was not received. */
   latencyMs: number | null;
-  /** Why not; null where it is visible. */
+  /** Why the node is unreachable; null if it is reachable. */
   reason: string | null;
 }
 
-/** Options of {@linkcode checkVisibility}. */
-export interface VisibilityOptions {
-  /** Whom to look for. */
+/** Options of {@linkcode probeReachability}. */
+export interface ProbeOptions {
+  /** Peer id of the node to probe. */
   peerId: string;
-  /** Input of the probe. */
+  /** Multiaddrs of the bootstrap nodes. */
   bootstrap: readonly string[];
-  /** @default {true} */
-  allowPrivate?: boolean | undefined;
-  /** @default {20000} */
+  /**
+   * Private addresses to dial.
+   * @default {"last"}
+   */
+  privateAddresses?: PrivateDials | undefined;
+  /**
+   * Time limit of the search, in milliseconds.
+   * @default {20000}
+   */
   timeoutMs?: number | undefined;
-  /** Ends it. */
+  /** Aborts the probe. @default {never} */
   signal?: AbortSignal | undefined;
 }
 
-/** Nodes looked at before the one looked for counts as not found. */
-const MAX_LOOKED_AT = 256;
+/** Most nodes queried before the node counts as not found. */
+const MAX_QUERIES = 256;
 
 /**
- * Joins the network under a fresh key and searches for another node by its capabilities.
+ * Joins the network with a new key and searches for another node by its capabilities.
  *
- * @throws {PlasmError} `bad-config` where a bootstrap address cannot be read
- * @throws {DOMException} where the signal is aborted: its reason
+ * @throws {PlasmError} `bad-config` if a bootstrap address is invalid.
+ * @throws The signal's reason if it aborts.
  */
-export async function checkVisibility(
-  { peerId, bootstrap, allowPrivate, timeoutMs = 20_000, signal }: VisibilityOptions,
-): Promise<Visibility> {
-  const stranger = await createNetwork({
+export async function probeReachability(
+  { peerId, bootstrap, privateAddresses, timeoutMs = 20_000, signal }: ProbeOptions,
+): Promise<ProbeResult> {
+  const prober = await createNetwork({
     identity: await ephemeralIdentity(),
     mode: "client",
     bootstrap,
-    allowPrivate,
+    privateAddresses,
     nat: { autonat: false },
   });
-  const nothing = { isVisible: false, path: null, transport: null, latencyMs: null };
+  const unreachable = { isReachable: false, path: null, transport: null, latencyMs: null };
   try {
     let others = 0;
-    const options = { limit: MAX_LOOKED_AT, timeoutMs, signal };
-    for await (const candidate of stranger.discover({}, options)) {
+    const options = { limit: MAX_QUERIES, timeoutMs, signal };
+    for await (const candidate of prober.discover({}, options)) {
       const { path, transport, latencyMs } = candidate;
       if (candidate.peerId === peerId) {
-        return { isVisible: true, path, transport, latencyMs, reason: null };
+        return { isReachable: true, path, transport, latencyMs, reason: null };
       }
       others++;
     }
-    const isJoined = stranger.peers().length > 0;
-    const reason = isJoined
+    const hasJoined = prober.peers().length > 0;
+    const reason = hasJoined
       ? `found ${others} other nodes, but not this one`
       : "no bootstrap node answers";
-    return { ...nothing, reason };
+    return { ...unreachable, reason };
   } catch (error) {
     signal?.throwIfAborted();
-    return { ...nothing, reason: reasonOf(error) };
+    return { ...unreachable, reason: reasonOf(error) };
   } finally {
-    await stranger.stop();
+    await prober.stop();
   }
 }

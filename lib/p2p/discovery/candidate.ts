@@ -1,46 +1,47 @@
 /**
- * Search criteria, the DHT keys that they map to, and the score of the nodes found.
+ * Maps search criteria to DHT keys, and matches and scores the nodes found.
  *
  * @module
  */
 import * as raw from "multiformats/codecs/raw";
 import type { Capability, CapabilityFields } from "./capability.ts";
 import type { Path, Transport } from "../network_events.ts";
-import type { PeerRecord } from "../state/reputation.ts";
+import type { PeerRecord } from "../state/peer_state.ts";
 import { CID } from "multiformats/cid";
 import { sha256 } from "multiformats/hashes/sha2";
 
-/** What a node must offer. All of it; what is absent does not matter. */
+/** Requirements for a node. It must meet all that are present. */
 export interface DiscoverCriteria {
-  /** Such as `x86_64` or `aarch64`. */
+  /** Architecture, such as `x86_64` or `aarch64`. */
   arch?: string | undefined;
   /** Name of the node's program, such as `plasm`. */
   runtime?: string | undefined;
-  /** Such as `preview1`. */
+  /** WASI version, such as `preview1`. */
   wasi?: string | undefined;
   /** WebAssembly proposals, such as `simd`. */
   features?: readonly string[] | undefined;
-  /** What one job may ask for at least, in MiB. */
+  /** Lowest acceptable memory limit of one job, in MiB. */
   minMemoryMb?: number | undefined;
-  /** What one job may ask for at least, in seconds. */
+  /** Lowest acceptable time limit of one job, in seconds. */
   minTimeoutSeconds?: number | undefined;
+  /** Lowest acceptable number of CPU cores. */
   minCores?: number | undefined;
 }
 
-/** A node that offers what is looked for. */
+/** Node that meets the criteria. */
 export interface Candidate {
   peerId: string;
-  /** Verified. */
+  /** Verified document. */
   capability: Capability;
-  /** From asking for the document to having it. */
+  /** Time to request and receive the document, in milliseconds. */
   latencyMs: number;
-  /** From 0 to 1; the higher the better. */
+  /** Score from 0 to 1; higher is better. */
   score: number;
   transport: Transport;
   path: Path;
 }
 
-/** The topic that leaves the fewest nodes to ask. */
+/** Most selective topic of the criteria. */
 export function topicFor({ features, arch, wasi, runtime }: DiscoverCriteria): CapabilityTopic {
   const [feature] = features ?? [];
   if (feature !== undefined) return `feature:${feature}`;
@@ -49,10 +50,11 @@ export function topicFor({ features, arch, wasi, runtime }: DiscoverCriteria): C
   return runtime === undefined ? "node" : `runtime:${runtime}`;
 }
 
-/** Whether a node offers all that is looked for. */
+/** Reports whether a node meets the criteria. */
 export function isMatch(capability: Capability, criteria: DiscoverCriteria): boolean {
-  const { runtime, wasi, features, limits, cpu_cores } = capability;
-  return (criteria.arch === undefined || runtime.arch === criteria.arch) &&
+  const { runtime, wasi, features, limits, cpu_cores, availability } = capability;
+  return (availability?.accepting ?? true) &&
+    (criteria.arch === undefined || runtime.arch === criteria.arch) &&
     (criteria.runtime === undefined || runtime.name === criteria.runtime) &&
     (criteria.wasi === undefined || wasi.includes(criteria.wasi)) &&
     (criteria.features ?? []).every((feature) => features.includes(feature)) &&
@@ -61,27 +63,34 @@ export function isMatch(capability: Capability, criteria: DiscoverCriteria): boo
     cpu_cores >= (criteria.minCores ?? 0);
 }
 
-/** Latency that counts half. */
+/** Latency that halves the score, in milliseconds. */
 const HALF_LATENCY_MS = 100;
-/** A relayed connection is capped and shared: it is taken where there is no other. */
-const RELAYED_WORTH = 0.5;
+
+/** Factor for a relayed connection, which is limited and shared. */
+const RELAYED_FACTOR = 0.5;
+
+/** Free share of slots that a node without successful jobs can claim at most. */
+const MAX_UNPROVEN_FREE = 0.5;
 
 /**
- * How good a choice a node is, from 0 to 1: the product of what is free, how near it is, and how
- * often it kept its word (Laplace's rule: an unknown one counts half).
+ * Computes a node's score from 0 to 1: the product of its free share of slots, its proximity and the success rate of its
+ * jobs. By Laplace's rule the success rate of an unknown node is one half. A node's own statement of its load counts
+ * in proportion to that rate: what exceeds {@linkcode MAX_UNPROVEN_FREE} must be proven by jobs.
  */
 export function scoreOf(
   { load }: Capability,
   { latencyMs, path, record }: { latencyMs: number; path: Path; record: PeerRecord },
 ): number {
   const busy = load.running + load.queued;
-  const free = load.slots === 0 ? 0 : load.slots / (load.slots + busy);
-  const near = HALF_LATENCY_MS / (HALF_LATENCY_MS + latencyMs);
-  const kept = (record.succeeded + 1) / (record.succeeded + record.failed + 2);
-  return free * near * kept * (path === "relayed" ? RELAYED_WORTH : 1);
+  const claimed = load.slots === 0 ? 0 : load.slots / (load.slots + busy);
+  const proven = record.succeeded / (record.succeeded + record.failed + 1);
+  const free = Math.min(claimed, MAX_UNPROVEN_FREE + (1 - MAX_UNPROVEN_FREE) * proven);
+  const proximity = HALF_LATENCY_MS / (HALF_LATENCY_MS + latencyMs);
+  const successRate = (record.succeeded + 1) / (record.succeeded + record.failed + 2);
+  return free * proximity * successRate * (path === "relayed" ? RELAYED_FACTOR : 1);
 }
 
-/** What a key stands for: `node`, or a kind and its value, such as `arch:x86_64`. */
+/** Topic of a provider record: `node`, or a kind and its value, such as `arch:x86_64`. */
 export type CapabilityTopic =
   | "node"
   | `runtime:${string}`
@@ -89,15 +98,15 @@ export type CapabilityTopic =
   | `wasi:${string}`
   | `feature:${string}`;
 
-/** A new format of key gets a new number. */
+/** Prefix of hashed topics; a new key format needs a new number. */
 const PREFIX = "plasm:capability:1:";
 
-/** The DHT key of a topic: the CIDv1 (raw, SHA-256) of `plasm:capability:1:` and the topic. */
+/** Computes the DHT key of a topic: the CIDv1 (raw, SHA-256) of `plasm:capability:1:` and the topic. */
 export async function capabilityKey(topic: CapabilityTopic): Promise<CID> {
   return CID.createV1(raw.code, await sha256.digest(new TextEncoder().encode(PREFIX + topic)));
 }
 
-/** All topics under which a node with these capabilities is found. */
+/** Topics under which a node with these capabilities is provided. */
 export function topicsOf({ runtime, wasi, features }: CapabilityFields): CapabilityTopic[] {
   return [
     "node",

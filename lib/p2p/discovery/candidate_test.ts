@@ -5,7 +5,7 @@ import type { Capability } from "./capability.ts";
 
 const CAPABILITY = FIELDS as Capability;
 
-Deno.test("topicFor() picks the topic with the fewest nodes", () => {
+Deno.test("topicFor() selects the most selective topic", () => {
   assertEquals(topicFor({ arch: "aarch64", features: ["simd", "gc"] }), "feature:simd");
   assertEquals(topicFor({ arch: "aarch64", runtime: "plasm" }), "arch:aarch64");
   assertEquals(topicFor({ wasi: "preview1", runtime: "plasm" }), "wasi:preview1");
@@ -13,7 +13,7 @@ Deno.test("topicFor() picks the topic with the fewest nodes", () => {
   assertEquals(topicFor({ minMemoryMb: 1 }), "node");
 });
 
-Deno.test("isMatch() wants every criterion met", () => {
+Deno.test("isMatch() requires every criterion to be met", () => {
   assert(isMatch(CAPABILITY, {}));
   assert(isMatch(CAPABILITY, {
     arch: "x86_64",
@@ -37,7 +37,16 @@ Deno.test("isMatch() wants every criterion met", () => {
   ) assertFalse(isMatch(CAPABILITY, criteria), JSON.stringify(criteria));
 });
 
-Deno.test("scoreOf() prefers the free, the near, the direct and the proven", () => {
+Deno.test("isMatch() excludes a node that accepts no jobs now", () => {
+  const availability = { accepting: false, reason: "hours", cores: 0 } as const;
+  assertEquals(isMatch({ ...CAPABILITY, availability }, {}), false);
+  assertEquals(
+    isMatch({ ...CAPABILITY, availability: { ...availability, accepting: true } }, {}),
+    true,
+  );
+});
+
+Deno.test("scoreOf() prefers idle, near, directly connected and reliable nodes", () => {
   const known = { latencyMs: 10, path: "direct", record: record(1, 0) } as const;
   const score = scoreOf(CAPABILITY, known);
   const busy = { ...CAPABILITY, load: { running: 2, queued: 4, slots: 2 } };
@@ -51,6 +60,16 @@ Deno.test("scoreOf() prefers the free, the near, the direct and the proven", () 
   assertEquals(scoreOf(none, known), 0);
 });
 
+Deno.test("scoreOf() discounts what an unproven node claims", () => {
+  const claims = { ...CAPABILITY, load: { running: 0, queued: 0, slots: 64 } };
+  const half = { ...CAPABILITY, load: { running: 1, queued: 0, slots: 1 } };
+  const unknown = { latencyMs: 10, path: "direct", record: record(0, 0) } as const;
+  assertEquals(scoreOf(claims, unknown), scoreOf(half, unknown));
+  const proven = { ...unknown, record: record(20, 0) };
+  assertGreater(scoreOf(half, proven), scoreOf(claims, unknown));
+  assertGreater(scoreOf(claims, proven), scoreOf(half, proven));
+});
+
 function record(succeeded: number, failed: number) {
-  return { succeeded, failed, latencyMs: null };
+  return { succeeded, failed, failedInRow: 0, avoidUntil: 0, latencyMs: null };
 }

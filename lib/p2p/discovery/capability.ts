@@ -1,52 +1,56 @@
 /**
- * The capability document, signed by its node, and the protocol `/plasm/capability/1.0.0` that transfers it.
+ * Signs, verifies and transfers capability documents, by the protocol `/plasm/capability/1.0.0`.
  *
  * @module
  */
+import schema from "../../../schemas/capability.json" with { type: "json" };
 import {
   canonicalBytes,
+  documentSchema,
   isValidSignature,
   peerIdFromPublicKey,
   type Signer,
   validateDocument,
 } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
-import { toHex } from "../../util/mod.ts";
+import { concat, toHex } from "../../util/mod.ts";
 import type { Capability } from "./capability_document.gen.ts";
-import { CAPABILITY_DOCUMENT } from "./capability_validator.gen.ts";
 import type { Connection, Stream } from "@libp2p/interface";
 import { frameStream } from "../../core/cbor/mod.ts";
+import { toError } from "../network_events.ts";
 
 export type { Capability };
 
-/** What a node can run and how busy it is; the rest of the document comes with signing. */
+/** Capabilities and load of a node; signing adds the rest of the document. */
 export type CapabilityFields = Pick<
   Capability,
-  "runtime" | "wasi" | "features" | "cpu_cores" | "memory_mb" | "limits" | "load"
+  "runtime" | "wasi" | "features" | "cpu_cores" | "memory_mb" | "limits" | "load" | "availability"
 >;
 
-/** Keeps a signature under a capability from being one under anything else. */
+const CAPABILITY_DOCUMENT = documentSchema(schema);
+
+/** Domain separator: a signature of a capability is not valid for any other document. */
 const DOMAIN = "plasm-capability-v0.1\n";
-/** How far two honest clocks may be apart. */
+/** Largest accepted clock difference between honest nodes, in milliseconds. */
 export const MAX_CLOCK_SKEW_MS: number = 2 * 60 * 1000;
-/** Longest validity; a document that outlives its node misleads for that long. */
+/** Longest accepted validity, in milliseconds: a document that outlives its node misleads for that long. */
 export const MAX_VALIDITY_MS: number = 24 * 60 * 60 * 1000;
 
-/** What {@linkcode signCapability} adds. */
+/** Options of {@linkcode signCapability}. */
 export interface SignCapabilityOptions {
   signer: Signer;
   seq: number;
   addresses: string[];
   /** Unix milliseconds. */
   issuedAt: number;
-  /** How long it is valid, in milliseconds. */
+  /** Validity in milliseconds. */
   validityMs: number;
 }
 
 /**
  * Signs a document.
  *
- * @throws {PlasmError} `internal` where it would not follow the schema
+ * @throws {PlasmError} `internal` if the document would violate the schema.
  */
 export async function signCapability(
   fields: CapabilityFields,
@@ -71,26 +75,26 @@ export async function signCapability(
   return document;
 }
 
-/** What a document is checked against. */
+/** Options of {@linkcode verifyCapability}. */
 export interface VerifyCapabilityOptions {
-  /** Who gave it; the peer id that the connection proved. */
+  /** Authenticated peer id of the sender. */
   peerId: string;
   /**
-   * The highest sequence number seen from that peer.
+   * Highest sequence number received from the peer.
    * @default {none}
    */
   lastSeq?: number | undefined;
   /**
-   * Unix milliseconds.
+   * Current time in Unix milliseconds.
    * @default {Date.now()}
    */
   now?: number | undefined;
 }
 
 /**
- * Checks a document from outside: form, key, signature, time and sequence.
+ * Verifies an untrusted document: schema, key, signature, validity and sequence number.
  *
- * @throws {PlasmError} `protocol`, its `details.field` naming what is wrong
+ * @throws {PlasmError} `protocol`, with the invalid field in `details.field`.
  */
 export async function verifyCapability(
   value: unknown,
@@ -112,7 +116,7 @@ export async function verifyCapability(
   const signed = { bytes: signedBytes(document), signature, publicKey: node.public_key };
   if (!await isValidSignature(signed)) throw untrusted("signature", "signature is not valid");
   const [issued, expires] = [Date.parse(issued_at), Date.parse(expires_at)];
-  // Date.parse gives NaN for 30 February; no comparison with it holds.
+  // Date.parse returns NaN for 30 February, and every comparison with NaN is false.
   if (!(issued <= now + MAX_CLOCK_SKEW_MS)) {
     throw untrusted("issued_at", `issued at ${issued_at}, which is in the future`);
   }
@@ -130,25 +134,20 @@ function untrusted(field: string, why: string): PlasmError {
 
 function signedBytes(document: Omit<Capability, "signature"> | Capability): Uint8Array {
   const { signature: _, ...unsigned } = document as Capability;
-  const domain = new TextEncoder().encode(DOMAIN);
-  const body = canonicalBytes(unsigned);
-  const bytes = new Uint8Array(domain.length + body.length);
-  bytes.set(domain);
-  bytes.set(body, domain.length);
-  return bytes;
+  return concat([new TextEncoder().encode(DOMAIN), canonicalBytes(unsigned)]);
 }
 
-/** The protocol's name. */
+/** Name of the protocol. */
 export const CAPABILITY_PROTOCOL = "/plasm/capability/1.0.0";
 
-/** `{type: "get"}` and room for fields to come. */
+/** Largest request, in bytes: `{type: "get"}` and space for later fields. */
 const MAX_REQUEST_BYTES = 256;
-/** A full document has some 3 KiB. */
+/** Largest response, in bytes; a complete document has about 3 KiB. */
 export const MAX_CAPABILITY_BYTES: number = 32 * 1024;
-/** From the first byte to the last; neither side waits longer. */
+/** Time limit of a whole exchange on either side, in milliseconds. */
 const EXCHANGE_TIMEOUT_MS = 10_000;
 
-/** Answers one request; resolves when it has finished or failed. */
+/** Answers one request. Resets the stream and rejects if the exchange fails. */
 export async function serveCapability(
   stream: Stream,
   document: Capability | undefined,
@@ -166,27 +165,27 @@ export async function serveCapability(
     );
     await stream.close({ signal });
   } catch (error) {
-    stream.abort(error instanceof Error ? error : new Error(String(error)));
+    stream.abort(toError(error));
     throw error;
   }
 }
 
 /** Options of {@linkcode fetchCapability}. */
 export interface FetchCapabilityOptions {
+  /** Aborts the exchange. */
   signal: AbortSignal;
   /**
-   * The highest sequence number seen from that peer.
+   * Highest sequence number received from the peer.
    * @default {none}
    */
   lastSeq?: number | undefined;
 }
 
 /**
- * Asks a connected peer for its document and verifies it.
+ * Requests the document of a connected peer and verifies it.
  *
- * @throws {PlasmError} `protocol` where the answer is not a document to trust, `not-found` where
- * the peer offers nothing
- * @throws {DOMException} where the signal is aborted: its reason
+ * @throws {PlasmError} `protocol` if the response is invalid, `not-found` if the peer has published no document.
+ * @throws The signal's reason if it aborts.
  */
 export async function fetchCapability(
   connection: Connection,
@@ -211,7 +210,52 @@ export async function fetchCapability(
     const peerId = connection.remotePeer.toString();
     return await verifyCapability(answer.document, { peerId, lastSeq });
   } catch (error) {
-    stream.abort(error instanceof Error ? error : new Error(String(error)));
+    stream.abort(toError(error));
     throw error;
   }
+}
+
+/**
+ * Smallest module that is valid only with a proposal, without the eight-byte header; sections as in chapter 5 of the
+ * core specification.
+ */
+const FEATURE_PROBES: Readonly<Record<string, string>> = {
+  // (func (drop (i32.extend8_s (i32.const 0))))
+  "sign-extension": "0104016000000302010" + "00a08010600" + "4100c01a0b",
+  // (func (drop (i32.trunc_sat_f32_s (f32.const 0))))
+  "sat-float-to-int": "01040160000003020100" + "0a0c010a00" + "4300000000fc001a0b",
+  // (func (result i32 i32) i32.const 0 i32.const 0)
+  "multi-value": "010601600002" + "7f7f03020100" + "0a08010600" + "410041000b",
+  // memory.copy
+  "bulk-memory": "01040160000003020100" + "0503010001" + "0a0e010c00" + "410041004100fc0a00000b",
+  // (func (drop (ref.null func)))
+  "reference-types": "01040160000003020100" + "0a07010500" + "d0701a0b",
+  // (func (result v128) i32.const 0 i8x16.splat i8x16.popcnt)
+  "simd": "0105016000017b03020100" + "0a0a010800" + "4100fd0ffd620b",
+  // i8x16.relaxed_swizzle
+  "relaxed-simd": "0105016000017b03020100" + "0a0f010d00" + "4101fd0f4102fd0ffd80020b",
+  // i32.atomic.load of a shared memory
+  "threads": "01040160000003020100" + "050401030101" + "0a0b010900" + "4100fe1002001a0b",
+  // (func return_call 0)
+  "tail-call": "01040160000003020100" + "0a06010400" + "12000b",
+  // try_table without a catch clause
+  "exceptions": "01040160000003020100" + "0a08010600" + "1f40000b0b",
+  // an offset of (i32.add (i32.const 1) (i32.const 2))
+  "extended-const": "0503010001" + "0b0901004101" + "41026a0b00",
+  // (type (struct (field i8)))
+  "gc": "0105015f01" + "7800",
+  // (memory i64 1)
+  "memory64": "0503010401",
+  // two memories
+  "multi-memory": "05050200000000",
+};
+
+const WASM_HEADER = "0061736d01000000";
+
+/** Names of the WebAssembly proposals that the engine of this process supports, in alphabetical order. */
+export function probeWasmFeatures(): string[] {
+  return Object.entries(FEATURE_PROBES)
+    .filter(([, body]) => WebAssembly.validate(Uint8Array.fromHex(WASM_HEADER + body)))
+    .map(([name]) => name)
+    .sort();
 }

@@ -44,9 +44,18 @@ export interface Capability {
   limits: CapabilityLimits;
   /** Load of the node when the document was signed. */
   load: CapabilityLoad;
+  /**
+   * What the operator allows when the document was signed. Absent: the node accepts jobs on
+   * all cores.
+   */
+  availability?: CapabilityAvailability;
   /** Multiaddrs of the node, without /p2p/. */
   addresses: string[];
-  /** 128 lowercase hex digits. Ed25519 signature of the node. */
+  /**
+   * 128 lowercase hex digits: R and S of the node's Ed25519 signature (RFC 8032, section
+   * 5.1.7). It is valid by the equation without the cofactor, with canonical encodings of R,
+   * S and the key, and neither R nor the key of small order.
+   */
   signature: string;
 }
 
@@ -82,6 +91,19 @@ export interface CapabilityLimits {
   output_bytes: number;
   /** Size of the module, in bytes. */
   module_bytes: number;
+}
+
+/**
+ * What the operator allows when the document was signed. Absent: the node accepts jobs on all
+ * cores.
+ */
+export interface CapabilityAvailability {
+  /** Whether the node accepts jobs. */
+  accepting: boolean;
+  /** What limits or prevents jobs: the hour of the day, the battery or the machine's load. */
+  reason: "hours" | "battery" | "load" | null;
+  /** CPU cores for jobs. */
+  cores: number;
 }
 
 /** Load of the node when the document was signed. */

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertArrayIncludes, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import { PlasmError } from "../../core/errors/errors.ts";
 import { ephemeralIdentity, identityFromSecretKey } from "../../core/identity.ts";
@@ -6,6 +6,7 @@ import {
   type Capability,
   MAX_CLOCK_SKEW_MS,
   MAX_VALIDITY_MS,
+  probeWasmFeatures,
   signCapability,
   verifyCapability,
 } from "./capability.ts";
@@ -27,19 +28,19 @@ async function signed(
   });
 }
 
-async function refusal(document: unknown, options: Parameters<typeof verifyCapability>[1]) {
+async function rejectedField(document: unknown, options: Parameters<typeof verifyCapability>[1]) {
   const error = await assertRejects(() => verifyCapability(document, options), PlasmError);
   assertEquals(error.code, "protocol");
   return error.details.field;
 }
 
-Deno.test("verifyCapability() takes what signCapability() made", async () => {
+Deno.test("verifyCapability() accepts a document of signCapability()", async () => {
   const document = await signed();
   const peerId = document.node.peer_id;
   assertEquals(await verifyCapability(document, { peerId, now: NOW, lastSeq: 5 }), document);
 });
 
-Deno.test("verifyCapability() refuses any changed field", async () => {
+Deno.test("verifyCapability() rejects any changed field", async () => {
   const document = await signed();
   const options = { peerId: document.node.peer_id, now: NOW };
   const changed: Partial<Capability>[] = [
@@ -52,44 +53,47 @@ Deno.test("verifyCapability() refuses any changed field", async () => {
     { signature: "0".repeat(128) },
   ];
   for (const change of changed) {
-    assertEquals(await refusal({ ...document, ...change }, options), "signature");
+    assertEquals(await rejectedField({ ...document, ...change }, options), "signature");
   }
 });
 
-Deno.test("verifyCapability() refuses an unsigned document and unknown fields", async () => {
+Deno.test("verifyCapability() rejects an unsigned document and unknown fields", async () => {
   const { signature: _, ...unsigned } = await signed();
   const options = { peerId: unsigned.node.peer_id, now: NOW };
-  assertEquals(await refusal(unsigned, options), "signature");
-  assertEquals(await refusal({ ...await signed(), price: 1 }, options), "price");
+  assertEquals(await rejectedField(unsigned, options), "signature");
+  assertEquals(await rejectedField({ ...await signed(), price: 1 }, options), "price");
 });
 
-Deno.test("verifyCapability() refuses another's document and another's key", async () => {
+Deno.test("verifyCapability() rejects the document or the key of another node", async () => {
   const document = await signed();
   const other = await ephemeralIdentity();
-  assertEquals(await refusal(document, { peerId: other.peerId, now: NOW }), "node.peer_id");
+  assertEquals(await rejectedField(document, { peerId: other.peerId, now: NOW }), "node.peer_id");
   const node = { peer_id: document.node.peer_id, public_key: other.publicKey };
   const options = { peerId: document.node.peer_id, now: NOW };
-  assertEquals(await refusal({ ...document, node }, options), "node.peer_id");
+  assertEquals(await rejectedField({ ...document, node }, options), "node.peer_id");
 });
 
-Deno.test("verifyCapability() refuses a stale, a future and an overlong document", async () => {
+Deno.test("verifyCapability() rejects an expired document, a future one and one of too long validity", async () => {
   const options = { peerId: (await signed()).node.peer_id, now: NOW };
-  assertEquals(await refusal(await signed({ issuedAt: NOW - 60_000 }), options), "expires_at");
+  assertEquals(
+    await rejectedField(await signed({ issuedAt: NOW - 60_000 }), options),
+    "expires_at",
+  );
   const future = await signed({ issuedAt: NOW + MAX_CLOCK_SKEW_MS + 1 });
-  assertEquals(await refusal(future, options), "issued_at");
+  assertEquals(await rejectedField(future, options), "issued_at");
   const long = await signed({ validityMs: MAX_VALIDITY_MS + 1 });
-  assertEquals(await refusal(long, options), "expires_at");
+  assertEquals(await rejectedField(long, options), "expires_at");
   const noDay = { ...await signed(), issued_at: "2026-02-30T00:00:00.000Z" };
-  assertEquals(await refusal(noDay, options), "signature");
+  assertEquals(await rejectedField(noDay, options), "signature");
 });
 
-Deno.test("verifyCapability() refuses a lower sequence number", async () => {
+Deno.test("verifyCapability() rejects a lower sequence number", async () => {
   const document = await signed({ seq: 5 });
   const options = { peerId: document.node.peer_id, now: NOW, lastSeq: 6 };
-  assertEquals(await refusal(document, options), "seq");
+  assertEquals(await rejectedField(document, options), "seq");
 });
 
-Deno.test("verifyCapability() answers anything with a PlasmError", async () => {
+Deno.test("verifyCapability() throws a PlasmError for any invalid value", async () => {
   const document = await signed();
   const options = { peerId: document.node.peer_id, now: NOW };
   const fields = Object.keys(document) as (keyof Capability)[];
@@ -102,4 +106,37 @@ Deno.test("verifyCapability() answers anything with a PlasmError", async () => {
     }),
     { seed: 20260102, numRuns: 1000 },
   );
+});
+
+Deno.test("probeWasmFeatures() finds the proposals that V8 has shipped for years", () => {
+  const features = probeWasmFeatures();
+  assertArrayIncludes(features, [
+    "bulk-memory",
+    "extended-const",
+    "gc",
+    "multi-value",
+    "reference-types",
+    "relaxed-simd",
+    "sat-float-to-int",
+    "sign-extension",
+    "simd",
+    "tail-call",
+    "threads",
+  ]);
+  assertEquals(features, features.toSorted());
+});
+
+Deno.test("probeWasmFeatures() validates the probes on each call", () => {
+  const validate = WebAssembly.validate;
+  const validated: number[] = [];
+  WebAssembly.validate = (bytes) => {
+    validated.push(bytes.byteLength);
+    return false;
+  };
+  try {
+    assertEquals(probeWasmFeatures(), []);
+    assert(validated.length > 10);
+  } finally {
+    WebAssembly.validate = validate;
+  }
 });

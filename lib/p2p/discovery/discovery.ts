@@ -1,57 +1,83 @@
 /**
- * Finding nodes by what they can run.
+ * Discovers nodes by their capabilities: looks up provider records in the DHT and queries each provider.
+ *
  * @module
  */
 import type { Connection, PeerInfo } from "@libp2p/interface";
+import type { Libp2p } from "libp2p";
 import { PlasmError } from "../../core/errors/mod.ts";
 import { pathOf, transportOf } from "../addresses.ts";
 import { type Candidate, type DiscoverCriteria, isMatch, scoreOf, topicFor } from "./candidate.ts";
 import { capabilityKey, type CapabilityTopic } from "./candidate.ts";
 import { fetchCapability } from "./capability.ts";
+import { dialReasonOf } from "../connectivity/dial_reason.ts";
 import { openConnection } from "../connectivity/connection_tracker.ts";
 import { type EmitEvent, reasonOf } from "../network_events.ts";
 import { BoundedMap } from "../../util/mod.ts";
-import { sleep } from "../../util/async/mod.ts";
+import { delay } from "../../util/async/mod.ts";
+import { ProviderQueue, type QueuedProvider } from "./provider_queue.ts";
+import { RankedCandidates } from "./ranked_candidates.ts";
 import type { PlasmNode } from "../libp2p_node.ts";
-import type { Reputation } from "../state/reputation.ts";
+import type { Reputation } from "../state/peer_state.ts";
 
 /** Options of {@linkcode Discovery.find}. */
 export interface DiscoverOptions {
-  /** Ends it with the signal's reason. */
+  /** Aborts the search. @default {never} */
   signal?: AbortSignal | undefined;
   /**
-   * Candidates after which it ends.
+   * Candidates after which the search ends.
    * @default {10}
    */
   limit?: number | undefined;
   /**
-   * Milliseconds after which it ends.
+   * Time after which the search ends, in milliseconds.
    * @default {30000}
    */
   timeoutMs?: number | undefined;
 }
 
-/** Nodes asked at once. */
-const ASK_PARALLEL = 8;
-/** Nodes asked in one search: a lying peer can name any number. */
-const MAX_ASKED = 256;
-/** One node: dialling, both handshakes and the document. */
-const ASK_TIMEOUT_MS = 15_000;
-/** The wait before looking again where nothing was found: records may be on their way. */
-const LOOK_AGAIN_MS = 1_000;
-/** Addresses of one peer that are believed. */
+/** Options of {@linkcode Discovery.queryPeer}. */
+export interface QueryPeerOptions {
+  /** Aborts the query. @default {never} */
+  signal?: AbortSignal | undefined;
+  /**
+   * Whether an address of the peer is known; otherwise the DHT provides it.
+   * @default {true}
+   */
+  isKnown?: boolean | undefined;
+}
+
+/** Nodes queried concurrently. */
+const QUERY_PARALLEL = 32;
+
+/** Nodes queried in one search: a malicious peer can return any number of providers. */
+const MAX_QUERIED = 1024;
+
+/** Time limit for one node, in milliseconds: dial, both handshakes and the document. */
+const QUERY_TIMEOUT_MS = 15_000;
+
+/** Time that a connection may take to close after its streams, in milliseconds. */
+const CLOSE_WAIT_MS = 1_000;
+
+/** Delay before the next lookup if none has found a node, in milliseconds: records may not be stored yet. */
+const LOOKUP_INTERVAL_MS = 1_000;
+
+/** Addresses accepted for one peer. */
 const MAX_ADDRESSES = 16;
-/** Peers whose sequence numbers are remembered. */
+
+/** Peers whose latest sequence number is stored. */
 const MAX_SEQUENCES = 4096;
 
-/** What a {@linkcode Discovery} works with. */
+/** Context of a {@linkcode Discovery}. */
 export interface DiscoveryContext {
   node: PlasmNode;
   reputation: Reputation;
   emit: EmitEvent;
+  /** Resolves to an error if the node has no connection once its first dials have completed. */
+  joinFailure: () => Promise<PlasmError | undefined>;
 }
 
-/** Searches on behalf of one node. */
+/** Searches for nodes on behalf of one node. */
 export class Discovery {
   #context: DiscoveryContext;
   #sequences = new BoundedMap<string, { seq: number; expiresAt: number }>(MAX_SEQUENCES);
@@ -61,10 +87,11 @@ export class Discovery {
   }
 
   /**
-   * Searches the DHT and queries the nodes it finds. Candidates arrive as they answer; of those that have
-   * answered the best comes first.
+   * Searches the DHT and queries the nodes it finds. Yields candidates as they answer, the best of the waiting ones
+   * first; see {@linkcode RankedCandidates}.
    *
-   * @throws {DOMException} where the signal is aborted: its reason
+   * @throws {PlasmError} `no-peer` if the node cannot join the network.
+   * @throws The signal's reason if it aborts.
    */
   async *find(
     criteria: DiscoverCriteria,
@@ -74,31 +101,33 @@ export class Discovery {
     const ended = new AbortController();
     const timeout = AbortSignal.timeout(timeoutMs);
     const stop = AbortSignal.any([ended.signal, timeout, ...(signal ? [signal] : [])]);
-    const found: Candidate[] = [];
-    let wake = Promise.withResolvers<void>();
-    let searching = true;
+    const { reputation, joinFailure } = this.#context;
+    using candidates = new RankedCandidates({
+      isAvoided: (peerId) => reputation.isAvoided(peerId),
+      isNew: (peerId) => reputation.isNew(peerId),
+    });
+    let count = 0;
     const search = this.#search(criteria, {
       signal: stop,
       onFound: (candidate) => {
-        found.push(candidate);
-        wake.resolve();
+        count++;
+        candidates.add(candidate);
       },
-    }).finally(() => {
-      searching = false;
-      wake.resolve();
+    }).finally(() => candidates.end());
+    let failure: PlasmError | undefined;
+    void joinFailure().then((error) => {
+      if (error === undefined || count > 0) return;
+      failure = error;
+      ended.abort();
     });
     try {
-      for (let given = 0; given < limit;) {
-        if (found.length > 0) {
-          found.sort((a, b) => a.score - b.score);
-          given++;
-          yield found.pop()!;
-        } else if (searching) {
-          await wake.promise;
-          wake = Promise.withResolvers();
-        } else break;
+      for (let yielded = 0; yielded < limit; yielded++) {
+        const candidate = await candidates.next();
+        if (candidate === undefined) break;
+        yield candidate;
       }
       signal?.throwIfAborted();
+      if (count === 0 && failure !== undefined) throw failure;
     } finally {
       ended.abort();
       await search;
@@ -106,48 +135,78 @@ export class Discovery {
   }
 
   /**
-   * Asks one connected or dialable peer.
+   * Queries the capabilities of one peer, which it dials if necessary.
    *
-   * @throws {PlasmError} `no-peer` where it cannot be reached, `protocol` or `not-found` as
-   * {@linkcode fetchCapability} does
+   * @throws {PlasmError} `no-peer` if the peer is unreachable or the node cannot join the network to look up its
+   * address, `protocol` or `not-found` as for {@linkcode fetchCapability}.
    */
-  async ask(peer: PeerInfo, signal: AbortSignal): Promise<Candidate> {
-    const { node, reputation, emit } = this.#context;
-    const peerId = peer.id.toString();
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(ASK_TIMEOUT_MS)]);
-    const connection = await this.#connect(peer, limit);
-    const last = this.#sequences.get(peerId);
-    const lastSeq = last !== undefined && last.expiresAt > Date.now() ? last.seq : undefined;
-    const { transport, path } = describe(connection);
-    const start = performance.now();
+  async queryPeer(
+    peer: PeerInfo,
+    { signal, isKnown = true }: QueryPeerOptions = {},
+  ): Promise<Candidate> {
+    const ended = new AbortController();
+    if (!isKnown) {
+      void this.#context.joinFailure().then((error) => error && ended.abort(error));
+    }
     try {
-      const capability = await fetchCapability(connection, { signal: limit, lastSeq });
-      const latencyMs = Math.round(performance.now() - start);
-      const expiresAt = Date.parse(capability.expires_at);
-      this.#sequences.set(peerId, { seq: capability.seq, expiresAt });
-      await node.libp2p.peerStore.merge(peer.id, { multiaddrs: [connection.remoteAddr] });
-      emit({ event: "capability_seen", peer_id: peerId, latency_ms: latencyMs, transport, path });
-      const score = scoreOf(capability, { latencyMs, path, record: reputation.get(peerId) });
-      reputation.note(peerId, { ok: true, latencyMs });
-      return { peerId, capability, latencyMs, score, transport, path };
+      const both = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal]);
+      return await this.#query(peer, both);
+    } catch (error) {
+      throw ended.signal.aborted ? ended.signal.reason : error;
+    }
+  }
+
+  async #query(peer: PeerInfo, signal: AbortSignal): Promise<Candidate> {
+    const { node, emit } = this.#context;
+    const peerId = peer.id.toString();
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(QUERY_TIMEOUT_MS)]);
+    let connection = await this.#connect(peer, limit);
+    try {
+      try {
+        return await this.#fetch(connection, limit);
+      } catch (error) {
+        // Hole punching closes the relayed connection once a direct one is open.
+        if (!mayHaveClosed(error) || !await isReplaced(node.libp2p, connection, limit)) throw error;
+        connection = await this.#connect(peer, limit);
+        return await this.#fetch(connection, limit);
+      }
     } catch (error) {
       if (signal.aborted) throw error;
       const code = error instanceof PlasmError ? error.code : "peer-timeout";
       emit({
-        event: "capability_refused",
+        event: "capability-refused",
         peer_id: peerId,
-        transport,
-        path,
+        transport: transportOf(connection.remoteAddr),
+        path: pathOf(connection.remoteAddr),
         error_code: code,
         reason: reasonOf(error),
       });
-      reputation.note(peerId, { ok: false });
       throw error;
     }
   }
 
-  async #connect(peer: PeerInfo, signal: AbortSignal): Promise<Connection> {
+  async #fetch(connection: Connection, signal: AbortSignal): Promise<Candidate> {
     const { node, reputation, emit } = this.#context;
+    const peerId = connection.remotePeer.toString();
+    const last = this.#sequences.get(peerId);
+    const lastSeq = last !== undefined && last.expiresAt > Date.now() ? last.seq : undefined;
+    const { transport, path } = describe(connection);
+    const start = performance.now();
+    const capability = await fetchCapability(connection, { signal, lastSeq });
+    const latencyMs = Math.round(performance.now() - start);
+    const expiresAt = Date.parse(capability.expires_at);
+    this.#sequences.set(peerId, { seq: capability.seq, expiresAt });
+    await node.libp2p.peerStore.merge(connection.remotePeer, {
+      multiaddrs: [connection.remoteAddr],
+    });
+    emit({ event: "capability-seen", peer_id: peerId, latency_ms: latencyMs, transport, path });
+    const score = scoreOf(capability, { latencyMs, path, record: reputation.get(peerId) });
+    reputation.recordLatency(peerId, latencyMs);
+    return { peerId, capability, latencyMs, score, transport, path };
+  }
+
+  async #connect(peer: PeerInfo, signal: AbortSignal): Promise<Connection> {
+    const { node, emit } = this.#context;
     const { libp2p } = node;
     const open = openConnection(libp2p, peer.id);
     if (open !== undefined) return open;
@@ -162,9 +221,8 @@ export class Discovery {
       return connection;
     } catch (error) {
       const latency_ms = Math.round(performance.now() - start);
-      const reason = reasonOf(error);
+      const reason = dialReasonOf(error);
       emit({ event: "dial", peer_id: peerId, latency_ms, error_code: "no-peer", reason });
-      reputation.note(peerId, { ok: false });
       throw new PlasmError("no-peer", `Cannot reach peer ${peerId}: ${reason}`, { cause: error });
     }
   }
@@ -175,48 +233,92 @@ export class Discovery {
   ): Promise<void> {
     const topic = topicFor(criteria);
     const start = performance.now();
-    const asked = new Set<string>([this.#context.node.libp2p.peerId.toString()]);
-    const asking = new Set<Promise<void>>();
+    const pending = new Set<Promise<void>>();
     let count = 0;
     let failure: unknown;
-    const ask = async (peer: PeerInfo): Promise<void> => {
+    const query = async ({ peer, settle }: QueuedProvider): Promise<void> => {
+      let ok = false;
       try {
-        const candidate = await this.ask(peer, signal);
+        const candidate = await this.#query(peer, signal);
+        ok = true;
         if (!isMatch(candidate.capability, criteria)) return;
         count++;
         onFound(candidate);
       } catch {
-        // Reported by an event; another node may answer.
+        // An event has reported the error; another node may answer.
+      } finally {
+        settle({ ok });
       }
     };
+    let left = MAX_QUERIED;
+    const known = new Set([this.#context.node.libp2p.peerId.toString()]);
     while (!signal.aborted && count === 0) {
-      try {
-        for await (const peer of this.#providers(topic, signal)) {
-          if (asked.has(peer.id.toString()) || asked.size > MAX_ASKED) continue;
-          asked.add(peer.id.toString());
-          const task = ask(peer).finally(() => asking.delete(task));
-          asking.add(task);
-          if (asking.size >= ASK_PARALLEL) await Promise.race(asking);
-        }
-      } catch (error) {
-        failure = error;
+      const queue = new ProviderQueue(known);
+      const collecting = this.#collect(queue, { topic, signal }).catch((error) => failure = error);
+      for (let next = await queue.next(); next !== undefined; next = await queue.next()) {
+        if (left-- <= 0 || signal.aborted) break;
+        known.add(next.peer.id.toString());
+        const task = query(next).finally(() => pending.delete(task));
+        pending.add(task);
+        if (pending.size >= QUERY_PARALLEL) await Promise.race(pending);
       }
-      await Promise.all(asking);
-      if (count === 0) await sleep(LOOK_AGAIN_MS, signal);
+      await Promise.all([...pending, collecting]);
+      if (count === 0) await delay(LOOKUP_INTERVAL_MS, { signal });
     }
-    await Promise.all(asking);
+    await Promise.all(pending);
     this.#context.emit({
       event: "query",
       key: topic,
       count,
       latency_ms: Math.round(performance.now() - start),
-      ...(count > 0 ? {} : { error_code: "no-peer", reason: reasonOf(failure ?? "nobody found") }),
+      ...(count > 0 ? {} : { error_code: "no-peer", reason: reasonOf(failure ?? "no node found") }),
     });
   }
 
-  async *#providers(topic: CapabilityTopic, signal: AbortSignal): AsyncGenerator<PeerInfo> {
-    const key = await capabilityKey(topic);
-    yield* this.#context.node.libp2p.contentRouting.findProviders(key, { signal });
+  /** Looks up the providers of a topic and adds them to a queue, which it ends. */
+  async #collect(
+    queue: ProviderQueue,
+    { topic, signal }: { topic: CapabilityTopic; signal: AbortSignal },
+  ): Promise<void> {
+    try {
+      const key = await capabilityKey(topic);
+      for await (const event of this.#context.node.dht.findProviders(key, { signal })) {
+        if (event.name === "PROVIDER") queue.add(event.from.toString(), event.providers);
+      }
+    } finally {
+      queue.end();
+    }
+  }
+}
+
+/** Reports whether a query may have failed because its connection closed: the peer did not answer otherwise. */
+function mayHaveClosed(error: unknown): boolean {
+  const { name, cause } = error as Error;
+  return name !== "UnsupportedProtocolError" &&
+    (!(error instanceof PlasmError) || cause !== undefined);
+}
+
+/** Waits a short time until a connection has closed or its peer has another one; returns false if neither happens. */
+async function isReplaced(
+  libp2p: Libp2p,
+  connection: Connection,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { remotePeer, id } = connection;
+  const isDone = () =>
+    connection.status !== "open" ||
+    libp2p.getConnections(remotePeer).some((other) => other.id !== id && other.status === "open");
+  const done = new AbortController();
+  const check = () => void (isDone() && done.abort());
+  connection.addEventListener("close", check);
+  libp2p.addEventListener("connection:open", check);
+  try {
+    check();
+    await delay(CLOSE_WAIT_MS, { signal: AbortSignal.any([signal, done.signal]) });
+    return !signal.aborted && isDone();
+  } finally {
+    connection.removeEventListener("close", check);
+    libp2p.removeEventListener("connection:open", check);
   }
 }
 

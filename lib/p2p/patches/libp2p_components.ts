@@ -1,24 +1,31 @@
 /**
- * Internal components of libp2p, and three corrected views of them for its services.
+ * Internal components of libp2p: corrected and rate-limited views of them for its services, and a cache of merges into
+ * the peer store.
  *
  * @module
  */
-import type { Connection, Stream, Upgrader } from "@libp2p/interface";
+import type { Connection, Peer, PeerId, PeerStore, Stream, Upgrader } from "@libp2p/interface";
 import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
+import { BoundedMap, RateLimiter } from "../../util/mod.ts";
 import { quicAddress } from "../addresses.ts";
-import { QuicTransport } from "../transports/quic.ts";
-import { TcpTransport, type TransportComponents } from "../transports/tcp.ts";
+import { quic } from "../transports/quic.ts";
+import type { TransportComponents } from "../transports/socket_transport.ts";
+import { tcp } from "../transports/tcp.ts";
 
-/** An address of this node and its source. */
+/** Address of this node and its source. */
 export interface OwnAddress {
   multiaddr: Multiaddr;
   type: "transport" | "announce" | "observed" | "dns-mapping" | "ip-mapping";
   verified: boolean;
 }
 
-/** The components of libp2p in use. Their types are in a package that libp2p does not export. */
+/** Handles a stream of a protocol. */
+type Handler = (stream: Stream, connection: Connection) => void | Promise<void>;
+
+/** Components of libp2p in use. Their types are in a package that libp2p does not export. */
 export interface Libp2pComponents extends TransportComponents {
   upgrader: Upgrader;
+  peerStore: PeerStore;
   addressManager: {
     getAddresses(): Multiaddr[];
     getObservedAddrs(): Multiaddr[];
@@ -26,30 +33,25 @@ export interface Libp2pComponents extends TransportComponents {
   };
   transportManager: { listen(addresses: Multiaddr[]): Promise<void> };
   registrar: {
-    handle(
-      protocol: string,
-      handler: (stream: Stream, connection: Connection) => void | Promise<void>,
-      options?: unknown,
-    ): Promise<void>;
+    handle(protocol: string, handler: Handler, options?: unknown): Promise<void>;
   };
   connectionManager: {
     openConnection(address: Multiaddr, options?: { signal?: AbortSignal }): Promise<Connection>;
   };
 }
 
-/** A dial back that hangs must not hold the stream of who asked for it. */
+/** Time limit of a dial-back, in milliseconds; the requester's stream waits for it. */
 const DIAL_BACK_TIMEOUT_MS = 5_000;
 
 /**
- * For AutoNAT: a dial back is a new connection from a new port. libp2p would hand out (and then
- * close) the connection that the request came on; and a dial from our listening UDP port would pass
- * through the hole that the request made, and prove nothing.
+ * For AutoNAT: dials back on a new connection from a new port. libp2p would return (and then close) the connection of
+ * the request, and a dial from the listening UDP port would pass through the NAT mapping of the request and prove nothing.
  */
 export function dialBackOnNewConnection(components: Libp2pComponents): Libp2pComponents {
   return view(components, "connectionManager", {
     openConnection(address, { signal = AbortSignal.timeout(DIAL_BACK_TIMEOUT_MS) } = {}) {
-      const Transport = quicAddress(address) === null ? TcpTransport : QuicTransport;
-      return new Transport(components).dial(address, { signal, upgrader: components.upgrader });
+      const transport = (quicAddress(address) === null ? tcp() : quic())(components);
+      return transport.dial(address, { signal, upgrader: components.upgrader });
     },
   });
 }
@@ -65,7 +67,11 @@ export function withObservedAddresses(components: Libp2pComponents): Libp2pCompo
   });
 }
 
-/** For UPnP, which maps UDP ports of `/quic-v1` only: a port is a port. */
+function listedAsV1(address: Multiaddr): Multiaddr {
+  return multiaddr(address.toString().replace(/\/noise(?=$|\/)/, "/quic-v1"));
+}
+
+/** For UPnP, which maps UDP ports of `/quic-v1` addresses only. */
 export function withQuicListedAsV1(components: Libp2pComponents): Libp2pComponents {
   const { addressManager } = components;
   return view(components, "addressManager", {
@@ -73,9 +79,57 @@ export function withQuicListedAsV1(components: Libp2pComponents): Libp2pComponen
       addressManager.getAddressesWithMetadata().map((address) =>
         quicAddress(address.multiaddr) === null
           ? address
-          : { ...address, multiaddr: multiaddr(`${address.multiaddr}-v1`) }
+          : { ...address, multiaddr: listedAsV1(address.multiaddr) }
       ),
   });
+}
+
+/** Bytes that count as one request: about the size of the smallest. A long stream counts as many requests. */
+const REQUEST_BYTES = 64;
+
+/** Requests that opening a stream counts as: it costs both sides more than a request. */
+const STREAM_REQUESTS = 8;
+
+/** Burst of an honest peer: it queries itself, provides all its topics and refreshes its routing table. */
+const BURST_REQUESTS = 4096;
+
+/** Requests a second in the long run. */
+const REQUESTS_PER_SECOND = 256;
+
+/** Called for each stream that is refused or aborted. */
+export type OnRefused = (refusal: { peerId: string; reason: string }) => void;
+
+/**
+ * For the DHT: limits the rate of each peer's requests to registered protocols. Otherwise one peer could occupy a node with
+ * well-formed requests.
+ */
+export function limitRequests(
+  components: Libp2pComponents,
+  onRefused: OnRefused,
+  limiter: RateLimiter = new RateLimiter({ burst: BURST_REQUESTS, perSecond: REQUESTS_PER_SECOND }),
+): Libp2pComponents {
+  const { registrar } = components;
+  const guard = (handler: Handler): Handler => (stream, connection) => {
+    const peerId = connection.remotePeer.toString();
+    const take = (requests: number): boolean => {
+      if (limiter.take(peerId, requests)) return true;
+      const reason = `more than ${REQUESTS_PER_SECOND * REQUEST_BYTES} bytes of requests a second`;
+      // An aborted stream may still deliver buffered data, which must not be reported again.
+      if (stream.status === "open") onRefused({ peerId, reason });
+      stream.abort(new Error(reason));
+      return false;
+    };
+    if (!take(STREAM_REQUESTS)) return;
+    const handled = handler(stream, connection);
+    // Added after the handler's listener: buffered data goes to the first listener, which must be the DHT's.
+    stream.addEventListener("message", ({ data }) => {
+      take(Math.ceil(data.byteLength / REQUEST_BYTES));
+    });
+    return handled;
+  };
+  const handle: Libp2pComponents["registrar"]["handle"] = (protocol, handler, options) =>
+    registrar.handle(protocol, guard(handler), options);
+  return overlay(components, { registrar: overlay(registrar, { handle }) });
 }
 
 function view<K extends keyof Libp2pComponents>(
@@ -87,7 +141,7 @@ function view<K extends keyof Libp2pComponents>(
   return overlay(components, { [part]: changed } as Partial<Libp2pComponents>);
 }
 
-/** An object with some members replaced; methods keep their own `this`. */
+/** Returns a view of an object with some members replaced; methods are called on the original. */
 export function overlay<T extends object>(target: T, changes: Partial<T>): T {
   return new Proxy(target, {
     get(object, key) {
@@ -96,4 +150,63 @@ export function overlay<T extends object>(target: T, changes: Partial<T>): T {
       return typeof value === "function" ? value.bind(object) : value;
     },
   });
+}
+
+/** Cached pairs of peer and protocol: more than a node has connections. */
+const MAX_MERGES = 1024;
+
+/** Lifetime of a cached pair, in milliseconds: the store evicts peers, and then the merge must run again. */
+const MERGE_LIFETIME_MS = 60_000;
+
+/**
+ * Skips merges that the peer store has already made: libp2p merges the protocol of every inbound stream into the peer's
+ * entry, which reads, decodes and compares the entry each time.
+ */
+export function cachePeerMerges(store: Pick<PeerStore, "merge" | "delete">): void {
+  const merge = store.merge.bind(store);
+  const remove = store.delete.bind(store);
+  let known = new BoundedMap<string, { peer: Peer; at: number }>(MAX_MERGES);
+  store.merge = async (peerId, data, options) => {
+    const { protocols, ...more } = data;
+    const [protocol, ...others] = protocols ?? [];
+    if (protocol === undefined || others.length > 0 || Object.keys(more).length > 0) {
+      return await merge(peerId, data, options);
+    }
+    const key = `${peerId} ${protocol}`;
+    const before = known.get(key);
+    if (before !== undefined && performance.now() - before.at < MERGE_LIFETIME_MS) {
+      return before.peer;
+    }
+    const peer = await merge(peerId, data, options);
+    known.set(key, { peer, at: performance.now() });
+    return peer;
+  };
+  store.delete = async (peerId: PeerId, options) => {
+    known = new BoundedMap(MAX_MERGES);
+    await remove(peerId, options);
+  };
+}
+
+/** Most addresses of a peer in the peer store; an honest node has a handful. */
+const MAX_PEER_ADDRESSES = 32;
+
+/** Most addresses of a peer that one message adds. */
+const MAX_ADDED_ADDRESSES = 16;
+
+/**
+ * Limits the addresses of each peer in the peer store: any peer can state any number of addresses of any other. The latest
+ * ones stay, which are those of a connection after it was opened, and others up to the limit.
+ */
+export function limitPeerAddresses(store: Pick<PeerStore, "merge" | "patch">): void {
+  const merge = store.merge.bind(store);
+  store.merge = async (peerId, data, options) => {
+    if (data.multiaddrs === undefined) return await merge(peerId, data, options);
+    const added = data.multiaddrs.slice(0, MAX_ADDED_ADDRESSES);
+    const peer = await merge(peerId, { ...data, multiaddrs: added }, options);
+    if (peer.addresses.length <= MAX_PEER_ADDRESSES) return peer;
+    const others = peer.addresses.map(({ multiaddr }) => multiaddr)
+      .filter((address) => !added.some((other) => other.equals(address)));
+    const multiaddrs = [...added, ...others].slice(0, MAX_PEER_ADDRESSES);
+    return await store.patch(peerId, { multiaddrs }, options);
+  };
 }

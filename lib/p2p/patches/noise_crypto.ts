@@ -1,14 +1,14 @@
 /**
- * Cryptography of Noise: the runtime's where a known-answer test passes, else pure JavaScript.
+ * Selects the cryptography of Noise: the runtime's if it passes a known-answer test, else pure JavaScript.
  *
- * `node:crypto`'s chacha20-poly1305 gives wrong tags before Deno 2.8.3 when a message is encrypted in more than one piece, which is
- * how libp2p encrypts large ones.
+ * Before Deno 2.8.3, `node:crypto`'s chacha20-poly1305 computes wrong tags if a message is encrypted in several pieces,
+ * as libp2p does with large messages.
  *
  * @module
  */
 import { type ICryptoInterface, noise, pureJsCrypto } from "@chainsafe/libp2p-noise";
 import { asCrypto } from "@chainsafe/libp2p-noise/crypto";
-import { joinBytes } from "../../util/mod.ts";
+import { concat } from "../../util/mod.ts";
 import { createCipheriv, createDecipheriv } from "node:crypto";
 
 const ALGORITHM = "chacha20-poly1305";
@@ -27,7 +27,7 @@ const SEALED = "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d6
   "3dbea45e8ca9671282fafb69da92728b1a71de0a9e060b2905d6a5b67ecd3b36" +
   "92ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc" +
   "3ff4def08e4b7a9de576d26586cec64b6116" + "1ae10b594f09e26a7e902ecbd0600691";
-/** Length of a message of zeros, and its expected tag under the same key, nonce and data. */
+/** Length of a message of zeros, and its expected tag with the same key, nonce and data. */
 const ZEROS: readonly [length: number, tag: string][] = [
   [0, "e622e5647a38d967a7ecbcb46c7f675c"],
   // Largest payload of a Noise message.
@@ -36,22 +36,24 @@ const ZEROS: readonly [length: number, tag: string][] = [
 /** Offsets of the cuts: one inside the first 64-byte block, one after the second. */
 const CUTS: readonly number[] = [17, 70];
 
-/** Which uses of the runtime's cipher passed the test. */
+/** Result of the test of the runtime's cipher. */
 export type NativeCipher =
-  /** It passes the test vector in pieces. */
+  /** Passes with messages in pieces. */
   | "pieces"
-  /** It passes in one piece only. */
+  /** Passes with messages in one piece only. */
   | "whole"
-  /** It does not pass, or is not there. */
+  /** Fails or is missing. */
   | "none";
 
-/** Tries the runtime's cipher on RFC 8439's vector, on no bytes and the largest message, both ways. */
+/**
+ * Tests the runtime's cipher in both directions on the vector of RFC 8439, on an empty message and on the largest one.
+ */
 export function probeNativeCipher(): NativeCipher {
-  if (isRight(CUTS)) return "pieces";
-  return isRight([]) ? "whole" : "none";
+  if (passes(CUTS)) return "pieces";
+  return passes([]) ? "whole" : "none";
 }
 
-function isRight(cuts: readonly number[]): boolean {
+function passes(cuts: readonly number[]): boolean {
   try {
     const sealed = seal(pieces(PLAINTEXT, cuts), OPTIONS);
     if (sealed.toHex() !== SEALED) return false;
@@ -86,10 +88,10 @@ function seal(parts: readonly Uint8Array[], { key, nonce, aad }: SealOptions): U
   const cipher = createCipheriv(ALGORITHM, key, nonce, { authTagLength: TAG_BYTES });
   cipher.setAAD(aad, { plaintextLength: length });
   const sealed = parts.map((part) => cipher.update(part));
-  return joinBytes([...sealed, cipher.final(), cipher.getAuthTag()]);
+  return concat([...sealed, cipher.final(), cipher.getAuthTag()]);
 }
 
-/** @throws {Error} where the tag is not the text's */
+/** @throws {Error} If the tag is wrong. */
 function open(
   parts: readonly Uint8Array[],
   { key, nonce, aad, tag }: SealOptions & { tag: Uint8Array },
@@ -99,16 +101,16 @@ function open(
   decipher.setAAD(aad, { plaintextLength: length });
   decipher.setAuthTag(tag);
   const opened = parts.map((part) => decipher.update(part));
-  return joinBytes([...opened, decipher.final()]);
+  return concat([...opened, decipher.final()]);
 }
 
 /**
- * Below this Noise takes its own WebAssembly where it may choose, in bytes: to call the runtime's cipher takes
- * three times as long as that takes for a few.
+ * Messages below this size, in bytes, use Noise's WebAssembly cipher, as Noise does by default: for a few bytes a call
+ * of the runtime's cipher takes three times as long.
  */
 const SMALL_BYTES = 1200;
 
-/** Pure JavaScript but for the cipher: Noise's own for what is small, else the runtime's, in one piece. */
+/** Pure JavaScript except for the cipher: WebAssembly for small messages, else the runtime's, in one piece. */
 export const wholeMessageCrypto: ICryptoInterface = {
   ...pureJsCrypto,
   chaCha20Poly1305Encrypt(text, nonce, aad, key) {
@@ -127,45 +129,10 @@ export const wholeMessageCrypto: ICryptoInterface = {
   },
 };
 
-/** What the encrypted stream of libp2p's Noise has besides its interface. */
-interface Encrypted {
-  decoder?: {
-    lengthDecoder?: (bytes: { byteLength: number; getUint16(at: number): number }) => number;
-  };
-}
-
-/** Says that the length of a message has not come yet. One for all. */
-const NOT_YET = new RangeError("The length has not come");
-
-/**
- * Noise makes an error, with its stack, after each piece that it reads, for no other message has begun by then:
- * a sixteenth of all that a busy connection costs. Where its insides are others than these, they stay as they are.
- */
-function expectPieces<T extends { connection: unknown }>(secured: T): T {
-  const { decoder } = secured.connection as Encrypted;
-  if (typeof decoder?.lengthDecoder === "function") {
-    decoder.lengthDecoder = (bytes) => {
-      if (bytes.byteLength < 2) throw NOT_YET;
-      return bytes.getUint16(0);
-    };
-  }
-  return secured;
-}
-
-/** libp2p's only encryption here: Noise XX. There is no way to turn it off. */
+/** libp2p's encryption: always Noise XX; it cannot be disabled. */
 export function noiseEncryption(
   native: NativeCipher = probeNativeCipher(),
 ): ReturnType<typeof noise> {
-  const make = native === "pieces"
-    ? noise()
-    : noise({ crypto: native === "whole" ? wholeMessageCrypto : pureJsCrypto });
-  return (components) => {
-    const encrypter = make(components);
-    const { secureInbound, secureOutbound } = encrypter;
-    encrypter.secureInbound = async (...to) =>
-      expectPieces(await secureInbound.apply(encrypter, to));
-    encrypter.secureOutbound = async (...to) =>
-      expectPieces(await secureOutbound.apply(encrypter, to));
-    return encrypter;
-  };
+  if (native === "pieces") return noise();
+  return noise({ crypto: native === "whole" ? wholeMessageCrypto : pureJsCrypto });
 }

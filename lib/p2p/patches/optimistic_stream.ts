@@ -5,7 +5,7 @@
  * @module
  */
 import type { Connection, Stream } from "@libp2p/interface";
-import { joinBytes } from "../../util/mod.ts";
+import { concat } from "../../util/mod.ts";
 
 /** First line of both sides: https://github.com/multiformats/multistream-select. */
 const HEADER = "/multistream/1.0.0";
@@ -13,15 +13,23 @@ const HEADER = "/multistream/1.0.0";
 /** Open streams for one protocol on one connection; libp2p's own limit. */
 const MAX_STREAMS = 64;
 
+/** A stream whose protocol the peer has not accepted yet. */
+export interface OptimisticStream {
+  /** Carries data in both directions at once. */
+  stream: Stream;
+  /** First bytes that the peer sends if it speaks the protocol; otherwise its data must not be used. */
+  header: Uint8Array;
+}
+
 /** Field of libp2p's connection that its interface hides. */
 interface Muxed {
   muxer?: { createStream(options: { signal: AbortSignal }): Promise<Stream> };
 }
 
-/** One line of multistream-select: length in one byte, text, line feed. */
+/** Encodes one line of multistream-select: length in one byte, text, line feed. */
 function line(text: string): Uint8Array {
   const bytes = new TextEncoder().encode(`${text}\n`);
-  return joinBytes([new Uint8Array([bytes.length]), bytes]);
+  return concat([new Uint8Array([bytes.length]), bytes]);
 }
 
 /**
@@ -30,8 +38,8 @@ function line(text: string): Uint8Array {
  * @throws {RangeError} If the name is longer.
  */
 export function multistreamHeader(protocol: string): Uint8Array {
-  if (protocol.length >= 127) throw new RangeError(`Protocol's name is too long: ${protocol}`);
-  return joinBytes([line(HEADER), line(protocol)]);
+  if (protocol.length >= 127) throw new RangeError(`Protocol name is too long: ${protocol}`);
+  return concat([line(HEADER), line(protocol)]);
 }
 
 /**
@@ -51,7 +59,7 @@ export async function openOptimisticStream(
     stream.direction === "outbound" && stream.protocol === protocol
   );
   if (open.length >= MAX_STREAMS) {
-    throw new Error(`${open.length} streams are open, allowed are ${MAX_STREAMS}`);
+    throw new Error(`Too many streams: open ${open.length}, allowed ${MAX_STREAMS}`);
   }
   const stream = await muxer.createStream({ signal });
   stream.protocol = protocol;

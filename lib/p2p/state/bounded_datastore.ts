@@ -1,6 +1,7 @@
 /**
- * What libp2p keeps of others, in memory and within bounds. Anyone may put provider records into a
- * DHT server, and each peer that is heard of is remembered.
+ * Bounded in-memory datastore for libp2p. Any peer can add provider records to a DHT server, and libp2p stores every
+ * peer that it learns of.
+ *
  * @module
  */
 import { MemoryDatastore } from "datastore-core";
@@ -15,18 +16,19 @@ interface Pair {
   value: Uint8Array;
 }
 
-/** Entries of each kind; about 0.5 KiB each. A kind is the first part of the key. */
+/** Entries of each kind, of about 0.5 KiB each. A kind is the first part of the key. */
 const MAX_ENTRIES = 16_384;
-/** Kinds: libp2p has `peers`, `dht` and a handful more. */
+
+/** Kinds; libp2p uses `peers`, `dht` and a few more. */
 const MAX_KINDS = 16;
 
 /**
- * A datastore in memory that forgets the oldest entries of a kind. What is asked for by a whole path, as the
- * providers of one key are, is found without a look at the rest.
+ * Datastore in memory that evicts the oldest entries of each kind. A query by a complete path, such as for the providers
+ * of one key, does not scan other entries.
  */
 export class BoundedDatastore extends MemoryDatastore {
   #kinds = new BoundedMap<string, Map<string, Key>>(MAX_KINDS);
-  /** By all parts of the key but the last. */
+  /** Keys by their parent path: all parts but the last. */
   readonly #folders = new Map<string, Map<string, Key>>();
   #maxEntries: number;
 
@@ -35,7 +37,7 @@ export class BoundedDatastore extends MemoryDatastore {
     this.#maxEntries = maxEntries;
   }
 
-  /** Puts an entry, which becomes the latest of its kind. */
+  /** Stores an entry and makes it the newest of its kind. */
   override put(key: Key, value: Uint8Array, options?: Options): Key | Promise<Key> {
     const [, kind = ""] = key.toString().split("/");
     const entries = this.#kinds.get(kind) ?? new Map<string, Key>();
@@ -63,7 +65,7 @@ export class BoundedDatastore extends MemoryDatastore {
     return super.delete(key, options);
   }
 
-  /** Entries among which a query's are. */
+  /** Yields the entries that a query filters. */
   override *_all(query: Query, options?: Options): ReturnType<MemoryDatastore["_all"]> {
     const folder = this.#folders.get(query.prefix?.replace(/\/$/, "") ?? "");
     if (folder === undefined) return yield* super._all(query, options) as Generator<Pair>;

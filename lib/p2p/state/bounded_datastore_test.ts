@@ -11,7 +11,7 @@ async function has(store: BoundedDatastore, text: string): Promise<boolean> {
   return await store.has(key(text));
 }
 
-Deno.test("BoundedDatastore forgets the oldest entry of the same kind only", async () => {
+Deno.test("BoundedDatastore.put() evicts the oldest entry of the same kind only", async () => {
   const store = new BoundedDatastore(2);
   const value = new Uint8Array([1]);
   await store.put(key("/peers/a"), value);
@@ -25,31 +25,34 @@ Deno.test("BoundedDatastore forgets the oldest entry of the same kind only", asy
   assertEquals(await has(store, "/dht/c"), true);
 });
 
-Deno.test("BoundedDatastore counts what was deleted no longer", async () => {
+Deno.test("BoundedDatastore.put() does not count deleted entries", async () => {
   const store = new BoundedDatastore(2);
   for (const name of ["/dht/a", "/dht/b"]) await store.put(key(name), new Uint8Array([1]));
   await store.delete(key("/dht/b"));
   await store.put(key("/dht/c"), new Uint8Array([1]));
-  assertEquals([await has(store, "/dht/a"), await has(store, "/dht/c")], [true, true]);
+  assertEquals({ a: await has(store, "/dht/a"), c: await has(store, "/dht/c") }, {
+    a: true,
+    c: true,
+  });
 });
 
-Deno.test("BoundedDatastore.query() gives the entries of a path, and looks at no others", async () => {
+Deno.test("BoundedDatastore.query() yields the entries of a path without scanning others", async () => {
   const store = new BoundedDatastore(4);
   const value = new Uint8Array([1]);
   const names = ["/dht/a/1", "/dht/a/2", "/dht/ab/1", "/dht/b/1", "/dht/b/2", "/peers/a"];
   for (const name of names) await store.put(key(name), value);
   await store.delete(key("/dht/b/2"));
-  const looked: string[] = [];
+  const scanned: string[] = [];
   const found = async (prefix: string): Promise<string[]> => {
-    const filters = [({ key }: { key: Key }) => looked.push(key.toString()) > 0];
+    const filters = [({ key }: { key: Key }) => scanned.push(key.toString()) > 0];
     const entries = await Array.fromAsync(store.query({ prefix, filters }));
     return entries.map(({ key }) => key.toString());
   };
-  // The first was forgotten for the fifth of its kind.
+  // The fifth entry of the kind evicted the first.
   assertEquals(await found("/dht/a"), ["/dht/a/2"]);
   assertEquals(await found("/dht/b/"), ["/dht/b/1"]);
   assertEquals(await found("/peers"), ["/peers/a"]);
-  assertEquals(looked, ["/dht/a/2", "/dht/b/1", "/peers/a"]);
+  assertEquals(scanned, ["/dht/a/2", "/dht/b/1", "/peers/a"]);
   assertEquals(await found("/dht"), ["/dht/a/2", "/dht/ab/1", "/dht/b/1"]);
   assertEquals(await found("/none/of/them"), []);
 });

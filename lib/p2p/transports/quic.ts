@@ -1,157 +1,99 @@
 /**
- * QUIC on Deno's own endpoint: one bidirectional stream as a byte pipe, under the same Noise and Yamux as TCP.
+ * QUIC on Deno's endpoint: one bidirectional stream as a byte pipe, under the same Noise and Yamux as TCP.
  *
  * QUIC requires TLS, and Deno can neither skip the check of a server's certificate nor send a client certificate.
  * The certificate and its key are therefore the same in every copy of the program and prove nothing: the Noise XX
- * handshake inside the stream authenticates the peer (docs/adr/0003). {@linkcode quicAddress} explains the name
- * `/quic`.
+ * handshake inside the stream authenticates the peer (docs/adr/0003). {@linkcode quicAddress} explains its name,
+ * `/noise`.
  *
  * @module
  */
-import {
-  type Connection,
-  type CreateListenerOptions,
-  type DialTransportOptions,
-  type Listener,
-  serviceCapabilities,
-  type Transport,
-  transportSymbol,
-} from "@libp2p/interface";
-import type { Multiaddr } from "@multiformats/multiaddr";
-import { quicAddress } from "../addresses.ts";
-import { type BytePipe, type PipeServer, SocketConnection } from "./socket_connection.ts";
-import { PipeListener } from "./socket_listener.ts";
-import type { TransportComponents } from "./tcp.ts";
+import type { Transport } from "@libp2p/interface";
+import { abortable, deadline } from "../../util/async/mod.ts";
 import { ReadBuffer } from "../../util/mod.ts";
+import type { HandshakeLimiter } from "../access/handshake_limiter.ts";
+import { quicAddress, type SocketAddress } from "../addresses.ts";
+import {
+  type AcceptedPipe,
+  type BytePipe,
+  type PipeServer,
+  SocketTransport,
+  type TransportComponents,
+  type TransportOptions,
+} from "./socket_transport.ts";
 
-/** Not "libp2p": a standard peer that comes here is turned away in its handshake. */
+/** Differs from the "libp2p" of standard peers, so that their handshake fails. */
 const ALPN = ["plasm/1"];
-/** A UDP port that swallows packets looks like a slow one; TCP is tried after this. */
+
+/** Time limit of a handshake, in milliseconds: a UDP port that drops packets looks slow, and TCP is tried next. */
 const HANDSHAKE_TIMEOUT_MS = 4_000;
-/** Handshakes under way at once; more are refused, so that a flood costs little. */
-const MAX_HANDSHAKES = 128;
-/** NATs forget a UDP mapping after 30 s (RFC 4787 asks for 120, few comply). */
+
+/** Keep-alive interval, in milliseconds: NATs drop a UDP mapping after 30 s (RFC 4787 asks for 120, few comply). */
 const KEEP_ALIVE_MS = 5_000;
-/** Three lost keep-alives and the other side is gone. It also ends dials that were given up. */
+
+/** Idle timeout, in milliseconds: three lost keep-alives. It also ends abandoned dials. */
 const MAX_IDLE_MS = 15_000;
 
 const TRANSPORT_OPTIONS: Deno.QuicTransportOptions = {
   keepAliveInterval: KEEP_ALIVE_MS,
   maxIdleTimeout: MAX_IDLE_MS,
   maxConcurrentUnidirectionalStreams: 0,
-  // BBR. The default (CUBIC) takes each lost packet for a full link: over 100 ms and 2 % of loss it moved
-  // 20 MB in 200 s, this in 49 s. On loopback it is up to a third slower.
+  // BBR. CUBIC, the default, reads each lost packet as congestion: over 100 ms and 2 % loss it moved 20 MB in 200 s,
+  // BBR in 49 s. On loopback BBR is up to a third slower.
   congestionControl: "low-latency",
 };
 
-/** A libp2p transport for `/ip4|ip6|dns…/…/udp/…/quic`. */
-export class QuicTransport implements Transport {
-  readonly [transportSymbol] = true;
-  readonly [Symbol.toStringTag] = "plasm-quic";
-  readonly [serviceCapabilities]: string[] = ["@libp2p/transport"];
-  #components: TransportComponents;
-  #endpoints = new EndpointPool();
-
-  constructor(components: TransportComponents) {
-    this.#components = components;
-  }
-
-  /**
-   * @throws {DOMException} where the signal is or gets aborted: its reason
-   * @throws {Deno.errors.TimedOut} If no answer arrives within 4 s
-   */
-  async dial(address: Multiaddr, options: DialTransportOptions): Promise<Connection> {
-    options.signal.throwIfAborted();
-    const { quic, release } = await this.#connect(address, options.signal);
-    const pipe = await quic.createBidirectionalStream().then(
-      (stream) => quicPipe({ quic, stream, release }),
-      (error) => {
-        quic.close(QUIC_RESET);
-        release();
-        throw error;
-      },
-    );
-    const connection = new SocketConnection({
-      pipe,
-      remoteAddr: address,
-      direction: "outbound",
-      log: this.#components.logger.forComponent("plasm:quic:connection"),
+/** QUIC transport for libp2p's configuration: `/ip4|ip6|dns…/…/udp/…/noise`. Needs `--unstable-net`. */
+export function quic(
+  options: TransportOptions = {},
+): (components: TransportComponents) => Transport {
+  return (components) => {
+    const endpoints = new EndpointPool();
+    return new SocketTransport(components, {
+      ...options,
+      name: "quic",
+      parse: quicAddress,
+      connect: (target, signal) => connectQuicPipe(target, { endpoints, signal }),
+      bind: (target) => bindQuic(target, endpoints),
     });
-    try {
-      return await options.upgrader.upgradeOutbound(connection, options);
-    } catch (error) {
-      connection.abort(error instanceof Error ? error : new Error(String(error)));
-      throw error;
-    }
-  }
+  };
+}
 
-  createListener({ upgrader }: CreateListenerOptions): Listener {
-    return new PipeListener({
-      upgrader,
-      logger: this.#components.logger,
-      layer: "quic",
-      bind: (address) => quicServer(address, this.#endpoints),
+async function connectQuicPipe(
+  { hostname, port, ipv6 }: SocketAddress,
+  { endpoints, signal }: { endpoints: EndpointPool; signal: AbortSignal },
+): Promise<BytePipe> {
+  const shared = endpoints.dial(ipv6);
+  const release = shared.share();
+  const handshake = Deno.connectQuic<false>({
+    ...TRANSPORT_OPTIONS,
+    maxConcurrentBidirectionalStreams: 0,
+    endpoint: shared.endpoint,
+    hostname,
+    port,
+    serverName: SERVER_NAME,
+    caCerts: [CERTIFICATE],
+    alpnProtocols: ALPN,
+  });
+  try {
+    const quic = await deadline(abortable(handshake, { signal }), {
+      ms: HANDSHAKE_TIMEOUT_MS,
+      error: () => new Deno.errors.TimedOut(`No QUIC answer in ${HANDSHAKE_TIMEOUT_MS} ms`),
     });
-  }
-
-  listenFilter(addresses: Multiaddr[]): Multiaddr[] {
-    return addresses.filter((address) => quicAddress(address) !== null);
-  }
-
-  dialFilter(addresses: Multiaddr[]): Multiaddr[] {
-    return this.listenFilter(addresses);
-  }
-
-  async #connect(
-    address: Multiaddr,
-    signal: AbortSignal,
-  ): Promise<{ quic: Deno.QuicConn; release: () => void }> {
-    const target = quicAddress(address);
-    if (target === null) throw new TypeError(`Cannot dial: not a QUIC address: ${address}`);
-    const shared = this.#endpoints.dial(target.ipv6);
-    const release = shared.share();
-    const given = Promise.withResolvers<never>();
-    const limit = setTimeout(() => {
-      given.reject(new Deno.errors.TimedOut(`No QUIC answer in ${HANDSHAKE_TIMEOUT_MS} ms`));
-    }, HANDSHAKE_TIMEOUT_MS);
-    const onAbort = () => given.reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    const dialed = Deno.connectQuic<false>({
-      ...TRANSPORT_OPTIONS,
-      maxConcurrentBidirectionalStreams: 0,
-      endpoint: shared.endpoint,
-      hostname: target.hostname,
-      port: target.port,
-      serverName: SERVER_NAME,
-      caCerts: [CERTIFICATE],
-      alpnProtocols: ALPN,
-    });
-    let abandoned = true;
-    try {
-      const quic = await Promise.race([dialed, given.promise]);
-      abandoned = false;
-      return { quic, release };
-    } catch (error) {
-      release();
-      throw error;
-    } finally {
-      clearTimeout(limit);
-      signal.removeEventListener("abort", onAbort);
-      // Deno cannot abort a dial: a connection that arrives after the abort is closed.
-      if (abandoned) dialed.then((quic) => quic.close(QUIC_RESET), () => {});
-    }
+    handleClose(quic);
+    return quicPipe({ quic, stream: await quic.createBidirectionalStream(), release });
+  } catch (error) {
+    // Deno cannot abort a handshake: close a connection that is established later.
+    handshake.then((late) => {
+      handleClose(late);
+      late.close(QUIC_RESET);
+    }, () => {});
+    release();
+    throw error;
   }
 }
 
-/** Makes the QUIC transport, for libp2p's configuration. Needs `--unstable-net`. */
-export function quic(): (components: TransportComponents) => Transport {
-  return (components) => new QuicTransport(components);
-}
-
-// deno-lint-ignore require-await -- what listen() throws must reject
-async function quicServer(address: Multiaddr, endpoints: EndpointPool): Promise<PipeServer> {
-  const target = quicAddress(address);
-  if (target === null) throw new TypeError(`Cannot listen: not a QUIC address: ${address}`);
+function bindQuic(target: SocketAddress, endpoints: EndpointPool): PipeServer {
   const [{ endpoint }, release] = endpoints.listen(target);
   const listener = endpoint.listen({
     ...TRANSPORT_OPTIONS,
@@ -162,24 +104,18 @@ async function quicServer(address: Multiaddr, endpoints: EndpointPool): Promise<
   });
   const bound = endpoint.addr;
   let open = true;
-  let handshakes = 0;
   return {
     address: bound,
-    async accept(handler) {
+    async accept(handler, handshakes) {
       while (open) {
-        // Its remoteAddr must not be asked for here: in Deno that uses the incoming up.
+        // Do not read its remoteAddr here: in Deno that consumes the incoming connection.
         const incoming = await listener.incoming().catch(() => null);
         if (incoming === null) break;
-        if (handshakes >= MAX_HANDSHAKES) {
-          incoming.refuse();
-          continue;
-        }
-        handshakes++;
-        void acceptPipe(incoming)
-          .then((accepted) =>
-            accepted !== null && open ? handler(accepted) : accepted?.pipe.destroy()
-          )
-          .finally(() => handshakes--);
+        void acceptPipe(incoming, handshakes).then((accepted) => {
+          if (open && accepted !== null) return handler(accepted);
+          accepted?.endHandshake();
+          accepted?.pipe.destroy();
+        });
       }
     },
     close() {
@@ -191,27 +127,48 @@ async function quicServer(address: Multiaddr, endpoints: EndpointPool): Promise<
   };
 }
 
-async function acceptPipe(incoming: Deno.QuicIncoming) {
+/** In Deno 2.7 `closed` rejects when a peer breaks off its handshake or is lost; reads and writes report that too. */
+function handleClose(quic: Deno.QuicConn): void {
+  quic.closed.catch(() => {});
+}
+
+/** Returns null for a connection that fails during its handshake or exceeds the limit of handshakes. */
+async function acceptPipe(
+  incoming: Deno.QuicIncoming,
+  handshakes: HandshakeLimiter,
+): Promise<AcceptedPipe | null> {
   let quic: Deno.QuicConn | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let endHandshake: (() => void) | undefined;
+  const reset = (): void => quic?.close(QUIC_RESET);
   try {
-    quic = await incoming.accept();
-    // Closing ends the read below: a client that opens no stream holds nothing for long.
-    timer = setTimeout(() => quic?.close(QUIC_RESET), HANDSHAKE_TIMEOUT_MS);
+    // Returns before the end of the handshake, which makes the address known and the handshake abortable.
+    quic = incoming.accept<true>({ zeroRtt: true });
+    handleClose(quic);
+    const remote = quic.remoteAddr;
+    endHandshake = handshakes.enter(remote.hostname, reset);
+    if (endHandshake === undefined) {
+      reset();
+      return null;
+    }
+    // Closing ends the reads below, so a client that opens no stream occupies nothing for long.
+    timer = setTimeout(reset, HANDSHAKE_TIMEOUT_MS);
+    await quic.handshake;
     const streams = quic.incomingBidirectionalStreams.getReader();
     const { value: stream } = await streams.read();
-    if (stream === undefined) return null;
-    return { pipe: quicPipe({ quic, stream, release: () => {} }), remote: quic.remoteAddr };
+    if (stream === undefined) throw new Deno.errors.ConnectionReset("No stream was opened");
+    return { pipe: quicPipe({ quic, stream, release: () => {} }), remote, endHandshake };
   } catch {
-    quic?.close(QUIC_RESET);
+    reset();
+    endHandshake?.();
     return null;
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** One bound UDP socket, closed when its last user lets go. */
-export class SharedEndpoint {
+/** One bound UDP socket, closed when its last user releases it. */
+class SharedEndpoint {
   readonly endpoint: Deno.QuicEndpoint;
   #users = 0;
   #onIdle: () => void;
@@ -221,13 +178,13 @@ export class SharedEndpoint {
     this.#onIdle = onIdle;
   }
 
-  /** Takes a share. The returned function gives it back, once. */
+  /** Acquires a share. Returns the function that releases it. */
   share(): () => void {
     this.#users++;
-    let held = true;
+    let shared = true;
     return () => {
-      if (!held) return;
-      held = false;
+      if (!shared) return;
+      shared = false;
       this.#users--;
       if (this.#users > 0) return;
       this.endpoint.close();
@@ -236,15 +193,15 @@ export class SharedEndpoint {
   }
 }
 
-/** The sockets of one transport. */
-export class EndpointPool {
+/** Sockets of one transport. */
+class EndpointPool {
   #listening = new Map<SharedEndpoint, string>();
   #dialing = new Map<string, SharedEndpoint>();
 
   /**
-   * Binds a socket for a listener; the returned function gives it back.
+   * Binds a socket for a listener. Returns it with the function that releases it.
    *
-   * @throws {Deno.errors.AddrInUse} where the port is taken
+   * @throws {Deno.errors.AddrInUse} If the port is in use.
    */
   listen(options: { hostname: string; port: number }): [SharedEndpoint, () => void] {
     const shared = new SharedEndpoint(options, () => {});
@@ -257,8 +214,8 @@ export class EndpointPool {
   }
 
   /**
-   * A socket to dial from. Where we listen on all addresses of the family it is that one: packets
-   * from the listening port open the NAT for those to it, which is what hole punching needs.
+   * Socket to dial from: the listener's if it listens on all addresses of the family. Packets from the listening port
+   * open the NAT for packets to that port, which hole punching needs.
    */
   dial(ipv6: boolean): SharedEndpoint {
     const any = ipv6 ? "::" : "0.0.0.0";
@@ -270,28 +227,27 @@ export class EndpointPool {
   }
 }
 
-/** How a connection ends that was torn down. */
-export const QUIC_RESET: Deno.QuicCloseInfo = { closeCode: 1, reason: "reset" };
-/** How a connection ends after both sides wrote and read everything. */
+/** Close code of an aborted connection. */
+const QUIC_RESET: Deno.QuicCloseInfo = { closeCode: 1, reason: "reset" };
+/** Close code after both sides wrote and read everything. */
 const QUIC_DONE: Deno.QuicCloseInfo = { closeCode: 0, reason: "" };
 
-/** What a {@linkcode quicPipe} is made of. */
-export interface QuicPipeInit {
+interface QuicPipeInit {
   quic: Deno.QuicConn;
   stream: Deno.QuicBidirectionalStream;
-  /** Called once, when the connection is closed. */
+  /** Called once when the connection closes. */
   release: () => void;
 }
 
-/** Wraps a QUIC stream and its connection, both of which it then owns. */
-export function quicPipe({ quic, stream, release }: QuicPipeInit): BytePipe {
+/** Wraps a QUIC stream and its connection and takes ownership of both. */
+function quicPipe({ quic, stream, release }: QuicPipeInit): BytePipe {
   const reader = stream.readable.getReader({ mode: "byob" });
   const buffer = new ReadBuffer();
   const writer = stream.writable.getWriter();
   let open = true;
   let written = false;
   let read = false;
-  // Not awaited: read() and write() report their failure.
+  // read() and write() report these failures.
   reader.closed.catch(() => {});
   writer.closed.catch(() => {});
   return {
@@ -315,15 +271,15 @@ export function quicPipe({ quic, stream, release }: QuicPipeInit): BytePipe {
   };
 }
 
-/** Deno says only "Error" where the connection is lost. */
+/** Replaces the bare "Error" that Deno throws for a lost connection. */
 function asReset(error: unknown): never {
   throw new Deno.errors.ConnectionReset("The QUIC connection was lost", { cause: error });
 }
 
-/** The name in the certificate; RFC 6761 keeps it from ever being a real host. */
+/** Name in the certificate; RFC 6761 reserves `.invalid`. */
 export const SERVER_NAME = "plasm.invalid";
 
-/** ECDSA P-256, not a CA (webpki refuses a CA as a leaf), valid from 2020 to 2120. */
+/** Certificate of every node: ECDSA P-256, not a CA (webpki rejects a CA as a leaf), valid from 2020 to 2120. */
 export const CERTIFICATE = `-----BEGIN CERTIFICATE-----
 MIIBkDCCATWgAwIBAgIBATAKBggqhkjOPQQDAjAYMRYwFAYDVQQDDA1wbGFzbS5p
 bnZhbGlkMCAXDTIwMDEwMTAwMDAwMFoYDzIxMjAwMTAxMDAwMDAwWjAYMRYwFAYD
@@ -337,8 +293,8 @@ ANVOL2DqFoy+OSdV4zMrNjkJCQPtZVGrYJmp5WPAEATTAiEAuw+oLeMyUJICz4ug
 -----END CERTIFICATE-----
 `;
 
-/** The key of {@linkcode CERTIFICATE}. Not a secret. */
-export const CERTIFICATE_KEY = `-----BEGIN PRIVATE KEY-----
+/** Key of {@linkcode CERTIFICATE}. Not a secret. */
+const CERTIFICATE_KEY = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgAPK9yCRE4KSsVmiK
 9+SXDzjPNQBs4a8JRGa47nabfNmhRANCAARwEqpTB9QOhCOeD0CftLAKZyRnmTEX
 ir09PBPNtaUJTuKQUCYrfuznd3LAsF4wzv7muyO2ODxG3n3CFv4uLKRn

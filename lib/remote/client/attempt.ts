@@ -1,69 +1,96 @@
 /**
- * One attempt to run a job on one node: from the first offer to a verified result, over as many connections
- * as it takes.
+ * Runs a job on one node: from the offer to the verified result, across all connections that it takes.
+ *
  * @module
  */
-import { createNonce, type Receipt } from "../../core/mod.ts";
-import { PlasmError } from "../../core/errors/mod.ts";
+import { createNonce, type JobEvent, type JobOutcome, type Receipt } from "../../core/mod.ts";
+import { abortError, PlasmError } from "../../core/errors/mod.ts";
+import { deadline, retry } from "../../util/async/mod.ts";
 import {
   Disconnected,
+  DOCUMENT_VERSION,
   type FrameChannel,
-  JOB_VERSION,
   type MessageOf,
   type Need,
+  Silent,
 } from "../wire/mod.ts";
 import {
   attachToJob,
   dialNode,
   makeOffer,
   offerJob,
-  reconnect,
+  readPastAlive,
+  sendContent,
   ticketFields,
 } from "./handshake.ts";
-import type { ReceivedOutput } from "./received_output.ts";
-import { acknowledgeResult, receiveEvents, type RunStage, verifyResult } from "./remote_result.ts";
 import type {
   AttemptReport,
   PhaseTimeouts,
   RemoteCandidate,
   RemoteJob,
-  RemoteProgress,
   ResumeTicket,
   RunOnPeersOptions,
 } from "./remote_job.ts";
-import { sendContent } from "./send_content.ts";
+import {
+  acknowledgeResult,
+  type ReceivedOutput,
+  receiveEvents,
+  type RunStage,
+  verifyResult,
+} from "./remote_result.ts";
 
-/** How long a node may take to say that a job is cancelled, in milliseconds. */
+/** Time limit for the node's confirmation of a cancellation, in milliseconds. */
 const CANCEL_MS = 3000;
-/** Connections in a row that bring nothing new before the node counts as lost. */
+
+/** First and longest delay before a reconnect, in milliseconds. */
+const RETRY_MS = 100;
+const MAX_RETRY_MS = 5000;
+
+/** Shortest and longest time limit of one reconnect, in milliseconds. */
+const MIN_RECONNECT_MS = 2500;
+const MAX_RECONNECT_MS = 10_000;
+
+/** Repetitions of a reconnect while another node may run the job. */
+const MOVE_RETRIES = 2;
+
+/** Consecutive connections without progress after which the node counts as lost. */
 const MAX_IDLE_CONNECTIONS = 20;
 
-/** A connection on which the node has answered; `need` is null where the job has begun. */
-interface Start {
+/** Connection on which the node has answered; `need` is null if the job has begun. */
+interface OpenSession {
   channel: FrameChannel;
   need: Need | null;
 }
 
-interface Finish {
+interface AttemptResult {
   receipt: Receipt;
   message: string | null;
+  stack: readonly number[];
+  leftBehind: JobOutcome["leftBehind"];
 }
 
 /** Options of {@linkcode RemoteAttempt}. */
 export interface RemoteAttemptOptions
   extends Pick<RunOnPeersOptions, "dial" | "nonce" | "signal" | "saveTicket" | "retryMs"> {
+  /** Time limits of each phase. */
   timeouts: PhaseTimeouts;
+  /** Receives the output. */
   output: ReceivedOutput;
-  /** Whether the job may run before we have heard that it is accepted. */
+  /** Whether the job may run before the client knows that it was accepted. */
   mayBegin: boolean;
-  onProgress: (progress: RemoteProgress) => void;
-  /** A job that was accepted before this process began. @default {the job is offered} */
+  /** Whether the job may run twice. */
+  isRepeatable: boolean;
+  /** Whether no other node is tried afterwards. */
+  isLast: boolean;
+  /** Receives events, without the peer id. */
+  onEvent: (event: JobEvent) => void;
+  /** Resumes a job that an earlier process offered. @default {offers the job} */
   ticket?: ResumeTicket | undefined;
 }
 
-/** Talks with one node about one job. */
+/** One attempt to run a job on one node. */
 export class RemoteAttempt {
-  /** What it came to so far. */
+  /** Report of the attempt so far. */
   readonly report: Pick<AttemptReport, "jobId" | "ran" | "reconnects" | "sentBytes"> = {
     ran: "no",
     reconnects: 0,
@@ -74,17 +101,18 @@ export class RemoteAttempt {
   readonly #options: RemoteAttemptOptions;
   readonly #nonce: string;
   readonly #offeredAt: number;
+  readonly #startedAt = performance.now();
   readonly #stage: RunStage = { lastId: 0 };
-  /** Where the node last asked for each content from. */
+  /** Offset from which the node last requested each content. */
   readonly #offsets = new Map<string, number>();
   #ticket: ResumeTicket | undefined;
-  /** What the node was offered, to be said again where the answer is lost. */
-  #offered: MessageOf<"offer"> | undefined;
-  /** When we let the job run; not known where an earlier process did. */
+  /** The offer, repeated if its answer is lost. */
+  #sentOffer: MessageOf<"offer"> | undefined;
+  /** When the job was allowed to run; unknown if an earlier process did that. */
   #begunAt: number | undefined;
   #channel: FrameChannel | undefined;
-  /** How long the node waits for another job on it, in milliseconds. */
-  #keepsMs = 0;
+  /** How long the node waits for another request on the stream, in milliseconds. */
+  #reuseMs = 0;
   /** Why the job is being cancelled. */
   #cancelled: PlasmError | undefined;
   #cancelTimer: ReturnType<typeof setTimeout> | undefined;
@@ -107,31 +135,57 @@ export class RemoteAttempt {
    *
    * @throws {PlasmError} why there is no result; `report.ran` says whether the job may have run
    */
-  async run(): Promise<Finish> {
+  async run(): Promise<AttemptResult> {
     const { signal } = this.#options;
-    const onAbort = (): void => this.#cancel(PlasmError.from(signal?.reason));
-    if (signal?.aborted) throw PlasmError.from(signal.reason);
+    const onAbort = (): void => this.#cancel(abortError(signal!));
+    if (signal?.aborted) throw abortError(signal);
     signal?.addEventListener("abort", onAbort);
     try {
-      return await this.#converse(
+      return await this.#complete(
         this.#ticket === undefined
           ? await this.#offer()
-          : new Disconnected("The client was restarted"),
+          : new Disconnected("The connection of an earlier attempt ended"),
       );
     } catch (error) {
-      this.#channel?.abort(new Error("Given up"));
+      this.#channel?.abort(new Error("The attempt failed"));
       if (this.#cancelled !== undefined) throw this.#cancelled;
       if (!(error instanceof Disconnected)) throw error;
-      throw new PlasmError("no-peer", `Lost peer ${this.#candidate.peerId}: ${error.message}`, {
-        cause: error,
-      });
+      throw this.#lost(error);
     } finally {
       signal?.removeEventListener("abort", onAbort);
       clearTimeout(this.#cancelTimer);
     }
   }
 
-  /** Cancels the job on the node; the conversation goes on to its end, but not for long. */
+  /** Ticket of the job, with which another attempt can resume it. */
+  get ticket(): ResumeTicket | undefined {
+    return this.#ticket;
+  }
+
+  /** Creates the error of a lost node, which says what is known about the job there. */
+  #lost(cause: Disconnected): PlasmError {
+    const { ran } = this.report;
+    const { startedAt } = this.#stage;
+    const seconds = startedAt === undefined
+      ? undefined
+      : Math.round((performance.now() - startedAt) / 1000);
+    const known = ran === "no"
+      ? "the job did not run there"
+      : seconds === undefined
+      ? "the job may have run there"
+      : `the job started there ${seconds} s before`;
+    const { peerId } = this.#candidate;
+    return new PlasmError("no-peer", `Lost peer ${peerId}: ${cause.message}; ${known}`, {
+      hint: ran === "no" || this.#options.isRepeatable
+        ? undefined
+        : "Check what the job has done before you run it again; set idempotent in the manifest " +
+          "if plasm may repeat it",
+      details: { ran },
+      cause,
+    });
+  }
+
+  /** Cancels the job on the node, and waits a short time for its receipt. */
   #cancel(reason: PlasmError): void {
     if (this.#cancelled !== undefined) return;
     this.#cancelled = reason;
@@ -140,41 +194,52 @@ export class RemoteAttempt {
     const ticket = this.#ticket;
     if (ticket === undefined && this.report.ran === "no") return channel.abort(reason);
     this.#cancelTimer = setTimeout(() => channel.abort(reason), CANCEL_MS);
-    // What may run already can be named once it is accepted.
-    if (ticket !== undefined) this.#sayCancel(channel, ticket);
+    // Without a ticket the job may run already; it is cancelled once the acceptance arrives.
+    if (ticket !== undefined) this.#sendCancel(channel, ticket);
   }
 
-  #sayCancel(channel: FrameChannel, ticket: ResumeTicket): void {
-    channel.write({ type: "cancel", version: JOB_VERSION, ...ticketFields(ticket) }).catch(
+  #sendCancel(channel: FrameChannel, ticket: ResumeTicket): void {
+    channel.write({ type: "cancel", version: DOCUMENT_VERSION, ...ticketFields(ticket) }).catch(
       () => {},
     );
   }
 
-  async #dial({ allowReused = false } = {}): Promise<FrameChannel> {
+  async #dial(
+    { isRepeatable = false, isFresh = false, limitMs = Infinity } = {},
+  ): Promise<FrameChannel> {
     const { dial, timeouts, signal } = this.#options;
-    const options = { dial, signal, timeoutMs: timeouts.connect, allowReused };
+    const timeoutMs = Math.min(limitMs, this.#limited(timeouts.connect));
+    const options = { dial, signal, timeoutMs, isRepeatable, isFresh };
     this.#channel = await dialNode(this.#candidate.peerId, options);
     if (this.#cancelled !== undefined) throw this.#cancelled;
     return this.#channel;
   }
 
-  /** Offers the job. An answer that is lost is asked for again only where the job may run without it. */
-  async #offer(): Promise<Start | Disconnected> {
-    const { onProgress, mayBegin } = this.#options;
-    const { peerId } = this.#candidate;
+  /** Limits the wait for a node's first answer while another node may be tried. */
+  #limited(ms: number): number {
+    const { isLast, timeouts } = this.#options;
+    if (isLast || this.#sentOffer === undefined || this.#ticket !== undefined) return ms;
+    return Math.min(ms, Math.max(0, this.#startedAt + timeouts.answer - performance.now()));
+  }
+
+  /**
+   * Offers the job. Returns the lost connection if the job may run although the answer did not arrive; the offer is
+   * then repeated.
+   */
+  async #offer(): Promise<OpenSession | Disconnected> {
+    const { onEvent, mayBegin } = this.#options;
     const offer = await makeOffer(this.#job, {
       nonce: this.#nonce,
       now: this.#offeredAt,
       mayBegin,
     });
-    this.#offered = offer;
-    onProgress({ peerId, phase: "connecting" });
-    // Only for requests that are safe to repeat: the node may close a pooled stream at this moment.
-    const channel = await this.#dial({ allowReused: offer.begin });
-    onProgress({ peerId, phase: "offering" });
+    this.#sentOffer = offer;
+    onEvent({ type: "connecting" });
+    const channel = await this.#dial({ isRepeatable: offer.begin });
+    onEvent({ type: "offering" });
     if (offer.begin) this.#mayRun();
     try {
-      return await this.#ask(channel, { isFirst: true });
+      return await this.#sendOffer(channel, { isFirst: true });
     } catch (error) {
       if (!(error instanceof Disconnected) || !offer.begin || this.#cancelled !== undefined) {
         throw error;
@@ -184,73 +249,77 @@ export class RemoteAttempt {
     }
   }
 
-  /** From here on the node may run it, whether or not we hear of it. */
+  /** Records that the node may run the job from now on. */
   #mayRun(): void {
     this.report.ran = "maybe";
     this.#begunAt ??= performance.now();
   }
 
-  /** The job starts only after another message to the node. */
-  #runsNot(): void {
+  /** Records that the job does not run before another message. */
+  #cannotRun(): void {
     this.report.ran = "no";
     this.#begunAt = undefined;
   }
 
-  /** Makes the offer and hears the answer. */
-  async #ask(channel: FrameChannel, { isFirst }: { isFirst: boolean }): Promise<Start> {
-    const { onProgress, timeouts, saveTicket } = this.#options;
+  /** Sends the offer and handles the answer. */
+  async #sendOffer(channel: FrameChannel, { isFirst }: { isFirst: boolean }): Promise<OpenSession> {
+    const { onEvent, timeouts, saveTicket } = this.#options;
     const { peerId } = this.#candidate;
-    const age = isFirst ? 0 : 1 + Math.ceil(performance.now() - this.#begunAt!);
-    const offer = { ...this.#offered!, age_ms: age };
-    const answer = await offerJob(channel, offer, { peerId, timeoutMs: timeouts.offer })
+    const ageMs = isFirst ? 0 : 1 + Math.ceil(performance.now() - this.#begunAt!);
+    const offer = { ...this.#sentOffer!, age_ms: ageMs };
+    const answer = await offerJob(channel, offer, {
+      peerId,
+      timeoutMs: this.#limited(timeouts.offer),
+    })
       .catch((error) => {
-        // It does not speak the protocol, so it has not read the offer.
-        if (error instanceof PlasmError && error.code === "no-peer" && isFirst) this.#runsNot();
+        // The peer does not speak the protocol, so it has not read the offer.
+        if (error instanceof PlasmError && error.code === "no-peer" && isFirst) this.#cannotRun();
         throw error;
       });
     if (answer.type === "reject") {
-      // An offer before this one may still be on its way, or have been taken and lost.
-      if (isFirst) this.#runsNot();
+      // An earlier offer may still arrive, or its acceptance may be lost.
+      if (isFirst) this.#cannotRun();
       throw PlasmError.fromJSON(answer.error);
     }
     const { job_id: jobId, secret, node_nonce: nodeNonce, need, begun } = answer;
-    this.#keepsMs = answer.keeps_ms;
+    this.#reuseMs = answer.keeps_ms;
     const [nonce, offeredAt] = [this.#nonce, this.#offeredAt];
     this.#ticket = { peerId, jobId, secret, nodeNonce, nonce, offeredAt };
     this.report.jobId = jobId;
     this.report.sentBytes += offer.stdin_data?.length ?? 0;
-    if (!begun) this.#runsNot();
-    if (this.#cancelled !== undefined) this.#sayCancel(channel, this.#ticket);
+    if (!begun) this.#cannotRun();
+    if (this.#cancelled !== undefined) this.#sendCancel(channel, this.#ticket);
     await saveTicket?.(this.#ticket);
-    onProgress({ peerId, phase: "accepted", jobId });
+    onEvent({ type: "queued", jobId });
     return { channel, need: begun ? null : need };
   }
 
-  /** Talks to the end, over as many connections as it takes. */
-  async #converse(start: Start | Disconnected): Promise<Finish> {
-    let now = start;
+  /** Completes the job, reconnecting after each lost connection. */
+  async #complete(start: OpenSession | Disconnected): Promise<AttemptResult> {
+    let session = start;
     for (let [idle, before] = [0, ""];;) {
-      if (now instanceof Disconnected) now = await this.#find(now);
-      const after = this.#progress(now.need);
+      if (session instanceof Disconnected) session = await this.#reconnect(session);
+      const after = this.#progress(session.need);
       idle = after === before ? idle + 1 : 0;
       before = after;
       try {
-        return await this.#finish(now);
+        return await this.#finish(session);
       } catch (error) {
         if (!(error instanceof Disconnected) || this.#cancelled !== undefined) throw error;
-        now.channel.abort(error);
+        session.channel.abort(error);
         if (idle > MAX_IDLE_CONNECTIONS) throw error;
-        now = error;
+        session = error;
       }
     }
   }
 
-  /** What is done, as text to compare; a node that asks anew for what it had goes backwards. */
+  /** Returns the progress as text to compare. A node must not request content again that it had. */
   #progress(need: Need | null): string {
     for (const { hash, offset } of need ?? []) {
-      const had = this.#offsets.get(hash) ?? 0;
-      if (offset < had) {
-        const text = `Cannot go on: node had ${had} bytes of ${hash} and asks from ${offset}`;
+      const previous = this.#offsets.get(hash) ?? 0;
+      if (offset < previous) {
+        const text =
+          `Cannot resume transfer: node had ${previous} bytes of ${hash}, requests from ${offset}`;
         throw new PlasmError("protocol", text);
       }
       this.#offsets.set(hash, offset);
@@ -258,42 +327,63 @@ export class RemoteAttempt {
     return `${this.#stage.lastId} ${[...this.#offsets.values()]}`;
   }
 
-  /** Finds the node again after a lost connection. */
-  async #find(lost: Disconnected): Promise<Start> {
-    const { timeouts, signal, onProgress, retryMs } = this.#options;
-    onProgress({ peerId: this.#candidate.peerId, phase: "reconnecting", reason: lost.message });
-    return await reconnect(() => this.#return(), {
-      forMs: timeouts.reattach,
-      retryMs,
+  /**
+   * Reconnects after a lost connection. A job that another node may run is not worth a wait: the connection may have
+   * been replaced by a better one, but a node that is silent has failed.
+   */
+  async #reconnect(lost: Disconnected): Promise<OpenSession> {
+    const { timeouts, signal, onEvent, retryMs = RETRY_MS } = this.#options;
+    const isFresh = lost instanceof Silent;
+    const mayMove = this.#mayMove();
+    if (mayMove && isFresh) throw lost;
+    onEvent({ type: "reconnecting", reason: lost.message });
+    const forMs = mayMove ? Math.min(timeouts.reattach, MIN_RECONNECT_MS) : timeouts.reattach;
+    const end = performance.now() + forMs;
+    const resume = async (): Promise<OpenSession> => {
+      const left = Math.min(MAX_RECONNECT_MS, end - performance.now());
+      const ms = Math.max(MIN_RECONNECT_MS, left);
+      return await deadline(this.#resume({ isFresh, limitMs: ms }), { ms, error: () => lost });
+    };
+    return await retry(resume, {
+      minMs: retryMs,
+      maxMs: MAX_RETRY_MS,
+      forMs,
+      ...(mayMove ? { retries: MOVE_RETRIES } : {}),
       signal,
-      onFailure: () => {
-        this.#channel?.abort(new Error("Given up"));
-        return this.#cancelled !== undefined;
-      },
+      onFailure: () => this.#channel?.abort(new Error("The reconnect failed")),
+      shouldRetry: (error) => this.#cancelled === undefined && isConnectionError(error),
+    }).catch((error) => {
+      throw isConnectionError(error) ? lost : error;
     });
   }
 
-  async #return(): Promise<Start> {
-    const channel = await this.#dial();
-    const start =
-      await (this.#ticket === undefined
-        ? this.#ask(channel, { isFirst: false })
-        : this.#attach(channel, this.#ticket));
-    this.report.reconnects++;
-    return start;
+  /** Reports whether another node may run the job. */
+  #mayMove(): boolean {
+    const { isLast, isRepeatable } = this.#options;
+    return !isLast && (isRepeatable || this.report.ran === "no");
   }
 
-  async #attach(channel: FrameChannel, ticket: ResumeTicket): Promise<Start> {
-    this.#keepsMs = 0;
+  /** Attaches to the job on a new connection, or repeats the offer if no answer was received. */
+  async #resume(options: { isFresh: boolean; limitMs: number }): Promise<OpenSession> {
+    const channel = await this.#dial(options);
+    const session =
+      await (this.#ticket === undefined
+        ? this.#sendOffer(channel, { isFirst: false })
+        : this.#attach(channel, this.#ticket));
+    this.report.reconnects++;
+    return session;
+  }
+
+  async #attach(channel: FrameChannel, ticket: ResumeTicket): Promise<OpenSession> {
+    this.#reuseMs = 0;
     const answer = await attachToJob(channel, ticket, this.#stage.lastId);
     return { channel, need: answer.state === "transfer" ? answer.need : null };
   }
 
-  /** Sends what is needed, then hears how the job goes. */
-  async #finish({ channel, need }: Start): Promise<Finish> {
-    const { timeouts, onProgress, output } = this.#options;
-    const { peerId } = this.#candidate;
-    const incoming = channel.read(["event", "alive", "reject"]);
+  /** Sends the needed content, receives all events and verifies the result. */
+  async #finish({ channel, need }: OpenSession): Promise<AttemptResult> {
+    const { timeouts, onEvent, output } = this.#options;
+    const incoming = readPastAlive(channel);
     incoming.catch(() => {}); // awaited below, unless sending fails first
     if (need !== null) {
       await sendContent(channel, {
@@ -301,36 +391,39 @@ export class RemoteAttempt {
         need,
         incoming,
         stallMs: timeouts.transfer,
+        silenceMs: timeouts.silence,
         onSent: (sent, total, bytes) => {
           this.report.sentBytes += bytes;
-          onProgress({ peerId, phase: "sending", sent, total });
+          onEvent({ type: "sending", sent, total });
         },
       });
       this.#mayRun();
       const { job_id, node_nonce } = ticketFields(this.#ticket!);
       await channel.write({ type: "begin", job_id, node_nonce });
     }
-    const end = await receiveEvents(channel, {
+    const finished = await receiveEvents(channel, {
       incoming,
       stage: this.#stage,
       output,
       timeouts,
       runLimitMs: this.#job.manifest.resources.timeout_seconds * 1000,
       onRan: (ran) => this.report.ran = ran,
-      onProgress: (progress) => onProgress({ peerId, ...progress }),
+      jobId: this.#ticket!.jobId,
+      onEvent,
       cancel: (reason) => this.#cancel(reason),
     });
-    onProgress({ peerId, phase: "verifying" });
-    const receipt = await this.#verify(end.receipt);
+    onEvent({ type: "verifying" });
+    const receipt = await this.#verify(finished.receipt);
     if (this.#cancelled !== undefined) {
-      if (receipt.status === "cancelled" && this.#stage.startedAt === undefined) {
+      if (receipt.claim.status === "cancelled" && this.#stage.startedAt === undefined) {
         this.report.ran = "no";
       }
-      await this.#end(channel);
+      await this.#acknowledge(channel);
       throw this.#cancelled;
     }
-    await this.#end(channel);
-    return { receipt, message: end.message };
+    await this.#acknowledge(channel);
+    const { message, stack, leftBehind } = finished;
+    return { receipt, message, stack, leftBehind };
   }
 
   async #verify(receipt: unknown): Promise<Receipt> {
@@ -346,10 +439,15 @@ export class RemoteAttempt {
     });
   }
 
-  async #end(channel: FrameChannel): Promise<void> {
-    // From here on it may be another job's.
+  async #acknowledge(channel: FrameChannel): Promise<void> {
+    // A released stream may carry another job: a late cancellation must not abort it.
     this.#channel = undefined;
-    await acknowledgeResult(channel, this.#ticket!.jobId, { keepsMs: this.#keepsMs });
+    await acknowledgeResult(channel, this.#ticket!.jobId, { reuseMs: this.#reuseMs });
     await this.#options.saveTicket?.(undefined);
   }
+}
+
+function isConnectionError(error: Error): boolean {
+  if (error instanceof Disconnected) return true;
+  return ["no-peer", "peer-timeout"].includes(PlasmError.from(error).code);
 }

@@ -1,46 +1,86 @@
 /**
- * Opens a conversation with a node: connects, offers a job or attaches to an accepted one, and reconnects.
+ * Sends the requests of a client to a node: dials, offers a job, attaches to an accepted one and sends its content.
  *
  * @module
  */
 import { manifestHash } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
+import { abortable, deadline } from "../../util/async/mod.ts";
 import {
   BLOB_BYTES,
   type BlobRef,
   Disconnected,
+  DOCUMENT_VERSION,
   FrameChannel,
-  JOB_VERSION,
   MAX_INPUTS,
   type MessageOf,
   type Need,
   OFFER_VALID_MS,
   OFFERED_STDIN_BYTES,
 } from "../wire/mod.ts";
-import type { RemoteJob, ResumeTicket, RunOnPeersOptions } from "./remote_job.ts";
-import { ANSWER_MS, deadline, orAborted, sleep, within } from "../../util/async/mod.ts";
+import {
+  chunksOf,
+  type RemoteJob,
+  type ResumeTicket,
+  type RunOnPeersOptions,
+} from "./remote_job.ts";
 
-/** Inputs whose room in an offer its standard input takes. */
-const STDIN_ROOM = OFFERED_STDIN_BYTES / BLOB_BYTES;
+/** Options of {@linkcode dialNode}. */
+export interface DialNodeOptions extends Pick<RunOnPeersOptions, "dial" | "signal"> {
+  /** Whether the request is safe to repeat on another stream. @default {false} */
+  isRepeatable?: boolean;
+  /** Whether to connect anew, because the open connection does not answer. @default {false} */
+  isFresh?: boolean;
+  /** Time limit, in milliseconds. */
+  timeoutMs: number;
+}
 
-/** Standard input that goes along. */
+/**
+ * Opens a stream to a node.
+ *
+ * @throws {PlasmError} `peer-timeout`, and errors of `dial`
+ */
+export async function dialNode(peerId: string, options: DialNodeOptions): Promise<FrameChannel> {
+  const { dial, signal, timeoutMs, isRepeatable, isFresh } = options;
+  const limit = AbortSignal.timeout(timeoutMs);
+  try {
+    const both = signal === undefined ? limit : AbortSignal.any([signal, limit]);
+    const dialing = dial(peerId, { signal: both, isRepeatable, isFresh });
+    // Do not leak a stream that is opened in spite of the signal.
+    dialing.then((late) => both.aborted && late.abort(new Error("Too late")), () => {});
+    return new FrameChannel(await abortable(dialing, { signal: both }));
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!limit.aborted) throw error;
+    const text = `Cannot reach peer ${peerId}: no connection within ${timeoutMs} ms`;
+    throw new PlasmError("peer-timeout", text, {
+      details: { phase: "connect", waited_ms: timeoutMs },
+      cause: error,
+    });
+  }
+}
+
+/** Inputs that an offer cannot list if it carries standard input. */
+const STDIN_INPUTS = OFFERED_STDIN_BYTES / BLOB_BYTES;
+
+/** Standard input to send with the offer, if it is small enough. */
 async function smallStdin({ stdin, inputs }: RemoteJob): Promise<Uint8Array | null> {
   const { size } = stdin;
   if (size === 0 || size > OFFERED_STDIN_BYTES) return null;
-  return inputs.length + STDIN_ROOM <= MAX_INPUTS ? await stdin.read(0, size) : null;
+  return inputs.length + STDIN_INPUTS <= MAX_INPUTS ? await stdin.read(0, size) : null;
 }
 
 /** Options of {@linkcode makeOffer}. */
 export interface MakeOfferOptions {
-  /** The client's, for the receipt. */
+  /** The client's nonce, for the receipt. */
   nonce: string;
   /** Unix milliseconds. */
   now: number;
-  /** Whether the job may run before the client has heard that it is accepted. @default {false} */
+  /** Whether the job may run before the client knows that it was accepted. @default {false} */
   mayBegin?: boolean | undefined;
 }
 
-/** Makes an offer of a job. A node is let begin only where it can lack nothing but the module. */
+/** Creates the offer of a job. A node may begin only jobs of which it can lack nothing but the module. */
 export async function makeOffer(
   job: RemoteJob,
   { nonce, now, mayBegin = false }: MakeOfferOptions,
@@ -50,7 +90,7 @@ export async function makeOffer(
   const ref = ({ hash, size }: BlobRef): BlobRef => ({ hash, size });
   return {
     type: "offer",
-    version: JOB_VERSION,
+    version: DOCUMENT_VERSION,
     manifest: { ...manifest },
     manifest_hash: await manifestHash(manifest),
     nonce,
@@ -65,25 +105,21 @@ export async function makeOffer(
 }
 
 /**
- * Checks that an acceptance is one of this offer.
+ * Checks that an acceptance answers this offer.
  *
- * @throws {PlasmError} `protocol`, its `details.field` naming what is wrong
+ * @throws {PlasmError} `protocol`; `details.field` names the invalid field
  */
-export function checkAccept(accept: MessageOf<"accept">, offer: MessageOf<"offer">): void {
+function checkAccept(accept: MessageOf<"accept">, offer: MessageOf<"offer">): void {
   for (const field of ["nonce", "manifest_hash"] as const) {
     if (accept[field] !== offer[field]) {
-      throw new PlasmError(
-        "protocol",
-        `Cannot use answer: it accepts another offer by its ${field}`,
-        {
-          details: { field },
-        },
-      );
+      throw new PlasmError("protocol", `Cannot use answer: ${field} is not that of the offer`, {
+        details: { field },
+      });
     }
   }
   if (accept.begun && !(offer.begin && accept.need.length === 0)) {
-    const why = offer.begin ? "what it still asks for" : "being let";
-    throw new PlasmError("protocol", `Cannot use answer: node has begun the job without ${why}`, {
+    const lacking = offer.begin ? "the content that it needs" : "permission";
+    throw new PlasmError("protocol", `Cannot use answer: node began the job without ${lacking}`, {
       details: { field: "begun" },
     });
   }
@@ -91,11 +127,11 @@ export function checkAccept(accept: MessageOf<"accept">, offer: MessageOf<"offer
 }
 
 /**
- * Checks that a node asks for nothing but what was offered, each once.
+ * Checks that a node requests only offered content, each once.
  *
  * @throws {PlasmError} `protocol`
  */
-export function checkNeed(
+function checkNeed(
   need: Need,
   { module, stdin, inputs }: { module: BlobRef; stdin: BlobRef; inputs: readonly BlobRef[] },
 ): void {
@@ -105,7 +141,7 @@ export function checkNeed(
     if (size === undefined || offset >= size) {
       throw new PlasmError(
         "protocol",
-        `Cannot use answer: node asks for ${hash} from ${offset}, ` +
+        `Cannot use answer: node requests ${hash} from ${offset}, ` +
           (size === undefined ? "which was not offered" : `it has ${size} bytes`),
         { details: { field: "need" } },
       );
@@ -114,45 +150,16 @@ export function checkNeed(
   }
 }
 
-/** Options of {@linkcode dialNode}. */
-export interface DialNodeOptions extends Pick<RunOnPeersOptions, "dial" | "signal"> {
-  /** Whether a connection will do whose node may have given it up meanwhile. @default {false} */
-  allowReused?: boolean;
-  /** In milliseconds. */
-  timeoutMs: number;
-}
-
-/**
- * Connects to a node.
- *
- * @throws {PlasmError} `peer-timeout`, and what `dial` throws
- */
-export async function dialNode(peerId: string, options: DialNodeOptions): Promise<FrameChannel> {
-  const { dial, signal, timeoutMs, allowReused = false } = options;
-  const limit = AbortSignal.timeout(timeoutMs);
-  try {
-    const both = signal === undefined ? limit : AbortSignal.any([signal, limit]);
-    const dialling = dial(peerId, { signal: both, allowReused });
-    // One that does not heed the signal, or comes after it, must not stay.
-    dialling.then((late) => both.aborted && late.abort(new Error("Too late")), () => {});
-    return new FrameChannel(await orAborted(dialling, both));
-  } catch (error) {
-    signal?.throwIfAborted();
-    if (!limit.aborted) throw error;
-    const text = `Cannot reach peer ${peerId}: no connection in ${timeoutMs} ms`;
-    throw new PlasmError("peer-timeout", text, { details: { phase: "connect" }, cause: error });
-  }
-}
-
 /** Options of {@linkcode offerJob}. */
 export interface OfferJobOptions {
+  /** Peer id of the node, for errors. */
   peerId: string;
-  /** For the offer to go, and again for its answer, in milliseconds. */
+  /** Time limit for sending the offer and for its answer together, in milliseconds. */
   timeoutMs: number;
 }
 
 /**
- * Offers a job.
+ * Sends an offer and returns the answer.
  *
  * @throws {PlasmError} `peer-timeout`, `protocol`
  */
@@ -161,17 +168,20 @@ export async function offerJob(
   offer: MessageOf<"offer">,
   { peerId, timeoutMs }: OfferJobOptions,
 ): Promise<MessageOf<"accept" | "reject">> {
-  const late = (): PlasmError =>
-    new PlasmError("peer-timeout", `Peer ${peerId} did not answer the offer in time`, {
+  const timeout = (): PlasmError =>
+    new PlasmError("peer-timeout", `Peer ${peerId} did not answer within ${timeoutMs} ms`, {
       details: { phase: "offer", waited_ms: timeoutMs },
     });
-  await within(timeoutMs, channel.write(offer), late);
-  const answer = await within(timeoutMs, channel.read(["accept", "reject"]), late);
+  const exchange = async (): Promise<MessageOf<"accept" | "reject">> => {
+    await channel.write(offer);
+    return await channel.read(["accept", "reject"]);
+  };
+  const answer = await deadline(exchange(), { ms: timeoutMs, error: timeout });
   if (answer.type === "accept") checkAccept(answer, offer);
   return answer;
 }
 
-/** What shows that a client may speak of a job. */
+/** Fields of a ticket as messages carry them. */
 export function ticketFields(
   { jobId, secret, nodeNonce }: ResumeTicket,
 ): { job_id: string; secret: string; node_nonce: string } {
@@ -179,62 +189,98 @@ export function ticketFields(
 }
 
 /**
- * Takes up the conversation about a job again.
+ * Resumes a job on a new connection.
  *
- * @param after The last event received whole
- * @throws {PlasmError} what the node refuses with; `protocol`
+ * @param after Last event that was received completely
+ * @throws {PlasmError} the node's rejection; `protocol`
  */
 export async function attachToJob(
   channel: FrameChannel,
   ticket: ResumeTicket,
   after: number,
 ): Promise<MessageOf<"attached">> {
-  const attach = { type: "attach", version: JOB_VERSION, after, ...ticketFields(ticket) } as const;
-  await deadline(channel, ANSWER_MS, channel.write(attach));
-  const answer = await deadline(channel, ANSWER_MS, channel.read(["attached", "reject"]));
+  const attach = {
+    type: "attach",
+    version: DOCUMENT_VERSION,
+    after,
+    ...ticketFields(ticket),
+  } as const;
+  await channel.limit(channel.write(attach));
+  const answer = await channel.limit(channel.read(["attached", "reject"]));
   if (answer.type === "reject") throw PlasmError.fromJSON(answer.error);
   if (answer.job_id !== ticket.jobId || answer.nonce !== ticket.nonce) {
-    throw new PlasmError("protocol", "Cannot go on: node speaks of another job");
+    throw new PlasmError("protocol", "Cannot resume job: node attached to another job");
   }
   return answer;
 }
 
-/** First and longest wait before a lost connection is tried again, in milliseconds. */
-const RETRY_MS = 100;
-const MAX_RETRY_MS = 5000;
+/** How long to wait for a `reject` after the node has closed the connection, in milliseconds. */
+const REJECT_WAIT_MS = 500;
 
-/** Options of {@linkcode reconnect}. */
-export interface ReconnectOptions {
-  /** How long it is tried, in milliseconds. */
-  forMs: number;
-  /** First wait, in milliseconds; it doubles. @default {100} */
-  retryMs?: number | undefined;
-  /** Ends the wait. @default {never} */
-  signal?: AbortSignal | undefined;
-  /** Called after each failure; returns whether to stop trying. */
-  onFailure: () => boolean;
+/** Options of {@linkcode sendContent}. */
+export interface SendContentOptions {
+  /** Job whose content is sent. */
+  job: RemoteJob;
+  /** Content that the node requested. */
+  need: Need;
+  /** The node's next message but keep-alives; only `reject` is valid before all content is sent. */
+  incoming: Promise<MessageOf<"event" | "reject">>;
+  /** Time limit for writing one chunk, in milliseconds. */
+  stallMs: number;
+  /** Silence after which the connection is treated as lost, in milliseconds. */
+  silenceMs: number;
+  /** Called after each chunk with the bytes sent so far, the total, and the size of the chunk. */
+  onSent: (sent: number, total: number, bytes: number) => void;
 }
 
 /**
- * Tries until the node answers.
+ * Sends the content that the node needs, chunk by chunk under backpressure.
  *
- * @throws {unknown} What the last try failed with; the signal's reason
+ * @throws {Disconnected} if the connection is lost
+ * @throws {PlasmError} the node's rejection; `protocol`
  */
-export async function reconnect<T>(
-  act: () => Promise<T>,
-  { forMs, retryMs = RETRY_MS, signal, onFailure }: ReconnectOptions,
-): Promise<T> {
-  const never = new AbortController().signal;
-  const until = performance.now() + forMs;
-  for (let wait = retryMs;; wait = Math.min(2 * wait, MAX_RETRY_MS)) {
-    try {
-      return await act();
-    } catch (error) {
-      const code = error instanceof Disconnected ? "no-peer" : PlasmError.from(error).code;
-      const isLost = code === "no-peer" || code === "peer-timeout";
-      if (onFailure() || !isLost || performance.now() > until) throw error;
+export async function sendContent(
+  channel: FrameChannel,
+  { job, need, incoming, stallMs, silenceMs, onSent }: SendContentOptions,
+): Promise<void> {
+  checkNeed(need, job);
+  const sources = new Map([job.module, job.stdin, ...job.inputs].map((blob) => [blob.hash, blob]));
+  let [sent, total] = [0, 0];
+  for (const { hash, offset } of need) total += sources.get(hash)!.size - offset;
+  const rejected = incoming.then(throwRejection);
+  rejected.catch(() => {}); // checked after each chunk
+  for (const { hash, offset } of need) {
+    for await (const chunk of chunksOf(sources.get(hash)!, offset)) {
+      const writing = channel.unlessSilent(
+        channel.limit(channel.write(chunk), { ms: stallMs }),
+        { ms: silenceMs },
+      );
+      try {
+        await Promise.race([writing, rejected]);
+      } catch (error) {
+        writing.catch(() => {}); // fails as the race did
+        if (error instanceof Disconnected) {
+          await deadline(rejected, { ms: REJECT_WAIT_MS, error: () => error });
+        }
+        throw error;
+      }
+      sent += chunk.data.length;
+      onSent(sent, total, chunk.data.length);
     }
-    await sleep(wait * (0.5 + Math.random() / 2), signal ?? never);
-    signal?.throwIfAborted();
   }
+}
+
+/** Reads the next message that is not a keep-alive. */
+export async function readPastAlive(
+  channel: FrameChannel,
+): Promise<MessageOf<"event" | "reject">> {
+  for (;;) {
+    const message = await channel.read(["event", "alive", "reject"]);
+    if (message.type !== "alive") return message;
+  }
+}
+
+function throwRejection(message: MessageOf<"event" | "reject">): never {
+  if (message.type === "reject") throw PlasmError.fromJSON(message.error);
+  throw new PlasmError("protocol", `Cannot accept message: ${message.type} before the job began`);
 }

@@ -8,8 +8,8 @@ export {
   type DialJobOptions,
   type RemoteCandidate,
   type RemoteJob,
-  type RemoteProgress,
+  type RemoteOutput,
   type RemoteResult,
   type ResumeTicket,
+  type RunOnPeersOptions,
 } from "./remote_job.ts";
-export { StreamPool } from "./stream_pool.ts";

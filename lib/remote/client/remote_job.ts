@@ -1,23 +1,32 @@
 /**
- * Types of a remote job: content, candidates, options, progress, attempts and results.
+ * Types of a remote job: content, candidates, options, attempts and results.
  *
  * @module
  */
-import { type Hash, type Manifest, type Receipt, type Runtime, sha256 } from "../../core/mod.ts";
-import { type ByteStream, checksumOf, CHUNK_BYTES, type MessageOf } from "../wire/mod.ts";
+import {
+  type Hash,
+  type JobEvent,
+  type JobOutcome,
+  type Manifest,
+  type Receipt,
+  type Runtime,
+  sha256,
+  type StackFrame,
+} from "../../core/mod.ts";
 import type { PlasmErrorJson } from "../../core/errors/mod.ts";
-import type { OutputName, ReceivedOutput } from "./received_output.ts";
+import { type ByteStream, checksumOf, CHUNK_BYTES, type MessageOf } from "../wire/mod.ts";
 
 /** Content to send. */
 export interface BlobSource {
+  /** SHA-256 of all bytes. */
   readonly hash: Hash;
   /** In bytes. */
   readonly size: number;
-  /** Bytes from an offset on: `length` of them, fewer only at the end. */
+  /** Reads `length` bytes from an offset; fewer only at the end. */
   read(offset: number, length: number): Uint8Array | Promise<Uint8Array>;
 }
 
-/** Content in memory. */
+/** Creates content from bytes in memory. */
 export async function bytesSource(bytes: Uint8Array): Promise<BlobSource> {
   return {
     hash: await sha256(bytes),
@@ -26,7 +35,7 @@ export async function bytesSource(bytes: Uint8Array): Promise<BlobSource> {
   };
 }
 
-/** Content as chunks, from an offset on; read one at a time. */
+/** Reads content from an offset as chunk messages, one at a time. */
 export async function* chunksOf(
   source: BlobSource,
   offset: number,
@@ -38,140 +47,166 @@ export async function* chunksOf(
   }
 }
 
-/** A job to run on another node. */
+/** Job to run on another node. */
 export interface RemoteJob {
+  /** Limits and inputs of the job. */
   manifest: Manifest;
+  /** WebAssembly module. */
   module: BlobSource;
+  /** Standard input. */
   stdin: BlobSource;
-  /** Each content that the manifest's inputs name, once; none of no bytes. */
+  /** Distinct non-empty content of the manifest's inputs. */
   inputs: readonly BlobSource[];
 }
 
-/** A node that may run it. */
+/** Node that may run a job. */
 export interface RemoteCandidate {
+  /** Peer id of the node. */
   peerId: string;
-  /** What it says it is, as in its signed capability; its receipt must say the same. */
+  /** Runtime in its signed capability document; its receipt must have the same. */
   runtime?: Runtime | undefined;
-  /** Its processor cores, by the same document. */
+  /** CPU cores in the same document. */
   cores?: number | undefined;
 }
 
-/** How a run goes on, for people. */
-export type RemoteProgress =
-  & { peerId: string }
-  & (
-    | { phase: "connecting" | "offering" | "running" | "verifying" }
-    | { phase: "accepted"; jobId: string }
-    /** Bytes sent of those that must be. */
-    | { phase: "sending"; sent: number; total: number }
-    /** Jobs before it. */
-    | { phase: "queued"; position: number }
-    | { phase: "reconnecting"; reason: string }
-    | { phase: "failed"; error: PlasmErrorJson }
-  );
-
-/** How long each phase may take, in milliseconds. */
+/** Time limits of each phase, in milliseconds. */
 export interface PhaseTimeouts {
-  /** @default {20000} */
+  /** Opening a stream. @default {20000} */
   connect: number;
   /** From the offer to its answer. @default {30000} */
   offer: number;
+  /** Both of them together, while another node may be tried. @default {2500} */
+  answer: number;
   /** Longest pause of the transfer. @default {60000} */
   transfer: number;
   /** From `begin` to the start. @default {300000} */
   queue: number;
-  /** From the start to the end, beyond the manifest's own limit. @default {30000} */
+  /** From the start to the end, in addition to the manifest's own limit. @default {30000} */
   run: number;
-  /** Silence after which a connection counts as lost. @default {32000} */
+  /** Silence after which a connection is treated as lost. @default {9000} */
   silence: number;
-  /** How long a lost connection is tried anew. @default {45000} */
+  /**
+   * How long to retry after a lost connection. While the job may run on another node, three times within 2500 at
+   * most, and not at all after silence.
+   * @default {45000}
+   */
   reattach: number;
 }
 
-/** What one attempt came to. */
+/** Report of one attempt. */
 export interface AttemptReport {
+  /** Peer id of the node. */
   peerId: string;
+  /** Id of the job on the node; absent if it was not accepted. */
   jobId?: string | undefined;
   /** Whether the job ran there, as far as is known. */
   ran: "no" | "maybe" | "yes";
-  /** Milliseconds since the run was asked for. */
+  /** Start of the attempt, in milliseconds since the start of the run. */
   startedMs: number;
+  /** End of the attempt, in milliseconds since the start of the run. */
   endedMs: number;
-  /** How often the connection was lost and found again. */
+  /** Number of reconnects after a lost connection. */
   reconnects: number;
-  /** Bytes of content that were sent. */
+  /** Bytes of content sent. */
   sentBytes: number;
-  /** Why it was not enough; absent on success. */
+  /** Why the attempt failed; absent on success. */
   error?: PlasmErrorJson | undefined;
 }
 
-/** What lets a restarted client go on: keep it secret. */
+/** State that a restarted client needs to resume a job. Secret: it authorizes control of the job. */
 export interface ResumeTicket {
+  /** Peer id of the node. */
   peerId: string;
+  /** Id of the job on the node. */
   jobId: string;
+  /** Authorizes the client. */
   secret: string;
+  /** The node's nonce, which identifies the acceptance. */
   nodeNonce: string;
+  /** The client's nonce, for the receipt. */
   nonce: string;
-  /** When it was offered, in Unix milliseconds. */
+  /** When the job was offered, in Unix milliseconds. */
   offeredAt: number;
 }
 
-/** Options of what opens connections for jobs. */
+/** Options of a function that opens streams for job requests. */
 export interface DialJobOptions {
-  /** Ends the wait. */
+  /** Aborts the dial. */
   signal: AbortSignal;
   /**
-   * Whether it may be one that was used before, and that the node may have given up meanwhile: what is said then
-   * is lost, and must be said again. @default {false}
+   * Whether the caller repeats the request if the stream ends before the answer: it may then be a reused one.
+   * @default {false}
    */
-  allowReused?: boolean;
+  isRepeatable?: boolean | undefined;
+  /** Whether to connect anew, because the open connection does not answer. @default {false} */
+  isFresh?: boolean | undefined;
 }
+
+/** Output streams of a job; `files` is the archive of its output files. */
+export type OutputName = "stdout" | "stderr" | "files";
+
+/** Receives standard output and standard error before they are verified. */
+export type LiveOutput = (stream: "stdout" | "stderr", data: Uint8Array) => void | Promise<void>;
 
 /** Options of {@linkcode runOnPeers}. */
 export interface RunOnPeersOptions {
-  /** Opens a connection to a node, as by `PlasmNetwork.dialProtocol`. */
+  /** Opens a stream to a node, see `jobDialer`. */
   dial: (peerId: string, options: DialJobOptions) => Promise<ByteStream>;
   /** Nodes to try, the best first. */
   candidates: AsyncIterable<RemoteCandidate> | Iterable<RemoteCandidate>;
   /**
-   * Whether the candidates are one node: it may then begin as soon as it has all, without another round trip.
-   * Where others could be tried it may not, but for the last attempt and jobs that may run twice: a node that
-   * vanished with such an offer may have run it. @default {false}
+   * Whether there is only one candidate. It may then begin the job with the offer, which saves a round trip.
+   * Otherwise only the last attempt and idempotent jobs may: a node that disappears after such an offer may have
+   * run the job.
+   * @default {false}
    */
   isSole?: boolean | undefined;
   /** Cancels the job, on the node too. @default {never} */
   signal?: AbortSignal | undefined;
   /** The client's nonce, for the receipt: 64 hex digits. @default {a random one for each attempt} */
   nonce?: string | undefined;
-  /** Nodes tried at most. @default {3} */
+  /** Maximum number of attempts. @default {3} */
   attempts?: number | undefined;
-  /** @default {see PhaseTimeouts} */
+  /** Time limits of each phase. @default {see PhaseTimeouts} */
   timeouts?: Partial<PhaseTimeouts> | undefined;
-  /** Output of both streams at most, in bytes. @default {the manifest's, else 1 GiB} */
+  /** Limit of both output streams together, in bytes. @default {the manifest's, else 1 GiB} */
   maxOutputBytes?: number | undefined;
-  /** Takes output before it is verified. @default {it is held} */
-  live?: ((stream: OutputName, data: Uint8Array) => void | Promise<void>) | undefined;
-  /** Receives progress. Must not throw. @default {none} */
-  onProgress?: ((progress: RemoteProgress) => void) | undefined;
-  /** Keeps what a restarted client needs; undefined when it is of no more use. @default {nowhere} */
+  /** Limit of the output files together, in bytes. @default {the manifest's, else 1 GiB} */
+  maxFilesBytes?: number | undefined;
+  /** Receives output before it is verified. @default {output is stored} */
+  live?: LiveOutput | undefined;
+  /** Receives the job's events, except output. Must not throw. @default {none} */
+  onEvent?: ((event: JobEvent) => void) | undefined;
+  /** Saves the resume ticket; `undefined` deletes it. @default {not saved} */
   saveTicket?: ((ticket: ResumeTicket | undefined) => void | Promise<void>) | undefined;
   /** Records the outcome for the node's reputation. @default {none} */
-  noteOutcome?: ((peerId: string, outcome: { ok: boolean }) => void) | undefined;
-  /** First wait before a lost connection is tried again, in milliseconds; it doubles. @default {100} */
+  recordOutcome?: ((peerId: string, outcome: { ok: boolean }) => void) | undefined;
+  /** First delay before a reconnect, in milliseconds; it doubles. @default {100} */
   retryMs?: number | undefined;
-  /** First wait before another attempt, in milliseconds; it doubles. @default {250} */
+  /** First delay before another attempt, in milliseconds; it doubles. @default {250} */
   backoffMs?: number | undefined;
 }
 
-/** A verified result. */
+/** Verified output of a job. Dispose it to delete temporary files. */
+export interface RemoteOutput extends Disposable {
+  /** Reads one stream; standard output and error are empty if `live` received them. */
+  read(stream: OutputName): AsyncGenerator<Uint8Array, void, void>;
+}
+
+/** Verified result. */
 export interface RemoteResult {
+  /** Peer id of the node that ran the job. */
   peerId: string;
-  /** Verified against all that was sent and received. */
+  /** Verified against everything that was sent and received. */
   receipt: Receipt;
-  /** What stopped the job, in the node's words; not signed. */
+  /** Why the job was stopped, in the node's words; not signed. */
   message: string | null;
-  /** What was received; dispose it. */
-  output: ReceivedOutput;
-  /** All attempts; the last succeeded. */
+  /** The innermost calls of a job that trapped; undefined if the node did not report them. */
+  backtrace: readonly StackFrame[] | undefined;
+  /** Files that the job created and did not return, in the node's words; not signed. */
+  leftBehind: JobOutcome["leftBehind"];
+  /** Output of the job; dispose it. */
+  output: RemoteOutput;
+  /** All attempts; the last one succeeded. */
   attempts: AttemptReport[];
 }

@@ -2,4 +2,5 @@
  * Public entry point of the remote/libp2p component.
  * @module
  */
-export { findCandidates, jobDialer, serveJobs } from "./network_binding.ts";
+export { findCandidates, serveJobs } from "./network_binding.ts";
+export { jobDialer } from "./stream_pool.ts";

@@ -1,115 +1,200 @@
 /**
- * Binds the job protocol to a libp2p network: serves and dials streams, and finds candidates.
+ * Binds the job protocol to a libp2p network: adapts streams, serves jobs and finds candidates.
  *
  * @module
  */
-import { PlasmError } from "../../core/errors/mod.ts";
-import { type ByteStream, byteStreamOf, JOB_PROTOCOL } from "../wire/mod.ts";
+import type { Stream } from "@libp2p/interface";
 import type { Resources } from "../../core/mod.ts";
-import { type Candidate, multistreamHeader, type PlasmNetwork } from "../../p2p/mod.ts";
-import { type DialJobOptions, type RemoteCandidate, StreamPool } from "../client/mod.ts";
+import { type Candidate, MAX_STREAM_WINDOW_BYTES, type PlasmNetwork } from "../../p2p/mod.ts";
+import type { RemoteCandidate } from "../client/mod.ts";
 import type { JobServer } from "../server/mod.ts";
+import { type ByteStream, Disconnected, JOB_PROTOCOL } from "../wire/mod.ts";
+
+/** Byte stream that can carry another request. */
+export interface ReusableByteStream extends ByteStream {
+  /** Resolves when the peer has closed its side or the connection is lost. */
+  readonly ended: Promise<void>;
+  /** Reports whether both sides can still write and no received bytes are unread. */
+  isQuiet(): boolean;
+}
+
+/** Unread bytes that trigger backpressure. */
+const HIGH_WATER_BYTES = 256 * 1024;
 
 /**
- * Takes bytes off the front of what comes; what is written goes at once.
- *
- * @returns a duplex whose `read` throws `no-peer` where something else comes
+ * Bytes that libp2p buffers for a paused stream; more reset it. A pause takes effect once the muxer's window is
+ * full, and one frame may exceed the window.
  */
-export function expectAgreement<T extends ByteStream>(duplex: T, agreement: Uint8Array): T {
-  let at = 0;
+const PAUSED_BYTES: number = MAX_STREAM_WINDOW_BYTES + 2 ** 20;
+
+/** Adapts a libp2p stream to a byte stream. */
+export function byteStreamOf(stream: Stream): ReusableByteStream {
+  const queue: Uint8Array[] = [];
+  let queued = 0;
+  let ended = false;
+  let fault: Error | undefined;
+  let wake: (() => void) | undefined;
+  const end = Promise.withResolvers<void>();
+  stream.maxReadBufferLength = PAUSED_BYTES;
+
+  const wakeReader = (): void => {
+    wake?.();
+    wake = undefined;
+  };
+  let resuming = false;
+  const setFlowing = (flowing: boolean): void => {
+    // Both methods throw then. Creating the error is expensive, and every stream gets here when it ends.
+    if (stream.readStatus === "closed" || stream.readStatus === "closing") return;
+    try {
+      if (!flowing) return stream.pause();
+      resuming = true;
+      stream.resume();
+    } catch {
+      // The stream has closed in the meantime.
+    } finally {
+      resuming = false;
+    }
+    // Resuming delivers all buffered bytes, possibly too many again.
+    if (flowing && !ended && queued > HIGH_WATER_BYTES) setFlowing(false);
+  };
+  stream.addEventListener("message", ({ data }) => {
+    if (ended) return;
+    // Joining the pieces would cost memory and time, and most readers do not need it.
+    for (const piece of data instanceof Uint8Array ? [data] : data) queue.push(piece);
+    queued += data.byteLength;
+    // Pausing while libp2p resumes would pause only the stream; the muxer would then fill the stream's buffer.
+    if (queued > HIGH_WATER_BYTES && !resuming) setFlowing(false);
+    wakeReader();
+  });
+  stream.addEventListener("remoteCloseWrite", () => {
+    setFlowing(true);
+    ended = true;
+    end.resolve();
+    wakeReader();
+  });
+  stream.addEventListener("close", ({ error }) => {
+    // Deliver what was received before the end.
+    setFlowing(true);
+    if (!ended && error !== undefined) fault ??= new Disconnected(error.message, { cause: error });
+    ended = true;
+    end.resolve();
+    wakeReader();
+  });
+  const isClosed = (): boolean => stream.status !== "open" && stream.status !== "closing";
+
   return {
-    ...duplex,
+    ended: end.promise,
+    isQuiet: () => !ended && queue.length === 0 && stream.status === "open",
     async read() {
       while (true) {
-        const bytes = await duplex.read();
-        if (bytes === null || at === agreement.length) return bytes;
-        const count = Math.min(bytes.length, agreement.length - at);
-        for (let n = 0; n < count; n++) {
-          if (bytes[n] === agreement[at + n]) continue;
-          const error = new PlasmError("no-peer", "Cannot ask peer: it does not take jobs");
-          duplex.abort(error);
-          throw error;
+        const bytes = queue.shift();
+        if (bytes !== undefined) {
+          queued -= bytes.length;
+          if (queued <= HIGH_WATER_BYTES / 2) setFlowing(true);
+          return bytes;
         }
-        at += count;
-        if (count < bytes.length) return bytes.subarray(count);
+        if (ended || isClosed()) {
+          if (fault !== undefined) throw fault;
+          return null;
+        }
+        await new Promise<void>((resolve) => wake = resolve);
       }
+    },
+    async write(bytes) {
+      try {
+        stream.send(bytes);
+        // Wait until libp2p has encrypted the bytes: they may change afterwards, and the muxer's window stays the
+        // only buffer. A stream that was reset reports forever that it needs draining; its end is reported once.
+        while (!isClosed() && (stream.writeBufferLength > 0 || stream.writableNeedsDrain)) {
+          await drained(stream);
+        }
+      } catch (error) {
+        throw fault ?? new Disconnected("The connection is closed", { cause: error });
+      }
+      if (isClosed()) throw fault ?? new Disconnected("The connection is closed");
+    },
+    async close() {
+      await stream.close().catch(() => {}); // already closed with its connection
+    },
+    abort(reason) {
+      fault ??= new Disconnected(reason.message, { cause: reason });
+      ended = true;
+      queue.length = 0;
+      stream.abort(reason);
+      wakeReader();
+    },
+    endRead() {
+      ended = true;
+      wakeReader();
     },
   };
 }
 
+function drained(stream: Stream): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (event: Event): void => {
+      for (const name of ["drain", "idle", "close"] as const) {
+        stream.removeEventListener(name, settle);
+      }
+      if (event.type === "close") reject(new Error("The stream closed"));
+      else resolve();
+    };
+    for (const name of ["drain", "idle", "close"] as const) stream.addEventListener(name, settle);
+  });
+}
+
 /**
- * Streams of one connection at once: sixteen for jobs, whose number is bounded apart, and a few on which a client's
- * next may come.
+ * Streams of one connection: sixteen for jobs, which have a limit of their own, and a few that wait for the next
+ * request.
  */
 const MAX_STREAMS = 20;
 
 /**
- * Conversations a peer may begin in a second, in the long run and after a rest: as many small jobs as a node
- * can run one after the other. To refuse one takes it less than a millisecond.
+ * Requests of one peer per second, sustained and in a burst: as many small jobs as a node can run one after the
+ * other. Refusing one takes less than a millisecond.
  */
-const STREAMS_PER_SECOND = 500;
+const REQUESTS_PER_SECOND = 500;
 
-/** How long nodes are looked for, in milliseconds. */
+/** Time limit for a search for nodes, in milliseconds. */
 const FIND_MS = 20_000;
 
-/** Candidates for each attempt: some are gone or busy by the time they are asked. */
+/** Candidates to find for each attempt: some are offline or busy when they are asked. */
 const CANDIDATES_PER_ATTEMPT = 3;
 
-/** Takes jobs of peers from now on. */
+/** Starts serving jobs to peers. */
 export async function serveJobs(network: PlasmNetwork, server: JobServer): Promise<void> {
   await network.handle(
     JOB_PROTOCOL,
-    (stream, peerId, mayAgain) => server.serve(byteStreamOf(stream), peerId, { mayAgain }),
-    { maxStreams: MAX_STREAMS, burst: STREAMS_PER_SECOND, perSecond: STREAMS_PER_SECOND },
+    (stream, { peerId, takeRequest }) =>
+      server.serve(byteStreamOf(stream), peerId, { takeRequest }),
+    { maxStreams: MAX_STREAMS, burst: REQUESTS_PER_SECOND, perSecond: REQUESTS_PER_SECOND },
   );
 }
 
-/** Streams of each network that wait for another job. */
-const waiting = new WeakMap<object, StreamPool>();
-
-/**
- * Opens conversations about jobs, on a stream of before where one waits. A new one begins with our offer or ticket,
- * sent along with the protocol's name: that a peer does not speak it shows when its answer is read.
- */
-export function jobDialer(
-  network: Pick<PlasmNetwork, "dialProtocol">,
-): (peerId: string, options: DialJobOptions) => Promise<ByteStream> {
-  const kept = waiting.get(network) ?? new StreamPool();
-  waiting.set(network, kept);
-  return async (peerId, { signal, allowReused = false }) => {
-    const old = allowReused ? kept.take(peerId) : undefined;
-    if (old !== undefined) return old;
-    const stream = await network.dialProtocol(peerId, JOB_PROTOCOL, { signal, early: true });
-    return kept.lend(
-      peerId,
-      expectAgreement(byteStreamOf(stream), multistreamHeader(JOB_PROTOCOL)),
-    );
-  };
-}
-
-/** What {@linkcode findCandidates} looks for. */
+/** Options of {@linkcode findCandidates}. */
 export interface FindCandidatesOptions {
-  /** One node instead of those that are found: a peer id, or a multiaddr that ends with one. */
+  /** Asks only this node: a peer id, or a multiaddr that ends with one. @default {all nodes that match} */
   peer?: string | undefined;
-  /** What the job asks for. */
+  /** Resources that the job asks for. */
   resources: Resources;
-  /** @default {any} */
+  /** CPU architecture. @default {any} */
   arch?: string | undefined;
-  /** @default {what the job asks for} */
+  /** Minimum memory limit of the node, in MiB. @default {what the job asks for} */
   minMemoryMb?: number | undefined;
-  /** Nodes that will be tried at most. @default {3} */
+  /** Maximum number of attempts. @default {3} */
   attempts?: number | undefined;
+  /** Aborts the search. @default {never} */
   signal?: AbortSignal | undefined;
 }
 
-/** Finds nodes that can run a job, or asks the one that is named. */
+/** Searches for nodes that can run a job, or asks the given one. */
 export async function* findCandidates(
   network: PlasmNetwork,
   { peer, resources, arch, minMemoryMb = 0, attempts = 3, signal }: FindCandidatesOptions,
 ): AsyncGenerator<RemoteCandidate> {
   if (peer !== undefined) {
-    // Its address, where there is one, is remembered for dialling.
-    yield remoteCandidate(await network.ask(peer, signal === undefined ? {} : { signal }));
+    // The network remembers the address of a multiaddr for the dial that follows.
+    yield remoteCandidate(await network.queryPeer(peer, signal === undefined ? {} : { signal }));
     return;
   }
   const found = network.discover({
@@ -122,7 +207,7 @@ export async function* findCandidates(
   for await (const candidate of found) yield remoteCandidate(candidate);
 }
 
-/** A found node, as one to try. */
+/** Converts a discovered node to a candidate for a job. */
 export function remoteCandidate({ peerId, capability }: Candidate): RemoteCandidate {
   return { peerId, runtime: capability.runtime, cores: capability.cpu_cores };
 }

@@ -16,7 +16,7 @@ export class IncomingBlob {
   #wakeWriter = Promise.withResolvers<void>();
   #fault: Error | undefined;
 
-  /** @param store Reads all of the source and keeps it, or throws */
+  /** @param store Reads the source to its end and stores it, or throws */
   constructor(ref: BlobRef, store: (source: AsyncIterable<Uint8Array>) => Promise<void>) {
     this.ref = ref;
     this.#stored = store(this.#source()).catch((error) => {
@@ -24,16 +24,16 @@ export class IncomingBlob {
       this.#wakeWriter.resolve();
       throw error;
     });
-    this.#stored.catch(() => {}); // told by push()
+    this.#stored.catch(() => {}); // reported by push()
   }
 
-  /** Bytes taken so far: where a transfer goes on. */
+  /** Bytes received; the transfer continues here. */
   get offset(): number {
     return this.#offset;
   }
 
-  /** Whether all of it has come and is kept. */
-  get isWhole(): boolean {
+  /** Whether all bytes were received. */
+  get isComplete(): boolean {
     return this.#offset === this.ref.size;
   }
 
@@ -52,9 +52,10 @@ export class IncomingBlob {
   }
 
   /**
-   * Takes the next chunk; resolves when another may come. After the last one, when all of it is kept.
+   * Passes on the next chunk; resolves when another one is accepted. After the last one, resolves when the content
+   * is stored.
    *
-   * @throws {PlasmError} `protocol` when it is not the next one; what the store throws
+   * @throws {PlasmError} `protocol` if it is not the next chunk; errors of the store
    */
   async push(offset: number, data: Uint8Array): Promise<void> {
     const { hash, size } = this.ref;
@@ -62,20 +63,20 @@ export class IncomingBlob {
     if (offset !== this.#offset || offset + data.length > size) {
       throw new PlasmError(
         "protocol",
-        `Cannot take chunk: bytes ${offset} to ${offset + data.length} of ${hash} came, ` +
-          `${this.#offset} of ${size} are here`,
+        `Cannot accept chunk: received bytes ${offset} to ${offset + data.length} of ${hash}, ` +
+          `expected from ${this.#offset} of ${size}`,
         { details: { offset, expected: this.#offset, size } },
       );
     }
-    await this.#hand(data);
+    await this.#deliver(data);
     this.#offset += data.length;
-    if (!this.isWhole) return;
+    if (!this.isComplete) return;
     this.#chunk = null;
     this.#wakeReader.resolve();
     await this.#stored;
   }
 
-  async #hand(data: Uint8Array): Promise<void> {
+  async #deliver(data: Uint8Array): Promise<void> {
     this.#wakeWriter = Promise.withResolvers();
     this.#chunk = data;
     this.#wakeReader.resolve();
@@ -88,47 +89,47 @@ export class IncomingBlob {
     this.#fault ??= reason;
     this.#wakeReader.resolve();
     this.#wakeWriter.resolve();
-    await this.#stored.catch(() => {}); // the reason, again
+    await this.#stored.catch(() => {}); // rejects with the reason
   }
 }
 
-/** Time for which nothing is asked, in milliseconds: for a line that is cut and comes back. */
+/** Time before the speed is checked, in milliseconds: a lost connection may be re-established within it. */
 const GRACE_MS = 60_000;
 
-/** Least average speed after that, in bytes a millisecond: 32 kbit/s, half of a telephone line. */
-const LEAST_SPEED = 4;
+/** Lowest average speed after that, in bytes a millisecond: 32 kbit/s. */
+const MIN_SPEED = 4;
 
-/** Counts what came of an offer's content since it was accepted, over all of its connections. */
+/** Measures the transfer of an offer's content since its acceptance, across all connections. */
 export class TransferRateCheck {
   readonly #now: () => number;
   readonly #start: number;
   #received = 0;
 
-  /** @param now Milliseconds of a steady clock */
+  /** @param now Monotonic clock, in milliseconds */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
     this.#start = now();
   }
 
-  /** Counts content that has come. */
+  /** Counts received content. */
   add(bytes: number): void {
     this.#received += bytes;
   }
 
   /**
-   * Checks that enough has come by now.
+   * Checks that enough has been received by now.
    *
    * @param pauseMs Longest pause that a client may make
    * @throws {PlasmError} `slow-request`
    */
   check(pauseMs: number): void {
     const elapsed = Math.round(this.#now() - this.#start);
-    const allowed = Math.max(GRACE_MS, 2 * pauseMs) + Math.floor(this.#received / LEAST_SPEED);
+    const allowed = Math.max(GRACE_MS, 2 * pauseMs) + Math.floor(this.#received / MIN_SPEED);
     if (elapsed <= allowed) return;
     throw new PlasmError(
       "slow-request",
-      `Cannot wait for job's content: ${this.#received} bytes came in ${elapsed} ms, ` +
-        `for so many ${allowed} ms are allowed`,
+      `Transfer is too slow: ${this.#received} bytes received in ${elapsed} ms, ` +
+        `allowed are ${allowed} ms`,
       { details: { received: this.#received, elapsed_ms: elapsed, allowed_ms: allowed } },
     );
   }

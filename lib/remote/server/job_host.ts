@@ -1,94 +1,109 @@
 /**
- * What the protocol asks of the node that runs jobs. The daemon is one; tests have a small one.
+ * Interface between the job protocol and the node that runs the jobs.
+ *
  * @module
  */
-import type { Manifest, Receipt } from "../../core/mod.ts";
+import type { JobOutcome, Manifest, Receipt } from "../../core/mod.ts";
 import type { PlasmErrorJson } from "../../core/errors/mod.ts";
 import type { BlobRef } from "../wire/mod.ts";
 
-/** A job of a peer, checked as far as its documents go. */
+/** Job of a peer whose documents are checked. */
 export interface RemoteJobOffer {
-  /** The job's name on this node. */
+  /** Id of the job on this node. */
   jobId: string;
   /** Peer id of the client, authenticated by the connection. */
   peerId: string;
+  /** Limits and inputs of the job. */
   manifest: Manifest;
-  /** The client's, for the receipt. */
+  /** The client's nonce, for the receipt. */
   nonce: string;
+  /** WebAssembly module. */
   module: BlobRef;
+  /** Standard input. */
   stdin: BlobRef;
+  /** Distinct content of the input files. */
   inputs: readonly BlobRef[];
 }
 
-/** What a node says to an offer that it would take. */
+/** Terms under which a node accepts an offer. */
 export interface OfferTerms {
-  /** Jobs that would start before it. */
+  /** Jobs that start earlier. */
   position: number;
-  /** Hashes that need not be sent. */
+  /** Hashes that the client need not send. */
   have: ReadonlySet<string>;
-  /** Output that the job may make, in bytes; counts against what is held for its peer. */
+  /** Largest output of the job and its files, in bytes; counts towards the peer's quota. */
   outputBytes: number;
 }
 
-/** What happens to a job, as the host tells it. Ids rise from 1 within a job. */
+/** Event of a job. Ids start at 1 and never fall within a job. */
 export type HostEvent =
   & { id: number; at: number }
   & (
     | { type: "queued"; position: number }
     | { type: "started"; attempt: number }
-    | { type: "stdout" | "stderr"; offset: number; data: Uint8Array }
+    | { type: "stdout" | "stderr" | "files"; offset: number; data: Uint8Array }
     | { type: "interrupted"; rerun: boolean }
-    | { type: "finished"; receipt: Receipt; message: string | null }
+    | {
+      type: "finished";
+      receipt: Receipt;
+      message: string | null;
+      stack: readonly number[];
+      leftBehind: JobOutcome["leftBehind"] | null;
+    }
     | { type: "failed"; error: PlasmErrorJson }
   );
 
 /** Runs the jobs of peers. */
 export interface JobHost {
   /**
-   * Whether it would take a job now: its limits, its needs, and room.
+   * Checks an offer against the limits and the free capacity of the node.
    *
-   * @throws {PlasmError} why not, with figures
+   * @throws {PlasmError} why the node rejects it, with figures
    */
   check(offer: RemoteJobOffer): OfferTerms;
   /**
-   * Keeps content for a job, once all of it has come and hashes to what was said.
+   * Stores content of a job and verifies its hash.
    *
    * @throws {PlasmError} `bad-input`, `too-large`, `queue-full`, `state`
    */
   put(offer: RemoteJobOffer, blob: BlobRef, source: AsyncIterable<Uint8Array>): Promise<void>;
   /**
-   * Takes the job; all that it needs is there.
+   * Queues a job whose content is complete.
    *
    * @throws {PlasmError} as {@linkcode JobHost.check}
    */
   submit(offer: RemoteJobOffer): Promise<void>;
   /**
-   * The events after an id, as they happen, to the last; those that are there already together, a few at
-   * once. Ends early when the signal aborts.
+   * Yields the events after an id as they happen, up to the last one; those that exist already in batches. Ends
+   * early if the signal aborts.
    */
   events(jobId: string, after: number, signal: AbortSignal): AsyncIterable<readonly HostEvent[]>;
   /** Stops a job; resolves when it has finished. Does nothing for a finished or unknown job. */
   cancel(jobId: string): Promise<void>;
   /** Deletes everything stored of a job that has finished or was never submitted. */
-  forget(offer: RemoteJobOffer): Promise<void>;
+  delete(offer: RemoteJobOffer): Promise<void>;
 }
 
-/** Who may submit, and how much. All times in milliseconds. */
+/** Which peers may submit jobs, and their limits. All times in milliseconds. */
 export interface RemotePolicy {
-  /** Who may submit jobs. */
+  /** Peers that may submit jobs. */
   submit: "anyone" | "listed" | "nobody";
-  /** Peer ids that may, where `submit` is `listed`. */
+  /** Peer ids of the allowed peers if `submit` is `listed`. */
   submitters: readonly string[];
-  /** Jobs of one peer at once, from offer to end. */
+  /** Unfinished jobs of one peer, from the offer on. */
   jobsPerPeer: number;
-  /** Content and output held for one peer at once. */
+  /** Why the node accepts no job now, as a clause. @default {it accepts jobs} */
+  closed?: string | undefined;
+  /** Unfinished jobs of all peers together. @default {no limit} */
+  jobs?: number | undefined;
+  /** Content and output reserved for one peer. */
   bytesPerPeer: number;
-  /** Accepted offers whose transfer has not ended, of all peers together. */
+  /** Offers in transfer, of all peers together. */
   halfOpenOffers: number;
   /** Longest pause of a transfer, connected or not. */
   transferMs: number;
-  /** How long a job goes on without its client. */
+  /** How long a job continues without its client. */
   orphanMs: number;
-  /** How long a result waits for its client. */
+  /** How long a result is retained for its client. */
   resultMs: number;
 }

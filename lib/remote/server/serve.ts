@@ -3,69 +3,82 @@
  *
  * @module
  */
-import type { JobHost, RemotePolicy } from "./job_host.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import {
+  ALIVE_MS,
   type ByteStream,
-  type ClientRequest,
   Disconnected,
+  DOCUMENT_VERSION,
+  EVENT_DATA_BYTES,
+  type EventBody,
   FrameChannel,
-  JOB_VERSION,
   type MessageOf,
-  readNextRequest,
-  REQUESTS,
   STREAM_REUSE_MS,
 } from "../wire/mod.ts";
-import { ANSWER_MS, deadline } from "../../util/async/mod.ts";
-import { sendEvents } from "./send_events.ts";
-import type { Session } from "./session.ts";
-import { SessionTable } from "./session_table.ts";
+import type { HostEvent, JobHost, RemotePolicy } from "./job_host.ts";
+import { type Session, SessionTable } from "./sessions.ts";
 
-/** What the server tells its owner; the daemon logs it. */
+/** Log event of a {@linkcode JobServer}. */
 export interface ServeEvent {
-  event: "offer-accepted" | "offer-refused" | "job-attached" | "job-forgotten" | "peer-misbehaved";
+  /** What happened. */
+  event: "offer-accepted" | "offer-refused" | "job-attached" | "job-deleted" | "peer-misbehaved";
+  /** Peer id of the client. */
   peer_id: string;
+  /** Id of the job, if there is one. */
   job_id?: string | undefined;
+  /** Error code; absent on success. */
   error_code?: string | undefined;
+  /** Error message, or why the job was deleted. */
   reason?: string | undefined;
 }
 
 /** Options of {@linkcode JobServer}. */
 export interface JobServerOptions {
+  /** Runs the jobs. */
   host: JobHost;
-  /** Asked at every decision, so that it may change. */
+  /** Current policy, read at every decision. */
   policy: () => RemotePolicy;
   /** Unix milliseconds. @default {Date.now} */
   now?: (() => number) | undefined;
-  /** Milliseconds of a steady clock. @default {performance.now} */
+  /** Monotonic clock, in milliseconds. @default {performance.now} */
   steadyNow?: (() => number) | undefined;
-  /** Receives events. Must not throw. @default {none} */
+  /** Receives log events. Must not throw. @default {none} */
   log?: ((event: ServeEvent) => void) | undefined;
+  /** Interval of keep-alive messages, in milliseconds. @default {2500} */
+  aliveMs?: number | undefined;
 }
 
 /** Options of {@linkcode JobServer.serve}. */
 export interface ServeOptions {
-  /** Asked before each conversation but the first: whether the peer may begin another. @default {it may} */
-  mayAgain?: () => boolean;
+  /** Counts each request after the first against the peer's rate limit; false rejects it. @default {accepts all} */
+  takeRequest?: () => boolean;
 }
 
-/** How long a client that has opened a stream may think before it says what it wants. */
-const OPENING_MS = 10_000;
+/** Messages that open a request. */
+const REQUESTS = ["offer", "attach", "cancel"] as const;
 
-/** Reason for stopping the events of a job. Shared: creating an error each time costs more. */
-const ENOUGH = new Error("The conversation is over");
+type ClientRequest = MessageOf<(typeof REQUESTS)[number]>;
 
-/** How a conversation about a session begins. */
-interface ConverseOptions {
-  /** The last event that the client has. */
+/** Time limit for the first request on a stream, in milliseconds. */
+const FIRST_REQUEST_MS = 10_000;
+
+/** Retry-After of a peer that exceeds its rate limit, in milliseconds. */
+const RETRY_AFTER_MS = 1000;
+
+/** Reason for stopping the events of a job. Shared, because creating an error for each request is expensive. */
+const REQUEST_ENDED = new Error("The request has ended");
+
+/** Options of a request for a session. */
+interface RunSessionOptions {
+  /** Last event that the client has. */
   after: number;
-  /** Whether the job may run as soon as nothing is needed. @default {false} */
+  /** Whether the job may start as soon as nothing is needed. @default {false} */
   mayBegin?: boolean;
-  /** What is said first. */
-  greet: () => MessageOf<"accept"> | MessageOf<"attached">;
+  /** Creates the answer to the request. */
+  answer: () => MessageOf<"accept"> | MessageOf<"attached">;
 }
 
-/** Takes jobs of peers and runs them on a {@linkcode JobHost}. */
+/** Accepts jobs of peers and runs them on a {@linkcode JobHost}. */
 export class JobServer {
   readonly #options: JobServerOptions;
   readonly #sessions: SessionTable;
@@ -75,57 +88,57 @@ export class JobServer {
     this.#sessions = new SessionTable(options);
   }
 
-  /** Sessions by phase, for metrics. */
+  /** Number of sessions by phase, for metrics. */
   get counts(): SessionTable["counts"] {
     return this.#sessions.counts;
   }
 
-  /** Bytes received from all peers, whether or not they were of use. */
+  /** Bytes received from all peers, valid or not. */
   receivedBytes = 0;
 
-  /** Serves the requests on one stream one after the other; resolves when the last has finished or failed. */
+  /** Serves the requests on one stream in sequence; resolves when the last has finished or failed. */
   async serve(
     stream: ByteStream,
     peerId: string,
-    { mayAgain = () => true }: ServeOptions = {},
+    { takeRequest = () => true }: ServeOptions = {},
   ): Promise<void> {
     const channel = new FrameChannel(stream);
     let counted = 0;
     try {
-      const timeoutMs = Math.min(OPENING_MS, this.#options.policy().transferMs);
-      let opening: ClientRequest | undefined = await channel.read(REQUESTS, { timeoutMs });
-      while (opening !== undefined) {
-        const isKept = await this.#answer(opening, channel, peerId);
+      const timeoutMs = Math.min(FIRST_REQUEST_MS, this.#options.policy().transferMs);
+      let request: ClientRequest | undefined = await channel.read(REQUESTS, { timeoutMs });
+      while (request !== undefined) {
+        const isReusable = await this.#handle(request, channel, peerId);
         this.receivedBytes += channel.received - counted;
         counted = channel.received;
-        if (!isKept) break;
-        opening = await readNextRequest(channel, mayAgain);
+        if (!isReusable) break;
+        request = await readNextRequest(channel, takeRequest);
       }
-      await deadline(channel, ANSWER_MS, channel.close());
-      channel.endRead(); // whatever else it says is not kept
+      await channel.limit(channel.close());
+      channel.endRead();
     } catch (error) {
-      await this.#refuse(channel, { error, peerId });
+      await this.#reject(channel, { error, peerId });
     } finally {
       this.receivedBytes += channel.received - counted;
     }
   }
 
-  /** Holds one conversation; tells whether another may follow. */
-  async #answer(opening: ClientRequest, channel: FrameChannel, peerId: string): Promise<boolean> {
-    if (opening.type === "offer") return await this.#onOffer(opening, channel, peerId);
-    if (opening.type === "attach") await this.#onAttach(opening, channel, peerId);
-    else await this.#sessions.remove(this.#sessions.find(opening), cancelled());
+  /** Handles one request; returns whether another one may follow. */
+  async #handle(request: ClientRequest, channel: FrameChannel, peerId: string): Promise<boolean> {
+    if (request.type === "offer") return await this.#onOffer(request, channel, peerId);
+    if (request.type === "attach") await this.#onAttach(request, channel, peerId);
+    else await this.#sessions.remove(this.#sessions.find(request), cancelled());
     return false;
   }
 
-  async #refuse(
+  async #reject(
     channel: FrameChannel,
     { error, peerId }: { error: unknown; peerId: string },
   ): Promise<void> {
     if (error instanceof Disconnected) return channel.abort(error);
     const { code, message } = PlasmError.from(error);
-    const told = code === "internal"
-      // What a fault of ours says is for our log, not for a stranger.
+    const answer = code === "internal"
+      // Details of internal faults go to the log, not to the peer.
       ? new PlasmError("internal", "Unexpected fault of the node")
       : PlasmError.from(error);
     const event = code === "protocol" || code === "slow-request"
@@ -133,12 +146,8 @@ export class JobServer {
       : "offer-refused";
     this.#log({ event, peer_id: peerId, error_code: code, reason: message });
     try {
-      await deadline(
-        channel,
-        ANSWER_MS,
-        channel.write({ type: "reject", error: { ...told.toJSON() } }),
-      );
-      await deadline(channel, ANSWER_MS, channel.close());
+      await channel.limit(channel.write({ type: "reject", error: { ...answer.toJSON() } }));
+      await channel.limit(channel.close());
     } catch {
       channel.abort(new Error(message));
     }
@@ -157,16 +166,16 @@ export class JobServer {
     const { jobId } = session.offer;
     const event = isRepeated ? "job-attached" : "offer-accepted";
     this.#log({ event, peer_id: peerId, job_id: jobId });
-    let keepsMs = 0;
-    await this.#converse(session, channel, {
+    let reuseMs = 0;
+    await this.#runSession(session, channel, {
       after: 0,
       mayBegin: message.begin,
-      greet: () => {
+      answer: () => {
         // After a transfer the channel holds memory for its chunks.
-        keepsMs = session.phase === "transfer" ? 0 : STREAM_REUSE_MS;
+        reuseMs = session.phase === "transfer" ? 0 : STREAM_REUSE_MS;
         return {
           type: "accept",
-          version: JOB_VERSION,
+          version: DOCUMENT_VERSION,
           job_id: jobId,
           secret: session.secret,
           node_nonce: session.nonce,
@@ -174,13 +183,13 @@ export class JobServer {
           manifest_hash: message.manifest_hash,
           need: session.need,
           begun: session.phase !== "transfer",
-          keeps_ms: keepsMs,
+          keeps_ms: reuseMs,
           position: session.terms.position,
           expires_in_ms: this.#options.policy().transferMs,
         };
       },
     });
-    return keepsMs > 0;
+    return reuseMs > 0;
   }
 
   async #onAttach(
@@ -191,9 +200,9 @@ export class JobServer {
     const session = this.#sessions.find(message);
     const { jobId, nonce } = session.offer;
     this.#log({ event: "job-attached", peer_id: peerId, job_id: jobId });
-    await this.#converse(session, channel, {
+    await this.#runSession(session, channel, {
       after: message.after,
-      greet: () => ({
+      answer: () => ({
         type: "attached",
         job_id: jobId,
         nonce,
@@ -203,31 +212,31 @@ export class JobServer {
     });
   }
 
-  async #converse(
+  async #runSession(
     session: Session,
     channel: FrameChannel,
-    { after, mayBegin = false, greet }: ConverseOptions,
+    { after, mayBegin = false, answer }: RunSessionOptions,
   ): Promise<void> {
     const { signal, detach } = await session.attach(channel);
     try {
-      if (!this.#sessions.has(session)) throw new PlasmError("not-found", "The job was given up");
+      if (!this.#sessions.has(session)) throw new PlasmError("not-found", "The job was deleted");
       const begins = mayBegin && session.phase === "transfer" && session.need.length === 0;
       if (begins) session.phase = "begun";
-      const greeting = deadline(channel, ANSWER_MS, channel.write(greet()));
-      greeting.catch(() => {}); // awaited below, unless the job is not taken
+      const answering = channel.limit(channel.write(answer()));
+      answering.catch(() => {}); // awaited below, unless submit() throws
       if (begins) await this.#options.host.submit(session.offer);
-      await greeting;
+      await answering;
       if (session.phase === "transfer") await this.#receive(session, channel);
       if (await this.#follow(session, channel, { after, signal })) {
         // The request has finished normally: nothing must be reset.
-        await this.#forget(session, "its result was taken", { detached: detach })
-          .catch((error) => this.#failed(session, error));
+        await this.#delete(session, "its result was acknowledged", { detach })
+          .catch((error) => this.#deleteFailed(session, error));
       }
     } catch (error) {
-      // A broken connection may come back; what was wrong stays wrong.
+      // The client can resume after a lost connection, but not after an error.
       if (!(error instanceof Disconnected)) {
         const { message } = PlasmError.from(error);
-        await this.#forget(session, message, { detached: detach });
+        await this.#delete(session, message, { detach });
       }
       throw error;
     } finally {
@@ -236,22 +245,23 @@ export class JobServer {
     }
   }
 
-  /** Takes content until the client says that it is all. */
+  /** Receives content until the client sends `begin`, and sends keep-alive messages meanwhile. */
   async #receive(session: Session, channel: FrameChannel): Promise<void> {
+    using _keepAlive = sendKeepAlives(channel, this.#options.aliveMs);
     const { transferMs } = this.#options.policy();
-    const slow = (error: unknown): never => {
+    const tooSlow = (error: unknown): never => {
       if (!(error instanceof PlasmError) || error.code !== "peer-timeout") throw error;
       throw new PlasmError(
         "slow-request",
-        `Cannot wait for job's content: nothing came in ${transferMs} ms`,
+        `Transfer is too slow: nothing received within ${transferMs} ms`,
         { details: { waited_ms: transferMs } },
       );
     };
     while (session.phase === "transfer") {
-      session.pace.check(transferMs);
+      session.rate.check(transferMs);
       const message = await channel.read(["chunk", "begin", "cancel"], { timeoutMs: transferMs })
-        .catch(slow);
-      if (message.type === "chunk") await session.take(message);
+        .catch(tooSlow);
+      if (message.type === "chunk") await session.receive(message);
       else if (message.type === "cancel") throw cancelled();
       else await this.#begin(session, message);
     }
@@ -261,19 +271,19 @@ export class JobServer {
     if (message.job_id !== session.offer.jobId || message.node_nonce !== session.nonce) {
       throw new PlasmError("protocol", "Cannot begin job: begin names another acceptance");
     }
-    const [lacking] = session.need;
-    if (lacking !== undefined) {
+    const [missing] = session.need;
+    if (missing !== undefined) {
       throw new PlasmError(
         "protocol",
-        `Cannot begin job: ${lacking.hash} is here to byte ${lacking.offset} only`,
-        { details: { hash: lacking.hash, offset: lacking.offset } },
+        `Cannot begin job: ${missing.hash} is incomplete, received ${missing.offset} bytes`,
+        { details: { hash: missing.hash, offset: missing.offset } },
       );
     }
     session.phase = "begun";
     await this.#options.host.submit(session.offer);
   }
 
-  /** Sends events and hears the client; tells whether the result was taken. */
+  /** Sends events and reads messages of the client; returns true once the client has acknowledged the result. */
   async #follow(
     session: Session,
     channel: FrameChannel,
@@ -284,66 +294,70 @@ export class JobServer {
     const { orphanMs, resultMs } = this.#options.policy();
     const stop = new AbortController();
     const either = AbortSignal.any([signal, stop.signal]);
-    // A client that has come back over another connection does not read this one any more.
+    // The client has reconnected and does not read this connection any more.
     signal.addEventListener("abort", () => channel.abort(new Error("Replaced")));
     const sending = sendEvents(channel, {
       events: host.events(jobId, after, either),
       signal: either,
       stallMs: orphanMs,
-      onOver: () => session.phase = "over",
+      aliveMs: this.#options.aliveMs,
+      onLast: () => session.phase = "over",
     });
-    sending.catch(() => stop.abort(ENOUGH));
-    const hear = async (): Promise<boolean> => {
+    sending.catch(() => stop.abort(REQUEST_ENDED));
+    const readAcknowledgement = async (): Promise<boolean> => {
       while (true) {
-        const heard = await channel.read(["cancel", "taken"]);
-        if (heard.type === "cancel") await host.cancel(jobId);
-        else if (heard.job_id === jobId) return true;
-        else throw new PlasmError("protocol", "Cannot forget job: taken names another");
+        const message = await channel.read(["cancel", "taken"]);
+        if (message.type === "cancel") await host.cancel(jobId);
+        else if (message.job_id === jobId) return true;
+        else throw new PlasmError("protocol", "Cannot delete job: taken names another job");
       }
     };
-    const hearing = hear();
-    hearing.catch(() => {}); // awaited below, unless sending fails first
+    const acknowledged = readAcknowledgement();
+    acknowledged.catch(() => {}); // awaited below, unless sending fails first
     try {
-      await Promise.race([sending, hearing]);
-      return await deadline(channel, resultMs, hearing);
+      await Promise.race([sending, acknowledged]);
+      return await channel.limit(acknowledged, { ms: resultMs });
     } finally {
-      stop.abort(ENOUGH);
-      await sending.catch(() => {}); // it fails as hearing does, or was told to stop
+      stop.abort(REQUEST_ENDED);
+      await sending.catch(() => {}); // fails as reading does, or was stopped
     }
   }
 
-  /** Schedules the end of a session without a client. */
+  /** Schedules the deletion of a session whose client does not reconnect. */
   #expire(session: Session): void {
     if (!this.#sessions.has(session)) return;
     const { transferMs, orphanMs, resultMs } = this.#options.policy();
-    const [ms, why] = {
-      transfer: [transferMs, "its client did not come back to send the rest"],
-      begun: [orphanMs, "its client did not come back"],
-      over: [resultMs, "its result was not taken"],
+    const [ms, reason] = {
+      transfer: [transferMs, "its client did not resume the transfer"],
+      begun: [orphanMs, "its client did not reconnect"],
+      over: [resultMs, "its result was not acknowledged"],
     }[session.phase] as [number, string];
-    session.after(ms, () => void this.#forget(session, why));
+    session.expireAfter(ms, () => void this.#delete(session, reason));
   }
 
-  async #forget(
+  async #delete(
     session: Session,
     reason: string,
-    { detached }: { detached?: () => void } = {},
+    { detach }: { detach?: () => void } = {},
   ): Promise<void> {
     const { jobId, peerId } = session.offer;
-    this.#log({ event: "job-forgotten", peer_id: peerId, job_id: jobId, reason });
-    detached?.();
+    this.#log({ event: "job-deleted", peer_id: peerId, job_id: jobId, reason });
+    detach?.();
     await this.#sessions.remove(session, new Error(reason));
   }
 
-  /** A job was taken and could not be forgotten: what its client says next has nothing to do with it. */
-  #failed({ offer: { jobId, peerId } }: Session, error: unknown): never {
+  /**
+   * Logs that an acknowledged job could not be deleted. Closes the stream without a `reject`, which would refer to
+   * the next request.
+   */
+  #deleteFailed({ offer: { jobId, peerId } }: Session, error: unknown): never {
     const { code, message } = PlasmError.from(error);
-    const event = "job-forgotten";
+    const event = "job-deleted";
     this.#log({ event, peer_id: peerId, job_id: jobId, error_code: code, reason: message });
-    throw new Disconnected("The job could not be forgotten", { cause: error });
+    throw new Disconnected("The job could not be deleted", { cause: error });
   }
 
-  /** Stops all jobs of peers. */
+  /** Stops and deletes all jobs of peers. */
   async close(): Promise<void> {
     await this.#sessions.close();
   }
@@ -351,4 +365,132 @@ export class JobServer {
 
 function cancelled(): PlasmError {
   return new PlasmError("interrupted", "The client cancelled the job");
+}
+
+/**
+ * Waits for the client's next request on a stream.
+ *
+ * @returns `undefined` if there is none in time or the client has disconnected
+ * @throws {PlasmError} `protocol`; `busy` if the peer exceeds its rate limit
+ */
+async function readNextRequest(
+  channel: FrameChannel,
+  takeRequest: () => boolean,
+): Promise<ClientRequest | undefined> {
+  let request: ClientRequest;
+  try {
+    request = await channel.read(REQUESTS, { timeoutMs: STREAM_REUSE_MS });
+  } catch (error) {
+    if (error instanceof Disconnected) return undefined;
+    if (error instanceof PlasmError && error.code === "peer-timeout") return undefined;
+    throw error;
+  }
+  if (takeRequest()) return request;
+  throw new PlasmError("busy", "Cannot accept job: too many requests per second", {
+    retryAfterMs: RETRY_AFTER_MS,
+  });
+}
+
+/** Sends keep-alive messages until disposal. */
+function sendKeepAlives(channel: FrameChannel, intervalMs: number = ALIVE_MS): Disposable {
+  let isWriting = false;
+  const timer = setInterval(() => {
+    if (isWriting) return;
+    // If the keep-alive cannot be sent, the connection has failed; the next event fails the same way.
+    isWriting = true;
+    channel.write({ type: "alive" }).then(() => isWriting = false, () => {});
+  }, intervalMs);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+/** Options of {@linkcode sendEvents}. */
+export interface SendEventsOptions {
+  /** Events of the job; each batch is sent in as few writes as possible. */
+  events: AsyncIterable<readonly HostEvent[]>;
+  /** Stops sending. */
+  signal: AbortSignal;
+  /** Longest time that the client may block a write, in milliseconds. */
+  stallMs: number;
+  /** Interval of keep-alive messages, in milliseconds. @default {2500} */
+  aliveMs?: number | undefined;
+  /** Called before the last event of the job is sent. */
+  onLast: () => void;
+}
+
+/**
+ * Sends the events of a job up to the last, and keep-alive messages in between. Small events of a batch share a
+ * write; output waits until the output before it is written, so that a slow client costs no memory.
+ *
+ * @throws {Disconnected} if the connection is lost
+ */
+export async function sendEvents(
+  channel: FrameChannel,
+  { events, signal, stallMs, aliveMs, onLast }: SendEventsOptions,
+): Promise<void> {
+  using keepAlive = sendKeepAlives(channel, aliveMs);
+  let lastId = 0;
+  for await (const batch of events) {
+    let writes: Promise<void>[] = [];
+    let bytes = 0;
+    for (const event of batch) {
+      if (signal.aborted) return;
+      const bodies = bodiesOf(event);
+      if (isLast(event)) {
+        // Messages after the last event belong to the next request.
+        keepAlive[Symbol.dispose]();
+        onLast();
+      }
+      for (const [at, body] of bodies.entries()) {
+        // A client that has only a part of an event requests all of it again.
+        const id = at === bodies.length - 1 ? event.id : lastId;
+        const written = channel.write({ type: "event", id, at: event.at, body });
+        written.catch(() => {}); // awaited below, unless the loop ends before
+        writes.push(written);
+        bytes += "data" in body ? body.data.length : 0;
+        if (bytes < EVENT_DATA_BYTES) continue;
+        await channel.limit(Promise.all(writes), { ms: stallMs });
+        [writes, bytes] = [[], 0];
+      }
+      lastId = event.id;
+    }
+    await channel.limit(Promise.all(writes), { ms: stallMs });
+  }
+}
+
+function isLast(event: HostEvent): boolean {
+  const { type } = event;
+  return type === "finished" || type === "failed" || (type === "interrupted" && !event.rerun);
+}
+
+/** Message bodies of an event; long output is split. */
+function bodiesOf(event: HostEvent): EventBody[] {
+  switch (event.type) {
+    case "queued":
+      return [{ event: "queued", position: event.position }];
+    case "started":
+      return [{ event: "started", attempt: event.attempt }];
+    case "interrupted":
+      return [{ event: "interrupted", rerun: event.rerun }];
+    case "finished":
+      return [{
+        event: "finished",
+        receipt: { ...event.receipt },
+        message: event.message?.slice(0, 1000) ?? null,
+        stack: [...event.stack],
+        left_behind: event.leftBehind ?? null,
+      }];
+    case "failed":
+      return [{ event: "failed", error: { ...event.error } }];
+    case "stdout":
+    case "stderr":
+    case "files": {
+      const { type, offset, data } = event;
+      const bodies: EventBody[] = [];
+      for (let at = 0; at < data.length; at += EVENT_DATA_BYTES) {
+        const part = data.subarray(at, at + EVENT_DATA_BYTES);
+        bodies.push({ event: type, offset: offset + at, data: part });
+      }
+      return bodies;
+    }
+  }
 }

@@ -1,25 +1,45 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { countWrites, memoryPair } from "../../../tests/fixtures/memory_streams.ts";
+import { decodeMessage, encodeMessage } from "../../core/cbor/cbor_frame.ts";
+import { PlasmError } from "../../core/errors/errors.ts";
 import { createJobId } from "../../core/ids.ts";
-import type { ByteStream } from "./byte_stream.ts";
-import { FrameChannel } from "./frame_channel.ts";
-import type { HostEvent } from "../server/job_host.ts";
-import { sendEvents } from "../server/send_events.ts";
-import { memoryPair } from "../../../tests/fixtures/memory_streams.ts";
+import {
+  ByteStreamReader,
+  decodeChunk,
+  Disconnected,
+  FrameChannel,
+  Silent,
+} from "./frame_channel.ts";
+import { checkMessage } from "./messages.ts";
 
-/** A side that counts what is written. */
-function counted(duplex: ByteStream): { duplex: ByteStream; writes: number[] } {
-  const writes: number[] = [];
-  const write = (bytes: Uint8Array): Promise<void> => {
-    writes.push(bytes.length);
-    return duplex.write(bytes);
-  };
-  return { duplex: { ...duplex, write }, writes };
-}
+const SEED = 20261122;
 
-Deno.test("FrameChannel joins small messages that wait, in their order, and chunks with none", async () => {
+Deno.test("ByteStreamReader returns the requested lengths when the bytes arrive in any pieces", async () => {
+  const { client, node } = memoryPair();
+  const bytes = Uint8Array.from({ length: 50_000 }, (_, at) => at * 7);
+  const writing = (async () => {
+    for (let at = 0, step = 1; at < bytes.length; at += step, step = step * 3 % 9973) {
+      await client.write(bytes.subarray(at, at + step));
+    }
+    await client.close();
+  })();
+  const reader = new ByteStreamReader(node);
+  let at = 0;
+  for (const length of [1, 2, 3, 1000, 20_000, 17, 20_000]) {
+    assertEquals((await reader.take(length)).toHex(), bytes.subarray(at, at += length).toHex());
+    assertEquals(await reader.byte(), bytes[at++]);
+  }
+  await writing;
+  await assertRejects(() => reader.take(bytes.length), Disconnected, "inside a message");
+  assertEquals(await reader.byte(), undefined);
+  assertEquals(reader.received, bytes.length);
+});
+
+Deno.test("FrameChannel.write() joins small messages in order when they wait, but not chunks", async () => {
   const pair = memoryPair();
-  const { duplex, writes } = counted(pair.client);
-  const [client, node] = [new FrameChannel(duplex), new FrameChannel(pair.node)];
+  const { stream, writes } = countWrites(pair.client);
+  const [client, node] = [new FrameChannel(stream), new FrameChannel(pair.node)];
   const hash = `sha256:${"0".repeat(64)}`;
   const chunk = { type: "chunk", hash, offset: 0, data: new Uint8Array(9), checksum: 1 } as const;
   await Promise.all([
@@ -39,100 +59,141 @@ Deno.test("FrameChannel joins small messages that wait, in their order, and chun
   await node.close();
 });
 
-Deno.test("sendEvents() writes together what is there together, but no more than a piece of output", async () => {
-  const piece = new Uint8Array(40 * 1024);
-  const events: HostEvent[] = [
-    { id: 1, at: 0, type: "queued", position: 0 },
-    { id: 2, at: 0, type: "started", attempt: 1 },
-    ...[0, 1, 2].map((n) => ({
-      id: 3 + n,
-      at: 0,
-      type: "stdout" as const,
-      offset: n * piece.length,
-      data: piece,
-    })),
-    { id: 6, at: 0, type: "interrupted", rerun: true },
-  ];
-  const pair = memoryPair();
-  const { duplex, writes } = counted(pair.node);
-  const [node, client] = [new FrameChannel(duplex), new FrameChannel(pair.client)];
-  async function* told(): AsyncGenerator<HostEvent[]> {
-    yield events.slice(0, 2);
-    yield events.slice(2);
+Deno.test("FrameChannel.read() throws when a length is not a varint in its shortest form", async () => {
+  // Zero; two bytes for 1; four bytes.
+  for (const hex of ["00", "8100", "81818101"]) {
+    const { client, node } = memoryPair();
+    await client.write(Uint8Array.fromHex(hex));
+    const error = await assertRejects(
+      () => new FrameChannel(node).read(["alive"]),
+      PlasmError,
+      "not a short varint",
+    );
+    assertEquals(error.code, "protocol");
+    client.abort(new Error("Test ended"));
   }
-  const { signal } = new AbortController();
-  const sending = sendEvents(node, { events: told(), signal, stallMs: 10_000, onOver: () => {} });
-  const ids: number[] = [];
-  while (ids.length < events.length) ids.push((await client.read(["event"])).id);
-  await sending;
-  assertEquals(ids, [1, 2, 3, 4, 5, 6]);
-  // Two small ones; a piece; what makes it more than enough; the rest.
-  assertEquals([writes.length, writes.every((bytes) => bytes < 2 * 64 * 1024)], [4, true]);
-  await node.close();
+});
+
+Deno.test("FrameChannel.read() throws when the peer disconnects within a length", async () => {
+  const { client, node } = memoryPair();
+  await client.write(Uint8Array.fromHex("81"));
   await client.close();
+  await assertRejects(
+    () => new FrameChannel(node).read(["alive"]),
+    Disconnected,
+    "inside a message",
+  );
 });
 
-Deno.test("sendEvents() that is told to stop leaves no failure of a write to nobody", async () => {
-  const pair = memoryPair();
-  const gates: PromiseWithResolvers<void>[] = [];
-  const node = new FrameChannel({
-    ...pair.node,
-    write: () => {
-      gates.push(Promise.withResolvers());
-      return gates.at(-1)!.promise;
-    },
-  });
-  const stopping = new AbortController();
-  const data = new Uint8Array(70_000);
-  async function* told(): AsyncGenerator<HostEvent[]> {
-    yield [
-      { id: 1, at: 0, type: "stdout", offset: 0, data },
-      { id: 2, at: 0, type: "stdout", offset: data.length, data: new Uint8Array(1) },
-    ];
-  }
-  const { signal } = stopping;
-  const options = { events: told(), signal, stallMs: 30_000, onOver: () => {} };
-  const sending = sendEvents(node, options);
-  while (gates.length === 0) await new Promise((resolve) => setTimeout(resolve));
-  stopping.abort();
-  gates[0]!.resolve();
-  await sending;
-  // The rest of the first event is written now, and fails: that is unhandled, or it is not.
-  while (gates.length === 1) await new Promise((resolve) => setTimeout(resolve));
-  gates[1]!.reject(new Error("The line was cut"));
-  await new Promise((resolve) => setTimeout(resolve));
-});
-
-Deno.test("sendEvents() gives no sign of life once the last event is due", async () => {
-  const { setInterval: set, clearInterval: clear } = globalThis;
-  async function* told(): AsyncGenerator<HostEvent[]> {
-    yield [{ id: 1, at: 0, type: "started", attempt: 1 }];
-    yield [{ id: 2, at: 0, type: "interrupted", rerun: false }];
-  }
-  const running = new Set<unknown>();
-  globalThis.setInterval = ((...given: Parameters<typeof set>) => {
-    const timer = set(...given);
-    running.add(timer);
-    return timer;
-  }) as typeof set;
-  globalThis.clearInterval = (timer) => {
-    running.delete(timer);
-    clear(timer);
+function chunkOf(length: number): Record<string, unknown> {
+  return {
+    type: "chunk",
+    hash: `sha256:${"0a".repeat(32)}`,
+    offset: 70_000,
+    data: crypto.getRandomValues(new Uint8Array(length)),
+    checksum: 4_000_000_000,
   };
+}
+
+/** Encoding of the decoded value, or "rejected". */
+function outcome(decode: (bytes: Uint8Array) => unknown, bytes: Uint8Array): string {
   try {
-    const pair = memoryPair();
-    const seen: number[] = [];
-    const node = new FrameChannel({
-      ...pair.node,
-      write: (bytes) => {
-        seen.push(running.size);
-        return pair.node.write(bytes);
-      },
-    });
-    const { signal } = new AbortController();
-    await sendEvents(node, { events: told(), signal, stallMs: 30_000, onOver: () => {} });
-    assertEquals(seen, [1, 0]);
-  } finally {
-    Object.assign(globalThis, { setInterval: set, clearInterval: clear });
+    return encodeMessage(decode(bytes)).toHex();
+  } catch (error) {
+    if (error instanceof PlasmError && error.code === "protocol") return "rejected";
+    throw error;
   }
+}
+
+Deno.test("decodeChunk() agrees with decodeMessage() and returns a view of long data", () => {
+  for (const length of [1, 23, 24, 255, 256, 257, 60_000]) {
+    const chunk = chunkOf(length);
+    const bytes = encodeMessage(chunk);
+    const decoded = decodeChunk(bytes) as { data: Uint8Array };
+    assertEquals(outcome(() => decoded, bytes), outcome(decodeMessage, bytes));
+    assertEquals(decoded.data.buffer === bytes.buffer, length >= 256);
+  }
+  const large = encodeMessage(chunkOf(65_536));
+  assertEquals((decodeChunk(large) as { data: Uint8Array }).data.buffer, large.buffer);
+});
+
+Deno.test("decodeChunk() agrees with decodeMessage() when a byte is changed", () => {
+  const valid = encodeMessage(chunkOf(300));
+  fc.assert(
+    fc.property(
+      // Bytes around the data, and a few of it.
+      fc.oneof(fc.nat(40), fc.integer({ min: 300, max: valid.length - 1 })),
+      fc.integer({ min: 1, max: 255 }),
+      fc.nat(3),
+      (place, change, cut) => {
+        const bytes = valid.slice(0, valid.length - cut);
+        bytes[Math.min(place, bytes.length - 1)]! ^= change;
+        // The field checks find fields that are repeated or misplaced.
+        const [chunk, message] = [decodeChunk, decodeMessage].map((decode) =>
+          outcome((bytes) => checkMessage(decode(bytes)), bytes)
+        );
+        assertEquals(chunk, message);
+      },
+    ),
+    { seed: SEED, numRuns: 5000 },
+  );
+});
+
+Deno.test("decodeChunk() throws when a length is not in its shortest form", () => {
+  const long = Uint8Array.from([0xa5, 0x64, ...new TextEncoder().encode("data"), 0x59, 0, 1, 7]);
+  const rest = encodeMessage({ hash: "", type: "chunk", offset: 0, checksum: 0 }).subarray(1);
+  assertThrows(() => decodeChunk(Uint8Array.from([...long, ...rest])), PlasmError);
+});
+
+/** Replaces the clock and timers of `setTimeout` until disposal. */
+class FakeClock implements Disposable {
+  readonly #real = { setTimeout: globalThis.setTimeout, now: performance.now };
+  #now = 0;
+  #timer: { act: () => void; ms: number } | undefined;
+
+  constructor() {
+    const fake = (act: () => void, ms: number): number => {
+      this.#timer = { act, ms };
+      return 0;
+    };
+    globalThis.setTimeout = fake as unknown as typeof setTimeout;
+    performance.now = () => this.#now;
+  }
+
+  /** Delay of the pending timer, in milliseconds. */
+  get delay(): number | undefined {
+    return this.#timer?.ms;
+  }
+
+  /** Sets the time and lets pending promises settle. */
+  async set(now: number, { fires = false } = {}): Promise<void> {
+    this.#now = now;
+    if (fires) this.#timer?.act();
+    // Deno 2.7.11 accepts no other receiver.
+    await new Promise((resolve) => this.#real.setTimeout.call(globalThis, resolve));
+  }
+
+  [Symbol.dispose](): void {
+    globalThis.setTimeout = this.#real.setTimeout;
+    performance.now = this.#real.now;
+  }
+}
+
+Deno.test("FrameChannel.unlessSilent() rejects when no byte arrives, however long a message takes", async () => {
+  const pair = memoryPair();
+  using clock = new FakeClock();
+  const channel = new FrameChannel(pair.client);
+  const waiting = channel.unlessSilent(channel.read(["alive"]), { ms: 100 });
+  waiting.catch(() => {});
+  await clock.set(90);
+  await pair.node.write(Uint8Array.of(12));
+  await clock.set(90);
+  await clock.set(100, { fires: true });
+  assertEquals(clock.delay, 90);
+  // The machine was suspended: what has arrived meanwhile is read first.
+  await clock.set(5000, { fires: true });
+  assertEquals(clock.delay, 500);
+  await clock.set(5500, { fires: true });
+  await assertRejects(() => waiting, Silent, "Nothing was received for 0.1 s");
+  channel.abort(new Error("Test ended"));
 });

@@ -1,71 +1,71 @@
 /**
- * Messages of the job protocol: names, sizes and times, the check of each field, and the fields of each message.
- *
- * The client opens with `offer`, which may bring small standard input along, and the node answers `accept` or
- * `reject`. The client sends `chunk`s of what the node does not have, then `begin`. Before it nothing may run, but
- * where the offer says that it may: then a node that lacks nothing begins at once, and its `accept` says so. The
- * node sends `event`s until the job has finished; the client sends `taken`, and the node deletes the job. If it has announced that
- * it `keeps_ms`, the client may then open with the next. After a lost
- * connection the client opens with `attach` and goes on where it was; where it has not heard `accept`, and the job may
- * have begun, it makes the same offer again, which is answered for the same job. `cancel` may come at any time.
+ * Messages of the job protocol: constants, size caps, field checks and the checks of an offer (docs/protocol.md).
  *
  * @module
  */
-import { isHash, isJobId, MAX_MANIFEST_BYTES, MAX_RECEIPT_BYTES } from "../../core/mod.ts";
+import {
+  checkManifest,
+  EMPTY_HASH,
+  isHash,
+  isJobId,
+  type Manifest,
+  manifestHash,
+  MAX_MANIFEST_BYTES,
+  MAX_RECEIPT_BYTES,
+  MAX_STACK_FRAMES,
+} from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 
-/** The protocol's name. */
+/** Name of the protocol. */
 export const JOB_PROTOCOL = "/plasm/job/1.0.0";
 
-/** Version inside the messages that open a conversation. */
-export const JOB_VERSION = "1.0";
+/** Version of manifests and receipts, in the messages that open a session. */
+export const DOCUMENT_VERSION = "0.2";
 
 /**
- * Content of one chunk, in bytes: what is sent again at most when a connection is cut. Larger chunks
- * lose more, smaller ones cost more frames. With what is around it a chunk fills two of Noise's messages,
- * and two chunks Yamux's first window: a KiB more would leave a third message, and a third frame, nearly empty.
+ * Content of one chunk, in bytes: the most that is sent again after a lost connection. With its envelope a chunk
+ * fills two Noise messages, and two chunks fill Yamux's initial window; one KiB more would add a nearly empty
+ * message and frame.
  */
 export const CHUNK_BYTES: number = 127 * 1024;
 
-/** Output in one event, in bytes: the store's own pieces are about as large. */
+/** Output in one event, in bytes: about the size of the store's own pieces. */
 export const EVENT_DATA_BYTES: number = 64 * 1024;
 
-/** Inputs of one job, standard input included; as many as a manifest can name. */
-export const MAX_INPUTS = 1025;
+/** Inputs of one job, standard input included: as many as a manifest can name. */
+export const MAX_INPUTS = 16_385;
 
-/** Standard input up to here goes along with the offer, in bytes: it spares a message, and most jobs have less. */
+/** Largest standard input that an offer carries, in bytes. It saves a message, and most jobs have less. */
 export const OFFERED_STDIN_BYTES: number = 16 * 1024;
 
-/** How long an offer is good for, in milliseconds. */
+/** How long an offer is valid, in milliseconds. */
 export const OFFER_VALID_MS: number = 60_000;
 
-/** How far the clocks of two honest sides may be apart, in milliseconds; as for receipts. */
+/** Tolerated difference between the clocks of both sides, in milliseconds; the same as for receipts. */
 export const CLOCK_SKEW_MS: number = 5 * 60_000;
 
-/** How often a node says that it is there while nothing happens, in milliseconds. */
-export const ALIVE_MS = 10_000;
+/** Interval of keep-alive messages during a transfer and while a job has no events, in milliseconds. */
+export const ALIVE_MS = 2_500;
 
-/**
- * How long a node waits for another offer after a job has ended, in milliseconds: a client with many small jobs
- * makes the next at once, and to open a stream takes both sides longer than to run one.
- */
+/** How long a node waits for the next request on a stream after a job, in milliseconds. */
 export const STREAM_REUSE_MS = 10_000;
 
-/** Silence after which a client takes a connection for dead, in milliseconds: three lost signs. */
-export const SILENCE_MS: number = 3 * ALIVE_MS + 2_000;
+/** Silence after which a client treats a connection as lost, in milliseconds: three missed keep-alives. */
+export const SILENCE_MS: number = 3 * ALIVE_MS + 1_500;
 
-/** Checks one field; `name` is its place, for the error. */
+/** Validates one field; `name` is its path, for the error. */
 type Check<T> = (value: unknown, name: string) => T;
 
-function wrong(name: string, what: string): PlasmError {
-  return new PlasmError("protocol", `Cannot read message: ${name} is not ${what}`, {
+function invalid(name: string, expected: string): PlasmError {
+  return new PlasmError("protocol", `Cannot read message: ${name} is not ${expected}`, {
     details: { field: name },
   });
 }
 
-function pattern(isIt: (value: unknown) => boolean, what: string): Check<string> {
+/** A string that satisfies a predicate. */
+function pattern(isValid: (value: unknown) => boolean, expected: string): Check<string> {
   return (value, name) => {
-    if (!isIt(value)) throw wrong(name, what);
+    if (!isValid(value)) throw invalid(name, expected);
     return value as string;
   };
 }
@@ -73,7 +73,7 @@ function pattern(isIt: (value: unknown) => boolean, what: string): Check<string>
 /** "sha256:" and 64 hex digits. */
 const hash: Check<string> = pattern(isHash, "a hash");
 
-/** A job's id. */
+/** Job id. */
 const jobId: Check<string> = pattern(isJobId, "a job id");
 
 /** 32 random bytes in hex: nonces and secrets. */
@@ -82,25 +82,25 @@ const token: Check<string> = pattern(
   "64 hex digits",
 );
 
-/** One of some words. */
+/** One of several words. */
 function oneOf<T extends string>(...words: T[]): Check<T> {
   return (value, name) => {
-    if (!words.includes(value as T)) throw wrong(name, words.join(" or "));
+    if (!words.includes(value as T)) throw invalid(name, words.join(" or "));
     return value as T;
   };
 }
 
-/** An integer that is not negative. */
+/** Non-negative integer. */
 function count(max: number = Number.MAX_SAFE_INTEGER): Check<number> {
   return (value, name) => {
     if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > max) {
-      throw wrong(name, `an integer from 0 to ${max}`);
+      throw invalid(name, `an integer from 0 to ${max}`);
     }
     return value as number;
   };
 }
 
-/** Text of some length at most. */
+/** Text with a maximum length. */
 function text(maxLength: number): Check<string> {
   return pattern(
     (value) => typeof value === "string" && value.length <= maxLength,
@@ -108,61 +108,61 @@ function text(maxLength: number): Check<string> {
   );
 }
 
-/** Bytes of some length. */
+/** Bytes with a minimum and maximum length. */
 function bytes({ min = 0, max }: { min?: number; max: number }): Check<Uint8Array> {
   return (value, name) => {
     if (!(value instanceof Uint8Array) || value.length < min || value.length > max) {
-      throw wrong(name, `${min} to ${max} bytes`);
+      throw invalid(name, `${min} to ${max} bytes`);
     }
     return value;
   };
 }
 
-/** A value, or null. */
+/** A value or null. */
 function orNull<T>(check: Check<T>): Check<T | null> {
   return (value, name) => value === null ? null : check(value, name);
 }
 
-/** True or false. */
+/** Boolean. */
 const flag: Check<boolean> = (value, name) => {
-  if (typeof value !== "boolean") throw wrong(name, "true or false");
+  if (typeof value !== "boolean") throw invalid(name, "true or false");
   return value;
 };
 
-/** A map whose content another schema checks. */
+/** A map whose fields another schema validates. */
 const document: Check<Record<string, unknown>> = (value, name) => {
   if (
     typeof value !== "object" || value === null || Array.isArray(value) ||
     value instanceof Uint8Array
-  ) throw wrong(name, "a map");
+  ) throw invalid(name, "a map");
   return value as Record<string, unknown>;
 };
 
-/** A list of some length at most. */
+/** A list with a maximum length. */
 function list<T>(check: Check<T>, max: number): Check<T[]> {
   return (value, name) => {
     if (!Array.isArray(value) || value.length > max) {
-      throw wrong(name, `a list of at most ${max}`);
+      throw invalid(name, `a list of at most ${max}`);
     }
     return value.map((item, at) => check(item, `${name}[${at}]`));
   };
 }
 
-/** The fields of a map: all of them, and no other. */
+/** A map with exactly these fields. */
 function map<T extends Record<string, Check<unknown>>>(
   checks: T,
 ): Check<{ [K in keyof T]: ReturnType<T[K]> }> {
   const names = Object.keys(checks);
   return (value, name) => {
     const record = document(value, name || "message");
-    const place = (key: string): string => name === "" ? key : `${name}.${key}`;
+    const path = (key: string): string => name === "" ? key : `${name}.${key}`;
     for (const key of Object.keys(record)) {
-      if (!Object.hasOwn(checks, key)) throw wrong(place(key.slice(0, 40)), "known");
+      if (!Object.hasOwn(checks, key)) throw invalid(path(key.slice(0, 40)), "known");
     }
     const read = {} as Record<string, unknown>;
     for (const key of names) {
-      if (!Object.hasOwn(record, key)) throw wrong(place(key), "there");
-      read[key] = checks[key]!(record[key], place(key));
+      if (!Object.hasOwn(record, key)) throw invalid(path(key), "present");
+      read[key] = checks[key]!(record[key], path(key));
     }
     return read as { [K in keyof T]: ReturnType<T[K]> };
   };
@@ -170,13 +170,27 @@ function map<T extends Record<string, Check<unknown>>>(
 
 const blob = map({ hash, size: count() });
 const need = list(map({ hash, offset: count() }), MAX_INPUTS + 1);
-const version = oneOf(JOB_VERSION);
+
+/** The version of this node; another one is refused before anything that depends on it is read. */
+const version: Check<typeof DOCUMENT_VERSION> = (value, name) => {
+  if (value === DOCUMENT_VERSION) return value;
+  const found = typeof value === "string" && /^[0-9.]{1,20}$/.test(value) ? value : "another one";
+  throw new PlasmError(
+    "protocol",
+    `Cannot exchange jobs: the peer has documents of version ${found}, this node ${DOCUMENT_VERSION}`,
+    {
+      hint: "Run the same version of plasm on both nodes",
+      details: { field: name, found, known: DOCUMENT_VERSION },
+    },
+  );
+};
+
 const type = <T extends string>(name: T): Check<T> => oneOf(name);
 
-/** What proves that a client may speak of a job: it was told these when the job was accepted. */
+/** Authorizes a client to control a job; `accept` returns it. */
 const ticket = { job_id: jobId, secret: token, node_nonce: token };
 
-/** How each message is checked. */
+/** Field checks of each message. */
 const CHECKS = {
   offer: map({
     type: type("offer"),
@@ -186,15 +200,15 @@ const CHECKS = {
     /** The client's nonce, for the receipt. */
     nonce: token,
     module: blob,
-    /** Of no bytes where there is none. */
+    /** Size 0 if there is none. */
     stdin: blob,
-    /** All of it, where it is small and there is room for it beside the inputs; null otherwise. */
+    /** All of standard input if it is small and fits together with the inputs, otherwise null. */
     stdin_data: orNull(bytes({ min: 1, max: OFFERED_STDIN_BYTES })),
-    /** Each content once, however many paths it has. */
+    /** Each distinct content once. */
     inputs: list(blob, MAX_INPUTS),
-    /** Whether the job may run without a `begin`, where nothing must be sent. */
+    /** Whether the node may start the job without `begin` if it lacks nothing. */
     begin: flag,
-    /** How long ago it was made first, in milliseconds: 0 unless it is made again. */
+    /** Time since the offer was first sent, in milliseconds; 0 the first time. */
     age_ms: count(),
     /** Unix milliseconds. */
     expires_at: count(),
@@ -203,18 +217,18 @@ const CHECKS = {
     type: type("accept"),
     version,
     ...ticket,
-    /** As offered: an answer to another offer is none to this. */
+    /** As in the offer: the client rejects the answer to another offer. */
     nonce: token,
     manifest_hash: hash,
-    /** What must be sent, and from where on. */
+    /** Content to send, with the offset to start at. */
     need,
-    /** Whether it may run already: then there is nothing to send, and no `begin`. */
+    /** Whether the job was started: `need` is then empty and no `begin` follows. */
     begun: flag,
-    /** Jobs that would start before this one. */
+    /** Jobs that start earlier. */
     position: count(),
-    /** How long it waits for the client's next opening once the result is taken, in milliseconds; 0: not at all. */
+    /** How long the node waits for the next request after `taken`, in milliseconds; 0 if it does not. */
     keeps_ms: count(),
-    /** How long the node waits for a transfer that stands still, in milliseconds. */
+    /** Longest pause of a transfer, in milliseconds. */
     expires_in_ms: count(),
   }),
   reject: map({ type: type("reject"), error: document }),
@@ -237,9 +251,9 @@ const CHECKS = {
   }),
   event: map({
     type: type("event"),
-    /** Rises within a job, with gaps; a piece of an event has the id of the one before. */
+    /** Never falls within a job; all parts of a split event but the last have the id of the event before it. */
     id: count(),
-    /** Unix milliseconds, by the node's clock. */
+    /** Unix milliseconds of the node's clock. */
     at: count(),
     body: document,
   }),
@@ -248,46 +262,64 @@ const CHECKS = {
   taken: map({ type: type("taken"), job_id: jobId }),
 };
 
-/** What may happen to a job, by its `event` field. */
+/** Field checks of each event, by its `event` field. */
 const BODIES = {
   queued: map({ event: type("queued"), position: count() }),
   started: map({ event: type("started"), attempt: count() }),
   stdout: map({ event: type("stdout"), offset: count(), data: bytes({ max: EVENT_DATA_BYTES }) }),
   stderr: map({ event: type("stderr"), offset: count(), data: bytes({ max: EVENT_DATA_BYTES }) }),
+  files: map({ event: type("files"), offset: count(), data: bytes({ max: EVENT_DATA_BYTES }) }),
   interrupted: map({ event: type("interrupted"), rerun: flag }),
-  finished: map({ event: type("finished"), receipt: document, message: orNull(text(1000)) }),
+  finished: map({
+    event: type("finished"),
+    receipt: document,
+    message: orNull(text(1000)),
+    /** Offsets in the module of the innermost calls of a job that trapped, the innermost first. */
+    stack: list(count(2 ** 32 - 1), MAX_STACK_FRAMES),
+    /** Files that the job created and did not return. */
+    left_behind: orNull(map({
+      entries: list(
+        map({ path: text(1024), bytes: count(), kind: oneOf("file", "directory", "link") }),
+        32,
+      ),
+      /** Number of further entries. */
+      more: count(),
+    })),
+  }),
   failed: map({ event: type("failed"), error: document }),
 };
 
-/** The types of messages. */
+/** Types of messages. */
 export type MessageType = keyof typeof CHECKS;
 
-/** A message of a type. */
+/** Message of a type. */
 export type MessageOf<T extends MessageType> = { [K in T]: ReturnType<(typeof CHECKS)[K]> }[T];
 
 /** Any message. */
 export type Message = MessageOf<MessageType>;
 
-/** What happened to a job. */
+/** Body of an `event` message. */
 export type EventBody = { [K in keyof typeof BODIES]: ReturnType<(typeof BODIES)[K]> }[
   keyof typeof BODIES
 ];
 
-/** Content that a job needs. */
+/** Hash and size of content. */
 export type BlobRef = ReturnType<typeof blob>;
 
-/** What is still to be sent, and from where on. */
+/** Content to send, with the offset to start at. */
 export type Need = ReturnType<typeof need>;
 
-/** A hash and a number, in CBOR, with their names. */
+/** Encoded size of a hash and a number with their keys, in bytes. */
 export const BLOB_BYTES = 128;
 const SMALL_BYTES = 1024;
-/** Twice the JSON: CBOR of the same content is smaller. */
+/** Encoded size of the files left behind: 32 names of 4,096 characters together. */
+const LEFT_BEHIND_BYTES = 16 * 1024;
+/** Twice the size of the error as JSON. */
 const ERROR_BYTES = 16 * 1024;
 
-/** Largest frame of each type, in bytes. */
+/** Largest frame body of each type, in bytes. */
 export const MAX_BYTES: Readonly<Record<MessageType, number>> = {
-  // Small standard input takes the room of inputs that are not there.
+  // Standard input in the offer occupies the space of inputs that it does not have.
   offer: MAX_MANIFEST_BYTES + MAX_INPUTS * BLOB_BYTES + SMALL_BYTES,
   accept: (MAX_INPUTS + 1) * BLOB_BYTES + SMALL_BYTES,
   reject: ERROR_BYTES,
@@ -295,38 +327,137 @@ export const MAX_BYTES: Readonly<Record<MessageType, number>> = {
   begin: SMALL_BYTES,
   attach: SMALL_BYTES,
   attached: (MAX_INPUTS + 1) * BLOB_BYTES + SMALL_BYTES,
-  event: Math.max(MAX_RECEIPT_BYTES, EVENT_DATA_BYTES) + SMALL_BYTES,
+  event: Math.max(MAX_RECEIPT_BYTES + LEFT_BEHIND_BYTES, EVENT_DATA_BYTES) + SMALL_BYTES,
   alive: SMALL_BYTES,
   cancel: SMALL_BYTES,
   taken: SMALL_BYTES,
 };
 
 /**
- * Checks the form of a decoded message: every field, and no other.
+ * Validates the fields of a decoded message; unknown and missing fields are errors.
  *
- * @throws {PlasmError} `protocol`, its `details.field` naming what is wrong
+ * @throws {PlasmError} `protocol`; `details.field` names the invalid field
  */
 export function checkMessage(value: unknown): Message {
-  const name = document(value, "message")["type"];
+  const message = document(value, "message");
+  const name = message["type"];
   if (typeof name !== "string" || !Object.hasOwn(CHECKS, name)) {
-    throw new PlasmError("protocol", "Cannot read message: its type is not known", {
+    throw new PlasmError("protocol", "Cannot read message: unknown type", {
       details: { field: "type" },
     });
   }
+  // First, because another version may have other fields.
+  if ("version" in message) version(message["version"], "version");
   return CHECKS[name as MessageType](value, "") as Message;
 }
 
 /**
- * Checks the body of an event.
+ * Validates the body of an event.
  *
  * @throws {PlasmError} `protocol`
  */
 export function checkEventBody(value: Record<string, unknown>): EventBody {
   const name = value["event"];
   if (typeof name !== "string" || !Object.hasOwn(BODIES, name)) {
-    throw new PlasmError("protocol", "Cannot read event: it is not known", {
+    throw new PlasmError("protocol", "Cannot read event: unknown type", {
       details: { field: "body.event" },
     });
   }
   return BODIES[name as keyof typeof BODIES](value, "body") as EventBody;
+}
+
+function mismatch(field: string, reason: string): PlasmError {
+  return new PlasmError("protocol", `Cannot accept offer: ${reason}`, { details: { field } });
+}
+
+/**
+ * Checks that the parts of an offer agree with each other and with the clock.
+ *
+ * @returns the manifest of the offer
+ * @throws {PlasmError} `protocol`, `bad-manifest`
+ */
+export async function checkOffer(offer: MessageOf<"offer">, now: number): Promise<Manifest> {
+  const { expires_at } = offer;
+  if (now > expires_at + CLOCK_SKEW_MS) {
+    throw mismatch(
+      "expires_at",
+      `it expired at ${timeText(expires_at)}, the node's clock shows ${timeText(now)}`,
+    );
+  }
+  if (expires_at > now + OFFER_VALID_MS + CLOCK_SKEW_MS) {
+    throw mismatch(
+      "expires_at",
+      `it expires at ${timeText(expires_at)}, more than ${OFFER_VALID_MS} ms from now, ` +
+        `the node's clock shows ${timeText(now)}`,
+    );
+  }
+  const manifest = checkManifest(offer.manifest);
+  const actual = await manifestHash(manifest);
+  if (actual !== offer.manifest_hash) {
+    throw mismatch(
+      "manifest_hash",
+      `manifest_hash is ${offer.manifest_hash}, the manifest hashes to ${actual}`,
+    );
+  }
+  checkBlobs(offer, manifest);
+  const { stdin, stdin_data: data } = offer;
+  if (data !== null && data.length !== stdin.size) {
+    throw mismatch("stdin_data", `stdin has ${stdin.size} bytes, stdin_data ${data.length}`);
+  }
+  return manifest;
+}
+
+function checkBlobs({ module, stdin, inputs }: MessageOf<"offer">, manifest: Manifest): void {
+  if (module.hash !== manifest.module_hash) {
+    throw mismatch(
+      "module.hash",
+      `module is ${module.hash}, manifest names ${manifest.module_hash}`,
+    );
+  }
+  const bound = manifest.stdin_hash;
+  if (bound !== undefined && bound !== stdin.hash) {
+    throw mismatch("stdin.hash", `stdin is ${stdin.hash}, manifest names ${bound}`);
+  }
+  const named = new Set(Object.values(manifest.inputs ?? {}));
+  named.delete(EMPTY_HASH);
+  const offered = new Set(inputs.map(({ hash }) => hash));
+  if (offered.size !== inputs.length || offered.symmetricDifference(named).size > 0) {
+    throw mismatch("inputs", "inputs must list each content that the manifest names exactly once");
+  }
+  const sizes = new Map<string, number>([[EMPTY_HASH, 0]]);
+  for (const { hash, size } of [module, stdin, ...inputs]) {
+    const known = sizes.get(hash);
+    if ((known !== undefined && known !== size) || (size === 0) !== (hash === EMPTY_HASH)) {
+      throw mismatch("size", `${hash} cannot have ${size} bytes`);
+    }
+    sizes.set(hash, size);
+  }
+}
+
+/** Fields of an offer that stay the same when it is repeated. */
+export type OfferedJob = Omit<MessageOf<"offer">, "stdin_data">;
+
+/** Reports whether one of two checked offers of a peer repeats the other. */
+export function isSameOffer(one: OfferedJob, other: OfferedJob): boolean {
+  const key = ({ nonce, manifest_hash, module, stdin, inputs, begin }: OfferedJob): string =>
+    JSON.stringify([nonce, manifest_hash, begin, ...[module, stdin, ...inputs].map(blobText)]);
+  return key(one) === key(other);
+}
+
+function blobText({ hash, size }: BlobRef): string {
+  return `${hash} ${size}`;
+}
+
+/** Distinct non-empty content of an offer, the module first. */
+export function contentOf(
+  { module, stdin, inputs }: { module: BlobRef; stdin: BlobRef; inputs: readonly BlobRef[] },
+): BlobRef[] {
+  const refs = new Map<string, BlobRef>();
+  for (const ref of [module, stdin, ...inputs]) if (ref.size > 0) refs.set(ref.hash, ref);
+  return [...refs.values()];
+}
+
+function timeText(time: number): string {
+  const date = new Date(time);
+  return Number.isNaN(date.getTime()) ? String(time) : date.toISOString();
 }

@@ -1,5 +1,5 @@
 /**
- * First step of a child process: announces itself and starts reading, before its other modules are loaded.
+ * Starts a child process: announces it and begins to read, before its other modules are loaded.
  *
  * Every start of the program evaluates this file, so it imports nothing.
  *
@@ -26,6 +26,8 @@ export const FrameKind = {
   Usage: 19,
   Finished: 20,
   Refused: 21,
+  /** A part of the archive of the job's output files. The first one is empty: the guest has ended. */
+  Files: 23,
   /** On pipes only, before Ready: the process runs. */
   Alive: 22,
 } as const;
@@ -33,7 +35,7 @@ export const FrameKind = {
 /** Frame of kind Alive, without a payload. */
 const ALIVE_FRAME = Uint8Array.of(FrameKind.Alive, 0, 0, 0, 0);
 
-/** Capacity of a Linux pipe, which holds all of a small job. In bytes. */
+/** Capacity of a Linux pipe, in bytes: enough for a whole small job. */
 const INITIAL_READ_BYTES = 64 * 1024;
 
 /** A read of standard input in progress. */

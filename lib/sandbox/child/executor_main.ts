@@ -1,48 +1,35 @@
 /**
- * Main program of the child process: receives jobs, runs each in its worker, monitors them and reports the results.
+ * Runs the child process: receives jobs, compiles their modules, runs each in its worker, and reports the results.
  *
  * The process exits to stop a job: a busy worker cannot be stopped in any other way (denoland/deno#35657).
  *
  * @module
  */
+import type { NondeterminismSource } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
-import { joinBytes } from "../../util/mod.ts";
+import { buildFrame, concat } from "../../util/mod.ts";
 import { bootstrapExecutor, type InitialRead } from "../bootstrap/mod.ts";
 import {
-  encodeIpcFrame,
+  compileErrorMessage,
   encodeIpcJson,
   type FinishedReport,
   FrameKind,
+  type GuestCode,
   type GuestExit,
   type IpcFrame,
   type JobHeader,
-  MAX_JOB_HEADER_BYTES,
-  MAX_STDIN_BYTES,
   type RefusedReport,
   STOPPING_MARK,
+  type UsageReport,
 } from "../ipc/mod.ts";
-import type { FileInput } from "../job_types.ts";
-import {
-  type CompiledModule,
-  compileModule,
-  loadReorder,
-  originalReason,
-} from "./compile_module.ts";
+import type { FileInput, LeftBehind } from "../job_types.ts";
+import { FileCollection } from "./file_collection.ts";
 import { type ExceededLimit, JobMonitor, processCpuMs, residentBytes } from "./job_monitor.ts";
 import { connectToParent, type ParentConnection, type ParentFrame } from "./parent_connection.ts";
 import { startGuestWorker, StdinForwarder, WorkerControl } from "./worker_control.ts";
-
-/** Maximum payload of a Module or Input frame, in bytes; the parent enforces the job's own limits. */
-const MAX_BLOB_BYTES = 2 ** 31 - 1;
-
-const MAX_FRAME_BYTES: Record<number, number> = {
-  [FrameKind.Job]: MAX_JOB_HEADER_BYTES,
-  [FrameKind.Module]: MAX_BLOB_BYTES,
-  [FrameKind.Reordered]: MAX_BLOB_BYTES,
-  [FrameKind.Input]: MAX_BLOB_BYTES,
-  [FrameKind.Stdin]: MAX_STDIN_BYTES,
-  [FrameKind.StdinEnd]: 0,
-};
+import { isComponent } from "../../wasm/mod.ts";
+import type { InstrumentedModule } from "../../wasm/instrument/mod.ts";
+import type { ReorderedModule } from "../../wasm/reorder/mod.ts";
 
 /**
  * Time for which this thread blocks on the result of a short job, in milliseconds: the worker then wakes it without
@@ -74,7 +61,7 @@ let onTerminate: () => void = () => Deno.exit(EXIT_TERMINATED);
 let connection: ParentConnection;
 
 /** Module of the first job, if it arrived before the worker was started. */
-let earlyModule: Awaited<ReturnType<typeof compileModule>> | undefined;
+let earlyModule: Awaited<ReturnType<typeof compileCode>> | undefined;
 
 /** CPU time spent on {@linkcode earlyModule}, which is charged to the first job. */
 let earlyCpuMs = 0;
@@ -96,20 +83,17 @@ export interface RunExecutorOptions {
 /** Runs jobs until the parent closes the connection. */
 export async function runExecutor({ socket, initialRead }: RunExecutorOptions): Promise<never> {
   Deno.addSignalListener("SIGTERM", () => onTerminate());
-  connection = await connectToParent({
-    socket,
-    initialRead,
-    maxBytes: (kind) => MAX_FRAME_BYTES[kind],
-    streamedKind: FrameKind.Stdin,
-  });
+  connection = await connectToParent({ socket, initialRead });
   if (initialRead !== undefined) earlyModule = await compileEarly();
   const worker = new WorkerControl(startGuestWorker());
   // From source, the worker's modules are read with the permissions of this thread.
   if (earlyModule === undefined || !Deno.build.standalone) await worker.ready;
-  if (!Deno.build.standalone) await loadReorder();
+  if (!Deno.build.standalone) {
+    await Promise.all([loadReorder(), loadInstrument(), loadComponent()]);
+  }
   dropPermissions();
   rssAtReady = rssAtRest = residentBytes();
-  const reporting = write(encodeIpcFrame(FrameKind.Ready));
+  const reporting = write(buildFrame(FrameKind.Ready));
   if (earlyModule === undefined) await reporting;
   while (true) {
     await runOne(await nextFrame(), worker);
@@ -122,9 +106,18 @@ async function compileEarly(): Promise<typeof earlyModule> {
   const module = connection.peek(FrameKind.Module);
   if (module === undefined) return undefined;
   const before = processCpuMs();
-  const compiled = await compileModule(module, connection.peek(FrameKind.Reordered));
+  const header = connection.peek(FrameKind.Job)!; // it precedes the module
+  const compiled = await compileCode(module, {
+    reordered: connection.peek(FrameKind.Reordered),
+    ...codeOptions(parseJson(header)),
+  });
   earlyCpuMs = processCpuMs() - before;
   return compiled;
+}
+
+/** What a job asks of the code of its module. */
+function codeOptions({ deterministic, limits }: JobHeader): CompileModuleOptions {
+  return { isDeterministic: deterministic !== null, fuel: limits.fuel };
 }
 
 /** Revokes all permissions: once the worker is loaded, nothing needs the host any more. */
@@ -144,26 +137,40 @@ async function runOne(first: IpcFrame, worker: WorkerControl): Promise<void> {
   const monitor = new JobMonitor(limits, rssAtRest, { cpuBeforeMs: earlyCpuMs });
   earlyCpuMs = 0;
   const stopping = Promise.withResolvers<ExceededLimit>();
+  const collection = new FileCollection(limits, monitor);
   const onIdleTerminate = onTerminate;
   onTerminate = () =>
     stopping.resolve({ status: "cancelled", message: "Job stopped: it was cancelled" });
-  const watch = (): Promise<never> =>
-    Promise.race([monitor.watch(), stopping.promise])
+  const watch = (): Promise<never> => {
+    const limited = monitor.watch().then((reason) => {
+      if (header.outputs.length === 0 || reason.status !== "timeout") return reason;
+      announceStop();
+      return collection.stop(reason, worker);
+    });
+    return Promise.race([limited, collection.expired, stopping.promise])
       .then((reason) => stopAndExit(reason, worker, monitor));
+  };
   try {
-    monitor.report = (usage) => write(encodeIpcJson(FrameKind.Usage, usage));
+    monitor.report = (usage) => {
+      const report = { ...usage, nondeterminism: worker.sources } satisfies UsageReport;
+      return write(encodeIpcJson(FrameKind.Usage, report));
+    };
     monitor.moduleBytes = bytes;
     const cached = cachedModules.get(key ?? "");
     let stopped = cached && header.inputs.length === 0 ? undefined : watch();
     const moduleBytes = cached ? undefined : await expectFrame(FrameKind.Module);
     const reorderedBytes = isReordered ? await expectFrame(FrameKind.Reordered) : undefined;
     const inputs: FileInput[] = [];
-    for (const { path, file } of header.inputs) {
-      inputs.push(file ? { path, data: await expectFrame(FrameKind.Input) } : { path });
+    for (const { file, ...input } of header.inputs) {
+      inputs.push(file ? { ...input, data: await expectFrame(FrameKind.Input) } : input);
     }
+    monitor.inputBytes = inputs.reduce((sum, { data }) => sum + (data?.length ?? 0), 0);
     const early = earlyModule;
     earlyModule = undefined;
-    const module = cached ?? early ?? await compileModule(moduleBytes!, reorderedBytes);
+    const module = cached ?? early ?? await compileCode(moduleBytes!, {
+      reordered: reorderedBytes,
+      ...codeOptions(header),
+    });
     // V8 may have blocked this thread during compilation.
     const late = cached ? undefined : monitor.exceededTime();
     if (late !== undefined) {
@@ -172,7 +179,8 @@ async function runOne(first: IpcFrame, worker: WorkerControl): Promise<void> {
     }
     if ("module" in module) {
       if (key !== null) cachedModules.set(key, module);
-      worker.start({ ...header, json: first.payload, key, module: module.module, inputs });
+      const onFiles = () => collection.begin();
+      worker.start({ ...header, json: first.payload, key, module: module.module, inputs, onFiles });
       const stdin = new StdinForwarder(connection, worker);
       if (early === undefined) await stdin.forwardBuffered();
       else await stdin.forwardBriefly(BRIEF_WAIT_MS);
@@ -183,19 +191,26 @@ async function runOne(first: IpcFrame, worker: WorkerControl): Promise<void> {
       stopped ??= worker.hasResult ? undefined : watch();
       const forwarding = stdin.forwardAll();
       const finished = worker.finish(write);
-      const { exit, memoryPeakBytes, lastOutput } =
+      const { exit, memoryPeakBytes, leftBehind, fuel, lastOutput } =
         await (stopped ? Promise.race([finished, stopped]) : finished);
       monitor.stop();
+      collection.end();
       if (header.isWarmUp) rssAtReady = residentBytes();
-      const used = monitor.cpuTimeMs();
-      const report = encodeReport(await withOriginalReason(exit, module), {
-        late: monitor.exceededTime(used),
+      const used = collection.guest?.cpuTimeMs ?? monitor.cpuTimeMs();
+      const end = honestExit(exit, module);
+      const report = encodeReport(end, {
+        late: collection.reason ?? (collection.guest ?? { late: monitor.exceededTime(used) }).late,
         cpuTimeMs: used,
         memoryPeakBytes,
         outputBytes: limits.outputBytes,
-        reusable: isReusable(monitor, memoryPeakBytes),
+        nondeterminism: worker.sources,
+        leftBehind,
+        // Where the system refuses memory depends on the machine.
+        fuel: { used: end.type === "memory" ? undefined : fuel, limit: limits.fuel },
+        trace: await submittedTrace(end, module),
+        reusable: !collection.isStopped && isReusable(monitor, memoryPeakBytes),
       });
-      await write(joinBytes([...lastOutput, report]));
+      await write(concat([...lastOutput, report]));
       worker.discardStdin();
       await forwarding;
       worker.resetStdin();
@@ -218,9 +233,14 @@ async function runOne(first: IpcFrame, worker: WorkerControl): Promise<void> {
  * no further sample: the next job's check covers what it has left.
  */
 function isReusable(monitor: JobMonitor, memoryPeakBytes = Infinity): boolean {
-  const { overheadBytes } = monitor;
-  if (rssAtRest + memoryPeakBytes - rssAtReady <= overheadBytes / 2) return true;
+  const { overheadBytes, inputBytes } = monitor;
+  if (rssAtRest + memoryPeakBytes + inputBytes - rssAtReady <= overheadBytes / 2) return true;
   return residentBytes() - rssAtReady <= overheadBytes;
+}
+
+/** Reports to the parent that the job is being stopped, so that it accepts the rest of its output. */
+function announceStop(): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(`${STOPPING_MARK}\n`));
 }
 
 /** Sends the guest's output and the reason why its job was stopped, then exits, which ends the guest. */
@@ -232,7 +252,7 @@ async function stopAndExit(
   if (worker.isFinished) return await new Promise<never>(() => {}); // the job has ended already
   const cpuTimeMs = monitor.cpuTimeMs();
   const memoryPeakBytes = monitor.rssGrowthBytes();
-  Deno.stderr.writeSync(new TextEncoder().encode(`${STOPPING_MARK}\n`));
+  announceStop();
   await worker.drain(write);
   await write(encodeIpcJson(
     FrameKind.Finished,
@@ -242,6 +262,7 @@ async function stopAndExit(
       message: reason.message,
       cpuTimeMs,
       memoryPeakBytes,
+      nondeterminism: worker.sources,
       reusable: false,
     } satisfies FinishedReport,
   ));
@@ -253,6 +274,10 @@ interface ReportFigures {
   cpuTimeMs: number;
   memoryPeakBytes: number;
   outputBytes: number;
+  nondeterminism: NondeterminismSource[];
+  leftBehind: LeftBehind | undefined;
+  fuel: { used: number | undefined; limit: number | undefined };
+  trace: number[] | undefined;
   reusable: boolean;
   late: ExceededLimit | undefined;
 }
@@ -263,33 +288,51 @@ function encodeReport(exit: GuestExit, figures: ReportFigures): Uint8Array {
     const refused = { code, message, reusable: figures.reusable } satisfies RefusedReport;
     return encodeIpcJson(FrameKind.Refused, refused);
   }
-  const { cpuTimeMs, memoryPeakBytes, outputBytes, reusable, late } = figures;
-  const message = late?.message ?? describeExit(exit, outputBytes);
+  const { cpuTimeMs, memoryPeakBytes, outputBytes, late } = figures;
+  const { nondeterminism, leftBehind, fuel, reusable, trace } = figures;
+  const message = late?.message ?? describeExit(exit, { outputBytes, fuel: fuel.limit });
+  const status = exit.type === "output-files"
+    ? "output"
+    : exit.type === "stopped"
+    ? "timeout"
+    : exit.type;
   return encodeIpcJson(
     FrameKind.Finished,
     {
-      status: late?.status ?? exit.type,
+      status: late?.status ?? status,
       exitCode: late === undefined && exit.type === "exited" ? exit.exitCode : null,
       ...(message === undefined ? {} : { message }),
+      trace: late === undefined ? trace : undefined,
       cpuTimeMs,
       memoryPeakBytes,
+      nondeterminism,
+      leftBehind,
+      fuel: late === undefined ? fuel.used : undefined,
       reusable,
     } satisfies FinishedReport,
   );
 }
 
-/** The exit, with a trap's location in the module as submitted. */
-async function withOriginalReason(
+/** The exit; a trap because the system refuses memory is none of the module's. */
+function honestExit(exit: GuestExit, { isRefusedGrowth }: CompiledModule): GuestExit {
+  const offset = exit.type === "trapped" ? exit.trace?.[0] : undefined;
+  if (offset === undefined || !isRefusedGrowth(offset)) return exit;
+  return { type: "memory", reason: "the system refused memory that the job's limit allows" };
+}
+
+/** Frames of a trap as offsets in the code section of the module as received, innermost first. */
+async function submittedTrace(
   exit: GuestExit,
-  { frames }: CompiledModule,
-): Promise<GuestExit> {
-  if (exit.type !== "trapped") return exit;
-  return { ...exit, reason: originalReason(exit.reason, await frames()) };
+  { locate }: CompiledModule,
+): Promise<number[] | undefined> {
+  if (exit.type !== "trapped" || exit.trace === undefined) return undefined;
+  const at = await locate();
+  return exit.trace.map(at).filter((offset) => offset !== undefined);
 }
 
 function describeExit(
   exit: Exclude<GuestExit, { type: "refused" }>,
-  outputBytes: number,
+  { outputBytes, fuel }: { outputBytes: number; fuel: number | undefined },
 ): string | undefined {
   switch (exit.type) {
     case "exited":
@@ -297,9 +340,156 @@ function describeExit(
     case "trapped":
       return `Job trapped: ${exit.reason}`;
     case "memory":
-      return `Job stopped: memory allocation failed: ${exit.reason}`;
+      return `Job stopped: ${exit.reason}`;
     case "output":
       return `Job stopped: it wrote more than its ${outputBytes} bytes of output`;
+    case "fuel":
+      return `Job stopped: it used up its fuel of ${fuel} instructions`;
+    case "output-files":
+      return `Job cannot return its output files: ${exit.reason}`;
+    case "stopped":
+      return "Job stopped";
+  }
+}
+
+/** A compiled module. */
+export interface CompiledModule<Code extends GuestCode = GuestCode> {
+  /** What the worker instantiates. */
+  module: Code;
+  /** Returns what maps offsets in the compiled module to those in the code section of the module as received. */
+  locate: () => Promise<(offset: number) => number | undefined>;
+  /** Whether an instruction of the compiled module traps because the system refuses memory. */
+  isRefusedGrowth: InstrumentedModule["isRefusedGrowth"];
+}
+
+/** Size up to which a module is compiled synchronously, in bytes: V8 then compiles functions on first call. */
+const SYNC_COMPILE_BYTES = 64 * 1024;
+
+/** Loads the reordering on demand: a child that receives a reordered module does not need it. */
+export async function loadReorder(): Promise<typeof import("../../wasm/reorder/mod.ts")> {
+  return await import("../../wasm/reorder/mod.ts");
+}
+
+/** Loads the instrumentation on demand: most jobs do not need it. */
+async function loadInstrument(): Promise<typeof import("../../wasm/instrument/mod.ts")> {
+  return await import("../../wasm/instrument/mod.ts");
+}
+
+/** Loads the linker of components on demand. */
+async function loadComponent(): Promise<typeof import("../../wasm/component/mod.ts")> {
+  return await import("../../wasm/component/mod.ts");
+}
+
+/** Options of {@linkcode compileModule}. */
+export interface CompileModuleOptions {
+  /** The result of `reorderFunctions()` on the same bytes. @default {computed} */
+  reordered?: Uint8Array<ArrayBuffer> | undefined;
+  /**
+   * Whether to refuse instructions whose results differ between machines, and to make NaNs canonical.
+   * @default {false}
+   */
+  isDeterministic?: boolean | undefined;
+  /** Instructions that the module may execute. @default {not counted} */
+  fuel?: number | undefined;
+}
+
+/** Compiles a module or component, or reports why the profile or V8 rejects it. */
+async function compileCode(
+  bytes: Uint8Array<ArrayBuffer>,
+  options: CompileModuleOptions = {},
+): Promise<CompiledModule | Omit<RefusedReport, "reusable">> {
+  if (!isComponent(bytes)) return await compileModule(bytes, options);
+  const { coreModulesOf, linkInspected } = await loadComponent();
+  const linked = linkInspected(bytes);
+  const modules: WebAssembly.Module[] = [];
+  const checks: CompiledModule["isRefusedGrowth"][] = [];
+  for (const core of coreModulesOf(bytes, linked)) {
+    const compiled = await compileModule(core, options);
+    if (!("module" in compiled)) return compiled;
+    modules.push(compiled.module);
+    checks.push(compiled.isRefusedGrowth);
+  }
+  // A location does not tell in which of the core modules it is.
+  const locate = () => Promise.resolve(() => undefined);
+  const isRefusedGrowth = (offset: number): boolean => checks.some((check) => check(offset));
+  return { module: { modules, plan: linked.plan }, locate, isRefusedGrowth };
+}
+
+/** Reorders, rewrites and compiles a module, or reports why the profile or V8 rejects it. */
+export async function compileModule(
+  bytes: Uint8Array<ArrayBuffer>,
+  options: CompileModuleOptions = {},
+): Promise<CompiledModule<WebAssembly.Module> | Omit<RefusedReport, "reusable">> {
+  const reorder = async () => (await loadReorder()).reorderFunctions(bytes);
+  let reordered: ReorderedModule | undefined;
+  let source = options.reordered;
+  let instrumented: InstrumentedModule | undefined;
+  try {
+    if (source === undefined) {
+      reordered = await reorder();
+      source = reordered.bytes;
+    }
+    if (options.isDeterministic || options.fuel !== undefined) {
+      instrumented = await rewriteBodies(bytes, {
+        ...options,
+        source: reordered ?? { bytes: source },
+      });
+      source = instrumented.bytes;
+    }
+  } catch (error) {
+    if (error instanceof PlasmError) return { code: error.code, message: error.message };
+    throw error;
+  }
+  const locate = async () => {
+    const start = (await loadReorder()).codeStart(bytes);
+    const map = (reordered ?? await reorder()).frames;
+    return (offset: number) => {
+      const at = instrumented?.original(offset) ?? offset;
+      const original = map === undefined ? at : map.original(at)?.offset;
+      return original === undefined ? undefined : original - start;
+    };
+  };
+  try {
+    const module = source.length <= SYNC_COMPILE_BYTES
+      ? new WebAssembly.Module(source)
+      : await WebAssembly.compile(source);
+    return { module, locate, isRefusedGrowth: instrumented?.isRefusedGrowth ?? (() => false) };
+  } catch {
+    // Compile the module as submitted, so that V8's message has its function indices.
+  }
+  try {
+    const module = await WebAssembly.compile(bytes);
+    if (instrumented === undefined) {
+      const start = (await loadReorder()).codeStart(bytes);
+      return {
+        module,
+        locate: () => Promise.resolve((offset) => offset - start),
+        isRefusedGrowth: () => false,
+      };
+    }
+    return {
+      code: "bad-module",
+      message: "Cannot compile module: V8 rejects it with canonical NaNs or counted instructions",
+    };
+  } catch (error) {
+    return { code: "bad-module", message: compileErrorMessage(error) };
+  }
+}
+
+/** Instruments a reordered module; errors name instructions of the module as submitted. */
+async function rewriteBodies(
+  bytes: Uint8Array<ArrayBuffer>,
+  { isDeterministic, fuel, source }: CompileModuleOptions & {
+    source: Pick<ReorderedModule, "bytes"> & Partial<ReorderedModule>;
+  },
+): Promise<InstrumentedModule> {
+  const { arithmetic, grows } = source;
+  const { instrument } = await loadInstrument();
+  try {
+    return instrument(source.bytes, { canonicalizeNaN: isDeterministic, fuel, arithmetic, grows });
+  } catch (error) {
+    if (isDeterministic) (await loadReorder()).checkDeterministicCode(bytes);
+    throw error;
   }
 }
 
@@ -316,7 +506,11 @@ async function expectFrame(kind: number): Promise<Uint8Array<ArrayBuffer>> {
 
 function parseJob(frame: IpcFrame): JobHeader {
   if (frame.kind !== FrameKind.Job) throw unexpected(frame.kind);
-  return JSON.parse(decoder.decode(frame.payload));
+  return parseJson(frame.payload);
+}
+
+function parseJson(payload: Uint8Array): JobHeader {
+  return JSON.parse(decoder.decode(payload));
 }
 
 function unexpected(kind: number): PlasmError {

@@ -13,6 +13,9 @@ const INTERVAL_MS = 20;
 /** Number of samples between two Usage frames. */
 const SAMPLES_PER_REPORT = 5;
 
+/** Growth that is reported at once, in bytes: the kernel may kill the process before the next report. */
+const GROWTH_PER_REPORT_BYTES = 16 * 2 ** 20;
+
 /**
  * Resident memory allowed in addition to linear memory and files, in bytes: generated code, the engine's heap and
  * rings. Measured growth: hello 12 MB; CPython (a module of 26 MB) 150 MB.
@@ -47,9 +50,11 @@ export interface JobMonitorOptions {
 /** Measures a job from its construction, and monitors it between `watch()` and `stop()`. */
 export class JobMonitor {
   /** Called periodically with the usage. @default {none} */
-  report: (usage: UsageReport) => unknown = () => {};
+  report: (usage: Omit<UsageReport, "nondeterminism">) => unknown = () => {};
   /** Size of the module, in bytes. @default {0} */
   moduleBytes = 0;
+  /** Size of the input files received so far, in bytes: they are not the job's memory. @default {0} */
+  inputBytes = 0;
   readonly #limits: SandboxLimits;
   #cpuAtStart = processCpuMs();
   readonly #rssAtStart: number;
@@ -57,6 +62,7 @@ export class JobMonitor {
   #deadline: ReturnType<typeof setTimeout> | undefined;
   #interval: ReturnType<typeof setInterval> | undefined;
   #samples = 0;
+  #rssReported = 0;
 
   /** Starts measuring; `rssAtStart` is the resident memory before the job, in bytes, sampled while idle. */
   constructor(
@@ -104,9 +110,9 @@ export class JobMonitor {
     return exceededWallTime(wallTimeMs);
   }
 
-  /** Growth of the process's resident memory since the job started, in bytes. */
+  /** Growth of the process's resident memory since the job started, without its input files, in bytes. */
   rssGrowthBytes(): number {
-    return Math.max(0, residentBytes() - this.#rssAtStart);
+    return Math.max(0, residentBytes() - this.#rssAtStart - this.inputBytes);
   }
 
   /** Stops monitoring. */
@@ -130,7 +136,9 @@ export class JobMonitor {
           `the memory limit is ${toMb(memoryBytes)} MB`,
       });
     }
-    if (++this.#samples % SAMPLES_PER_REPORT === 0) {
+    const grew = rss - this.#rssReported >= GROWTH_PER_REPORT_BYTES;
+    if (++this.#samples % SAMPLES_PER_REPORT === 0 || grew) {
+      this.#rssReported = rss;
       this.report({ cpuTimeMs: cpu, rssGrowthBytes: rss });
     }
   }

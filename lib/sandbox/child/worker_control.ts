@@ -1,13 +1,14 @@
 /**
- * Main thread's control of the guest's worker: starts it, sends it jobs and forwards their streams.
+ * Controls the guest's worker from the child's main thread: starts it, sends it jobs and forwards their streams.
  *
  * @module
  */
+import type { NondeterminismSource } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
+import { FRAME_HEADER_BYTES } from "../../util/mod.ts";
 import {
   createMailbox,
   createRing,
-  FRAME_HEADER_BYTES,
   FRAME_OFFSET,
   FrameKind,
   MailboxSender,
@@ -50,6 +51,8 @@ export interface GuestWorker {
 /** A job for {@linkcode WorkerControl.start}. */
 export interface StartedJob
   extends Omit<WorkerJob, "key" | "evict" | "stdin" | "output" | "mailbox"> {
+  /** Called when the guest has ended and its output files follow. */
+  onFiles: () => void;
   /** Key under which the worker may store the module; `null` if it may not. */
   key: string | null;
   /** Payload of the Job frame, for a worker that has the module stored. */
@@ -108,6 +111,8 @@ export class WorkerControl {
   /** Whether the worker blocks on the mailbox, instead of its message loop. */
   #blocksOnMailbox = false;
   #failure: Promise<never> | undefined;
+  /** Called when the guest has ended and its output files follow. */
+  #onFiles: () => void = () => {};
   #onError: (error: PlasmError) => void = () => {};
 
   /** Takes over a worker that may still be loading. */
@@ -126,9 +131,11 @@ export class WorkerControl {
     for (const key of keys) if (this.#stored.delete(key)) this.#evicted.push(key);
   }
 
-  /** Sends a job to the worker. The previous job must have ended. */
-  start({ json, key, ...job }: StartedJob): void {
+  /** Sends a job to the worker, to which the memory of its inputs moves. The previous job must have ended. */
+  start({ json, key, onFiles, ...job }: StartedJob): void {
     this.#guestEnded = false;
+    this.#sender.clearSources();
+    this.#onFiles = onFiles;
     const { promise, reject } = Promise.withResolvers<never>();
     promise.catch(() => {}); // reported by finish()
     this.#failure = promise;
@@ -146,6 +153,8 @@ export class WorkerControl {
         output: this.#output,
         mailbox: this.#mailbox,
       } satisfies WorkerJob,
+      // Files are moved: a copy of each in the message and in the worker would exceed the job's memory.
+      job.inputs.flatMap(({ data }) => data === undefined ? [] : [data.buffer as ArrayBuffer]),
     );
     this.#evicted = [];
     if (key !== null) this.#stored.add(key);
@@ -156,6 +165,11 @@ export class WorkerControl {
   /** Whether the current job has a result. */
   get hasResult(): boolean {
     return this.#sender.hasResult;
+  }
+
+  /** Sources of nondeterminism that the current job has used so far, sorted. */
+  get sources(): NondeterminismSource[] {
+    return this.#sender.sources;
   }
 
   /** Blocks the thread until the job has a result or the timeout expires, in milliseconds. */
@@ -229,6 +243,13 @@ export class WorkerControl {
     this.#stdinReader.discard();
   }
 
+  /** Stops the guest at its next call, after which its output files follow. The process cannot run another job. */
+  requestStop(): void {
+    this.#sender.requestStop();
+    // Ends a wait for input.
+    this.#stdinWriter.close();
+  }
+
   /** Sends the output written so far, before the process exits: the guest may be running. */
   async drain(sink: FrameSink): Promise<void> {
     this.#isDrained = true;
@@ -251,6 +272,7 @@ export class WorkerControl {
     do {
       const end = this.#outputReader.readFrame(frame);
       if (end === 0) return;
+      if (frame[FRAME_OFFSET] === FrameKind.Files) this.#onFiles();
       await sink(frame.subarray(FRAME_OFFSET, end));
       sent += end;
     } while (!this.#isDrained || sent < maxBytes);
@@ -306,8 +328,8 @@ export class StdinForwarder {
   async #forwardOne(): Promise<void> {
     if (this.#frameLeft === 0) return await this.#readHeader();
     const into = await this.#worker?.reserveStdin(this.#held) ?? this.#discarded;
-    const count = await this.#connection.readPayload(into.subarray(0, this.#frameLeft));
-    if (count === null) Deno.exit(0); // the parent is gone
+    const count = await this.#connection.readStdin(into.subarray(0, this.#frameLeft));
+    if (count === null) Deno.exit(0); // the parent has closed the connection
     this.#frameLeft -= count;
     if (into === this.#discarded || this.#worker === undefined) return;
     const holdsBack = this.#frameLeft > 0 && count >= BULK_BYTES;
@@ -315,11 +337,11 @@ export class StdinForwarder {
   }
 
   async #readHeader(): Promise<void> {
-    const { kind, streamedBytes } = await this.#connection.next() ?? Deno.exit(0);
+    const { kind, stdinBytes } = await this.#connection.next() ?? Deno.exit(0);
     if (kind === FrameKind.StdinEnd) {
       this.#ended = true;
       this.#worker?.endStdin();
-    } else if (kind === FrameKind.Stdin) this.#frameLeft = streamedBytes;
+    } else if (kind === FrameKind.Stdin) this.#frameLeft = stdinBytes;
     else throw new PlasmError("executor", `Unexpected frame: kind ${kind}`);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Executor: a child process that runs jobs one after another and caches their modules.
+ * Runs jobs one after another in a child process that caches their modules.
  *
  * @module
  */
@@ -14,10 +14,10 @@ const DEFAULT_MAX_MEMORY_BYTES = 4 * 2 ** 30;
 const MAX_MODULES = 8;
 
 /**
- * Maximum size of all cached modules, in bytes of WebAssembly. An idle executor retains about five times as much
- * in generated code. CPython has 26 MB.
+ * Default of {@linkcode ExecutorOptions.warmModuleBytes}. An idle executor retains two to five times as much in generated
+ * code. CPython has 26 MB, yosys 69 MB, clang 75 MB.
  */
-const MAX_CACHED_BYTES = 32 * 2 ** 20;
+const DEFAULT_WARM_MODULE_BYTES = 128 * 2 ** 20;
 
 /**
  * Which compiled modules an executor caches for further jobs; evicts the least recently used one.
@@ -27,7 +27,18 @@ const MAX_CACHED_BYTES = 32 * 2 ** 20;
 export class ModuleCache {
   /** Sizes in bytes by key, the least recently used first. */
   readonly #sizes = new Map<string, number>();
+  readonly #maxBytes: number;
   #bytes = 0;
+
+  /** Creates the cache of an executor that keeps modules of at most `maxBytes` in total. */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Total size of the cached modules, in bytes. */
+  get bytes(): number {
+    return this.#bytes;
+  }
 
   /** Whether the executor has a module cached. */
   has(key: string): boolean {
@@ -36,14 +47,14 @@ export class ModuleCache {
 
   /** Records that a job with a module is sent next; returns the module's description for its header. */
   use(key: string | undefined, bytes: number): ModuleHeader {
-    if (key === undefined || bytes > MAX_CACHED_BYTES) {
+    if (key === undefined || bytes > this.#maxBytes) {
       return { key: null, isCached: false, bytes, evict: [] };
     }
     const isCached = this.#sizes.has(key);
     this.evict(key);
     const evict: string[] = [];
     for (const oldest of this.#sizes.keys()) {
-      if (this.#sizes.size < MAX_MODULES && this.#bytes + bytes <= MAX_CACHED_BYTES) break;
+      if (this.#sizes.size < MAX_MODULES && this.#bytes + bytes <= this.#maxBytes) break;
       this.evict(oldest);
       evict.push(oldest);
     }
@@ -67,11 +78,21 @@ export interface ExecutorOptions {
    */
   maxMemoryBytes?: number;
   /**
+   * Maximum size of the modules that it keeps compiled for further jobs, in bytes of WebAssembly.
+   * @default {128 MiB}
+   */
+  warmModuleBytes?: number;
+  /**
    * Directory that is accessible to this user only. The executor is connected by a socket in it, which is removed
    * when the process has started.
    * @default {pipes, which are slower for large input and output}
    */
   socketDir?: string | undefined;
+  /**
+   * Whether the process runs only when no other needs the processor (SCHED_IDLE), where the system allows it.
+   * @default {false}
+   */
+  isIdle?: boolean | undefined;
 }
 
 /** Runs a job with lent output; assigned by {@linkcode Executor}, so that it is not part of the public API. */
@@ -81,10 +102,27 @@ let runLending: (
   options?: JobExecutorOptions,
 ) => AsyncGenerator<SandboxEvent, void, void>;
 
-/** One executor process; runs one job at a time. */
+/**
+ * One executor process; runs one job at a time.
+ *
+ * @example
+ * ```ts
+ * import { runJob } from "@plasm/plasm";
+ * import { Executor } from "@plasm/plasm/executor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const module = await Deno.readFile("examples/hello/hello.wasm");
+ * await using executor = new Executor();
+ * for (const text of ["first", "second"]) {
+ *   // The second job reuses the process and the compiled module.
+ *   const { stdout } = await runJob(module, { stdin: new TextEncoder().encode(text), executor });
+ *   assertEquals(new TextDecoder().decode(stdout), [...text].reverse().join(""));
+ * }
+ * ```
+ */
 export class Executor implements JobExecutor, AsyncDisposable {
   readonly #process: ExecutorProcess;
-  readonly #modules = new ModuleCache();
+  readonly #modules: ModuleCache;
 
   static {
     runLending = (executor, job, options) => executor.#run(job, { ...options, lendsOutput: true });
@@ -96,8 +134,9 @@ export class Executor implements JobExecutor, AsyncDisposable {
    * @throws {PlasmError} `executor` if the system cannot start a process
    */
   constructor(options: ExecutorOptions = {}) {
-    const { maxMemoryBytes = DEFAULT_MAX_MEMORY_BYTES, socketDir } = options;
-    this.#process = ExecutorProcess.start({ maxMemoryBytes, socketDir });
+    const { maxMemoryBytes = DEFAULT_MAX_MEMORY_BYTES, socketDir, isIdle } = options;
+    this.#modules = new ModuleCache(options.warmModuleBytes ?? DEFAULT_WARM_MODULE_BYTES);
+    this.#process = ExecutorProcess.start({ maxMemoryBytes, socketDir, isIdle });
   }
 
   /** Process id. */
@@ -113,6 +152,11 @@ export class Executor implements JobExecutor, AsyncDisposable {
   /** Whether a job with this `moduleKey` runs without sending and compiling its module again. */
   hasModule(key: string): boolean {
     return this.#modules.has(key);
+  }
+
+  /** Size of the modules that it keeps compiled, in bytes of WebAssembly. */
+  get warmModuleBytes(): number {
+    return this.#modules.bytes;
   }
 
   /** Resolves when the process has ended. */

@@ -1,23 +1,31 @@
 /**
- * One executor process from the host's side: its start, the job that it runs and its end.
+ * Controls one executor process: its start, the job that it runs and its end.
  *
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
 import { abortable } from "../../util/async/mod.ts";
 import {
+  collectionLimitMs,
+  describeSlowCollection,
   FrameKind,
   type IpcFrame,
-  MAX_REPORT_BYTES,
-  MAX_STREAM_BYTES,
   type ModuleHeader,
-  readIpcFrames,
 } from "../ipc/mod.ts";
 import type { ExecutorJob, JobStatus, SandboxEvent } from "../job_types.ts";
-import { ChildConnection, ChildListener } from "./child_connection.ts";
-import { describeExitStatus, StderrReader } from "./exit_status.ts";
-import { JobResultReader, type JobStart } from "./job_result_reader.ts";
-import { writeJob, writeJobHead, writeStdin } from "./job_writer.ts";
+import {
+  ChildConnection,
+  ChildListener,
+  writeJob,
+  writeJobHead,
+  writeStdin,
+} from "./child_connection.ts";
+import {
+  describeExitStatus,
+  JobResultReader,
+  type JobStart,
+  StderrReader,
+} from "./job_result_reader.ts";
 import { spawnExecutor } from "./spawn/mod.ts";
 
 /** Error of a wait for an executor that its signal ended. */
@@ -39,20 +47,10 @@ const OWN_STOP_GRACE_MS = 1000;
 
 const CANCELLED = "Job stopped: it was cancelled";
 
-const MAX_FRAME_BYTES: Record<number, number> = {
-  [FrameKind.Alive]: 0,
-  [FrameKind.Ready]: 0,
-  [FrameKind.Stdout]: MAX_STREAM_BYTES,
-  [FrameKind.Stderr]: MAX_STREAM_BYTES,
-  [FrameKind.Usage]: MAX_REPORT_BYTES,
-  [FrameKind.Finished]: MAX_REPORT_BYTES,
-  [FrameKind.Refused]: MAX_REPORT_BYTES,
-};
-
 /** Options of {@linkcode StartHandshake}. */
 export interface StartHandshakeOptions {
-  /** Frames that the process sends. */
-  frames: AsyncGenerator<IpcFrame, void, void>;
+  /** Reads the next frame of the process; resolves to `undefined` when it has ended. */
+  next: () => Promise<IpcFrame | undefined>;
   /** Kills the process. */
   kill: () => void;
   /** Waits for the end of the process and returns the reason for it. */
@@ -85,11 +83,11 @@ export class StartHandshake {
 
   /** @throws {PlasmError} `executor` */
   async #next(kinds: readonly number[]): Promise<number> {
-    const { frames, kill, reason } = this.#options;
+    const { next, kill, reason } = this.#options;
     const timeout = setTimeout(kill, START_TIMEOUT_MS);
     try {
-      const next = await frames.next();
-      if (!next.done && kinds.includes(next.value.kind)) return next.value.kind;
+      const frame = await next();
+      if (frame !== undefined && kinds.includes(frame.kind)) return frame.kind;
       throw new PlasmError("executor", `Cannot start executor: ${await reason()}`, {
         hint: "Run plasm doctor",
       });
@@ -105,6 +103,8 @@ export interface StartOptions {
   maxMemoryBytes: number;
   /** Private directory for the listener's socket. @default {pipes} */
   socketDir?: string | undefined;
+  /** Whether the process runs only when no other needs the processor. @default {false} */
+  isIdle?: boolean | undefined;
 }
 
 /** Options of {@linkcode ExecutorProcess}. */
@@ -131,7 +131,6 @@ export interface ProcessRunOptions {
 export class ExecutorProcess {
   readonly #child: Deno.ChildProcess;
   readonly #connection: ChildConnection;
-  readonly #frames: AsyncGenerator<IpcFrame, void, void>;
   readonly #stderr: StderrReader;
   readonly #handshake: StartHandshake;
   readonly #isSingleUse: boolean;
@@ -149,13 +148,9 @@ export class ExecutorProcess {
       this.#usable = false;
     });
     this.#connection = new ChildConnection(child, options.listener);
-    this.#frames = readIpcFrames(this.#connection.read(), {
-      maxBytes: (kind) => MAX_FRAME_BYTES[kind],
-      partial: [FrameKind.Stdout, FrameKind.Stderr],
-    });
     this.#stderr = new StderrReader(child.stderr);
     this.#handshake = new StartHandshake({
-      frames: this.#frames,
+      next: () => this.#connection.next(),
       kill: () => this.#signal("SIGKILL"),
       reason: () => this.kill().then(() => this.#stderr.summary()),
     });
@@ -167,12 +162,12 @@ export class ExecutorProcess {
    * @throws {PlasmError} `executor` if the system cannot start one
    */
   static start(
-    { maxMemoryBytes, socketDir }: StartOptions,
+    { maxMemoryBytes, socketDir, isIdle }: StartOptions,
     options: Pick<ExecutorProcessOptions, "isSingleUse"> = {},
   ): ExecutorProcess {
     const listener = socketDir === undefined ? undefined : ChildListener.open(socketDir);
     try {
-      const child = spawnExecutor({ maxMemoryBytes, socketDir: listener?.dir });
+      const child = spawnExecutor({ maxMemoryBytes, socketDir: listener?.dir, isIdle });
       return new ExecutorProcess(child, { ...options, listener });
     } catch (error) {
       listener?.close();
@@ -249,41 +244,55 @@ export class ExecutorProcess {
       return yield* this.#cancelBeforeStart();
     }
     const times: JobStart = { startedAt: Date.now(), start: performance.now() };
-    const reader = new JobResultReader(
-      job.limits.outputBytes,
-      lendsOutput
+    const hasFiles = (job.outputs ?? []).length > 0;
+    const timers = new StopTimers();
+    let isStopping = false;
+    const reader = new JobResultReader(job.limits.outputBytes, {
+      outputFilesBytes: hasFiles ? job.limits.outputFilesBytes : undefined,
+      fuel: job.limits.fuel,
+      // The guest has ended, and its process limits the time to read the files.
+      onFiles: () => {
+        if (isStopping) return;
+        timers.clear();
+        reader.queue.bound();
+        const limitMs = collectionLimitMs(job.limits);
+        timers.deadlineAfter(
+          limitMs + OWN_STOP_GRACE_MS,
+          () => stop("timeout", describeSlowCollection(limitMs)),
+        );
+      },
+      ...(lendsOutput
         ? {
-          retain: (bytes) => buffers.hold(bytes),
-          release: (bytes) => buffers.giveBack(bytes),
+          retain: (bytes) => buffers.retain(bytes),
+          release: (bytes) => buffers.release(bytes),
         }
-        : { retain: (bytes) => buffers.copy(bytes) },
-    );
+        : { retain: (bytes) => buffers.copy(bytes) }),
+    });
     const { wallTimeMs } = job.limits;
-    let hardKill: ReturnType<typeof setTimeout> | undefined;
-    const killAfter = (ms: number): void => {
-      hardKill ??= setTimeout(() => this.#signal("SIGKILL"), ms);
-    };
+    const kill = () => this.#signal("SIGKILL");
     const stop = (status: JobStatus, message: string): void => {
+      isStopping = true;
       reader.stop(status, message);
       this.#signal("SIGTERM");
-      killAfter(STOP_GRACE_MS);
+      timers.killAfter(STOP_GRACE_MS, kill);
     };
     const onAbort = () => stop("cancelled", CANCELLED);
     // The process enforces the deadline too. A slow reader must not prevent it: accept the rest of its output, which
     // is limited to ring and connection.
-    let deadline = setTimeout(() => {
+    timers.deadlineAfter(wallTimeMs, () => {
       reader.queue.unbound();
-      deadline = setTimeout(
+      timers.deadlineAfter(
+        DEADLINE_DELAY_MS + (hasFiles ? OWN_STOP_GRACE_MS : 0),
         () => stop("timeout", `Job stopped: it ran longer than its ${wallTimeMs} ms of wall time`),
-        DEADLINE_DELAY_MS,
       );
-    }, wallTimeMs);
+    });
     signal?.addEventListener("abort", onAbort);
     if (signal?.aborted) onAbort();
     // The same at a limit that only the process can measure, such as CPU time.
     this.#stderr.onStopping = () => {
+      if (reader.hasFiles) return;
       reader.queue.unbound();
-      killAfter(OWN_STOP_GRACE_MS);
+      timers.killAfter(OWN_STOP_GRACE_MS, kill);
     };
     sending ??= this.#send(job, { ...options, signal: stdin.signal });
     const receiving = this.#receive(reader, times);
@@ -291,15 +300,14 @@ export class ExecutorProcess {
       yield { type: "started", at: times.startedAt };
       yield* reader.queue.drain();
     } finally {
-      clearTimeout(deadline);
-      clearTimeout(hardKill);
+      timers.clear();
       signal?.removeEventListener("abort", onAbort);
       stdin.abort("ended"); // a reason avoids the creation of an exception with its stack trace
       if (!reader.finished) this.#signal("SIGKILL");
       reader.queue.close();
       await receiving;
       await sending;
-      if (lendsOutput) buffers.forget();
+      if (lendsOutput) buffers.discard();
       if (reader.refused) options.onRefused?.();
       this.#usable = reader.reusable && !this.#hasEnded && !this.#isSingleUse;
       if (!this.#usable) await this.kill();
@@ -311,7 +319,7 @@ export class ExecutorProcess {
     this.#usable = false;
     this.#signal("SIGKILL");
     await this.#child.status;
-    await Promise.allSettled([this.#frames.return(), this.#connection.close(), this.#stderr.done]);
+    await Promise.allSettled([this.#connection.close(), this.#stderr.done]);
   }
 
   /** Ends a job that was cancelled while the process started. */
@@ -350,12 +358,13 @@ export class ExecutorProcess {
   async #receive(reader: JobResultReader, times: JobStart): Promise<void> {
     try {
       while (!reader.finished) {
-        const next = await this.#frames.next();
-        if (next.done) {
+        const frame = await this.#connection.next();
+        if (frame === undefined) {
           const status = await this.#child.status;
           await this.#stderr.done;
-          reader.exited(describeExitStatus(status, this.#stderr.text()));
-        } else await reader.read(next.value);
+          const { isGrowing } = reader;
+          reader.exited(describeExitStatus(status, { stderr: this.#stderr.text(), isGrowing }));
+        } else await reader.read(frame);
       }
       // The end of a process takes longer than the remaining work here, so start it now.
       if (this.#isSingleUse) this.#signal("SIGKILL");
@@ -372,6 +381,30 @@ export class ExecutorProcess {
     } catch {
       // The process has ended already.
     }
+  }
+}
+
+/** Timers that stop a job. */
+class StopTimers {
+  #deadline: ReturnType<typeof setTimeout> | undefined;
+  #kill: ReturnType<typeof setTimeout> | undefined;
+
+  /** Replaces the deadline. */
+  deadlineAfter(ms: number, onDeadline: () => void): void {
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(onDeadline, ms);
+  }
+
+  /** Starts the grace period before a kill, unless one has started. */
+  killAfter(ms: number, kill: () => void): void {
+    this.#kill ??= setTimeout(kill, ms);
+  }
+
+  /** Stops both. */
+  clear(): void {
+    clearTimeout(this.#deadline);
+    clearTimeout(this.#kill);
+    this.#deadline = this.#kill = undefined;
   }
 }
 

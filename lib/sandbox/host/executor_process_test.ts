@@ -5,11 +5,9 @@ import { StartHandshake } from "./executor_process.ts";
 
 /** Handshake with a process that sends frames of these kinds and ends. */
 function handshake(...kinds: number[]): StartHandshake {
-  async function* frames(): AsyncGenerator<IpcFrame, void, void> {
-    for (const kind of kinds) yield { kind, payload: new Uint8Array() } as IpcFrame;
-  }
+  const frames = kinds.map((kind): IpcFrame => ({ kind, payload: new Uint8Array() }));
   return new StartHandshake({
-    frames: frames(),
+    next: () => Promise.resolve(frames.shift()),
     kill: () => {},
     reason: () => Promise.resolve("reason"),
   });

@@ -58,12 +58,18 @@ Deno.test("Executor.run() separates jobs that reach the worker by message and by
     const inputs = n % 11 === 5 ? [{ path: "file", data: stdin }] : [];
     const args = n % 13 === 6 ? ["x".repeat(20_000)] : [`${n}`];
     const { outcome, stdout } = await collect(executor.run({ ...moody, stdin, inputs, args }));
-    assertEquals([outcome.status, stdout], [n % 7 === 3 ? "trapped" : "exited", text]);
+    assertEquals({ status: outcome.status, stdout }, {
+      status: n % 7 === 3 ? "trapped" : "exited",
+      stdout: text,
+    });
     if (n % 10 !== 4) continue;
     // Cached or not, and enough to evict others.
     const moduleKey = n % 20 === 4 ? undefined : `loud ${n}`;
     const other = await collect(executor.run({ ...loud, moduleKey }));
-    assertEquals([other.stdout.length, other.stderr.length], [65000, 7]);
+    assertEquals({ stdoutLength: other.stdout.length, stderrLength: other.stderr.length }, {
+      stdoutLength: 65000,
+      stderrLength: 7,
+    });
   }
 });
 
@@ -175,7 +181,10 @@ Deno.test("Executor.run() leaves the executor unusable when it retains much memo
     assert(executor.usable);
     const marked: ExecutorJob = { ...job, isWarmUp };
     const { outcome } = await collect(executor.run(marked));
-    assertEquals([outcome.status, executor.usable], ["exited", isWarmUp]);
+    assertEquals({ status: outcome.status, usable: executor.usable }, {
+      status: "exited",
+      usable: isWarmUp,
+    });
   }
 });
 
@@ -185,10 +194,13 @@ Deno.test("Executor.run() ends a guest that catches every exception", async () =
     (try (do (call $proc_exit (i32.const 7))) (catch_all))
     ${write(1, 4)} (call $proc_exit (i32.const 0))`);
   const { outcome, stdout } = await collect(executor.run(sandboxJob(module)));
-  assertEquals([outcome.exitCode, stdout], [7, ""]);
+  assertEquals({ exitCode: outcome.exitCode, stdout }, { exitCode: 7, stdout: "" });
   const flood = await command(`(loop $l (try (do ${write(1, 100)}) (catch_all)) (br $l))`);
   const stopped = await collect(executor.run(sandboxJob(flood, { outputBytes: 150 })));
-  assertEquals([stopped.outcome.status, stopped.stdout.length], ["output", 150]);
+  assertEquals({ status: stopped.outcome.status, stdoutLength: stopped.stdout.length }, {
+    status: "output",
+    stdoutLength: 150,
+  });
 });
 
 Deno.test("Executor.run() reports the usage of a job", async () => {
@@ -218,7 +230,10 @@ Deno.test("Executor.run() stops a job at its CPU limit when its output is not co
   assert(await Promise.race([executor.ended, late]) !== "late", "the process is still running");
   clearTimeout(guard);
   const { outcome, stdout } = await collect(events);
-  assertEquals([outcome.status, stdout.length], ["timeout", records * 4096]);
+  assertEquals({ status: outcome.status, stdoutLength: stdout.length }, {
+    status: "timeout",
+    stdoutLength: records * 4096,
+  });
   assertEquals(outcome.message, "Job stopped: it used more than its 200 ms of CPU time");
 });
 
@@ -234,7 +249,10 @@ Deno.test("Executor.run() enforces the CPU limit when a job ends between two sam
   for (const moduleKey of [undefined, "spin", "spin"]) {
     const job = { ...sandboxJob(module, { cpuTimeMs: 1 }), ...(moduleKey && { moduleKey }) };
     const { outcome } = await collect(executor.run(job));
-    assertEquals([outcome.status, outcome.exitCode], ["timeout", null]);
+    assertEquals({ status: outcome.status, exitCode: outcome.exitCode }, {
+      status: "timeout",
+      exitCode: null,
+    });
     assertEquals(outcome.message, "Job stopped: it used more than its 1 ms of CPU time");
     if (!executor.usable) return;
   }
@@ -289,7 +307,7 @@ Deno.test("lendOutput() yields output in the connection's buffers and Executor.r
 const MIB = 2 ** 20;
 
 Deno.test("ModuleCache.use() evicts the least recently used module", () => {
-  const cache = new ModuleCache();
+  const cache = new ModuleCache(32 * MIB);
   assertEquals(cache.use("a", 10), { key: "a", isCached: false, bytes: 10, evict: [] });
   assertEquals(cache.use("a", 10), { key: "a", isCached: true, bytes: 10, evict: [] });
   for (const key of "bcdefgh") cache.use(key, 1);
@@ -300,7 +318,7 @@ Deno.test("ModuleCache.use() evicts the least recently used module", () => {
 });
 
 Deno.test("ModuleCache.use() limits bytes and caches no module above the limit", () => {
-  const cache = new ModuleCache();
+  const cache = new ModuleCache(32 * MIB);
   cache.use("a", 20 * MIB);
   cache.use("b", 10 * MIB);
   assertEquals(cache.use("c", 15 * MIB).evict, ["a"]);
@@ -316,9 +334,31 @@ Deno.test("ModuleCache.use() limits bytes and caches no module above the limit",
 });
 
 Deno.test("ModuleCache.use() caches no module without a key or after evict()", () => {
-  const cache = new ModuleCache();
+  const cache = new ModuleCache(32 * MIB);
   assertEquals(cache.use(undefined, 5).key, null);
   cache.use("a", 5);
   cache.evict("a");
   assertEquals(cache.use("a", 5).isCached, false);
+});
+
+Deno.test("Executor.run() fails when another process kills the executor", async () => {
+  await using executor = new Executor();
+  const events = executor.run(sandboxJob(await command(`${write(1, 4)} ${SPIN}`)));
+  const error = await assertRejects(async () => {
+    for await (const { type } of events) if (type === "stdout") Deno.kill(executor.pid, "SIGKILL");
+  }, PlasmError);
+  assertEquals(error.code, "executor");
+  assertEquals(error.message, "Lost job: its executor was killed from outside (SIGKILL)");
+  assert(!executor.usable);
+});
+
+Deno.test("Executor.run() does not count inputs as the job's memory", async () => {
+  await using executor = new Executor();
+  const data = new Uint8Array(100 * 2 ** 20);
+  const job = sandboxJob(await command(""), { memoryBytes: 2 ** 20 });
+  for (let run = 0; run < 3; run++) {
+    const { outcome } = await collect(executor.run({ ...job, inputs: [{ path: "big", data }] }));
+    assertEquals(outcome.status, "exited");
+    assert(outcome.usage.memoryPeakBytes < 2 ** 20, `${outcome.usage.memoryPeakBytes}`);
+  }
 });

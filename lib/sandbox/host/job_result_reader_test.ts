@@ -1,7 +1,7 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../core/errors/errors.ts";
 import { FrameKind, type IpcFrame } from "../ipc/protocol.ts";
-import { JobResultReader } from "./job_result_reader.ts";
+import { describeExitStatus, GrowthTracker, JobResultReader } from "./job_result_reader.ts";
 import { collect } from "../../../tests/fixtures/sandbox_jobs.ts";
 
 const TIMES = { startedAt: 0, start: 0 };
@@ -15,6 +15,7 @@ const FINISHED = {
   exitCode: 0,
   cpuTimeMs: 1,
   memoryPeakBytes: 2,
+  nondeterminism: ["clock", "random"],
   reusable: true,
 };
 
@@ -32,6 +33,12 @@ Deno.test("JobResultReader.read() rejects a frame that an executor may not send"
       report(FrameKind.Finished, { ...FINISHED, memoryPeakBytes: 1e300 }),
       "not a non-negative integer",
     ],
+    ...[undefined, "clock", ["random", "clock"], ["clock", "clock"], ["weather"]].map((
+      nondeterminism,
+    ): [IpcFrame, string] => [
+      report(FrameKind.Finished, { ...FINISHED, nondeterminism }),
+      "sources of nondeterminism",
+    ]),
     [report(FrameKind.Usage, { cpuTimeMs: "1" }), "not a non-negative integer"],
     [report(FrameKind.Refused, { code: "nonsense", message: "x" }), "an unknown error code"],
   ];
@@ -40,19 +47,57 @@ Deno.test("JobResultReader.read() rejects a frame that an executor may not send"
   }
 });
 
+Deno.test("JobResultReader.read() rejects a wrong figure of fuel", async () => {
+  const read = async (limit: number | undefined, changes: Record<string, unknown>) => {
+    const reader = new JobResultReader(10, { fuel: limit });
+    await reader.read(report(FrameKind.Finished, { ...FINISHED, ...changes }));
+    await reader.end(TIMES);
+    return (await collect(reader.queue.drain())).outcome.fuel;
+  };
+  const usedUp = { status: "fuel", exitCode: null };
+  for (
+    const [limit, changes, text] of [
+      [undefined, { fuel: 0 }, "more fuel than its job has"],
+      [100, { fuel: 101 }, "more fuel than its job has"],
+      [100, { fuel: -1 }, "not a non-negative integer"],
+      [100, { fuel: 0.5 }, "not a non-negative integer"],
+      [100, { fuel: "1" }, "not a non-negative integer"],
+      [100, { fuel: null }, "not a non-negative integer"],
+      [100, {}, "no fuel, but its job exited"],
+      [100, { ...usedUp, fuel: 99 }, "less fuel than its job has used up"],
+      [100, { ...usedUp, fuel: 101 }, "less fuel than its job has used up"],
+      [100, usedUp, "less fuel than its job has used up"],
+    ] as const
+  ) {
+    const error = await assertRejects(() => read(limit, changes), PlasmError, text);
+    assertEquals(error.code, "executor");
+  }
+  assertEquals(await read(100, { fuel: 0 }), 0);
+  assertEquals(await read(100, { fuel: 100 }), 100);
+  assertEquals(await read(100, { ...usedUp, fuel: 100 }), 100);
+  assertEquals(await read(100, { status: "timeout", exitCode: null }), undefined);
+});
+
 Deno.test("JobResultReader.end() queues the outcome", async () => {
   const reader = new JobResultReader(10);
   await reader.read(report(FrameKind.Finished, FINISHED));
   await reader.end(TIMES);
   const { outcome } = await collect(reader.queue.drain());
-  const { status, exitCode, usage: { cpuTimeMs } } = outcome;
-  assertEquals({ status, exitCode, cpuTimeMs }, { status: "exited", exitCode: 0, cpuTimeMs: 1 });
+  const { status, exitCode, nondeterminism, usage: { cpuTimeMs } } = outcome;
+  assertEquals({ status, exitCode, nondeterminism, cpuTimeMs }, {
+    status: "exited",
+    exitCode: 0,
+    nondeterminism: ["clock", "random"],
+    cpuTimeMs: 1,
+  });
   assertEquals(reader.reusable, true);
 });
 
 Deno.test("JobResultReader.exited() reports the reason of the stop and the last figures", async () => {
   const reader = new JobResultReader(10);
-  await reader.read(report(FrameKind.Usage, { cpuTimeMs: 5, rssGrowthBytes: 6 }));
+  await reader.read(
+    report(FrameKind.Usage, { cpuTimeMs: 5, rssGrowthBytes: 6, nondeterminism: ["poll"] }),
+  );
   reader.stop("timeout", "Job stopped: a");
   reader.stop("cancelled", "Job stopped: b");
   reader.exited({ status: "memory", message: "Job stopped: c" });
@@ -61,6 +106,7 @@ Deno.test("JobResultReader.exited() reports the reason of the stop and the last 
   const { status, message, usage: { cpuTimeMs, memoryPeakBytes } } = outcome;
   assertEquals({ status, message }, { status: "timeout", message: "Job stopped: a" });
   assertEquals({ cpuTimeMs, memoryPeakBytes }, { cpuTimeMs: 5, memoryPeakBytes: 6 });
+  assertEquals(outcome.nondeterminism, ["poll"]);
 });
 
 Deno.test("JobResultReader.end() fails the queue when the job was refused", async () => {
@@ -87,4 +133,52 @@ Deno.test("JobResultReader.read() replaces the status cancelled by the reason of
         : { status: "cancelled", message: "Job stopped: b" },
     );
   }
+});
+
+Deno.test("JobResultReader.exited() fails the queue when the job has no result", async () => {
+  const reader = new JobResultReader(10);
+  reader.exited(new PlasmError("executor", "Lost job: d"));
+  await reader.end(TIMES);
+  assertEquals({ finished: reader.finished, refused: reader.refused }, {
+    finished: true,
+    refused: false,
+  });
+  await assertRejects(() => collect(reader.queue.drain()), PlasmError, "Lost job: d");
+});
+
+Deno.test("describeExitStatus() blames memory for a SIGKILL only when the process was growing", () => {
+  const describe = (
+    { signal = null, code = 1, stderr = "", isGrowing = false }: {
+      signal?: Deno.Signal | null;
+      code?: number;
+      stderr?: string;
+      isGrowing?: boolean;
+    },
+  ): string => {
+    const reason = describeExitStatus({ success: false, code, signal }, { stderr, isGrowing });
+    return reason instanceof PlasmError ? reason.code : reason.status;
+  };
+  assertEquals(describe({ signal: "SIGKILL" }), "executor");
+  assertEquals(describe({ signal: "SIGKILL", isGrowing: true }), "memory");
+  assertEquals(describe({ signal: "SIGKILL", stderr: "Fatal JavaScript out of memory" }), "memory");
+  assertEquals(describe({ signal: "SIGTRAP", stderr: "Fatal JavaScript out of memory" }), "memory");
+  assertEquals(describe({ signal: "SIGXCPU" }), "timeout");
+  assertEquals(describe({ signal: "SIGSEGV", isGrowing: true }), "trapped");
+  assertEquals(describe({ code: 3, isGrowing: true }), "trapped");
+});
+
+Deno.test("GrowthTracker.isGrowing compares the last sample with the start of the period", () => {
+  const MB = 2 ** 20;
+  const growing = (...samples: [at: number, mb: number][]): boolean => {
+    const tracker = new GrowthTracker();
+    for (const [at, mb] of samples) tracker.add({ at, bytes: mb * MB });
+    return tracker.isGrowing;
+  };
+  assert(!growing());
+  assert(growing([1000, 32]));
+  assert(!growing([1000, 31]));
+  // Large, but no longer growing.
+  assert(!growing([1000, 900], [1100, 900], [1500, 905], [1600, 910], [2000, 910]));
+  assert(growing([1000, 900], [1100, 910], [1500, 930], [1650, 945]));
+  assert(!growing([1000, 900], [1600, 900], [1700, 400]));
 });

@@ -1,5 +1,5 @@
 /**
- * Pool of executors: starts them in advance, and reuses one for jobs of the same tenant only (docs/adr/0011).
+ * Pools executors: starts them in advance, and reuses one for jobs of the same tenant only (docs/adr/0011).
  *
  * @module
  */
@@ -14,6 +14,9 @@ const MAX_STARTS = 3;
 
 /** Default time after which an idle executor is ended, in milliseconds. */
 const DEFAULT_IDLE_MS = 60_000;
+
+/** Default of {@linkcode ExecutorPoolOptions.warmModuleBytes}: several programs such as yosys (69 MB) and clang (75 MB). */
+const POOL_WARM_MODULE_BYTES = 256 * 2 ** 20;
 
 /** Delay between the acquisition of a warm executor and the start of its replacement, in milliseconds. */
 const REFILL_DELAY_MS = 30;
@@ -55,6 +58,7 @@ const WARM_UP_JOB: ExecutorJob = {
     fsInodes: 100,
     openFds: 100,
     moduleBytes: MIB,
+    outputFilesBytes: 0,
   },
 };
 
@@ -88,6 +92,12 @@ export interface ExecutorPoolOptions {
    * @default {4 GiB}
    */
   maxMemoryBytes?: number;
+  /**
+   * Maximum size of the modules that idle executors keep compiled, all together, in bytes of WebAssembly; one executor
+   * keeps as much at most. Beyond it the least recently used idle executor ends.
+   * @default {256 MiB}
+   */
+  warmModuleBytes?: number;
   /**
    * Private directory for the sockets of executors; see {@linkcode Executor}.
    * @default {pipes}
@@ -130,7 +140,28 @@ interface Idle {
   timer: ReturnType<typeof setTimeout>;
 }
 
-/** Pool of executors. */
+/**
+ * Pool of executors.
+ *
+ * @example
+ * ```ts
+ * import { runJob } from "@plasm/plasm";
+ * import { ExecutorPool } from "@plasm/plasm/executor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const module = await Deno.readFile("examples/hello/hello.wasm");
+ * await using pool = new ExecutorPool({ warm: 1, maxIdle: 2 });
+ * const executor = await pool.acquire({ tenant: "alice" });
+ * try {
+ *   const { outcome } = await runJob(module, { executor });
+ *   assertEquals(outcome.status, "exited");
+ * } finally {
+ *   // Retained for other jobs of alice.
+ *   pool.release(executor);
+ * }
+ * assertEquals(pool.stats.idle, 1);
+ * ```
+ */
 export class ExecutorPool implements AsyncDisposable {
   readonly #options: Required<Omit<ExecutorPoolOptions, "socketDir">>;
   readonly #socketDir: string | undefined;
@@ -148,6 +179,7 @@ export class ExecutorPool implements AsyncDisposable {
       maxIdle: options.maxIdle ?? 0,
       idleMs: options.idleMs ?? DEFAULT_IDLE_MS,
       maxMemoryBytes: options.maxMemoryBytes ?? 4 * 2 ** 30,
+      warmModuleBytes: options.warmModuleBytes ?? POOL_WARM_MODULE_BYTES,
     };
     this.#socketDir = options.socketDir;
     this.#refill();
@@ -216,7 +248,17 @@ export class ExecutorPool implements AsyncDisposable {
       }, idleMs),
     };
     this.#idle.push(idle);
-    if (this.#idle.length > maxIdle) {
+    this.#evictIdle();
+  }
+
+  /** Ends the least recently used idle executors beyond the limits of number and of compiled modules. */
+  #evictIdle(): void {
+    const { maxIdle, warmModuleBytes } = this.#options;
+    const isOver = (): boolean => {
+      const bytes = this.#idle.reduce((sum, { executor }) => sum + executor.warmModuleBytes, 0);
+      return this.#idle.length > maxIdle || bytes > warmModuleBytes;
+    };
+    while (this.#idle.length > 0 && isOver()) {
       const oldest = this.#idle[0]!;
       this.#removeIdle(oldest);
       this.#end(oldest.executor);
@@ -248,6 +290,7 @@ export class ExecutorPool implements AsyncDisposable {
   #start(): Executor {
     return new Executor({
       maxMemoryBytes: this.#options.maxMemoryBytes,
+      warmModuleBytes: this.#options.warmModuleBytes,
       socketDir: this.#socketDir,
     });
   }

@@ -68,6 +68,22 @@ Deno.test("ExecutorPool.release() ends the least recently used executor when max
   assertNotEquals(await runOnce(pool, "a"), first);
 });
 
+Deno.test("ExecutorPool.release() ends the least recently used executor when compiled modules exceed the budget", async () => {
+  await using pool = new ExecutorPool({ warm: 0, maxIdle: 4, warmModuleBytes: NOOP.length });
+  const moduleKey = "noop";
+  const executor = await pool.acquire({ tenant: "a" });
+  const job = { ...sandboxJob(NOOP), moduleKey };
+  await collect(executor.run(job));
+  assertEquals([executor.hasModule(moduleKey), executor.warmModuleBytes], [true, NOOP.length]);
+  pool.release(executor);
+  assertEquals(pool.stats.idle, 1);
+  const other = await pool.acquire({ tenant: "b" });
+  await collect(other.run(job));
+  pool.release(other);
+  assertEquals(pool.stats.idle, 1);
+  assertEquals(await runOnce(pool, "b"), other.pid);
+});
+
 Deno.test("ExecutorPool.acquire() rejects on abort", async () => {
   await using pool = new ExecutorPool({ warm: 0 });
   const error = await assertRejects(

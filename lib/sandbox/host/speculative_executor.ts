@@ -1,11 +1,12 @@
 /**
- * Executor for one job, whose process is started before the job is known (docs/adr/0008).
+ * Runs one job in a process that is started before the job is known (docs/adr/0008).
  *
  * A process takes longer to start than a job to be read, so both happen in parallel. The job is sent before the
  * process is ready, and its module is reordered on the host meanwhile.
  *
  * @module
  */
+import { isComponent } from "../../wasm/mod.ts";
 import { reorderFunctions } from "../../wasm/reorder/mod.ts";
 import type {
   ExecutorJob,
@@ -97,6 +98,6 @@ export class SpeculativeExecutor implements JobExecutor, AsyncDisposable {
 /** Adds the reordered module to a job while the child starts and a CPU is idle. */
 function withReordered(job: SandboxJob): ExecutorJob {
   const { module } = job;
-  if (module.length > MAX_REORDERED_BYTES) return job;
+  if (module.length > MAX_REORDERED_BYTES || isComponent(module)) return job;
   return { ...job, reordered: reorderFunctions(module as Uint8Array<ArrayBuffer>).bytes };
 }

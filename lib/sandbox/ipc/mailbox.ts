@@ -1,5 +1,5 @@
 /**
- * Shared-memory mailbox through which the child's main thread sends jobs to its worker and receives their results.
+ * Passes jobs from the child's main thread to its worker, and results back, through a mailbox in shared memory.
  *
  * Both threads can block on it and wake each other at once, while a posted message costs a structured clone and
  * a turn of each event loop.
@@ -7,7 +7,11 @@
  * @module
  */
 import { type ErrorCode, PlasmError } from "../../core/errors/mod.ts";
-import type { FileInput, SandboxLimits } from "../job_types.ts";
+import type { NondeterminismSource } from "../../core/mod.ts";
+import type { Invocation } from "../../wasm/invocation/mod.ts";
+import type { ComponentPlan } from "../../wasm/component/mod.ts";
+import type { FileInput, LeftBehind, SandboxLimits } from "../job_types.ts";
+import type { DeterministicHeader } from "./protocol.ts";
 import type { RingBuffers } from "./ring.ts";
 
 // Indices into the control words.
@@ -19,32 +23,50 @@ const JOB_BYTES = 2;
 /** Incremented with each result. */
 const RESULTS = 3;
 const RESULT_BYTES = 4;
-const CONTROL_WORDS = 5;
+/** Bits of the sources of nondeterminism that the guest has used, which are known even while it runs. */
+const SOURCES = 5;
+/** 1 if the main thread asks the guest to stop at its next call. */
+const STOP = 6;
+const CONTROL_WORDS = 7;
+
+/** Sources by their bit, sorted. */
+const SOURCE_BITS: readonly NondeterminismSource[] = ["clock", "poll", "random"];
 
 /** Capacity for a job's header, in bytes; a job with longer arguments or environment is posted as a message. */
 const MAX_JOB_BYTES = 16 * 1024;
 
+/** Frames that V8 captures of a stack: the guest's innermost ones and those of the runtime that it has called. */
+export const CAPTURED_FRAMES = 32;
+
 /** Maximum length of an exit's reason, in characters: engines and modules produce names of any length. */
 const MAX_REASON_CHARS = 2000;
 
-/** Capacity for a result, in bytes: JSON needs up to six bytes for a character of the reason. */
-const MAX_RESULT_BYTES = 16 * 1024;
+/** Capacity for a result, in bytes: JSON needs up to six bytes for a character of the reason and of left-behind paths. */
+const MAX_RESULT_BYTES = 48 * 1024;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** A job posted to the worker as a message. */
 export interface WorkerJob {
-  /** The compiled module. */
-  module: WebAssembly.Module;
+  /** What to run. */
+  module: GuestCode;
+  /** Name of the program, argv[0]. */
+  argv0: string;
   /** Arguments after argv[0]. */
   args: string[];
+  /** Function to call with the arguments; `null` for the command. */
+  invocation: Invocation | null;
   /** The whole environment. */
   env: Record<string, string>;
   /** Files and directories of the guest's tree. */
   inputs: FileInput[];
   /** Limits that the WASI implementation enforces. */
   limits: SandboxLimits;
+  /** Guest paths of the output files. */
+  outputs: readonly string[];
+  /** Parameters of the deterministic profile; `null` in the default profile. */
+  deterministic: DeterministicHeader | null;
   /** Ring of standard input. */
   stdin: RingBuffers;
   /** Ring of standard output and standard error. */
@@ -57,8 +79,23 @@ export interface WorkerJob {
   mailbox: MailboxBuffers;
 }
 
+/** A compiled module, or the compiled core modules of a component with the plan by which it is instantiated. */
+export type GuestCode = WebAssembly.Module | GuestComponent;
+
+/** A compiled component. */
+export interface GuestComponent {
+  /** Core modules. */
+  modules: WebAssembly.Module[];
+  /** How they are instantiated. */
+  plan: ComponentPlan;
+}
+
 /** A job in the mailbox, as JSON: the part of the Job frame's `JobHeader` that concerns the guest. */
-export interface MailboxJob extends Pick<WorkerJob, "args" | "env" | "limits"> {
+export interface MailboxJob extends
+  Pick<
+    WorkerJob,
+    "argv0" | "args" | "invocation" | "env" | "limits" | "outputs" | "deterministic"
+  > {
   /** Module that an earlier message has stored. */
   module: { key: string };
 }
@@ -66,9 +103,13 @@ export interface MailboxJob extends Pick<WorkerJob, "args" | "env" | "limits"> {
 /** How a guest ended. */
 export type GuestExit =
   | { type: "exited"; exitCode: number }
-  | { type: "trapped"; reason: string }
+  /** `trace` has the offsets of the guest's frames in the compiled module, innermost first. */
+  | { type: "trapped"; reason: string; trace?: number[] }
   | { type: "memory"; reason: string }
   | { type: "output" }
+  | { type: "fuel" }
+  | { type: "output-files"; reason: string }
+  | { type: "stopped" }
   | { type: "refused"; code: ErrorCode; reason: string };
 
 /** Result of a job in the worker. */
@@ -77,6 +118,10 @@ export interface WorkerResult {
   exit: GuestExit;
   /** Peak of linear memory and in-memory file system, in bytes. */
   memoryPeakBytes: number;
+  /** What the guest created and did not return. */
+  leftBehind?: LeftBehind | undefined;
+  /** Instructions executed, if they were counted and do not depend on the machine. */
+  fuel?: number | undefined;
 }
 
 /** Shared buffers of a mailbox, as they are posted to the worker. */
@@ -133,6 +178,23 @@ export class MailboxSender {
     Atomics.notify(this.#control, REQUESTS);
   }
 
+  /** Clears the sources of nondeterminism, before a job. */
+  clearSources(): void {
+    Atomics.store(this.#control, SOURCES, 0);
+  }
+
+  /** Sources of nondeterminism that the job has used so far, sorted. */
+  get sources(): NondeterminismSource[] {
+    const bits = Atomics.load(this.#control, SOURCES);
+    return SOURCE_BITS.filter((_, bit) => (bits & (1 << bit)) !== 0);
+  }
+
+  /** Asks the guest to stop at its next call; a call that sleeps ends. */
+  requestStop(): void {
+    Atomics.store(this.#control, STOP, 1);
+    Atomics.notify(this.#control, STOP);
+  }
+
   /** Blocks the thread until a result arrives or the timeout expires, in ms; returns whether a result arrived. */
   waitSync(timeoutMs: number): boolean {
     if (!this.hasResult) Atomics.wait(this.#control, RESULTS, this.#results, timeoutMs);
@@ -161,8 +223,8 @@ export class MailboxSender {
     this.#results = Atomics.load(this.#control, RESULTS);
     const bytes = this.#result.slice(0, Atomics.load(this.#control, RESULT_BYTES) >>> 0);
     try {
-      const { exit, memoryPeakBytes } = JSON.parse(decoder.decode(bytes));
-      if (typeof exit.type === "string") return { exit, memoryPeakBytes };
+      const { exit, memoryPeakBytes, leftBehind, fuel } = JSON.parse(decoder.decode(bytes));
+      if (typeof exit.type === "string") return { exit, memoryPeakBytes, leftBehind, fuel };
     } catch {
       // Malformed JSON is reported below.
     }
@@ -193,9 +255,25 @@ export class MailboxReceiver {
     return this.#job.slice(0, Atomics.load(this.#control, JOB_BYTES));
   }
 
+  /** Records that the guest uses a source of nondeterminism. */
+  recordSource(source: NondeterminismSource): void {
+    Atomics.or(this.#control, SOURCES, 1 << SOURCE_BITS.indexOf(source));
+  }
+
+  /** Whether the main thread asks the guest to stop. */
+  get isStopRequested(): boolean {
+    return Atomics.load(this.#control, STOP) === 1;
+  }
+
+  /** Blocks the thread for a time in milliseconds, or until the guest must stop. */
+  sleep(ms: number): void {
+    Atomics.wait(this.#control, STOP, 0, ms);
+  }
+
   /** Writes the result; the main thread reads it after {@linkcode MailboxReceiver.publishResult}. */
-  writeResult({ exit, memoryPeakBytes }: WorkerResult): void {
-    const bytes = encoder.encode(JSON.stringify({ exit: truncateReason(exit), memoryPeakBytes }));
+  writeResult(result: WorkerResult): void {
+    const exit = truncateReason(result.exit);
+    const bytes = encoder.encode(JSON.stringify({ ...result, exit }));
     this.#result.set(bytes);
     Atomics.store(this.#control, RESULT_BYTES, bytes.length);
   }

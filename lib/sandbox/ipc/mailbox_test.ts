@@ -21,7 +21,7 @@ Deno.test("MailboxSender.sendJob() returns false when the job does not fit", () 
   assert(sender.sendJob(new Uint8Array(mailbox.job.byteLength)));
 });
 
-Deno.test("MailboxSender.readResult() tells how each job ended", async () => {
+Deno.test("MailboxSender.readResult() returns the result of each job", async () => {
   const mailbox = createMailbox();
   const sender = new MailboxSender(mailbox);
   const receiver = new MailboxReceiver(mailbox);
@@ -36,7 +36,7 @@ Deno.test("MailboxSender.readResult() tells how each job ended", async () => {
   }
 });
 
-Deno.test("MailboxReceiver.writeResult() shortens a reason that a module made long", () => {
+Deno.test("MailboxReceiver.writeResult() truncates a long reason", () => {
   const mailbox = createMailbox();
   const sender = new MailboxSender(mailbox);
   const receiver = new MailboxReceiver(mailbox);
@@ -45,7 +45,7 @@ Deno.test("MailboxReceiver.writeResult() shortens a reason that a module made lo
   assertEquals(sender.readResult().exit, { type: "trapped", reason: "\0".repeat(2000) });
 });
 
-Deno.test("MailboxSender.readResult() refuses what is no end", () => {
+Deno.test("MailboxSender.readResult() throws when the result is malformed", () => {
   for (const text of ["", "{", "null", "[]", '{"exit":{}}', '{"exit":null}']) {
     const mailbox = createMailbox();
     const sender = new MailboxSender(mailbox);

@@ -4,7 +4,10 @@
  * @module
  */
 export {
+  CAPTURED_FRAMES,
   createMailbox,
+  type GuestCode,
+  type GuestComponent,
   type GuestExit,
   type MailboxBuffers,
   type MailboxJob,
@@ -13,28 +16,23 @@ export {
   type WorkerJob,
   type WorkerResult,
 } from "./mailbox.ts";
+export { FRAME_OFFSET, OUTPUT_RING_BYTES, OutputRingReader, OutputRingWriter } from "./ring.ts";
 export {
-  FRAME_OFFSET,
-  OUTPUT_RING_BYTES,
-  OutputRingReader,
-  OutputRingWriter,
-} from "./output_ring.ts";
-export {
-  encodeIpcFrame,
-  encodeIpcHeader,
+  checkIpcHeader,
+  CHILD_FRAMES,
+  collectionLimitMs,
+  compileErrorMessage,
+  describeSlowCollection,
+  type DeterministicHeader,
   encodeIpcJson,
   type FinishedReport,
-  FRAME_HEADER_BYTES,
   FrameKind,
   type IpcFrame,
   type JobHeader,
-  MAX_JOB_HEADER_BYTES,
-  MAX_REPORT_BYTES,
   MAX_STDIN_BYTES,
   MAX_STREAM_BYTES,
   type ModuleHeader,
-  parseFrameHeader,
-  readIpcFrames,
+  PARENT_FRAMES,
   type RefusedReport,
   STOPPING_MARK,
   type UsageReport,

@@ -1,22 +1,18 @@
 /**
- * Frames between a child process and its parent: one kind byte, a little-endian u32 length and the payload.
+ * Defines the frames between a child process and its parent: their JSON payloads and maximum sizes.
  *
- * The frames of a job and their JSON payloads are defined here; `lib/util/framing.ts` encodes their headers.
+ * `lib/util/framing.ts` reads and writes them.
  *
  * @module
  */
 import { type ErrorCode, PlasmError } from "../../core/errors/mod.ts";
-import {
-  FIRST_BYTES,
-  FRAME_HEADER_BYTES,
-  HeadroomBuffer,
-  parseFrameHeader,
-  putFrameHeader,
-} from "../../util/mod.ts";
-import type { JobStatus, SandboxLimits } from "../job_types.ts";
+import { buildFrame, FIRST_BYTES, type FrameHeader } from "../../util/mod.ts";
+import { FrameKind } from "../bootstrap/mod.ts";
+import type { Invocation } from "../../wasm/invocation/mod.ts";
+import type { NondeterminismSource } from "../../core/mod.ts";
+import type { FileInput, JobStatus, LeftBehind, SandboxLimits } from "../job_types.ts";
 
-export { FrameKind } from "../bootstrap/mod.ts";
-export { FRAME_HEADER_BYTES, parseFrameHeader };
+export { FrameKind };
 
 /** Module of a job, as described by the Job frame. */
 export interface ModuleHeader {
@@ -41,16 +37,32 @@ export interface JobHeader {
   module: ModuleHeader;
   /** Whether a Reordered frame follows the Module frame: the same module, reordered by the parent. */
   isReordered: boolean;
+  /** Name of the program, argv[0]. */
+  argv0: string;
   /** Arguments after argv[0]. */
   args: string[];
+  /** Function to call with the arguments; `null` for the command. */
+  invocation: Invocation | null;
   /** The whole environment. */
   env: Record<string, string>;
   /** Limits of the job. */
   limits: SandboxLimits;
+  /** Guest paths of the output files; that of a directory ends in a slash. */
+  outputs: readonly string[];
   /** Guest paths in the order of their Input frames; a directory (`file: false`) has no frame. */
-  inputs: { path: string; file: boolean }[];
+  inputs: (Pick<FileInput, "path" | "mtimeMs" | "isPreopen"> & { file: boolean })[];
+  /** Parameters of the deterministic profile; `null` in the default profile. */
+  deterministic: DeterministicHeader | null;
   /** Whether memory that the process holds after this job is the baseline for later jobs. */
   isWarmUp: boolean;
+}
+
+/** Parameters of the deterministic profile, as JSON. */
+export interface DeterministicHeader {
+  /** Seed of the random numbers, 64 hex digits. */
+  seed: string;
+  /** Unix time at the start of the job, in milliseconds. */
+  epochMs: number;
 }
 
 /** Payload of the Usage frame, sent periodically so that the parent has figures if the process dies. */
@@ -59,6 +71,8 @@ export interface UsageReport {
   cpuTimeMs: number;
   /** Growth of the process's resident memory since the job started, in bytes. */
   rssGrowthBytes: number;
+  /** Sources of nondeterminism that the job has used, sorted. */
+  nondeterminism: NondeterminismSource[];
 }
 
 /** Payload of the Finished frame. */
@@ -69,10 +83,18 @@ export interface FinishedReport {
   exitCode: number | null;
   /** Explanation with figures, unless the guest exited. */
   message?: string;
+  /** Offsets of the guest's frames in the content of the code section, innermost first, if it trapped. */
+  trace?: number[] | undefined;
   /** CPU time of the job, in milliseconds. */
   cpuTimeMs: number;
   /** Peak of linear memory and in-memory file system, in bytes. */
   memoryPeakBytes: number;
+  /** Sources of nondeterminism that the job has used, sorted. */
+  nondeterminism: NondeterminismSource[];
+  /** What the job created and did not return. */
+  leftBehind?: LeftBehind | undefined;
+  /** Instructions executed, if they were counted and do not depend on the machine. */
+  fuel?: number | undefined;
   /** Whether the process can run another job. */
   reusable: boolean;
 }
@@ -87,139 +109,97 @@ export interface RefusedReport {
   reusable: boolean;
 }
 
+/** Message for a module that V8 does not compile; the parent's check and the child report the same. */
+export function compileErrorMessage(error: unknown): string {
+  const reason = error instanceof Error ? error.message : String(error);
+  return `Cannot compile module: ${reason.replace(/^WebAssembly\.compile\(\): /, "")}`;
+}
+
+/** Shortest time that the reader of the output files has, in milliseconds; a job with a longer limit has that. */
+const MIN_COLLECTION_MS = 60_000;
+
+/** Time that the reader of the output files has after the guest's end, in milliseconds. */
+export function collectionLimitMs({ wallTimeMs }: SandboxLimits): number {
+  return Math.max(MIN_COLLECTION_MS, wallTimeMs);
+}
+
+/** Message for a reader of the output files that was too slow. */
+export function describeSlowCollection(limitMs: number): string {
+  return `Job stopped: its output files were not read within ${limitMs} ms`;
+}
+
 /**
  * Line that a child writes to standard error when it stops its job.
  *
- * Its output connection may be blocked by a slow reader at that moment, while a busy guest keeps the CPU.
+ * Its output connection may be blocked by a slow reader at that moment, while a busy guest uses the CPU.
  */
 export const STOPPING_MARK = "plasm: stopping the job";
 
 /** Maximum size of a JSON payload from the child, in bytes. */
 export const MAX_REPORT_BYTES = 64 * 1024;
 
-/** Maximum payload of a Stdout or Stderr frame, in bytes: with its header it fits a Unix socket's send buffer. */
+/** Maximum payload of a Stdout, Stderr or Files frame, in bytes: with its header it fits a Unix socket's send buffer. */
 export const MAX_STREAM_BYTES: number = FIRST_BYTES;
 
 /** Maximum payload of a Stdin frame, in bytes; neither end buffers a whole frame. */
 export const MAX_STDIN_BYTES: number = 2 ** 20;
 
 /** Maximum payload of a Job frame, in bytes: above the manifest's own limit for arguments and environment. */
-export const MAX_JOB_HEADER_BYTES = 4 * 1024 * 1024;
+export const MAX_JOB_HEADER_BYTES = 8 * 1024 * 1024;
 
 /** One frame. */
 export interface IpcFrame {
   /** One of {@linkcode FrameKind}. */
   kind: number;
-  /** Its payload, or a part of it; see {@linkcode ReadIpcFramesOptions.partial}. */
+  /** Its payload; a part of it if the kind is Stdout, Stderr or Files. */
   payload: Uint8Array;
 }
 
 const encoder = new TextEncoder();
 
-/** Encodes the header of a frame whose payload is sent separately. */
-export function encodeIpcHeader(kind: number, length: number): Uint8Array {
-  const header = new Uint8Array(FRAME_HEADER_BYTES);
-  putFrameHeader(header, kind, length);
-  return header;
-}
-
-/** Encodes a frame. */
-export function encodeIpcFrame(kind: number, payload: Uint8Array = new Uint8Array()): Uint8Array {
-  const frame = new Uint8Array(FRAME_HEADER_BYTES + payload.length);
-  putFrameHeader(frame, kind, payload.length);
-  frame.set(payload, FRAME_HEADER_BYTES);
-  return frame;
-}
-
 /** Encodes a frame with a JSON payload. */
 export function encodeIpcJson(kind: number, value: unknown): Uint8Array {
-  return encodeIpcFrame(kind, encoder.encode(JSON.stringify(value)));
+  return buildFrame(kind, encoder.encode(JSON.stringify(value)));
 }
 
-/** Options of {@linkcode readIpcFrames}. */
-export interface ReadIpcFramesOptions {
-  /** Maximum payload of a kind, in bytes; a kind without a maximum is rejected. */
-  maxBytes: (kind: number) => number | undefined;
-  /**
-   * Kinds whose payload is yielded in parts as it arrives, as views of the source's chunks.
-   * @default {none}
-   */
-  partial?: readonly number[] | undefined;
-}
+/** Maximum payload of a Module or Input frame, in bytes; the parent enforces the job's own limits. */
+const MAX_BLOB_BYTES = 2 ** 31 - 1;
+
+/** Maximum payload by kind, in bytes, of the frames that a parent may send. */
+export const PARENT_FRAMES: Readonly<Record<number, number>> = {
+  [FrameKind.Job]: MAX_JOB_HEADER_BYTES,
+  [FrameKind.Module]: MAX_BLOB_BYTES,
+  [FrameKind.Reordered]: MAX_BLOB_BYTES,
+  [FrameKind.Input]: MAX_BLOB_BYTES,
+  [FrameKind.Stdin]: MAX_STDIN_BYTES,
+  [FrameKind.StdinEnd]: 0,
+};
+
+/** Maximum payload by kind, in bytes, of the frames that a child may send. */
+export const CHILD_FRAMES: Readonly<Record<number, number>> = {
+  [FrameKind.Alive]: 0,
+  [FrameKind.Ready]: 0,
+  [FrameKind.Stdout]: MAX_STREAM_BYTES,
+  [FrameKind.Stderr]: MAX_STREAM_BYTES,
+  [FrameKind.Files]: MAX_STREAM_BYTES,
+  [FrameKind.Usage]: MAX_REPORT_BYTES,
+  [FrameKind.Finished]: MAX_REPORT_BYTES,
+  [FrameKind.Refused]: MAX_REPORT_BYTES,
+};
 
 /**
- * Parses a byte stream into frames.
+ * Checks the header of a frame before its payload is read.
  *
- * Payloads are copied, except those of `partial` kinds, because the source may reuse its chunks. A stream that
- * ends within a frame just ends: the exit status of the other process explains why.
- *
- * @throws {PlasmError} `executor` for a frame that is not allowed
+ * @throws {PlasmError} `executor` if the kind is not allowed or the payload is too long
  */
-export async function* readIpcFrames(
-  source: AsyncIterable<Uint8Array>,
-  options: ReadIpcFramesOptions,
-): AsyncGenerator<IpcFrame, void, void> {
-  const header = new Uint8Array(FRAME_HEADER_BYTES);
-  let headerFill = 0;
-  let payload: Uint8Array | undefined;
-  let payloadFill = 0;
-  let kind = 0;
-  /** Bytes missing of a frame that is yielded in parts. */
-  let partialLeft = 0;
-  for await (const chunk of source) {
-    let at = 0;
-    while (at < chunk.length) {
-      if (partialLeft > 0) {
-        const part = viewOf(chunk, at, at + partialLeft);
-        partialLeft -= part.length;
-        at += part.length;
-        yield { kind, payload: part };
-        continue;
-      }
-      if (payload === undefined) {
-        const count = Math.min(FRAME_HEADER_BYTES - headerFill, chunk.length - at);
-        header.set(chunk.subarray(at, at + count), headerFill);
-        headerFill += count;
-        at += count;
-        if (headerFill < FRAME_HEADER_BYTES) break;
-        headerFill = 0;
-        const parsed = parseFrameHeader(header);
-        const { length } = parsed;
-        kind = parsed.kind;
-        const max = options.maxBytes(kind);
-        if (max === undefined || length > max) {
-          throw new PlasmError(
-            "executor",
-            `Cannot read frame: kind ${kind} of ${length} bytes, allowed are ${max ?? "none"}`,
-          );
-        }
-        if (length > 0 && options.partial?.includes(kind)) {
-          partialLeft = length;
-          continue;
-        }
-        if (length <= chunk.length - at) {
-          yield { kind, payload: chunk.slice(at, at + length) };
-          at += length;
-          continue;
-        }
-        payload = new Uint8Array(length);
-        payloadFill = 0;
-      }
-      const count = Math.min(payload.length - payloadFill, chunk.length - at);
-      payload.set(chunk.subarray(at, at + count), payloadFill);
-      payloadFill += count;
-      at += count;
-      if (payloadFill < payload.length) break;
-      const complete = payload;
-      payload = undefined;
-      yield { kind, payload: complete };
-    }
-  }
-}
-
-/** View of a chunk that retains its headroom: the bytes in front of it, a header or headroom, have been consumed. */
-function viewOf(chunk: Uint8Array, start: number, end: number): Uint8Array {
-  if (!(chunk instanceof HeadroomBuffer)) return chunk.subarray(start, end);
-  const { buffer, byteOffset, length } = chunk;
-  return new HeadroomBuffer(buffer, byteOffset + start, Math.min(end, length) - start);
+export function checkIpcHeader(
+  { kind, length }: FrameHeader,
+  allowed: Readonly<Record<number, number>>,
+): void {
+  const max = allowed[kind];
+  if (max !== undefined && length <= max) return;
+  throw new PlasmError(
+    "executor",
+    `Cannot read frame: kind ${kind} of ${length} bytes, allowed are ${max ?? "none"}`,
+  );
 }

@@ -1,12 +1,15 @@
 /**
- * Ring buffer in shared memory between two threads, with one writer and one reader.
+ * Passes bytes between two threads by ring buffers in shared memory; an output ring carries stdout, stderr and the
+ * archive of output files in the order of the writes.
  *
- * Each end can block or await, which gives a guest that runs synchronously its standard streams. Awaiting a ring
- * does not keep Deno's event loop alive (`Atomics.waitAsync` is not an op); the child process has an open
- * connection that does.
+ * A ring has one writer and one reader. Each end can block or await, which provides a guest that runs synchronously
+ * with its standard streams. Awaiting a ring does not keep Deno's event loop alive (`Atomics.waitAsync` is not an op);
+ * the child process has an open connection that does.
  *
  * @module
  */
+import { FRAME_HEADER_BYTES, putFrameHeader } from "../../util/mod.ts";
+import { FrameKind } from "../bootstrap/mod.ts";
 
 // Indices into the control words. Positions count bytes modulo 2^32; their difference is the fill.
 const HEAD = 0;
@@ -293,5 +296,164 @@ export class RingReader extends RingEnd {
       const waiting = Atomics.waitAsync(this.control, SIGNAL, signal);
       if (waiting.async) await waiting.value;
     }
+  }
+}
+
+/**
+ * Kind of the frame for each stream, by the two top bits of a record's word. The other bits are the number of bytes that
+ * follow. Word and bytes are both padded to {@linkcode RECORD_ALIGNMENT}.
+ */
+const STREAM_KINDS: readonly number[] = [FrameKind.Stdout, FrameKind.Stderr, FrameKind.Files];
+
+const STREAM_SHIFT = 30;
+const STDERR_BITS = 1 << STREAM_SHIFT;
+const FILES_BITS = 2 << STREAM_SHIFT;
+
+/** Maximum size of a record, in bytes. */
+const MAX_RECORD_BYTES = 2 ** STREAM_SHIFT - 1;
+
+/** Capacity of the output ring, in bytes: enough for guest and connection to work in parallel. */
+export const OUTPUT_RING_BYTES = 512 * 1024;
+
+/** Offset of a frame in the buffer passed to {@linkcode OutputRingReader.readFrame}, so that its payload is aligned. */
+export const FRAME_OFFSET: number = RECORD_ALIGNMENT - FRAME_HEADER_BYTES;
+
+const EMPTY = new Uint8Array(0);
+
+const PADDING = new Uint8Array(RECORD_ALIGNMENT);
+
+/** Guest's end: blocks while the ring is full and enforces the output limit. */
+export class OutputRingWriter {
+  readonly #ring: RingWriter;
+  /** Called when a write exceeds the limit, after the part within the limit is written. */
+  onLimit: () => void = () => {};
+  #remainingBytes: number;
+
+  /** Attaches to a ring; `limitBytes` counts both streams together. */
+  constructor(buffers: RingBuffers, limitBytes: number) {
+    this.#ring = new RingWriter(buffers);
+    this.#remainingBytes = limitBytes;
+  }
+
+  /** Writes bytes up to the limit; blocks the thread while the ring is full. */
+  write(stream: "stdout" | "stderr", data: Uint8Array): void {
+    const allowed = data.length <= this.#remainingBytes
+      ? data
+      : data.subarray(0, this.#remainingBytes);
+    this.#remainingBytes -= allowed.length;
+    const bits = stream === "stderr" ? STDERR_BITS : 0;
+    if (allowed.length <= MAX_RECORD_BYTES) this.#write(bits, allowed);
+    else {
+      for (let at = 0; at < allowed.length; at += MAX_RECORD_BYTES) {
+        this.#write(bits, allowed.subarray(at, at + MAX_RECORD_BYTES));
+      }
+    }
+    if (allowed.length < data.length) this.onLimit();
+  }
+
+  /** Announces the archive of output files: the guest has ended. */
+  beginFiles(): void {
+    this.#ring.waitForRoom(RECORD_ALIGNMENT);
+    this.#ring.writeRecord(FILES_BITS, EMPTY);
+  }
+
+  /** Writes a part of the archive; blocks the thread while the ring is full. */
+  writeFiles(data: Uint8Array): void {
+    this.#write(FILES_BITS, data);
+  }
+
+  #write(bits: number, data: Uint8Array): void {
+    if (data.length === 0) return;
+    const word = bits | data.length;
+    if (this.#ring.writeRecord(word, data)) return;
+    this.#ring.waitForRoom(RECORD_ALIGNMENT);
+    this.#ring.writeRecord(word, EMPTY);
+    this.#ring.writeSync(data);
+    this.#ring.writeSync(PADDING.subarray(0, paddingOf(data.length)));
+  }
+
+  /** Marks the end of the output. */
+  close(): void {
+    this.#ring.close();
+  }
+}
+
+function isEmpty(word: number): boolean {
+  return (word & MAX_RECORD_BYTES) === 0;
+}
+
+/** Main thread's end: converts records to frames and coalesces consecutive records of a stream. */
+export class OutputRingReader {
+  readonly #ring: RingReader;
+  #kind: number = FrameKind.Stdout;
+  /** Unread bytes of the current record. */
+  #remainingBytes = 0;
+  /** Unread padding after the current record. */
+  #paddingBytes = 0;
+
+  /** Attaches to a ring. */
+  constructor(buffers: RingBuffers) {
+    this.#ring = new RingReader(buffers);
+  }
+
+  /** Waits for output; resolves to `false` at its end. */
+  wait(): Promise<boolean> {
+    return this.#ring.wait();
+  }
+
+  /** Discards unread bytes, including a partially read record, and reopens the ring for the next job. */
+  reset(): void {
+    this.#ring.reset();
+    this.#remainingBytes = this.#paddingBytes = 0;
+  }
+
+  /**
+   * Reads available output into one frame, header included.
+   *
+   * @param into Buffer for the frame, which starts at {@linkcode FRAME_OFFSET}
+   * @returns End of the frame, or 0 if no output is available
+   */
+  readFrame(into: Uint8Array): number {
+    let fill = RECORD_ALIGNMENT;
+    let frameKind: number | undefined;
+    const available = this.#ring.fill;
+    let consumed = 0;
+    while (fill < into.length) {
+      if (this.#remainingBytes === 0) {
+        const padding = Math.min(this.#paddingBytes, available - consumed);
+        consumed += padding;
+        this.#paddingBytes -= padding;
+        // The writer publishes a record's word as a whole.
+        if (consumed === available) break;
+        const word = this.#ring.peekWord(consumed);
+        // An empty record becomes an empty frame.
+        if (isEmpty(word) && frameKind !== undefined) break;
+        this.#startRecord(word);
+        consumed += RECORD_ALIGNMENT;
+        if (isEmpty(word)) {
+          frameKind = this.#kind;
+          break;
+        }
+      }
+      if (frameKind !== undefined && frameKind !== this.#kind) break;
+      const count = Math.min(this.#remainingBytes, available - consumed, into.length - fill);
+      if (count === 0) break;
+      this.#ring.peek(consumed, into, fill, count);
+      frameKind = this.#kind;
+      consumed += count;
+      fill += count;
+      this.#remainingBytes -= count;
+    }
+    if (consumed > 0) this.#ring.advance(consumed);
+    if (frameKind === undefined) return 0;
+    putFrameHeader(into.subarray(FRAME_OFFSET), frameKind, fill - RECORD_ALIGNMENT);
+    return fill;
+  }
+
+  #startRecord(word: number): void {
+    // The guest may control the worker: an unknown stream counts as standard output.
+    this.#kind = STREAM_KINDS[word >>> STREAM_SHIFT] ?? FrameKind.Stdout;
+    this.#remainingBytes = word & MAX_RECORD_BYTES;
+    this.#paddingBytes = paddingOf(this.#remainingBytes);
   }
 }

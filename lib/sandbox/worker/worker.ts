@@ -1,5 +1,5 @@
 /**
- * Web Worker in which a guest runs, without permissions.
+ * Runs guests in a Web Worker without permissions.
  *
  * A job arrives as a message, or in the mailbox if the worker has its module stored. The worker blocks on the
  * mailbox between jobs.
@@ -7,8 +7,14 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import { createWasi, type Wasi, type WasiHost } from "../../wasi/mod.ts";
+import { fromHex } from "../../util/mod.ts";
+import type { NondeterminismSource } from "../../core/mod.ts";
+import type { WasiHost } from "../../wasi/mod.ts";
+import { parseArguments } from "../../wasm/invocation/mod.ts";
+import { AbiError } from "../../wasm/component/runtime/mod.ts";
 import {
+  CAPTURED_FRAMES,
+  type GuestCode,
   type GuestExit,
   type MailboxJob,
   MailboxReceiver,
@@ -17,6 +23,8 @@ import {
   type WorkerJob,
   type WorkerResult,
 } from "../ipc/mod.ts";
+import { FuelGauge } from "./fuel_gauge.ts";
+import { CommandGuest, ComponentGuest, type Guest, type GuestOptions } from "./guest.ts";
 
 /** Message to the main thread when the worker is loaded. */
 export type ReadyMessage = { type: "ready" };
@@ -24,18 +32,14 @@ export type ReadyMessage = { type: "ready" };
 /** What of a job its guest depends on. */
 type GuestJob = Omit<WorkerJob, "key" | "evict" | "mailbox">;
 
-/** The guest's argv[0]: the same on every node, because it is visible to the guest and can affect its output. */
-const PROGRAM_NAME = "main.wasm";
-
 const scope = globalThis as unknown as {
   onmessage: ((event: MessageEvent<WorkerJob>) => void) | null;
   postMessage(message: ReadyMessage): void;
 };
 
-// trapReason() needs the innermost frame only.
-Error.stackTraceLimit = 1;
+Error.stackTraceLimit = CAPTURED_FRAMES;
 
-const modules = new Map<string, WebAssembly.Module>();
+const modules = new Map<string, GuestCode>();
 const decoder = new TextDecoder();
 let receiver: MailboxReceiver | undefined;
 
@@ -49,63 +53,132 @@ scope.onmessage = ({ data: job }) => {
   if (job.inputs.length > 0) return;
   let bytes: Uint8Array | undefined;
   while ((bytes = receiver.receive()) !== undefined) {
-    const { module: { key }, args, env, limits }: MailboxJob = JSON.parse(decoder.decode(bytes));
+    const { module: { key }, ...job }: MailboxJob = JSON.parse(decoder.decode(bytes));
+    const { argv0, args, invocation, env, limits, outputs, deterministic } = job;
     const module = modules.get(key)!; // the main thread uses the mailbox for stored modules only
-    run({ args, env, limits, module, inputs: [], stdin, output }, receiver);
+    const guest = { argv0, args, invocation, env, limits, outputs, deterministic };
+    run({ ...guest, module, inputs: [], stdin, output }, receiver);
   }
 };
 scope.postMessage({ type: "ready" });
 
 function run(job: GuestJob, receiver: MailboxReceiver): void {
   const output = new OutputRingWriter(job.output, job.limits.outputBytes);
-  receiver.writeResult(runGuest(job, output));
+  receiver.writeResult(runGuest(job, { output, receiver }));
   output.close();
   receiver.publishResult();
 }
 
-function runGuest(job: GuestJob, output: OutputRingWriter): WorkerResult {
-  let memory: WebAssembly.Memory | undefined;
-  let wasi: Wasi | undefined;
+/** What the guest communicates through. */
+interface GuestChannels {
+  output: OutputRingWriter;
+  receiver: MailboxReceiver;
+}
+
+function runGuest(job: GuestJob, { output, receiver }: GuestChannels): WorkerResult {
+  const { deterministic } = job;
+  let guest: Guest | undefined;
   let exit: GuestExit | undefined;
+  const fuel = job.limits.fuel === undefined ? undefined : new FuelGauge(job.limits.fuel);
+  let isReproducible = true;
   try {
-    wasi = createWasi({
-      args: [PROGRAM_NAME, ...job.args],
+    // Only a job with output files is stopped at a call: they must be collected.
+    const isStoppable = job.outputs.length > 0;
+    const beforeCall = () => {
+      if (fuel !== undefined && fuel.left() < 0n) trap();
+      if (!isStoppable || !receiver.isStopRequested) return;
+      exit ??= { type: "stopped" };
+      trap();
+    };
+    const end = (reached: GuestExit): never => {
+      exit ??= reached;
+      return trap();
+    };
+    const options = {
+      args: [job.argv0, ...job.args],
+      call: job.invocation === null
+        ? undefined
+        : { ...job.invocation, values: parseArguments(job.invocation, job.args) },
       env: job.env,
       inputs: job.inputs,
       limits: job.limits,
-      host: createWorkerHost(new RingReader(job.stdin), output),
-    });
-    const proc_exit = (code: number) => {
-      exit ??= { type: "exited", exitCode: code >>> 0 };
-      trap();
-    };
-    output.onLimit = () => {
-      exit ??= { type: "output" };
-      trap();
-    };
-    const instance = new WebAssembly.Instance(job.module, {
-      wasi_snapshot_preview1: { ...wasi.imports, proc_exit },
-    });
-    memory = instance.exports.memory as WebAssembly.Memory;
-    wasi.attach(memory);
-    (instance.exports._start as () => void)();
-    exit ??= { type: "exited", exitCode: 0 };
+      deterministic: deterministic === null ? undefined : {
+        seed: fromHex(deterministic.seed),
+        epochMs: deterministic.epochMs,
+      },
+      host: createWorkerHost(new RingReader(job.stdin), {
+        output,
+        receiver,
+        beforeCall: isStoppable || job.limits.fuel !== undefined ? beforeCall : undefined,
+        exhausted: (reason) => end({ type: "memory", reason }),
+      }),
+      onNondeterminism: (source: NondeterminismSource) => receiver.recordSource(source),
+      exit: (code: number): never => {
+        if (fuel !== undefined && fuel.left() < 0n) trap();
+        return end({ type: "exited", exitCode: code >>> 0 });
+      },
+      fail: (error: unknown): never => {
+        // A trap, which the guest cannot catch.
+        if (error instanceof WebAssembly.RuntimeError) throw error;
+        isReproducible &&= !(error instanceof RangeError);
+        return end(exitOf(error, { isDeterministic: deterministic !== null }));
+      },
+      fuel,
+    } satisfies GuestOptions;
+    output.onLimit = () => end({ type: "output" });
+    guest = job.module instanceof WebAssembly.Module
+      ? new CommandGuest(job.module, options)
+      : new ComponentGuest(job.module, options);
+    exit = { type: "exited", exitCode: guest.run() };
   } catch (error) {
-    exit ??= exitOf(error);
+    // Where a stack or memory is exhausted depends on the machine.
+    isReproducible &&= !(error instanceof RangeError);
+    exit ??= exitOf(error, { isDeterministic: deterministic !== null });
   }
-  return {
-    exit,
-    memoryPeakBytes: (memory?.buffer.byteLength ?? 0) + (wasi?.fsPeakBytes ?? 0),
-  };
+  if ((exit.type === "exited" || exit.type === "trapped") && (fuel?.left() ?? 0n) < 0n) {
+    exit = { type: "fuel" };
+  }
+  const used = isReproducible && exit.type !== "stopped" && exit.type !== "memory"
+    ? usedFuel(fuel, job.limits.fuel)
+    : undefined;
+  const memoryPeakBytes = guest?.memoryPeakBytes ?? 0;
+  const { outputs, limits } = job;
+  if (exit.type === "refused" || guest === undefined) {
+    return { exit, memoryPeakBytes };
+  }
+  if (outputs.length > 0) output.beginFiles();
+  const { leftBehind, problem } = guest.collectOutputs({
+    outputs,
+    maxBytes: limits.outputFilesBytes,
+    write: (data) => output.writeFiles(data),
+  });
+  if (problem !== undefined) exit = { type: "output-files", reason: problem };
+  return { exit, memoryPeakBytes, leftBehind, fuel: used };
+}
+
+/** Fuel that a guest used, which is the limit at most. */
+function usedFuel(fuel: FuelGauge | undefined, limit = 0): number | undefined {
+  if (fuel === undefined) return undefined;
+  return limit - Math.max(0, Number(fuel.left()));
+}
+
+/** Options of {@linkcode createWorkerHost}. */
+interface WorkerHostOptions extends GuestChannels, Pick<WasiHost, "exhausted"> {
+  beforeCall: (() => void) | undefined;
 }
 
 /** Implements the host functions of WASI on rings shared with the main thread. */
-function createWorkerHost(stdin: RingReader, output: OutputRingWriter): WasiHost {
-  // Waiting on a word that is never notified sleeps without using CPU.
-  const sleepWord = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+function createWorkerHost(
+  stdin: RingReader,
+  { output, receiver, beforeCall, exhausted }: WorkerHostOptions,
+): WasiHost {
   return {
+    beforeCall,
+    exhausted,
     readStdin(buffer: Uint8Array): number {
       stdin.waitSync(Infinity);
+      // A stop ends the input: the guest must not see an end that its source did not have.
+      beforeCall?.();
       return stdin.readSome(buffer);
     },
     stdinReady(): { bytes: number; ended: boolean } {
@@ -114,9 +187,10 @@ function createWorkerHost(stdin: RingReader, output: OutputRingWriter): WasiHost
       return { bytes: stdin.fill, ended };
     },
     wait(ms: number, watchStdin: boolean): boolean {
-      if (watchStdin) return stdin.waitSync(ms);
-      Atomics.wait(sleepWord, 0, 0, ms);
-      return false;
+      const isReadable = watchStdin && stdin.waitSync(ms);
+      if (!watchStdin) receiver.sleep(ms);
+      beforeCall?.();
+      return isReadable;
     },
     write: (stream, data): void => output.write(stream, data),
   };
@@ -134,30 +208,62 @@ const TRAP = new WebAssembly.Module(Uint8Array.from(
  */
 const trap = new WebAssembly.Instance(TRAP).exports.trap as () => never;
 
-function exitOf(error: unknown): GuestExit {
+function exitOf(error: unknown, { isDeterministic }: { isDeterministic: boolean }): GuestExit {
   if (error instanceof PlasmError) {
     return { type: "refused", code: error.code, reason: error.message };
+  }
+  if (error instanceof AbiError) {
+    return { type: "trapped", reason: `component error: ${error.message}` };
   }
   if (error instanceof WebAssembly.LinkError) {
     return { type: "refused", code: "bad-module", reason: `Cannot link module: ${error.message}` };
   }
   if (error instanceof WebAssembly.RuntimeError) {
-    return { type: "trapped", reason: trapReason(error) };
+    return { type: "trapped", reason: error.message, trace: guestTrace(error) };
   }
   if (error instanceof RangeError) {
     // V8 throws a RangeError both for stack exhaustion and for a failed memory allocation.
-    return /call stack/i.test(error.message)
-      ? { type: "trapped", reason: "call stack exhausted" }
-      : { type: "memory", reason: error.message };
+    if (!/call stack/i.test(error.message)) {
+      return { type: "memory", reason: allocationFailed(error) };
+    }
+    // The depth at which it happens depends on the machine, while a deterministic job's trap is its own.
+    const reason = "call stack exhausted";
+    return isDeterministic
+      ? { type: "memory", reason }
+      : { type: "trapped", reason, trace: guestTrace(error) };
   }
   return { type: "trapped", reason: error instanceof Error ? error.message : "uncaught exception" };
 }
 
+function allocationFailed({ message }: RangeError): string {
+  return `memory allocation failed: ${message}`;
+}
+
+/** A frame of V8's structured stack trace. */
+interface CallSite {
+  /** URL of the code; those of WebAssembly begin with `wasm:`. */
+  getScriptNameOrSourceURL(): string | null;
+  /** For WebAssembly the offset in the module, counted from 1. */
+  getColumnNumber(): number | null;
+}
+
+/** V8's hook that replaces the text of a stack when it is first read. */
+const errors = Error as unknown as {
+  prepareStackTrace?: ((error: Error, sites: readonly CallSite[]) => unknown) | undefined;
+};
+
 /**
- * V8's message and the innermost guest frame by index. Function names in the stack come from the module and may
- * contain anything, so the frame is parsed from the end of the only line.
+ * Offsets of the guest's frames in the compiled module, innermost first. The text of the stack is not parsed: names in
+ * it come from the module and may contain anything.
  */
-function trapReason(error: WebAssembly.RuntimeError): string {
-  const frame = /(wasm-function\[\d+\]:0x[0-9a-f]+)\)?$/.exec(error.stack ?? "")?.[1];
-  return frame === undefined ? error.message : `${error.message} at ${frame}`;
+function guestTrace(error: Error): number[] {
+  errors.prepareStackTrace = (_, sites) =>
+    sites.filter((site) => site.getScriptNameOrSourceURL()?.startsWith("wasm:"))
+      .map((site) => (site.getColumnNumber() ?? 0) - 1);
+  try {
+    const trace: unknown = error.stack;
+    return Array.isArray(trace) ? trace : [];
+  } finally {
+    errors.prepareStackTrace = undefined;
+  }
 }

@@ -1,5 +1,5 @@
 /**
- * Sparse, growable content of an in-memory file.
+ * Stores the sparse, growable content of an in-memory file.
  *
  * @module
  */
@@ -23,14 +23,13 @@ export class FileContent {
     return this.#size;
   }
 
-  /** Creates content with a copy of `data`. */
+  /** Creates content in the memory of `data`, which writes to the file change. */
   static from(data: Uint8Array): FileContent {
     const content = new FileContent();
-    const copy = data.slice();
-    for (let at = 0; at < copy.length; at += CHUNK_BYTES) {
-      content.#chunks.push(copy.subarray(at, at + CHUNK_BYTES));
+    for (let at = 0; at < data.length; at += CHUNK_BYTES) {
+      content.#chunks.push(data.subarray(at, at + CHUNK_BYTES));
     }
-    content.#size = copy.length;
+    content.#size = data.length;
     return content;
   }
 

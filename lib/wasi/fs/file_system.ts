@@ -1,12 +1,14 @@
 /**
- * In-memory file system of a job, with limits on bytes and inodes.
+ * Implements the in-memory file system of a job, with limits on bytes and inodes.
  *
  * @module
  */
-import { ERRNO } from "../errno.ts";
+import { ERRNO } from "../abi.ts";
 import { utf8Length } from "./path_lookup.ts";
+import { BuiltIns, DEV } from "./built_ins.ts";
 import { FileContent } from "./file_content.ts";
 import {
+  DeviceInode,
   DirectoryInode,
   FileInode,
   type Inode,
@@ -26,6 +28,9 @@ export const NAME_BYTES = 128;
 
 /** Most names of one inode, as in ext4. */
 const MAX_LINKS = 65_000;
+
+/** Time of what exists before the job and has no other: the same in each run. */
+export const INITIAL_TIME: Timestamp = 0n;
 
 /** Limits of a {@linkcode FileSystem}. */
 export interface FileSystemLimits {
@@ -52,16 +57,22 @@ export class FileSystem {
   readonly root: DirectoryInode;
   /** Limits. */
   readonly limits: Readonly<FileSystemLimits>;
+  /** Called before a call fails because a limit is reached. It may throw. */
+  onFull: () => void = () => {};
   #now: () => Timestamp;
   #bytes = INODE_BYTES;
   #peakBytes = INODE_BYTES;
   #inodes = 1;
   #nextIno = 1;
+  #builtIns: BuiltIns;
+  /** Last inode number of the inputs. */
+  #lastInput = 1;
 
   constructor(limits: FileSystemLimits, now: () => Timestamp) {
     this.limits = limits;
     this.#now = now;
-    this.root = new DirectoryInode(this.#nextIno++, now(), undefined);
+    this.root = new DirectoryInode(this.#nextIno++, INITIAL_TIME, undefined);
+    this.#builtIns = new BuiltIns(this.root, { nextIno: () => this.#nextIno++, now: INITIAL_TIME });
   }
 
   /** Current use, in bytes. */
@@ -77,6 +88,18 @@ export class FileSystem {
   /** Number of inodes, plus hard links beyond each inode's first name. */
   get inodes(): number {
     return this.#inodes;
+  }
+
+  /** Records that the inputs are complete: what is created from now on is the job's. */
+  endInputs(): void {
+    this.#lastInput = this.#nextIno - 1;
+  }
+
+  /** Whether the job created an inode, or changed the content of a file. */
+  isChanged(inode: Inode): boolean {
+    // A change sets the time to a number of clock ticks; the time of an input is a BigInt.
+    const isModified = inode instanceof FileInode && typeof inode.mtim === "number";
+    return inode.ino > this.#lastInput || isModified;
   }
 
   /** Creates an empty file under a free name; returns an errno on failure. */
@@ -95,6 +118,8 @@ export class FileSystem {
     if (errno !== 0) return errno;
     const now = this.#now();
     const directory = new DirectoryInode(this.#nextIno++, now, entry.parent);
+    // Only a job's inputs can create it; a guest gets EEXIST.
+    if (entry.parent === this.root && entry.name === DEV) this.#builtIns.provideDevices(directory);
     this.#add(entry, directory, now);
     return directory;
   }
@@ -120,15 +145,18 @@ export class FileSystem {
     return 0;
   }
 
-  /** Removes a name of a file or symbolic link; the inode goes with its last name and descriptor. */
-  unlink(entry: DirectoryEntry, inode: FileInode | SymlinkInode): void {
+  /** Removes a name of anything but a directory; the inode is freed with its last name and descriptor. */
+  unlink(entry: DirectoryEntry, inode: Exclude<Inode, DirectoryInode>): number {
+    if (isBuiltIn(inode)) return ERRNO.PERM;
     const now = this.#now();
     this.#remove(entry, now);
     this.#dropName(inode, now);
+    return 0;
   }
 
   /** Removes an empty directory. */
   removeDirectory(entry: DirectoryEntry, directory: DirectoryInode): number {
+    if (isBuiltIn(directory)) return ERRNO.PERM;
     if (directory.count > 0) return ERRNO.NOTEMPTY;
     const now = this.#now();
     this.#remove(entry, now);
@@ -140,6 +168,7 @@ export class FileSystem {
   rename(from: DirectoryEntry, to: DirectoryEntry, inode: Inode): number {
     const present = to.parent.get(to.name);
     if (present === inode) return 0;
+    if (isBuiltIn(inode) || isBuiltIn(present) || to.parent.isReadOnly) return ERRNO.PERM;
     if (to.parent.removed) return ERRNO.NOENT;
     if (inode instanceof DirectoryInode) {
       for (let above = to.parent; above !== above.parent; above = above.parent) {
@@ -151,7 +180,7 @@ export class FileSystem {
       const errno = replaceable(inode, present);
       if (errno !== 0) return errno;
     } else if (growth > 0 && this.#bytes + growth > this.limits.fsBytes) {
-      return ERRNO.NOSPC;
+      return this.#full();
     }
     const now = this.#now();
     this.#remove(from, now);
@@ -173,7 +202,7 @@ export class FileSystem {
   ): number {
     const growth = length === 0 ? 0 : offset + length - file.content.size;
     if (growth > 0) {
-      if (this.#bytes + growth > this.limits.fsBytes) return ERRNO.NOSPC;
+      if (this.#bytes + growth > this.limits.fsBytes) return this.#full();
       this.#grow(growth);
     }
     if (length > 0) contentOf(file).write(offset, source, start, length);
@@ -184,7 +213,7 @@ export class FileSystem {
   /** Truncates a file or extends it with zeros. */
   resize(file: FileInode, size: number): number {
     const growth = size - file.content.size;
-    if (growth > 0 && this.#bytes + growth > this.limits.fsBytes) return ERRNO.NOSPC;
+    if (growth > 0 && this.#bytes + growth > this.limits.fsBytes) return this.#full();
     this.#grow(growth);
     if (growth !== 0) contentOf(file).resize(size);
     file.mtim = file.ctim = this.#now();
@@ -197,11 +226,17 @@ export class FileSystem {
     if (inode.nlink === 0 && inode.opens === 0) this.#free(inode);
   }
 
+  #full(): number {
+    this.onFull();
+    return ERRNO.NOSPC;
+  }
+
   #charge(entry: DirectoryEntry, bytes: number): number {
+    if (entry.parent.isReadOnly) return ERRNO.PERM;
     if (entry.parent.removed) return ERRNO.NOENT;
     const cost = bytes + NAME_BYTES + utf8Length(entry.name);
-    if (this.#bytes + cost > this.limits.fsBytes) return ERRNO.NOSPC;
-    if (this.#inodes + 1 > this.limits.fsInodes) return ERRNO.NOSPC;
+    if (this.#bytes + cost > this.limits.fsBytes) return this.#full();
+    if (this.#inodes + 1 > this.limits.fsInodes) return this.#full();
     this.#grow(cost);
     this.#inodes++;
     return 0;
@@ -237,6 +272,11 @@ export class FileSystem {
     if (inode instanceof FileInode) this.#bytes -= inode.content.size;
     else if (inode instanceof SymlinkInode) this.#bytes -= inode.targetBytes.length;
   }
+}
+
+/** Whether an inode is part of every tree, so that its name cannot change. */
+function isBuiltIn(inode: Inode | undefined): boolean {
+  return inode instanceof DeviceInode || (inode instanceof DirectoryInode && inode.isBuiltIn);
 }
 
 /** Content of a file for modification. */

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { ERRNO } from "../errno.ts";
+import { ERRNO } from "../abi.ts";
 import { type DirectoryEntry, FileSystem, INODE_BYTES, NAME_BYTES } from "./file_system.ts";
 import type { DirectoryInode, FileInode } from "./inode.ts";
 
@@ -39,11 +39,14 @@ Deno.test("FileSystem charges an unlinked file until its last descriptor is clos
   fs.resize(file, 100);
   file.opens = 2;
   fs.unlink(at(fs, "name"), file);
-  assertEquals([fs.bytes - bytes, fs.inodes - inodes], [INODE_BYTES + 100, 1]);
+  assertEquals({ bytes: fs.bytes - bytes, inodes: fs.inodes - inodes }, {
+    bytes: INODE_BYTES + 100,
+    inodes: 1,
+  });
   fs.release(file);
   assertEquals(fs.bytes - bytes, INODE_BYTES + 100);
   fs.release(file);
-  assertEquals([fs.bytes, fs.inodes], [bytes, inodes]);
+  assertEquals({ bytes: fs.bytes, inodes: fs.inodes }, { bytes, inodes });
 });
 
 Deno.test("FileSystem returns ENOSPC and changes nothing when a limit is reached", () => {
@@ -57,7 +60,12 @@ Deno.test("FileSystem returns ENOSPC and changes nothing when a limit is reached
   assertEquals(fs.resize(file, 11), ERRNO.NOSPC);
   assertEquals(fs.write(file, 10, new Uint8Array(1), 0, 1), ERRNO.NOSPC);
   assertEquals(fs.rename(at(fs, "name"), at(fs, "n".repeat(15)), file), ERRNO.NOSPC);
-  assertEquals([fs.bytes, fs.root.count, file.content.size, file.nlink], [bytes, 1, 0, 1]);
+  assertEquals({
+    bytes: fs.bytes,
+    count: fs.root.count,
+    contentSize: file.content.size,
+    nlink: file.nlink,
+  }, { bytes, count: 1, contentSize: 0, nlink: 1 });
   assertEquals(fs.rename(at(fs, "name"), at(fs, "n".repeat(14)), file), 0);
   assertEquals(fs.peakBytes, fs.bytes);
 });
@@ -79,5 +87,5 @@ Deno.test("FileSystem.rename() releases the replaced inode", () => {
   const to = fs.createDirectory(at(fs, "to")) as DirectoryInode;
   assertEquals(fs.rename(at(fs, "from"), at(fs, "to"), from), 0);
   assert(to.removed && !from.removed);
-  assertEquals([fs.bytes, fs.inodes], [bytes - 2, inodes]);
+  assertEquals({ bytes: fs.bytes, inodes: fs.inodes }, { bytes: bytes - 2, inodes });
 });

@@ -1,6 +1,6 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { PlasmError } from "../../core/errors/errors.ts";
-import { FakeGuest, ROOT_FD } from "../../../tests/fixtures/fake_guest.ts";
+import { FakeGuest, type Filestat, ROOT_FD } from "../../../tests/fixtures/fake_guest.ts";
 import type { FileInput } from "./inputs.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -25,11 +25,11 @@ Deno.test("createWasi() creates input files and their parent directories", () =>
   assertEquals(guest.readFile("d", ROOT_FD + 1), "D");
 });
 
-Deno.test("createWasi() copies the content of inputs", () => {
+Deno.test("createWasi() uses the memory of inputs", () => {
   const data = bytes("before");
   const guest = new FakeGuest({ inputs: [{ path: "file", data }] });
-  data.fill(0);
-  assertEquals(guest.readFile("file"), "before");
+  data.set(bytes("after!"));
+  assertEquals(guest.readFile("file"), "after!");
 });
 
 Deno.test("createWasi() preopens the root once when it is also an input", () => {
@@ -43,6 +43,41 @@ Deno.test("createWasi() preopens only input directories when preopenRoot is fals
   assertEquals(guest.call("fd_prestat_get", 3, 0), 0);
   assertEquals(guest.view.getUint32(4, true), 3);
   assertEquals(new FakeGuest({ preopenRoot: false }).call("fd_prestat_get", 3, 0), 8);
+});
+
+Deno.test('createWasi() preopens the root as "." when "./" is an input', () => {
+  const guest = new FakeGuest({ inputs: [{ path: "./" }, { path: "a", data: bytes("A") }] });
+  assertEquals(guest.call("fd_prestat_get", ROOT_FD + 1, 0), 0);
+  assertEquals(guest.view.getUint32(4, true), 1);
+  assertEquals(guest.readFile("a", ROOT_FD + 1), "A");
+  assertEquals(guest.readFile("a"), "A");
+});
+
+Deno.test("createWasi() sets the times of inputs, 0 by default", () => {
+  const guest = new FakeGuest({
+    inputs: [
+      { path: "dir/", mtimeMs: 1 },
+      { path: "dir/sub/file", data: bytes("x"), mtimeMs: 2.5e12 },
+      { path: "dir/other/file" },
+      { path: "dir/sub/", mtimeMs: 3, isPreopen: false },
+    ],
+  });
+  const times = (path: string) => {
+    const { atim, mtim, ctim } = guest.stat(path) as Filestat;
+    assertEquals([atim, ctim], [mtim, mtim]);
+    return mtim;
+  };
+  assertEquals(["dir", "dir/sub/file", "dir/other", "dir/other/file", "dir/sub"].map(times), [
+    1_000_000n,
+    2_500_000_000_000_000_000n,
+    0n,
+    0n,
+    3_000_000n,
+  ]);
+  assertEquals(guest.call("fd_prestat_get", ROOT_FD + 1, 0), 0);
+  assertEquals(guest.call("fd_prestat_get", ROOT_FD + 2, 0), 8);
+  guest.create("dir/new");
+  assertNotEquals((guest.stat("dir") as Filestat).mtim, 1_000_000n);
 });
 
 Deno.test("createWasi() rejects invalid input paths", () => {
@@ -81,6 +116,9 @@ Deno.test("createWasi() rejects conflicting inputs", () => {
 Deno.test("createWasi() rejects inputs above the limits with figures", () => {
   const data = new Uint8Array(2000);
   const error = refused([{ path: "a", data }], { fsBytes: 2500 });
-  assertEquals([error.code, error.details], ["over-limit", { fs_bytes: 2500, fs_inodes: 100 }]);
+  assertEquals({ code: error.code, details: error.details }, {
+    code: "over-limit",
+    details: { fs_bytes: 2500, fs_inodes: 100 },
+  });
   assertEquals(refused([{ path: "a/b/c" }], { fsInodes: 3 }).code, "over-limit");
 });

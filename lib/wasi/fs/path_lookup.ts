@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ERRNO } from "../errno.ts";
+import { ERRNO } from "../abi.ts";
 import { type DirectoryInode, FILETYPE, type Inode } from "./inode.ts";
 
 /** Longest path, in bytes (`PATH_MAX` of Linux). */

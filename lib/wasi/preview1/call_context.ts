@@ -1,29 +1,21 @@
 /**
- * State that all calls share, the host's side of a job, and the exit of a guest.
+ * Defines the state and helpers that all calls share, and the exit of a guest.
  *
  * @module
  */
-import { ERRNO } from "../errno.ts";
-import type { Clocks } from "../clock.ts";
-import type { DirectoryDescriptor, FdTable } from "./fd_table.ts";
-import type { FileSystem } from "../fs/file_system.ts";
+import { ERRNO } from "../abi.ts";
+import type { DirectoryDescriptor, FdTable, StreamDescriptor } from "./fd_table.ts";
 import type { GuestMemory } from "./guest_memory.ts";
-import type { LastLink, PathLookup } from "../fs/path_lookup.ts";
+import type { LastLink } from "../fs/path_lookup.ts";
+import { FILETYPE, type Inode, type Timestamp } from "../fs/inode.ts";
+import { type JobSystem, sizeOf, unixTimeOf } from "../job_system.ts";
 
 /** State of one job. */
-export interface WasiContext {
+export interface WasiContext extends JobSystem {
   /** Linear memory of the guest. */
   readonly memory: GuestMemory;
   /** Open descriptors. */
   readonly fds: FdTable;
-  /** File system. */
-  readonly fs: FileSystem;
-  /** Path resolver, reused for each path. */
-  readonly lookup: PathLookup;
-  /** Clocks. */
-  readonly clocks: Clocks;
-  /** Host of the job. */
-  readonly host: WasiHost;
 }
 
 /**
@@ -58,27 +50,6 @@ export function lookUp(
   return context.lookup.find(directory.inode, path, lastLink);
 }
 
-/** Standard streams and waiting, which the worker provides; everything else that a guest can access is in memory. */
-export interface WasiHost {
-  /**
-   * Reads up to `buffer.length` bytes of standard input into a view of guest memory. Blocks until at least one byte
-   * is available; returns 0 at the end of the input.
-   */
-  readStdin(buffer: Uint8Array): number;
-  /** Number of bytes that can be read without blocking, and whether the input has ended. */
-  stdinReady(): { bytes: number; ended: boolean };
-  /**
-   * Blocks without spinning for `ms` milliseconds (Infinity is allowed) or, if `watchStdin` is set, until standard
-   * input is readable; returns whether it is.
-   */
-  wait(ms: number, watchStdin: boolean): boolean;
-  /**
-   * Writes all bytes of a view of guest memory, which the host copies; blocks while the reader is slow. Exceptions,
-   * such as for the output limit, pass through to the worker.
-   */
-  write(stream: "stdout" | "stderr", data: Uint8Array): void;
-}
-
 /**
  * Thrown by `proc_exit`. Guests with exception handling can catch it (`catch_all`) like any JavaScript exception; the
  * worker ends such guests with a trap instead, which cannot be caught.
@@ -92,4 +63,44 @@ export class WasiExit extends Error {
     this.name = "WasiExit";
     this.code = code;
   }
+}
+
+/** Device number of the file system; streams have 0. */
+const FS_DEVICE = 1;
+
+const STREAM_INO = { stdin: 0, stdout: 1, stderr: 2 } as const;
+
+/** Writes the `$filestat` of an inode to an address that was bounds-checked. */
+export function writeFilestat(context: WasiContext, pointer: number, inode: Inode): void {
+  const { memory } = context;
+  const unix = (time: Timestamp) => unixTimeOf(context, time);
+  memory.setU64(pointer, FS_DEVICE);
+  memory.setU64(pointer + 8, inode.ino);
+  memory.setU64(pointer + 16, inode.type);
+  memory.setU64(pointer + 24, inode.nlink);
+  memory.setU64(pointer + 32, sizeOf(inode));
+  memory.setTime(pointer + 40, unix(inode.atim));
+  memory.setTime(pointer + 48, unix(inode.mtim));
+  memory.setTime(pointer + 56, unix(inode.ctim));
+}
+
+/** Writes the `$filestat` of a stream to an address that was bounds-checked. */
+export function writeStreamFilestat(
+  memory: GuestMemory,
+  pointer: number,
+  { kind }: StreamDescriptor,
+): void {
+  for (let at = 0; at < 64; at += 8) memory.setU64(pointer + at, 0);
+  memory.setU64(pointer + 8, STREAM_INO[kind]);
+  memory.setU64(pointer + 16, FILETYPE.UNKNOWN);
+}
+
+/** Fills a range of guest memory that was bounds-checked with random bytes. */
+export function fillRandom(
+  { memory, random, use }: WasiContext,
+  start: number,
+  length: number,
+): void {
+  use("random");
+  random.fill(memory.bytes.subarray(start, start + length));
 }

@@ -1,14 +1,12 @@
 /**
- * Calls on descriptors other than reading and writing: state and rights, position, size, directories.
+ * Implements the calls on descriptors other than reading and writing: state and rights, position, size, directories.
  *
  * @module
  */
-import { ERRNO } from "../errno.ts";
-import { FILETYPE } from "../fs/inode.ts";
-import { MAX_NAME_BYTES } from "../fs/path_lookup.ts";
 import {
   ALL_FDFLAGS,
   DIRENT_SIZE,
+  ERRNO,
   FDSTAT_SIZE,
   FILESTAT_SIZE,
   MAX_ADVICE,
@@ -16,10 +14,17 @@ import {
   RIGHT,
   rightsOf,
   WHENCE,
-} from "./abi.ts";
-import type { WasiContext, WasiFunctions } from "./call_context.ts";
-import type { Descriptor, FileDescriptor } from "./fd_table.ts";
-import { setTimes, writeFilestat, writeStreamFilestat } from "./filestat.ts";
+} from "../abi.ts";
+import { FILETYPE } from "../fs/inode.ts";
+import { MAX_NAME_BYTES } from "../fs/path_lookup.ts";
+import {
+  type WasiContext,
+  type WasiFunctions,
+  writeFilestat,
+  writeStreamFilestat,
+} from "./call_context.ts";
+import { setTimes } from "../job_system.ts";
+import type { Descriptor, DeviceDescriptor, FileDescriptor } from "./fd_table.ts";
 
 /** Returns the functions that close, renumber and describe descriptors. */
 export function fdMeta(context: WasiContext): WasiFunctions {
@@ -86,8 +91,11 @@ export function fdMeta(context: WasiContext): WasiFunctions {
     fd_filestat_set_size(fd: number, size: bigint): number {
       const descriptor = fds.get(fd >>> 0);
       if (descriptor === undefined) return ERRNO.BADF;
+      if (descriptor.kind === "device") return ERRNO.INVAL;
       if (descriptor.kind !== "file") return ERRNO.BADF;
       if ((descriptor.rights & RIGHT.FD_FILESTAT_SET_SIZE) === 0) return ERRNO.NOTCAPABLE;
+      // As ftruncate(2) on a descriptor that is not open for writing.
+      if ((descriptor.rights & RIGHT.FD_WRITE) === 0) return ERRNO.INVAL;
       const bytes = Number(size);
       if (bytes < 0) return ERRNO.INVAL;
       return Number.isSafeInteger(bytes) ? fs.resize(descriptor.inode, bytes) : ERRNO.FBIG;
@@ -118,6 +126,11 @@ export function fdFile(context: WasiContext): WasiFunctions {
       );
       if (typeof descriptor === "number") return descriptor;
       if (!memory.ok(result >>> 0, 8)) return ERRNO.FAULT;
+      if (descriptor.kind === "device") {
+        if (!Object.values<number>(WHENCE).includes(whence)) return ERRNO.INVAL;
+        memory.setU64(result >>> 0, 0);
+        return 0;
+      }
       const start = startOf(descriptor, whence);
       // A double is exact up to 2^53; larger positions are rejected anyway.
       const position = start + Number(delta);
@@ -131,7 +144,7 @@ export function fdFile(context: WasiContext): WasiFunctions {
       const descriptor = fileOf(context, fd, RIGHT.FD_TELL | RIGHT.FD_SEEK);
       if (typeof descriptor === "number") return descriptor;
       if (!memory.ok(result >>> 0, 8)) return ERRNO.FAULT;
-      memory.setU64(result >>> 0, descriptor.offset);
+      memory.setU64(result >>> 0, descriptor.kind === "device" ? 0 : descriptor.offset);
       return 0;
     },
 
@@ -146,6 +159,8 @@ export function fdFile(context: WasiContext): WasiFunctions {
     fd_allocate(fd: number, offset: bigint, length: bigint): number {
       const descriptor = fileOf(context, fd, RIGHT.FD_ALLOCATE);
       if (typeof descriptor === "number") return descriptor;
+      if ((descriptor.rights & RIGHT.FD_WRITE) === 0) return ERRNO.BADF;
+      if (descriptor.kind === "device") return ERRNO.NODEV;
       if (offset < 0n || length <= 0n) return ERRNO.INVAL;
       const end = Number(offset + length);
       if (!Number.isSafeInteger(end)) return ERRNO.FBIG;
@@ -158,12 +173,16 @@ export function fdFile(context: WasiContext): WasiFunctions {
   };
 }
 
-/** Returns an open file with any of the given rights, or an errno. */
-function fileOf({ fds }: WasiContext, fd: number, rights: number): FileDescriptor | number {
+/** Returns an open file or device with any of the given rights, or an errno. A device has no position. */
+function fileOf(
+  { fds }: WasiContext,
+  fd: number,
+  rights: number,
+): FileDescriptor | DeviceDescriptor | number {
   const descriptor = fds.get(fd >>> 0);
   if (descriptor === undefined) return ERRNO.BADF;
   if (descriptor.kind === "directory") return ERRNO.BADF;
-  if (descriptor.kind !== "file") return ERRNO.SPIPE;
+  if (descriptor.kind !== "file" && descriptor.kind !== "device") return ERRNO.SPIPE;
   return (descriptor.rights & rights) === 0 ? ERRNO.NOTCAPABLE : descriptor;
 }
 
@@ -213,7 +232,8 @@ export function fdDir({ memory, fds }: WasiContext): WasiFunctions {
     ): number {
       const descriptor = fds.get(fd >>> 0);
       if (descriptor === undefined) return ERRNO.BADF;
-      if (descriptor.kind !== "directory") return ERRNO.NOTDIR;
+      // EBADF instead of readdir(3)'s ENOTDIR: other runtimes return it, and guests check for it.
+      if (descriptor.kind !== "directory") return ERRNO.BADF;
       if ((descriptor.rights & RIGHT.FD_READDIR) === 0) return ERRNO.NOTCAPABLE;
       const start = buffer >>> 0;
       const end = start + (length >>> 0);

@@ -1,12 +1,11 @@
 /**
- * Calls that read and write descriptors: `fd_read`, `fd_pread`, `fd_write`, `fd_pwrite`.
+ * Implements the calls that read and write descriptors: `fd_read`, `fd_pread`, `fd_write`, `fd_pwrite`.
  *
  * @module
  */
-import { ERRNO } from "../errno.ts";
-import { FDFLAG, IOVEC_SIZE, RIGHT } from "./abi.ts";
-import type { WasiContext, WasiFunctions } from "./call_context.ts";
-import type { FileDescriptor, StreamDescriptor } from "./fd_table.ts";
+import { ERRNO, FDFLAG, IOVEC_SIZE, RIGHT } from "../abi.ts";
+import { fillRandom, type WasiContext, type WasiFunctions } from "./call_context.ts";
+import type { DeviceDescriptor, FileDescriptor, StreamDescriptor } from "./fd_table.ts";
 import { checkIovecs } from "./guest_memory.ts";
 
 /** Returns the functions that read and write descriptors. */
@@ -25,6 +24,11 @@ export function fdIo(context: WasiContext): WasiFunctions {
       if (descriptor.kind === "stdin") {
         return readStdin(context, descriptor, { iovs: iovs >>> 0, count, result: result >>> 0 });
       }
+      if (descriptor.kind === "device") {
+        const done = readDevice(context, descriptor, { iovs: iovs >>> 0, count });
+        memory.view.setUint32(result >>> 0, done, true);
+        return 0;
+      }
       if (descriptor.kind !== "file") return ERRNO.BADF;
       const done = readFile(context, descriptor, {
         iovs: iovs >>> 0,
@@ -40,12 +44,14 @@ export function fdIo(context: WasiContext): WasiFunctions {
       const descriptor = fds.get(fd >>> 0);
       if (descriptor === undefined) return ERRNO.BADF;
       if ((descriptor.rights & RIGHT.FD_READ) === 0) return ERRNO.BADF;
-      if (descriptor.kind !== "file") return ERRNO.SPIPE;
+      if (descriptor.kind !== "file" && descriptor.kind !== "device") return ERRNO.SPIPE;
       const errno = check(context, iovs, count, result);
       if (errno !== 0) return errno;
       const at = Number(offset);
       if (!Number.isSafeInteger(at) || at < 0) return ERRNO.INVAL;
-      const done = readFile(context, descriptor, { iovs: iovs >>> 0, count, at });
+      const done = descriptor.kind === "device"
+        ? readDevice(context, descriptor, { iovs: iovs >>> 0, count })
+        : readFile(context, descriptor, { iovs: iovs >>> 0, count, at });
       memory.view.setUint32(result >>> 0, done, true);
       return 0;
     },
@@ -61,6 +67,9 @@ export function fdIo(context: WasiContext): WasiFunctions {
         memory.view.setUint32(result >>> 0, done, true);
         return 0;
       }
+      if (descriptor.kind === "device") {
+        return writeDevice(context, descriptor, { iovs: iovs >>> 0, count, result: result >>> 0 });
+      }
       if (descriptor.kind !== "file") return ERRNO.BADF;
       const append = (descriptor.flags & FDFLAG.APPEND) !== 0;
       const at = append ? descriptor.inode.content.size : descriptor.offset;
@@ -75,12 +84,15 @@ export function fdIo(context: WasiContext): WasiFunctions {
       const descriptor = fds.get(fd >>> 0);
       if (descriptor === undefined) return ERRNO.BADF;
       if ((descriptor.rights & RIGHT.FD_WRITE) === 0) return ERRNO.BADF;
-      if (descriptor.kind !== "file") return ERRNO.SPIPE;
+      if (descriptor.kind !== "file" && descriptor.kind !== "device") return ERRNO.SPIPE;
       const errno = check(context, iovs, count, result);
       if (errno !== 0) return errno;
       // The offset takes precedence over FDFLAG.APPEND, as in POSIX; only Linux appends.
       const at = Number(offset);
       if (!Number.isSafeInteger(at) || at < 0) return ERRNO.INVAL;
+      if (descriptor.kind === "device") {
+        return writeDevice(context, descriptor, { iovs: iovs >>> 0, count, result: result >>> 0 });
+      }
       const done = writeFile(context, descriptor, { iovs: iovs >>> 0, count, at });
       if (done < 0) return -done;
       memory.view.setUint32(result >>> 0, done, true);
@@ -105,10 +117,13 @@ interface Buffers {
 
 /** Reads standard input until a buffer is not filled. */
 function readStdin(
-  { memory, host, clocks }: WasiContext,
+  { memory, host, clocks, use }: WasiContext,
   descriptor: StreamDescriptor,
   { iovs, count, result }: Buffers & { result: number },
 ): number {
+  const isNonBlocking = (descriptor.flags & FDFLAG.NONBLOCK) !== 0;
+  // How much a blocking read returns depends on time too, but only a program that misuses streams depends on that.
+  if (isNonBlocking) use("poll");
   let done = 0;
   for (let at = iovs; at < iovs + count * IOVEC_SIZE; at += IOVEC_SIZE) {
     const pointer = memory.view.getUint32(at, true);
@@ -118,7 +133,7 @@ function readStdin(
     const ready = host.stdinReady();
     if (ready.bytes === 0) {
       if (done > 0) break;
-      if (!ready.ended && (descriptor.flags & FDFLAG.NONBLOCK) !== 0) return ERRNO.AGAIN;
+      if (!ready.ended && isNonBlocking) return ERRNO.AGAIN;
     }
     const buffer = memory.bytes.subarray(pointer, pointer + length);
     const got = ready.bytes > 0
@@ -146,6 +161,41 @@ function readFile(
     if (got < length) break;
   }
   return done;
+}
+
+/** Reads a device and returns the number of bytes. */
+function readDevice(
+  context: WasiContext,
+  { inode: { device } }: DeviceDescriptor,
+  { iovs, count }: Buffers,
+): number {
+  const { memory } = context;
+  if (device === "null") return 0;
+  let done = 0;
+  for (let iov = iovs; iov < iovs + count * IOVEC_SIZE; iov += IOVEC_SIZE) {
+    const pointer = memory.view.getUint32(iov, true);
+    const length = memory.view.getUint32(iov + 4, true);
+    if (!memory.ok(pointer, length)) break;
+    if (device === "random" || device === "urandom") fillRandom(context, pointer, length);
+    else memory.bytes.fill(0, pointer, pointer + length);
+    done += length;
+  }
+  return done;
+}
+
+/** Discards what is written to a device; a full device accepts nothing. */
+function writeDevice(
+  { memory }: WasiContext,
+  { inode: { device } }: DeviceDescriptor,
+  { iovs, count, result }: Buffers & { result: number },
+): number {
+  let done = 0;
+  for (let iov = iovs; iov < iovs + count * IOVEC_SIZE; iov += IOVEC_SIZE) {
+    done += memory.view.getUint32(iov + 4, true);
+  }
+  if (device === "full" && done > 0) return ERRNO.NOSPC;
+  memory.view.setUint32(result, done, true);
+  return 0;
 }
 
 /** Returns the number of bytes written, or a negative errno if there are none. */

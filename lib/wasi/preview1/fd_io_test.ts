@@ -6,8 +6,7 @@ import {
   RESULT_POINTER,
   ROOT_FD,
 } from "../../../tests/fixtures/fake_guest.ts";
-import { ERRNO } from "../errno.ts";
-import { FDFLAG, OFLAG, RIGHT } from "./abi.ts";
+import { ERRNO, FDFLAG, OFLAG, RIGHT } from "../abi.ts";
 import { MAX_IOVECS } from "./guest_memory.ts";
 
 function withFile(fdflags = 0): { guest: FakeGuest; fd: number } {

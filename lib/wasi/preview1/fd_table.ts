@@ -1,10 +1,10 @@
 /**
- * Table of open descriptors.
+ * Stores the open descriptors of a job.
  *
  * @module
  */
-import { ERRNO } from "../errno.ts";
-import type { DirectoryInode, FileInode } from "../fs/inode.ts";
+import { ERRNO } from "../abi.ts";
+import type { DeviceInode, DirectoryInode, FileInode } from "../fs/inode.ts";
 
 /** Fields that all descriptors have. */
 interface DescriptorBase {
@@ -42,8 +42,20 @@ export interface DirectoryDescriptor extends DescriptorBase {
   readonly preopen: Uint8Array | undefined;
 }
 
+/** An open device that is not a standard stream. */
+export interface DeviceDescriptor extends DescriptorBase {
+  /** Discriminant of {@linkcode Descriptor}. */
+  readonly kind: "device";
+  /** The device. */
+  readonly inode: DeviceInode;
+}
+
 /** Any descriptor. */
-export type Descriptor = StreamDescriptor | FileDescriptor | DirectoryDescriptor;
+export type Descriptor =
+  | StreamDescriptor
+  | FileDescriptor
+  | DirectoryDescriptor
+  | DeviceDescriptor;
 
 /** Table of descriptors; new ones get the lowest free number, as in POSIX. */
 export class FdTable {
@@ -74,7 +86,7 @@ export class FdTable {
     this.#table[fd] = descriptor;
     this.#lowest = fd + 1;
     this.#open++;
-    if (descriptor.kind === "file" || descriptor.kind === "directory") descriptor.inode.opens++;
+    if ("inode" in descriptor) descriptor.inode.opens++;
     return fd;
   }
 

@@ -1,12 +1,11 @@
 /**
- * Bounds-checked access to the guest's linear memory.
+ * Accesses the guest's linear memory with bounds checks.
  *
  * @module
  */
 import { CLOCK_RESOLUTION_NS } from "../clock.ts";
-import { ERRNO } from "../errno.ts";
+import { ERRNO, IOVEC_SIZE } from "../abi.ts";
 import { MAX_PATH_BYTES } from "../fs/path_lookup.ts";
-import { IOVEC_SIZE } from "./abi.ts";
 
 const EMPTY = new Uint8Array(0);
 

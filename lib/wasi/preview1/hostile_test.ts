@@ -2,8 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { FakeGuest, FakeHost, type Filestat, ROOT_FD } from "../../../tests/fixtures/fake_guest.ts";
 import { type Kind, SIGNATURES } from "../../../tests/fixtures/preview1_signatures.ts";
 import { random } from "../../../tests/fixtures/random_source.ts";
-import { ERRNO } from "../errno.ts";
-import { OFLAG } from "./abi.ts";
+import { ERRNO, OFLAG } from "../abi.ts";
 import { WasiExit } from "./call_context.ts";
 import { createWasi } from "./preview1.ts";
 
@@ -13,7 +12,7 @@ const MEMORY = 4 * PAGE;
 // Highest `$errno` that preview1 defines (`notcapable`).
 const MAX_ERRNO = 76;
 
-/** A guest with something of everything, whose time passes while it waits. */
+/** A guest with every kind of file and descriptor, whose clock advances while it waits. */
 function populated(): FakeGuest {
   const time = { ms: 1e6 };
   const host = new FakeHost({
@@ -47,10 +46,10 @@ const NUMBERS: Record<Kind, (number | bigint)[]> = {
 };
 
 function assertErrno(errno: unknown, context: string): void {
-  assert(Number.isInteger(errno), `${context} answered ${errno}`);
-  assert((errno as number) >= 0 && (errno as number) <= MAX_ERRNO, `${context} answered ${errno}`);
-  // What the last line of defence answers: a fault of the shim.
-  assert(errno !== ERRNO.IO && errno !== ERRNO.NOMEM, `${context} answered ${errno}`);
+  assert(Number.isInteger(errno), `${context} returned ${errno}`);
+  assert((errno as number) >= 0 && (errno as number) <= MAX_ERRNO, `${context} returned ${errno}`);
+  // guard() returns these for an internal fault.
+  assert(errno !== ERRNO.IO && errno !== ERRNO.NOMEM, `${context} returned ${errno}`);
 }
 
 function call(guest: FakeGuest, name: string, args: (number | bigint)[]): void {

@@ -1,17 +1,13 @@
-/**
- * Random file-system operations against an oracle that is as plain as can be: a map from whole paths
- * to what is there.
- */
 import { assertEquals } from "@std/assert";
 import { FakeGuest, type Filestat, ROOT_FD } from "../../../tests/fixtures/fake_guest.ts";
 import { random } from "../../../tests/fixtures/random_source.ts";
-import { ERRNO } from "../errno.ts";
+import { ERRNO, OFLAG } from "../abi.ts";
 import { FILETYPE } from "../fs/inode.ts";
-import { OFLAG } from "./abi.ts";
 
-/** A file's content is an object of its own, so that hard links share it. */
+/** A file or directory. Hard links share the object of their file. */
 type Node = { kind: "file"; text: string; links: number } | { kind: "dir" };
 
+/** Simplest possible model of a file system: a map from complete paths to nodes. */
 class Oracle {
   readonly nodes = new Map<string, Node>([["", { kind: "dir" }]]);
 
@@ -22,7 +18,7 @@ class Oracle {
     ).map((other) => other.slice(prefix.length)).sort();
   }
 
-  /** What an operation on the name gets before it looks at the name itself. */
+  /** Errno of a lookup of the parent directory. */
   above(path: string): number {
     const names = path.split("/");
     for (let i = 1; i < names.length; i++) {
@@ -184,7 +180,7 @@ Deno.test("createWasi() matches an oracle file system over random operations", (
       if (step % 20 === 0) assertSameTree(guest, oracle);
     }
     assertSameTree(guest, oracle);
-    // Deepest first, all can be removed, and nothing is left in the books.
+    // Removing everything, the deepest names first, releases all charged bytes.
     for (const left of [...oracle.nodes.keys()].sort().reverse()) {
       if (left === "") continue;
       const node = oracle.nodes.get(left)!;

@@ -1,34 +1,58 @@
 /**
- * Calls on paths: opening, status and times, and changes of names.
+ * Implements the calls on paths: opening, status and times, and changes of names.
  *
  * @module
  */
-import { ERRNO } from "../errno.ts";
-import { type DirectoryInode, type FileInode, FILETYPE, type Inode } from "../fs/inode.ts";
 import {
   ALL_FDFLAGS,
   ALL_OFLAGS,
   DIRECTORY_RIGHTS,
+  ERRNO,
   FILE_RIGHTS,
   FILESTAT_SIZE,
   INHERITABLE_RIGHTS,
   LOOKUP_SYMLINK_FOLLOW,
   OFLAG,
+  OPEN_MODE,
   RIGHT,
   rightsOf,
-} from "./abi.ts";
-import { directoryOf, lookUp, type WasiContext, type WasiFunctions } from "./call_context.ts";
-import type { DirectoryDescriptor } from "./fd_table.ts";
-import { setTimes, writeFilestat } from "./filestat.ts";
+  STDIN_RIGHTS,
+  STDOUT_RIGHTS,
+} from "../abi.ts";
+import {
+  type DeviceInode,
+  type DirectoryInode,
+  type FileInode,
+  FILETYPE,
+  type Inode,
+} from "../fs/inode.ts";
+import {
+  createDirectoryAt,
+  createSymlinkAt,
+  linkAt,
+  openInode,
+  removeDirectoryAt,
+  renameAt,
+  unlinkFileAt,
+} from "../fs/path_operations.ts";
+import {
+  directoryOf,
+  lookUp,
+  type WasiContext,
+  type WasiFunctions,
+  writeFilestat,
+} from "./call_context.ts";
+import { setTimes } from "../job_system.ts";
+import type { Descriptor, DirectoryDescriptor } from "./fd_table.ts";
 
-/** Checked arguments of `path_open`. */
-interface OpenRequest {
-  /** Directory descriptor that the path is relative to. */
-  through: DirectoryDescriptor;
-  /** `$oflags` bits. */
-  oflags: number;
-  /** Requested rights, limited to those that the directory passes on. */
-  rights: number;
+/**
+ * Open mode that the requested rights select; all other rights are granted. A private tree has nothing that rights
+ * could protect, and programs request none (wasmtime's tests, Zig) or all (wasi-libc, Go). As in wasmtime, a request
+ * for neither reading nor writing opens for reading.
+ */
+function modeOf(base: bigint): number {
+  const mode = rightsOf(base) & OPEN_MODE;
+  return mode === 0 ? RIGHT.FD_READ : mode;
 }
 
 /** Returns `path_open`. */
@@ -42,7 +66,7 @@ export function pathOpen(context: WasiContext): WasiFunctions {
       length: number,
       oflags: number,
       base: bigint,
-      inheriting: bigint,
+      _inheriting: bigint,
       fdflags: number,
       result: number,
     ): number {
@@ -62,67 +86,48 @@ export function pathOpen(context: WasiContext): WasiFunctions {
       if (errno !== 0) return errno;
       if (fds.full) return ERRNO.MFILE;
 
-      // Rights that the directory cannot pass on are dropped. The witx requires an error, but Go and wasi-libc
-      // request all rights and then check which they got.
-      const rights = rightsOf(base) & through.inheriting;
-      const inode = context.lookup.inode === undefined
-        ? create(context, { through, oflags, rights })
-        : existing(context, { through, oflags, rights });
+      const mode = modeOf(base);
+      const inode = openInode(context, {
+        oflags,
+        writes: (mode & RIGHT.FD_WRITE) !== 0,
+        mayCreate: (through.rights & RIGHT.PATH_CREATE_FILE) !== 0,
+        mayTruncate: (through.rights & RIGHT.PATH_FILESTAT_SET_SIZE) !== 0,
+      });
       if (typeof inode === "number") return inode;
-      const inherited = rightsOf(inheriting) & through.inheriting & INHERITABLE_RIGHTS;
-      const opened = inode.type === FILETYPE.DIRECTORY
-        ? fds.add({
-          kind: "directory",
-          inode,
-          rights: rights & DIRECTORY_RIGHTS,
-          inheriting: inherited,
-          flags: fdflags,
-          preopen: undefined,
-        })
-        : fds.add({
-          kind: "file",
-          inode,
-          rights: rights & FILE_RIGHTS,
-          inheriting: inherited & FILE_RIGHTS,
-          flags: fdflags,
-          offset: 0,
-        });
+      const opened = fds.add(descriptorOf(inode, { through, mode, fdflags }));
       memory.view.setUint32(result >>> 0, opened, true);
       return 0;
     },
   };
 }
 
-/** Creates the file of a lookup without an inode. */
-function create(
-  { fs, lookup }: WasiContext,
-  { through, oflags }: OpenRequest,
-): FileInode | number {
-  if ((oflags & OFLAG.CREAT) === 0) return ERRNO.NOENT;
-  if (lookup.slash) return ERRNO.ISDIR;
-  if ((through.rights & RIGHT.PATH_CREATE_FILE) === 0) return ERRNO.NOTCAPABLE;
-  return fs.createFile(lookup);
-}
-
-/** Checks that an existing inode can be opened, and truncates it if requested. */
-function existing(
-  { fs, lookup }: WasiContext,
-  { through, oflags, rights }: OpenRequest,
-): FileInode | DirectoryInode | number {
-  const inode = lookup.inode!;
-  if ((oflags & OFLAG.CREAT) !== 0 && (oflags & OFLAG.EXCL) !== 0) return ERRNO.EXIST;
-  if (inode.type === FILETYPE.SYMBOLIC_LINK) return ERRNO.LOOP;
+/** Returns a new descriptor of an inode, with all rights except those that the open mode excludes. */
+function descriptorOf(
+  inode: FileInode | DirectoryInode | DeviceInode,
+  { through, mode, fdflags: flags }: {
+    through: DirectoryDescriptor;
+    mode: number;
+    fdflags: number;
+  },
+): Descriptor {
+  // What the guest dropped from the directory by fd_fdstat_set_rights() is not granted again.
+  const granted = (rights: number) => rights & through.inheriting;
+  const opened = (rights: number) => granted(rights & (~OPEN_MODE | mode));
   if (inode.type === FILETYPE.DIRECTORY) {
-    const changes = (oflags & (OFLAG.CREAT | OFLAG.TRUNC)) !== 0 || (rights & RIGHT.FD_WRITE) !== 0;
-    return changes ? ERRNO.ISDIR : inode;
+    const rights = granted(DIRECTORY_RIGHTS);
+    const inheriting = granted(INHERITABLE_RIGHTS);
+    return { kind: "directory", inode, rights, inheriting, flags, preopen: undefined };
   }
-  if ((oflags & OFLAG.DIRECTORY) !== 0) return ERRNO.NOTDIR;
-  if ((oflags & OFLAG.TRUNC) !== 0) {
-    // EPERM instead of ENOTCAPABLE: early runtimes returned it, and guests check for it.
-    if ((through.rights & RIGHT.PATH_FILESTAT_SET_SIZE) === 0) return ERRNO.PERM;
-    fs.resize(inode, 0);
+  if (inode.type === FILETYPE.REGULAR_FILE) {
+    const inheriting = granted(FILE_RIGHTS);
+    return { kind: "file", inode, rights: opened(FILE_RIGHTS), inheriting, flags, offset: 0 };
   }
-  return inode;
+  const { device: kind } = inode;
+  if (kind === "stdin" || kind === "stdout" || kind === "stderr") {
+    const rights = opened(kind === "stdin" ? STDIN_RIGHTS : STDOUT_RIGHTS);
+    return { kind, rights, inheriting: 0, flags };
+  }
+  return { kind: "device", inode, rights: opened(FILE_RIGHTS), inheriting: 0, flags };
 }
 
 /** Arguments of {@linkcode pathStat}'s lookups. */
@@ -198,17 +203,9 @@ export function pathStat(context: WasiContext): WasiFunctions {
   };
 }
 
-/** Copy of a lookup result, which the next lookup overwrites. */
-interface Found {
-  parent: WasiContext["lookup"]["parent"];
-  name: string;
-  inode: Inode | undefined;
-  slash: boolean;
-}
-
 /** Returns the functions that create, move and remove names, except `path_open`. */
 export function pathChange(context: WasiContext): WasiFunctions {
-  const { memory, fs, lookup } = context;
+  const { memory } = context;
 
   /** Resolves the name to change without following a symbolic link there. */
   function find(fd: number, right: number, path: { pointer: number; length: number }): number {
@@ -217,19 +214,9 @@ export function pathChange(context: WasiContext): WasiFunctions {
     return lookUp(context, through, { ...path, lastLink: "keep" });
   }
 
-  function copyResult(): Found {
-    const { parent, name, inode, slash } = lookup;
-    return { parent, name, inode, slash };
-  }
-
   return {
-    path_create_directory(fd: number, pointer: number, length: number): number {
-      const errno = find(fd, RIGHT.PATH_CREATE_DIRECTORY, { pointer, length });
-      if (errno !== 0) return errno;
-      if (lookup.inode !== undefined) return ERRNO.EXIST;
-      const made = fs.createDirectory(lookup);
-      return typeof made === "number" ? made : 0;
-    },
+    path_create_directory: (fd: number, pointer: number, length: number): number =>
+      createDirectoryAt(context, () => find(fd, RIGHT.PATH_CREATE_DIRECTORY, { pointer, length })),
 
     path_symlink(
       targetPointer: number,
@@ -240,13 +227,10 @@ export function pathChange(context: WasiContext): WasiFunctions {
     ): number {
       const target = memory.path(targetPointer >>> 0, targetLength >>> 0);
       if (typeof target === "number") return target;
-      if (target === "") return ERRNO.NOENT;
-      // No lookup would follow an absolute target; wasmtime rejects it too.
-      if (target.startsWith("/")) return ERRNO.PERM;
-      const errno = find(fd, RIGHT.PATH_SYMLINK, { pointer, length });
-      if (errno !== 0) return errno;
-      if (lookup.inode !== undefined) return ERRNO.EXIST;
-      return lookup.slash ? ERRNO.NOENT : fs.createSymlink(lookup, target);
+      return createSymlinkAt(context, {
+        target,
+        find: () => find(fd, RIGHT.PATH_SYMLINK, { pointer, length }),
+      });
     },
 
     path_link(
@@ -260,19 +244,12 @@ export function pathChange(context: WasiContext): WasiFunctions {
     ): number {
       // Hard links never follow symbolic links, as in wasmtime.
       if ((flags & LOOKUP_SYMLINK_FOLLOW) !== 0) return ERRNO.INVAL;
-      const errno = find(fromFd, RIGHT.PATH_LINK_SOURCE, {
-        pointer: fromPointer,
-        length: fromLength,
+      const from = { pointer: fromPointer, length: fromLength };
+      const to = { pointer: toPointer, length: toLength };
+      return linkAt(context, {
+        from: () => find(fromFd, RIGHT.PATH_LINK_SOURCE, from),
+        to: () => find(toFd, RIGHT.PATH_LINK_TARGET, to),
       });
-      if (errno !== 0) return errno;
-      const { inode, slash } = lookup;
-      if (inode === undefined) return ERRNO.NOENT;
-      const toErrno = find(toFd, RIGHT.PATH_LINK_TARGET, { pointer: toPointer, length: toLength });
-      if (toErrno !== 0) return toErrno;
-      if (lookup.inode !== undefined) return ERRNO.EXIST;
-      if (inode.type === FILETYPE.DIRECTORY) return ERRNO.PERM;
-      if (slash) return ERRNO.NOTDIR;
-      return lookup.slash ? ERRNO.NOENT : fs.link(lookup, inode);
     },
 
     path_rename(
@@ -283,44 +260,18 @@ export function pathChange(context: WasiContext): WasiFunctions {
       toPointer: number,
       toLength: number,
     ): number {
-      const errno = find(fromFd, RIGHT.PATH_RENAME_SOURCE, {
-        pointer: fromPointer,
-        length: fromLength,
+      const from = { pointer: fromPointer, length: fromLength };
+      const to = { pointer: toPointer, length: toLength };
+      return renameAt(context, {
+        from: () => find(fromFd, RIGHT.PATH_RENAME_SOURCE, from),
+        to: () => find(toFd, RIGHT.PATH_RENAME_TARGET, to),
       });
-      if (errno !== 0) return errno;
-      const from = copyResult();
-      const toErrno = find(toFd, RIGHT.PATH_RENAME_TARGET, {
-        pointer: toPointer,
-        length: toLength,
-      });
-      if (toErrno !== 0) return toErrno;
-      if (from.inode === undefined) return ERRNO.NOENT;
-      // "." and ".." cannot be moved or replaced (EBUSY of rename(2)).
-      if (from.name === "" || lookup.name === "") return ERRNO.BUSY;
-      if (from.inode.type !== FILETYPE.DIRECTORY && (from.slash || lookup.slash)) {
-        return ERRNO.NOTDIR;
-      }
-      return fs.rename(from, copyResult(), from.inode);
     },
 
-    path_remove_directory(fd: number, pointer: number, length: number): number {
-      const errno = find(fd, RIGHT.PATH_REMOVE_DIRECTORY, { pointer, length });
-      if (errno !== 0) return errno;
-      const { inode, name } = lookup;
-      if (inode === undefined) return ERRNO.NOENT;
-      if (inode.type !== FILETYPE.DIRECTORY) return ERRNO.NOTDIR;
-      return name === "" ? ERRNO.INVAL : fs.removeDirectory(lookup, inode);
-    },
+    path_remove_directory: (fd: number, pointer: number, length: number): number =>
+      removeDirectoryAt(context, () => find(fd, RIGHT.PATH_REMOVE_DIRECTORY, { pointer, length })),
 
-    path_unlink_file(fd: number, pointer: number, length: number): number {
-      const errno = find(fd, RIGHT.PATH_UNLINK_FILE, { pointer, length });
-      if (errno !== 0) return errno;
-      const { inode, slash } = lookup;
-      if (inode === undefined) return ERRNO.NOENT;
-      if (inode.type === FILETYPE.DIRECTORY) return ERRNO.ISDIR;
-      if (slash) return ERRNO.NOTDIR;
-      fs.unlink(lookup, inode);
-      return 0;
-    },
+    path_unlink_file: (fd: number, pointer: number, length: number): number =>
+      unlinkFileAt(context, () => find(fd, RIGHT.PATH_UNLINK_FILE, { pointer, length })),
   };
 }

@@ -7,9 +7,17 @@ import {
   RESULT_POINTER,
   ROOT_FD,
 } from "../../../tests/fixtures/fake_guest.ts";
-import { ERRNO } from "../errno.ts";
+import {
+  ALL_RIGHTS,
+  ERRNO,
+  FDFLAG,
+  FILE_RIGHTS,
+  FSTFLAG,
+  LOOKUP_SYMLINK_FOLLOW,
+  OFLAG,
+  RIGHT,
+} from "../abi.ts";
 import { FILETYPE } from "../fs/inode.ts";
-import { ALL_RIGHTS, FDFLAG, FSTFLAG, LOOKUP_SYMLINK_FOLLOW, OFLAG, RIGHT } from "./abi.ts";
 
 Deno.test("path_open() returns ENOENT for a missing file and creates it with O_CREAT", () => {
   const guest = new FakeGuest();
@@ -38,7 +46,7 @@ Deno.test("path_open() does not leave its directory through symbolic links", () 
   guest.call("path_create_directory", ROOT_FD, "dir");
   guest.create("secret", "s");
   const dir = guest.openDirectory("dir");
-  // Made from above, where the target is reachable.
+  // Created through the root, from which the target is reachable.
   assertEquals(guest.call("path_symlink", "../secret", ROOT_FD, "dir/up"), 0);
   assertEquals(guest.readFile("dir/up"), "s");
   assertEquals(guest.open("up", { at: dir, follow: LOOKUP_SYMLINK_FOLLOW }), -ERRNO.PERM);
@@ -122,12 +130,44 @@ Deno.test("path_open() requires an open directory", () => {
   assertEquals(guest.open("x", { at: -1 }), -ERRNO.BADF);
 });
 
-Deno.test("path_open() drops rights that the directory cannot pass on", () => {
+Deno.test("path_open() takes the open mode from the rights and grants the others", () => {
+  const guest = new FakeGuest();
+  const neither = guest.open("file", { oflags: OFLAG.CREAT, rights: 0, inheriting: 0 });
+  assertEquals(guest.call("fd_seek", neither, 0n, 0, RESULT_POINTER), 0);
+  assertEquals(guest.call("fd_fdstat_set_flags", neither, FDFLAG.APPEND), 0);
+  const rightsOf = (rights: number) =>
+    (guest.fdstat(guest.open("file", { rights })) as Fdstat).rights;
+  const rest = FILE_RIGHTS & ~(RIGHT.FD_READ | RIGHT.FD_WRITE);
+  assertEquals(rightsOf(0), rest | RIGHT.FD_READ);
+  assertEquals(rightsOf(RIGHT.FD_READ), rest | RIGHT.FD_READ);
+  assertEquals(rightsOf(RIGHT.FD_WRITE | RIGHT.FD_SEEK), rest | RIGHT.FD_WRITE);
+  assertEquals(rightsOf(ALL_RIGHTS), FILE_RIGHTS);
+  const writer = guest.open("file", { rights: RIGHT.FD_WRITE });
+  assertEquals(guest.write(writer, "text"), 4);
+  assertEquals(guest.read(writer), -ERRNO.BADF);
+  assertEquals(guest.write(neither, "text"), -ERRNO.BADF);
+  assertEquals(guest.read(neither), "text");
+});
+
+Deno.test("path_open() grants all rights of a directory opened with none", () => {
+  const guest = new FakeGuest();
+  const root = guest.open(".", { rights: 0, inheriting: 0, oflags: OFLAG.DIRECTORY });
+  assertEquals(guest.call("path_create_directory", root, "d"), 0);
+  const dir = guest.open("d", { at: root, rights: RIGHT.FD_READDIR, inheriting: RIGHT.FD_READ });
+  guest.create("x", "text", dir);
+  assertEquals(guest.readFile("x", dir), "text");
+  assertEquals(guest.readdir(dir).length, 3);
+});
+
+Deno.test("path_open() does not grant what fd_fdstat_set_rights() dropped", () => {
   const guest = new FakeGuest();
   guest.call("path_create_directory", ROOT_FD, "d");
-  const dir = guest.open("d", { rights: RIGHT.PATH_OPEN, inheriting: RIGHT.FD_READ });
-  assertEquals(guest.open("x", { at: dir, oflags: OFLAG.CREAT }), -ERRNO.NOTCAPABLE);
   guest.create("d/x", "text");
+  const dir = guest.openDirectory("d");
+  const rights = BigInt(RIGHT.PATH_OPEN);
+  assertEquals(guest.call("fd_fdstat_set_rights", dir, rights, BigInt(RIGHT.FD_READ)), 0);
+  assertEquals(guest.open("new", { at: dir, oflags: OFLAG.CREAT }), -ERRNO.NOTCAPABLE);
+  assertEquals(guest.call("path_create_directory", dir, "new"), ERRNO.NOTCAPABLE);
   const file = guest.open("x", { at: dir });
   assertEquals((guest.fdstat(file) as Fdstat).rights, RIGHT.FD_READ);
   assertEquals(guest.write(file, "y"), -ERRNO.BADF);
@@ -226,10 +266,10 @@ Deno.test("path_filestat_set_times() sets each time to a given time or the curre
     guest.call("path_filestat_set_times", ROOT_FD, 0, "file", atim, mtim, flags);
   assertEquals(set(5n, NOW_NS - 101n, FSTFLAG.MTIM), 0);
   let stat = guest.stat("file") as Filestat;
-  assertEquals([stat.atim, stat.mtim], [NOW_NS, NOW_NS - 101n]);
+  assertEquals({ atim: stat.atim, mtim: stat.mtim }, { atim: NOW_NS, mtim: NOW_NS - 101n });
   assertEquals(set(5n, 6n, FSTFLAG.ATIM | FSTFLAG.MTIM_NOW), 0);
   stat = guest.stat("file") as Filestat;
-  assertEquals([stat.atim, stat.mtim], [5n, NOW_NS]);
+  assertEquals({ atim: stat.atim, mtim: stat.mtim }, { atim: 5n, mtim: NOW_NS });
   assertEquals(set(-1n, 0n, FSTFLAG.ATIM), 0);
   assertEquals((guest.stat("file") as Filestat).atim, 2n ** 64n - 1n);
 });

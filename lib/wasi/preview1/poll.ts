@@ -1,18 +1,18 @@
 /**
- * `poll_oneoff`: waits for clocks and descriptors.
+ * Implements `poll_oneoff`, which waits for clocks and descriptors.
  *
  * @module
  */
-import { CLOCK, TICKS_PER_MS } from "../clock.ts";
-import { ERRNO } from "../errno.ts";
+import { CLOCK, type Deadline, isClock } from "../clock.ts";
 import {
+  ERRNO,
   EVENT_HANGUP,
   EVENT_SIZE,
   EVENTTYPE,
   RIGHT,
   SUBCLOCK_ABSTIME,
   SUBSCRIPTION_SIZE,
-} from "./abi.ts";
+} from "../abi.ts";
 import type { WasiContext, WasiFunctions } from "./call_context.ts";
 
 /**
@@ -20,24 +20,14 @@ import type { WasiContext, WasiFunctions } from "./call_context.ts";
  */
 export const MAX_SUBSCRIPTIONS = 8192;
 
-const NS_PER_MS = 1e6;
-
-/**
- * Shortest wait. A double holds Unix milliseconds to a quarter of a microsecond; a shorter wait might not advance the
- * clock, and the loop around it would spin.
- */
-const SHORTEST_WAIT_MS = 0.001;
-
 /** A subscription. All are read before any event is written, because the two arrays may overlap. */
 interface Subscription {
   userdata: bigint;
   type: number;
   /** Descriptor of a read or write. */
   fd: number;
-  /** Clock id. */
-  clock: number;
-  /** Wake-up time on that clock, in milliseconds. */
-  deadlineMs: number;
+  /** Wake-up time of a valid clock subscription. */
+  deadline: Deadline | undefined;
   /** Errno known without waiting; 0 if there is none. */
   errno: number;
 }
@@ -52,7 +42,7 @@ interface Event {
 
 /** Returns `poll_oneoff`. */
 export function poll(context: WasiContext): WasiFunctions {
-  const { memory, host, clocks } = context;
+  const { memory, host, clocks, use } = context;
   return {
     poll_oneoff(input: number, output: number, count: number, result: number): number {
       const subscriptions = count >>> 0;
@@ -65,11 +55,12 @@ export function poll(context: WasiContext): WasiFunctions {
         { length: subscriptions },
         (_, i) => read(context, (input >>> 0) + i * SUBSCRIPTION_SIZE),
       );
+      use("poll");
       const watchStdin = list.some((subscription) => waitsForStdin(context, subscription));
+      const deadlines = list.flatMap(({ deadline }) => deadline ?? []);
       let events = ready(context, list);
       while (events.length === 0) {
-        const ms = remainingMs(context, list);
-        clocks.blocked(() => host.wait(ms, watchStdin));
+        clocks.waitFor(deadlines, (ms) => host.wait(ms, watchStdin));
         events = ready(context, list);
       }
       events.forEach((event, i) => write(context, (output >>> 0) + i * EVENT_SIZE, event));
@@ -85,24 +76,21 @@ function read({ memory: { view }, clocks }: WasiContext, at: number): Subscripti
     userdata: view.getBigUint64(at, true),
     type,
     fd: view.getUint32(at + 16, true),
-    clock: view.getUint32(at + 16, true),
-    deadlineMs: Infinity,
+    deadline: undefined,
     errno: type > EVENTTYPE.FD_WRITE ? ERRNO.INVAL : 0,
   };
   if (type !== EVENTTYPE.CLOCK) return subscription;
-  const { clock } = subscription;
-  const now = clocks.preciseMs(clock);
+  const clock = view.getUint32(at + 16, true);
   const flags = view.getUint16(at + 40, true);
-  if (now === undefined || (flags & ~SUBCLOCK_ABSTIME) !== 0) subscription.errno = ERRNO.INVAL;
+  if (!isClock(clock) || (flags & ~SUBCLOCK_ABSTIME) !== 0) subscription.errno = ERRNO.INVAL;
   // A CPU clock does not advance while the job waits, so the wait would never end.
   else if (clock !== CLOCK.REALTIME && clock !== CLOCK.MONOTONIC) subscription.errno = ERRNO.NOTSUP;
   else {
-    const timeoutMs = Number(view.getBigUint64(at + 24, true)) / NS_PER_MS;
-    const absolute = (flags & SUBCLOCK_ABSTIME) !== 0;
-    // Rounded up to a tick, so that the guest's clock shows the deadline as reached.
-    subscription.deadlineMs = absolute
-      ? Math.ceil(timeoutMs * TICKS_PER_MS) / TICKS_PER_MS
-      : now + timeoutMs;
+    subscription.deadline = clocks.deadline({
+      clock,
+      timeoutNs: view.getBigUint64(at + 24, true),
+      isAbsolute: (flags & SUBCLOCK_ABSTIME) !== 0,
+    });
   }
   return subscription;
 }
@@ -122,7 +110,7 @@ function check(context: WasiContext, subscription: Subscription): Event | undefi
   const event: Event = { subscription, errno: subscription.errno, bytes: 0, flags: 0 };
   if (event.errno !== 0) return event;
   if (subscription.type === EVENTTYPE.CLOCK) {
-    return clocks.preciseMs(subscription.clock)! >= subscription.deadlineMs ? event : undefined;
+    return clocks.isReached(subscription.deadline!) ? event : undefined;
   }
   const reads = subscription.type === EVENTTYPE.FD_READ;
   const descriptor = fds.get(subscription.fd);
@@ -145,15 +133,6 @@ function check(context: WasiContext, subscription: Subscription): Event | undefi
 
 function waitsForStdin({ fds }: WasiContext, { type, fd, errno }: Subscription): boolean {
   return errno === 0 && type === EVENTTYPE.FD_READ && fds.get(fd)?.kind === "stdin";
-}
-
-function remainingMs({ clocks }: WasiContext, list: readonly Subscription[]): number {
-  let least = Infinity;
-  for (const { type, clock, deadlineMs } of list) {
-    if (type !== EVENTTYPE.CLOCK) continue;
-    least = Math.min(least, deadlineMs - clocks.preciseMs(clock)!);
-  }
-  return Math.max(SHORTEST_WAIT_MS, least);
 }
 
 function write({ memory }: WasiContext, at: number, event: Event): void {

@@ -1,8 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { FakeGuest, FakeHost, ROOT_FD } from "../../../tests/fixtures/fake_guest.ts";
 import { CLOCK } from "../clock.ts";
-import { ERRNO } from "../errno.ts";
-import { EVENT_HANGUP, EVENTTYPE, OFLAG, SUBCLOCK_ABSTIME } from "./abi.ts";
+import { ERRNO, EVENT_HANGUP, EVENTTYPE, OFLAG, SUBCLOCK_ABSTIME } from "../abi.ts";
 import { MAX_SUBSCRIPTIONS } from "./poll.ts";
 
 const INPUT = 4096;
@@ -24,7 +23,7 @@ interface Event {
   flags: number;
 }
 
-/** A guest whose time passes only while it waits. */
+/** A guest whose clock advances only while it waits. */
 function sleeper(options: { stdin?: string; ended?: boolean; inputAfterMs?: number } = {}) {
   const time = { ms: 50_000.01234 };
   const host: FakeHost = new FakeHost({
@@ -175,4 +174,50 @@ Deno.test("poll_oneoff() rejects zero, too many and out-of-bounds subscriptions"
   assertEquals(call(INPUT, end - 31, 1), ERRNO.FAULT);
   assertEquals(call(INPUT, OUTPUT, 1, end - 3), ERRNO.FAULT);
   assertEquals(call(-1, OUTPUT, 1), ERRNO.FAULT);
+});
+
+/** A guest of the deterministic profile, whose host must not be asked to sleep. */
+function virtual(host: FakeHost = new FakeHost()): FakeGuest {
+  return new FakeGuest({ host, deterministic: { seed: new Uint8Array(32), epochMs: 0 } });
+}
+
+Deno.test("poll_oneoff() sleeps without waiting in the deterministic profile", () => {
+  const host = new FakeHost();
+  const guest = virtual(host);
+  const day = 86_400_000n * MS;
+  const events = poll(guest, [
+    { clock: CLOCK.MONOTONIC, timeout: day + 1n },
+    { clock: CLOCK.REALTIME, timeout: day },
+    { clock: CLOCK.REALTIME, timeout: day, flags: SUBCLOCK_ABSTIME },
+    { clock: CLOCK.PROCESS_CPUTIME, timeout: day },
+  ]) as Event[];
+  assertEquals(events.map(({ userdata, errno }) => [userdata, errno]), [[103n, ERRNO.NOTSUP]]);
+  const slept = poll(guest, [
+    { clock: CLOCK.MONOTONIC, timeout: day + 1n },
+    { clock: CLOCK.REALTIME, timeout: day },
+    { clock: CLOCK.REALTIME, timeout: day, flags: SUBCLOCK_ABSTIME },
+  ]) as Event[];
+  assertEquals(slept.map(({ userdata }) => userdata), [101n, 102n]);
+  assertEquals(guest.call("clock_time_get", CLOCK.REALTIME, 0n, COUNT), 0);
+  assertEquals(guest.view.getBigUint64(COUNT, true), day);
+  assertEquals(host.waits, []);
+});
+
+Deno.test("poll_oneoff() finds input in the deterministic profile, however late it arrives", () => {
+  for (const stdin of ["now", ""]) {
+    const host: FakeHost = new FakeHost({
+      stdin,
+      ended: false,
+      onWait: () => host.stdin = new TextEncoder().encode("late"),
+    });
+    const events = poll(virtual(host), [
+      { clock: CLOCK.MONOTONIC, timeout: 1n },
+      { read: 0 },
+    ]) as Event[];
+    assertEquals(events.map(({ userdata, bytes, flags }) => [userdata, bytes, flags]), [
+      [101n, 1, 0],
+    ]);
+  }
+  const ended = poll(virtual(), [{ read: 0 }]) as Event[];
+  assertEquals(ended.map(({ bytes, flags }) => [bytes, flags]), [[0, EVENT_HANGUP]]);
 });

@@ -1,23 +1,31 @@
 /**
- * WASI preview1 for one job: all functions of the witx over a private in-memory file system.
+ * Implements WASI preview1 for one job: all functions of the witx over a private in-memory file system.
  *
  * The only access to the host is {@linkcode WasiHost}: three streams and a way to wait. No API of Deno or Node is used,
  * so that it runs in a worker without permissions.
  *
  * @module
  */
-import { Clocks, type TimeSource } from "../clock.ts";
-import { ERRNO } from "../errno.ts";
-import { FileSystem, type FileSystemLimits } from "../fs/file_system.ts";
-import { createInputs, type FileInput, type Preopen } from "../fs/inputs.ts";
-import { PathLookup } from "../fs/path_lookup.ts";
-import { DIRECTORY_RIGHTS, INHERITABLE_RIGHTS, STDIN_RIGHTS, STDOUT_RIGHTS } from "./abi.ts";
+import {
+  DIRECTORY_RIGHTS,
+  ERRNO,
+  INHERITABLE_RIGHTS,
+  STDIN_RIGHTS,
+  STDOUT_RIGHTS,
+} from "../abi.ts";
+import type { Preopen } from "../fs/inputs.ts";
+import {
+  type CollectedOutputs,
+  collectOutputs,
+  type CollectOutputsOptions,
+} from "../fs/outputs.ts";
+import { createJobSystem, type WasiOptions } from "../job_system.ts";
+import type { HostException } from "../wasi_host.ts";
 import {
   type WasiContext,
   WasiExit,
   type WasiFunction,
   type WasiFunctions,
-  type WasiHost,
 } from "./call_context.ts";
 import { fdDir, fdFile, fdMeta } from "./fd_calls.ts";
 import { fdIo } from "./fd_io.ts";
@@ -27,36 +35,6 @@ import { pathChange, pathOpen, pathStat } from "./path_calls.ts";
 import { poll } from "./poll.ts";
 import { argsEnv, clock, proc, sock } from "./process_calls.ts";
 
-/** Limits of {@linkcode createWasi}. */
-export interface WasiLimits extends FileSystemLimits {
-  /** Most open descriptors, including streams and preopens. */
-  openFds: number;
-}
-
-/** Options of {@linkcode createWasi}. */
-export interface WasiOptions {
-  /** Arguments, including argv[0]. */
-  args: readonly string[];
-  /** Environment variables. */
-  env: Readonly<Record<string, string>>;
-  /** Files and directories that exist when the job starts. */
-  inputs: readonly FileInput[];
-  /**
-   * Whether to preopen the root "/" before the input directories.
-   * @default {true}
-   */
-  preopenRoot?: boolean | undefined;
-  /** Limits. */
-  limits: WasiLimits;
-  /** Host of the job. */
-  host: WasiHost;
-  /**
-   * Source of time.
-   * @default {the system's clocks}
-   */
-  now?: TimeSource | undefined;
-}
-
 /** WASI instance of a job. */
 export interface Wasi {
   /** Imports for the module name `wasi_snapshot_preview1`. */
@@ -65,8 +43,10 @@ export interface Wasi {
   attach(memory: WebAssembly.Memory): void;
   /** Current use of the file system, in bytes. */
   readonly fsBytes: number;
-  /** Peak use of the file system, in bytes. */
+  /** Peak use of the file system in addition to the content of the inputs, in bytes. */
   readonly fsPeakBytes: number;
+  /** Writes the job's output files as an archive, after the guest has ended. */
+  collectOutputs(options: CollectOutputsOptions): CollectedOutputs;
 }
 
 /**
@@ -75,19 +55,15 @@ export interface Wasi {
  * @throws {PlasmError} `bad-input` or `over-limit` if the inputs cannot be created.
  */
 export function createWasi(options: WasiOptions): Wasi {
-  const clocks = new Clocks(options.now);
-  const fs = new FileSystem(options.limits, () => clocks.now());
-  const { host, raised } = watchHost(options.host);
+  const { deterministic } = options;
+  const { system, preopens, raised, inputBytes } = createJobSystem(options);
+  const { fs, host } = system;
   const context: WasiContext = {
+    ...system,
     memory: new GuestMemory(),
     fds: new FdTable(options.limits.openFds),
-    fs,
-    lookup: new PathLookup(),
-    clocks,
-    host,
   };
-  const root: Preopen[] = options.preopenRoot === false ? [] : [{ name: "/", directory: fs.root }];
-  openInitial(context, [...root, ...createInputs(fs, options.inputs)]);
+  openInitial(context, preopens);
   const families: WasiFunctions[] = [
     argsEnv(context, options),
     clock(context),
@@ -102,9 +78,14 @@ export function createWasi(options: WasiOptions): Wasi {
     proc(context),
     sock(context),
   ];
+  const onRangeError = deterministic === undefined
+    ? () => ERRNO.NOMEM
+    : ({ message }: RangeError) => host.exhausted(`V8 is out of memory or stack: ${message}`);
   const imports: Record<string, WasiFunction> = {};
   for (const family of families) {
-    for (const name of Object.keys(family)) imports[name] = guard(family[name]!, raised);
+    for (const name of Object.keys(family)) {
+      imports[name] = guard(family[name]!, { raised, beforeCall: host.beforeCall, onRangeError });
+    }
   }
   return {
     imports: imports as WebAssembly.ModuleImports,
@@ -113,8 +94,9 @@ export function createWasi(options: WasiOptions): Wasi {
       return fs.bytes;
     },
     get fsPeakBytes() {
-      return fs.peakBytes;
+      return fs.peakBytes - inputBytes;
     },
+    collectOutputs: (collecting) => collectOutputs(fs, collecting),
   };
 }
 
@@ -136,52 +118,31 @@ function openInitial({ fds }: WasiContext, preopens: readonly Preopen[]): void {
   }
 }
 
-/** Last exception of the host, which must reach the worker, as opposed to faults in this code. */
-interface HostException {
-  thrown: unknown;
-}
-
-function watchHost(inner: WasiHost): { host: WasiHost; raised: HostException } {
-  const raised: HostException = { thrown: undefined };
-  const pass = <T>(call: () => T): T => {
-    try {
-      return call();
-    } catch (error) {
-      raised.thrown = error;
-      throw error;
-    }
-  };
-  const host: WasiHost = {
-    readStdin: (buffer) => pass(() => inner.readStdin(buffer)),
-    stdinReady: () => pass(() => inner.stdinReady()),
-    wait: (ms, watchStdin) => pass(() => inner.wait(ms, watchStdin)),
-    write(stream, data) {
-      // Written out instead of using pass(): guests may call this a million times a second.
-      try {
-        inner.write(stream, data);
-      } catch (error) {
-        raised.thrown = error;
-        throw error;
-      }
-    },
-  };
-  return { host, raised };
+/** Options of {@linkcode guard}. */
+interface GuardOptions {
+  /** Last exception of the host. */
+  raised: HostException;
+  /** See {@linkcode WasiHost.beforeCall}. */
+  beforeCall: (() => void) | undefined;
+  /** Handles a failed allocation or an exhausted stack of V8; returns an errno. */
+  onRangeError: (error: RangeError) => number;
 }
 
 /**
  * Last line of defence: converts JavaScript exceptions to an errno, so that the guest can neither catch them nor trap
  * with a host message. Only the guest's exit and exceptions of the host pass through.
  */
-function guard(fn: WasiFunction, raised: HostException): WasiFunction {
+function guard(fn: WasiFunction, { raised, beforeCall, onRangeError }: GuardOptions): WasiFunction {
   return (...args) => {
+    beforeCall?.();
     try {
       return fn(...args);
     } catch (error) {
       if (error instanceof WasiExit || (error !== undefined && error === raised.thrown)) {
         throw error;
       }
-      // RangeError: V8 could not allocate. Anything else is a bug here, reported as an I/O error.
-      return error instanceof RangeError ? ERRNO.NOMEM : ERRNO.IO;
+      // Anything but a RangeError is a bug here, reported as an I/O error.
+      return error instanceof RangeError ? onRangeError(error) : ERRNO.IO;
     }
   };
 }

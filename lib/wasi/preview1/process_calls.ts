@@ -1,11 +1,11 @@
 /**
- * Calls on the process: arguments, environment, clocks, exit, randomness, and sockets, which no job has.
+ * Implements the calls on the process: arguments, environment, clocks, exit, randomness, and sockets, which no job has.
  *
  * @module
  */
-import { CLOCK_RESOLUTION_NS } from "../clock.ts";
-import { ERRNO } from "../errno.ts";
-import { type WasiContext, WasiExit, type WasiFunctions } from "./call_context.ts";
+import { CLOCK_RESOLUTION_NS, isClock } from "../clock.ts";
+import { ERRNO } from "../abi.ts";
+import { fillRandom, type WasiContext, WasiExit, type WasiFunctions } from "./call_context.ts";
 
 /** Options of {@linkcode argsEnv}. */
 export interface ArgsEnvOptions {
@@ -19,7 +19,8 @@ export interface ArgsEnvOptions {
 export function argsEnv(context: WasiContext, options: ArgsEnvOptions): WasiFunctions {
   const args = encodeList(options.args);
   const environ = encodeList(
-    Object.entries(options.env).map(([name, value]) => `${name}=${value}`),
+    // Sorted as RFC 8785 does, so that the order follows from the manifest's hash.
+    Object.keys(options.env).sort().map((name) => `${name}=${options.env[name]}`),
   );
   return {
     args_sizes_get: (count: number, size: number) => sizes(context, args, { count, size }),
@@ -81,10 +82,10 @@ function list(
 }
 
 /** Returns the functions that read clocks. */
-export function clock({ memory, clocks }: WasiContext): WasiFunctions {
+export function clock({ memory, clocks, use }: WasiContext): WasiFunctions {
   return {
     clock_res_get(id: number, result: number): number {
-      if (clocks.preciseMs(id) === undefined) return ERRNO.INVAL;
+      if (!isClock(id)) return ERRNO.INVAL;
       if (!memory.ok(result >>> 0, 8)) return ERRNO.FAULT;
       memory.view.setBigUint64(result >>> 0, BigInt(CLOCK_RESOLUTION_NS), true);
       return 0;
@@ -95,17 +96,16 @@ export function clock({ memory, clocks }: WasiContext): WasiFunctions {
       const time = clocks.read(id);
       if (time === undefined) return ERRNO.INVAL;
       if (!memory.ok(result >>> 0, 8)) return ERRNO.FAULT;
+      use("clock");
       memory.view.setBigUint64(result >>> 0, time, true);
       return 0;
     },
   };
 }
 
-/** Most bytes per call of `crypto.getRandomValues` (Web Crypto, section 10.1.1). */
-const RANDOM_CHUNK_BYTES = 65_536;
-
 /** Returns the functions for exit, signals, scheduling and randomness. */
-export function proc({ memory }: WasiContext): WasiFunctions {
+export function proc(context: WasiContext): WasiFunctions {
+  const { memory } = context;
   return {
     proc_exit(code: number): never {
       throw new WasiExit(code >>> 0);
@@ -118,16 +118,8 @@ export function proc({ memory }: WasiContext): WasiFunctions {
     sched_yield: (): number => 0,
 
     random_get(buffer: number, length: number): number {
-      const start = buffer >>> 0;
-      const end = start + (length >>> 0);
-      if (!memory.ok(start, length >>> 0)) return ERRNO.FAULT;
-      // Web Crypto rejects shared memory.
-      const shared = !(memory.bytes.buffer instanceof ArrayBuffer);
-      for (let at = start; at < end; at += RANDOM_CHUNK_BYTES) {
-        const chunk = memory.bytes.subarray(at, Math.min(end, at + RANDOM_CHUNK_BYTES));
-        if (shared) chunk.set(crypto.getRandomValues(new Uint8Array(chunk.length)));
-        else crypto.getRandomValues(chunk as Uint8Array<ArrayBuffer>);
-      }
+      if (!memory.ok(buffer >>> 0, length >>> 0)) return ERRNO.FAULT;
+      fillRandom(context, buffer >>> 0, length >>> 0);
       return 0;
     },
   };

@@ -5,8 +5,8 @@ import {
   RESULT_POINTER,
   ROOT_FD,
 } from "../../../tests/fixtures/fake_guest.ts";
-import { CLOCK, CLOCK_RESOLUTION_NS, Clocks } from "../clock.ts";
-import { ERRNO } from "../errno.ts";
+import { CLOCK, CLOCK_RESOLUTION_NS, SystemClocks } from "../clock.ts";
+import { ERRNO } from "../abi.ts";
 import { WasiExit } from "./call_context.ts";
 
 const POINTERS = 256;
@@ -38,7 +38,7 @@ Deno.test("args_get() returns all arguments", () => {
 
 Deno.test("environ_get() returns all variables", () => {
   const env = { a: "text", b: 'escape " ing', c: "new\nline", ["__proto__"]: "x" };
-  const expected = ["a=text", 'b=escape " ing', "c=new\nline", "__proto__=x"];
+  const expected = ["__proto__=x", "a=text", 'b=escape " ing', "c=new\nline"];
   assertEquals(listed(new FakeGuest({ env }), "environ"), expected);
   assertEquals(listed(new FakeGuest(), "environ"), []);
 });
@@ -97,9 +97,9 @@ Deno.test("clock_time_get() returns EINVAL for an unknown clock", () => {
   }
 });
 
-Deno.test("Clocks.blocked() pauses the CPU clocks", () => {
+Deno.test("SystemClocks.blocked() pauses the CPU clocks", () => {
   let monotonic = 0;
-  const clocks = new Clocks({ realtimeMs: () => 0, monotonicMs: () => monotonic });
+  const clocks = new SystemClocks({ realtimeMs: () => 0, monotonicMs: () => monotonic });
   monotonic = 2;
   assertEquals(clocks.blocked(() => monotonic = 102), 102);
   monotonic = 103;
@@ -121,7 +121,7 @@ Deno.test("random_get() fills any length and nothing else", () => {
     assertEquals(guest.call("random_get", BUFFER_POINTER, length), 0);
     assertEquals(guest.bytes.subarray(0, BUFFER_POINTER).some((byte) => byte !== 0), false);
     assertEquals(guest.bytes[BUFFER_POINTER + length], 0);
-    // 64 zero bytes at the end come by chance once in 2^512.
+    // 64 trailing zero bytes have a probability of 2^-512.
     const tail = guest.bytes.subarray(BUFFER_POINTER + length - 64, BUFFER_POINTER + length);
     if (length >= 64) assert(tail.some((byte) => byte !== 0), `${length}`);
   }

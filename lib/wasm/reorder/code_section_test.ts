@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { readSections } from "../sections.ts";
 import { type Code, readCode } from "./code_section.ts";
+import { leb } from "../../../tests/fixtures/hostile/binary.ts";
 import { assemble } from "../../../tests/fixtures/reorder_modules.ts";
 
 async function codeOf(functions: string): Promise<Code | undefined> {
@@ -8,7 +9,7 @@ async function codeOf(functions: string): Promise<Code | undefined> {
     (type $t (func (param i32) (result i32))) (tag $tag (param i32))
     (memory 1 1 shared) (memory 1) (table 4 funcref) (data "abc") (elem func $callee)
     (func $callee (type $t) local.get 0) ${functions})`);
-  return readCode(bytes, readSections(bytes).known.get("code")!);
+  return readCode(bytes, readSections(bytes).known.get("code")!, 0);
 }
 
 Deno.test("BodyScanner.scan() skips every kind of operand", async () => {
@@ -49,15 +50,15 @@ Deno.test("BodyScanner.scan() weights instructions by loop depth", async () => {
     (func (loop nop))
     (func (loop (loop nop nop)) nop)
     (func (local i32) (loop (block (br_table 0 0 0 1 (local.get 0)))))`);
-  // A loop's own end counts as within it.
+  // The end of a loop counts as a part of it.
   assertEquals(Array.from(code!.weight), [0, 2, 26, 5]);
   assertEquals(Array.from(code!.targets), [0, 0, 0, 3]);
 });
 
 Deno.test("readCode() returns undefined when a body is malformed or has an unknown instruction", () => {
-  // One body that is cut, longer than it says, of an unknown instruction, and with a lying jump table.
+  // A truncated body, one beyond its declared size, an unknown instruction, and a jump table with a false count.
   for (
-    const body of [[0, 1], [0, 0x0b, 1], [0, 0x27, 0x0b], [0, 0xfb, 0, 0, 0x0b], [
+    const body of [[0, 1], [0, 0x0b, 1], [0, 0x27, 0x0b], [0, 0xfb, 31, 0, 0x0b], [
       0,
       0x0e,
       0xff,
@@ -66,6 +67,42 @@ Deno.test("readCode() returns undefined when a body is malformed or has an unkno
   ) {
     const bytes = Uint8Array.of(10, body.length + 2, 1, body.length, ...body);
     const section = { header: 0, start: 2, end: bytes.length };
-    assertEquals(readCode(bytes, section), undefined, `${body}`);
+    assertEquals(readCode(bytes, section, 0), undefined, `${body}`);
+  }
+});
+
+Deno.test("BodyScanner.scan() skips every GC instruction", () => {
+  // Indices that would end the body or start an instruction with operands if they were read as opcodes.
+  const [one, two] = [[0x0b], [0x0b, 0x44]];
+  const operands = [
+    ...[one, one, two, two, two, two, one, one, two, two, two],
+    ...[one, one, one, one, [], one, two, two, two],
+    ...[one, one, one, one, [3, 0x0b, 0x44, 0x0b], [3, 0x0b, 0x44, 0x0b], [], [], [], [], []],
+  ];
+  const body = [0, ...operands.flatMap((bytes, code) => [0xfb, code, ...bytes]), 0x10, 0, 0x0b];
+  const bytes = Uint8Array.of(1, ...leb(body.length), ...body);
+  const code = readCode(bytes, { header: 0, start: 0, end: bytes.length }, 0)!;
+  assertEquals(code.references.count, 1);
+  assertEquals(code.references.at[0], bytes.length - 2);
+});
+
+Deno.test("readCode() returns undefined when a function index is malformed or out of range", () => {
+  for (
+    const [index, accepted] of [
+      [[2], true],
+      [[0x82, 0x80, 0x80, 0x80, 0x00], true],
+      [[3], false],
+      [[0x82, 0x80, 0x80, 0x80, 0x10], false],
+      [[0x82, 0x80, 0x80, 0x80, 0x80, 0x00], false],
+      [[0xff, 0xff, 0xff, 0xff, 0x0f], false],
+    ] as const
+  ) {
+    for (const opcode of [0x10, 0x12, 0xd2]) {
+      const body = [0, opcode, ...index, 0x0b];
+      const bytes = Uint8Array.of(1, body.length, ...body);
+      // Two imported functions and one with a body.
+      const code = readCode(bytes, { header: 0, start: 0, end: bytes.length }, 2);
+      assertEquals(code !== undefined, accepted, `${opcode} ${index}`);
+    }
   }
 });

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { readImportedItems } from "../import_section.ts";
 import { ByteReader } from "../reader.ts";
 import type { Sections } from "../sections.ts";
 import type { Code } from "./code_section.ts";
@@ -115,22 +116,15 @@ const FUNCTION_KIND = 0;
 /**
  * Finds the functions that the host can call.
  *
- * @throws {PlasmError} `bad-module` if an import is not a function or a section is truncated.
+ * @throws {PlasmError} `bad-module` if a section is truncated.
  */
 export function findEntryPoints(bytes: Uint8Array, { known }: Sections): EntryPoints {
-  const open = (name: "import" | "export" | "start"): ByteReader | undefined => {
+  const open = (name: "export" | "start"): ByteReader | undefined => {
     const section = known.get(name);
     return section && new ByteReader(bytes, `${name} section`, section);
   };
   const entryPoints: number[] = [];
-  const imports = open("import");
-  const imported = imports?.count("imports", 4) ?? 0;
-  for (let left = imported; imports !== undefined && left > 0; left--) {
-    imports.skip(imports.u32());
-    imports.skip(imports.u32());
-    if (imports.byte() !== FUNCTION_KIND) imports.fail("has an import that is not a function");
-    imports.u32();
-  }
+  const imported = readImportedItems(bytes, known.get("import")).functions.length;
   const start = open("start");
   if (start !== undefined) entryPoints.push(start.u32());
   const exports = open("export");

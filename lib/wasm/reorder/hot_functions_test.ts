@@ -7,7 +7,7 @@ import { assemble } from "../../../tests/fixtures/reorder_modules.ts";
 /** Selects among functions in text format; function 0 is the entry point. */
 async function select(slots: number, functions: string): Promise<number[]> {
   const bytes = await assemble(`(module (memory 1) ${functions})`);
-  const code = readCode(bytes, readSections(bytes).known.get("code")!)!;
+  const code = readCode(bytes, readSections(bytes).known.get("code")!, 0)!;
   return selectHotFunctions(code, { imported: 0, entryPoints: [0], slots }).sort((a, b) => a - b);
 }
 
@@ -26,7 +26,7 @@ Deno.test("selectHotFunctions() prefers a small loop near the entry point to lar
 
 Deno.test("selectHotFunctions() prefers a loop around a large jump table", async () => {
   const interpreter = `(func (loop (loop (br_table ${TARGETS} (i32.const 0)))))`;
-  // Heavier than the interpreter, were it not one.
+  // Heavier than the interpreter without its factor.
   const others = "(func (loop (loop nop nop nop nop nop nop nop)))".repeat(3);
   assertEquals(await select(1, `(func) ${others} ${interpreter} ${others}`), [4]);
 });
@@ -36,7 +36,7 @@ Deno.test("selectHotFunctions() omits memory allocators", async () => {
   const allocator = `(func (call 1) ${NESTED})`;
   const caller = "(func (call 2) (call 2))";
   assertEquals(await select(9, `(func) ${grower} ${allocator} ${caller} (func (loop))`), [4]);
-  // A main program that grows its memory, or has that done for it once, is none.
+  // A main function that grows the memory itself, or calls such a helper, is not an allocator.
   assertEquals(await select(9, `(func (call 1) ${NESTED}) ${grower}`), [0]);
   const own = `(func (drop (memory.grow (i32.const 1))) ${NESTED})`;
   assertEquals(await select(9, `(func (call 1)) ${own}`), [1]);

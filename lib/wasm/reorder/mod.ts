@@ -4,5 +4,5 @@
  *
  * @module
  */
-export { type FrameMap } from "./frame_map.ts";
-export { type ReorderedModule, reorderFunctions } from "./reorder.ts";
+export { checkDeterministicCode } from "./deterministic_code.ts";
+export { codeStart, type ReorderedModule, reorderFunctions } from "./reorder.ts";

@@ -3,12 +3,14 @@
  *
  * @module
  */
+import { readConstantExpression } from "../constant_expression.ts";
 import { readLimits, TABLE_WITH_INITIALIZER } from "../size_limits.ts";
 import { ByteReader } from "../reader.ts";
 import type { Section, SectionName, Sections } from "../sections.ts";
 import { skipReferenceType } from "../type_section.ts";
 import { ByteWriter } from "../writer.ts";
 import type { Code } from "./code_section.ts";
+import { copyWithIndices, References } from "./references.ts";
 
 /** A permutation of functions. Indices count imported functions, which keep their index. */
 export interface FunctionOrder {
@@ -63,26 +65,26 @@ const HEADER_BYTES = 8;
 /** Body of a filler function: no locals, `unreachable`, `end`. */
 const FILLER = Uint8Array.of(0x00, 0x00, 0x0b);
 
-/** Input and output of copying one section. */
-interface CopyTask {
-  reader: ByteReader;
-  writer: ByteWriter;
-  order: FunctionOrder;
-}
+/** Finds the function indices of a section; throws `bad-module` for an unknown form. */
+type FindReferences = (reader: ByteReader, references: References) => void;
 
-/** Sections with function indices outside the code section (core specification 5.5); others are copied verbatim. */
-const COPIES: Partial<Record<SectionName, (task: CopyTask) => void>> = {
-  function: copyFunctions,
-  table: copyTables,
-  global: copyGlobals,
-  export: copyExports,
-  start: copyStart,
-  element: copyElements,
+/** Sections with function indices besides the code section (core specification 5.5). */
+const FINDERS: Partial<Record<SectionName, FindReferences>> = {
+  table: findInTables,
+  global: findInGlobals,
+  export: findInExports,
+  start: (reader, references) => references.read(reader),
+  element: findInElements,
+  data: findInData,
 };
 
 /**
  * Rewrites the module. Custom sections are dropped: they do not change behaviour, and their function indices would
  * be wrong.
+ *
+ * The rewritten module is valid only if the original is. Everything but the function indices is copied, in an order
+ * that follows from the copied bytes alone, so that V8 reads in the result what was read here; and the indices, which
+ * V8 can no longer check because fillers extend the range, are checked by {@linkcode References}.
  *
  * @returns The module and the offset of each body in it.
  * @throws {PlasmError} `bad-module` if a section is malformed or has an unknown form.
@@ -96,41 +98,60 @@ export function rewriteModule(
   const result = new ByteWriter(bytes.length + code.references.count);
   result.copy(bytes, 0, HEADER_BYTES);
   for (const [name, section] of known) {
-    const copy = COPIES[name];
-    if (name !== "code" && copy === undefined) {
+    const content = rewriteSection(bytes, { name, section, code, order, starts });
+    if (content === undefined) {
       result.copy(bytes, section.header, section.end);
       continue;
     }
-    // An index that gets longer nearly always grows by one byte.
-    const grown = copy === undefined ? code.references.count : 0;
-    const writer = new ByteWriter(section.end - section.start + grown);
-    if (copy === undefined) writeCode(writer, bytes, { code, order, starts });
-    else copySection(copy, { bytes, name, section, writer, order });
     result.byte(bytes[section.header]!);
-    result.sized(writer.bytes);
+    result.sized(content);
     if (name !== "code") continue;
-    const shift = result.length - writer.length;
+    const shift = result.length - content.length;
     for (let slot = 0; slot < starts.length; slot++) starts[slot]! += shift;
   }
   return { bytes: result.bytes, starts };
 }
 
-function copySection(
-  copy: (task: CopyTask) => void,
-  { bytes, name, section, writer, order }: {
-    bytes: Uint8Array;
+/** Content of a section in the rewritten module; undefined if it is the same. Sets `starts` for the code section. */
+function rewriteSection(
+  bytes: Uint8Array,
+  { name, section, code, order, starts }: {
     name: SectionName;
     section: Section;
-    writer: ByteWriter;
+    code: Code;
     order: FunctionOrder;
+    starts: Uint32Array;
   },
-): void {
+): Uint8Array | undefined {
+  const { start, end } = section;
+  if (name === "code") {
+    // An index that gets longer nearly always grows by one byte.
+    const writer = new ByteWriter(end - start + code.references.count);
+    writeCode(writer, bytes, { code, order, starts });
+    return writer.bytes;
+  }
   const reader = new ByteReader(bytes, `${name} section`, section);
-  copy({ reader, writer, order });
+  if (name === "function") {
+    const writer = new ByteWriter(end - start);
+    copyFunctions(reader, { writer, order });
+    reader.finish();
+    return writer.bytes;
+  }
+  const find = FINDERS[name];
+  if (find === undefined) return undefined;
+  const references = new References(order.imported + code.count);
+  find(reader, references);
   reader.finish();
+  if (references.count === 0) return undefined;
+  const writer = new ByteWriter(end - start + references.count);
+  copyWithIndices(writer, bytes, references, { start, end, index: order.index });
+  return writer.bytes;
 }
 
-function copyFunctions({ reader, writer, order }: CopyTask): void {
+function copyFunctions(
+  reader: ByteReader,
+  { writer, order }: { writer: ByteWriter; order: FunctionOrder },
+): void {
   const types = new Uint32Array(reader.count("functions"));
   for (let index = 0; index < types.length; index++) types[index] = reader.u32();
   const slots = types.length + order.fillers;
@@ -164,128 +185,90 @@ function writeBody(
   bytes: Uint8Array,
   { code, order, index }: { code: Code; order: FunctionOrder; index: number },
 ): void {
-  const { references } = code;
   const start = code.start[index]!;
-  let copied = start;
-  for (let at = code.firstReference[index]!; at < code.firstReference[index + 1]!; at++) {
-    const old = references.to[at]!;
-    const now = order.index(old);
-    if (now === old) continue;
-    body.copy(bytes, copied, references.at[at]!);
-    body.u32(now);
-    copied = references.at[at]! + references.length[at]!;
-  }
-  body.copy(bytes, copied, start + code.size[index]!);
+  copyWithIndices(body, bytes, code.references, {
+    start,
+    end: start + code.size[index]!,
+    first: code.firstReference[index]!,
+    last: code.firstReference[index + 1]!,
+    index: order.index,
+  });
 }
 
 const FUNCTION_KIND = 0;
 const REF_NULL = 0x63;
 const REF = 0x64;
-const END = 0x0b;
 
 // Flag bits of an element segment.
 const NOT_ACTIVE = 1;
 const EXPLICIT = 2;
 const EXPRESSIONS = 4;
 
-function copyExports({ reader, writer, order }: CopyTask): void {
-  let left = reader.count("exports", 3);
-  for (writer.u32(left); left > 0; left--) {
-    const start = reader.position;
+function findInExports(reader: ByteReader, references: References): void {
+  for (let left = reader.count("exports", 3); left > 0; left--) {
     reader.skip(reader.u32());
-    const kind = reader.byte();
-    writer.copy(reader.bytes, start, reader.position);
-    const index = reader.u32();
-    writer.u32(kind === FUNCTION_KIND ? order.index(index) : index);
+    if (reader.byte() === FUNCTION_KIND) references.read(reader);
+    else reader.u32();
   }
 }
 
-function copyStart({ reader, writer, order }: CopyTask): void {
-  writer.u32(order.index(reader.u32()));
-}
-
-function copyGlobals(task: CopyTask): void {
-  const { reader, writer } = task;
-  let left = reader.count("globals", 3);
-  for (writer.u32(left); left > 0; left--) {
-    const start = reader.position;
-    skipValueType(task);
+function findInGlobals(reader: ByteReader, references: References): void {
+  for (let left = reader.count("globals", 3); left > 0; left--) {
+    skipValueType(reader);
     reader.skip(1);
-    writer.copy(reader.bytes, start, reader.position);
-    copyExpression(task);
+    findInExpression(reader, references);
   }
 }
 
-function copyTables(task: CopyTask): void {
-  const { reader, writer } = task;
-  let left = reader.count("tables", 3);
-  for (writer.u32(left); left > 0; left--) {
-    const start = reader.position;
-    const initialized = reader.bytes[start] === TABLE_WITH_INITIALIZER;
+function findInTables(reader: ByteReader, references: References): void {
+  for (let left = reader.count("tables", 3); left > 0; left--) {
+    const initialized = reader.bytes[reader.position] === TABLE_WITH_INITIALIZER;
     if (initialized) reader.skip(2);
     skipReferenceType(reader);
     readLimits(reader);
-    writer.copy(reader.bytes, start, reader.position);
-    if (initialized) copyExpression(task);
+    if (initialized) findInExpression(reader, references);
   }
 }
 
-function copyElements(task: CopyTask): void {
-  const { reader, writer, order } = task;
-  let left = reader.count("segments", 2);
-  for (writer.u32(left); left > 0; left--) {
+function findInElements(reader: ByteReader, references: References): void {
+  for (let left = reader.count("segments", 2); left > 0; left--) {
     const flags = reader.u32();
-    if (flags > 7) reader.fail("has an unknown segment form");
-    writer.u32(flags);
+    if (flags > (NOT_ACTIVE | EXPLICIT | EXPRESSIONS)) reader.fail("has an unknown segment form");
     if ((flags & NOT_ACTIVE) === 0) {
-      if ((flags & EXPLICIT) !== 0) writer.u32(reader.u32());
-      copyExpression(task);
+      if ((flags & EXPLICIT) !== 0) reader.u32();
+      findInExpression(reader, references);
     }
     const expressions = (flags & EXPRESSIONS) !== 0;
     if ((flags & (NOT_ACTIVE | EXPLICIT)) !== 0) {
-      const start = reader.position;
-      if (expressions) skipValueType(task);
+      if (expressions) skipValueType(reader);
       else reader.skip(1);
-      writer.copy(reader.bytes, start, reader.position);
     }
-    let items = reader.count("elements");
-    for (writer.u32(items); items > 0; items--) {
-      if (expressions) copyExpression(task);
-      else writer.u32(order.index(reader.u32()));
+    for (let items = reader.count("elements"); items > 0; items--) {
+      if (expressions) findInExpression(reader, references);
+      else references.read(reader);
     }
   }
 }
 
-function skipValueType({ reader }: CopyTask): void {
+// Forms of a data segment.
+const PASSIVE_DATA = 1;
+const DATA_WITH_MEMORY = 2;
+
+function findInData(reader: ByteReader, references: References): void {
+  for (let left = reader.count("segments", 2); left > 0; left--) {
+    const form = reader.u32();
+    if (form > DATA_WITH_MEMORY) reader.fail("has an unknown segment form");
+    if (form === DATA_WITH_MEMORY) reader.u32();
+    if (form !== PASSIVE_DATA) findInExpression(reader, references);
+    reader.skip(reader.u32());
+  }
+}
+
+function findInExpression(reader: ByteReader, references: References): void {
+  readConstantExpression(reader, () => references.read(reader));
+}
+
+function skipValueType(reader: ByteReader): void {
   const byte = reader.byte();
   if (byte === REF || byte === REF_NULL) reader.skipSigned(33);
-}
-
-/** Copies a constant expression; fails on GC and SIMD instructions. */
-function copyExpression({ reader, writer, order }: CopyTask): void {
-  while (true) {
-    const start = reader.position;
-    const opcode = reader.byte();
-    if (opcode === 0xd2) { // ref.func
-      writer.byte(opcode);
-      writer.u32(order.index(reader.u32()));
-      continue;
-    }
-    if (opcode === 0x23) reader.u32(); // global.get
-    else if (opcode === 0x41) reader.skipSigned(32); // i32.const
-    else if (opcode === 0x42) reader.skipSigned(64); // i64.const
-    else if (opcode === 0x43) reader.skip(4); // f32.const
-    else if (opcode === 0x44) reader.skip(8); // f64.const
-    else if (opcode === 0xd0) reader.skipSigned(33); // ref.null
-    else if (!isArithmetic(opcode) && opcode !== END) {
-      reader.fail("has an unsupported constant expression");
-    }
-    writer.copy(reader.bytes, start, reader.position);
-    if (opcode === END) return;
-  }
-}
-
-/** Whether an opcode adds, subtracts or multiplies integers. */
-function isArithmetic(opcode: number): boolean {
-  return (opcode >= 0x6a && opcode <= 0x6c) || (opcode >= 0x7c && opcode <= 0x7e);
 }

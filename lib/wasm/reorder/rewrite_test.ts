@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { orderFunctions } from "./rewrite.ts";
 
-/** The new index of each function, and how many fillers there are. */
+/** New index of each function, and the number of fillers. */
 function order(selected: number[], count: number, slots: number): [number[], number] {
   const { index, fillers } = orderFunctions(selected, { imported: 2, count, slots });
   return [Array.from({ length: count + 2 }, (_, old) => index(old)), fillers];
@@ -12,7 +12,7 @@ Deno.test("orderFunctions() swaps selected functions into the leading slots afte
 });
 
 Deno.test("orderFunctions() moves unselected functions to the end when too few are selected", () => {
-  // Places 0 to 2 are in front; only function 1 is to stand there.
+  // Of the leading slots 0 to 2, only slot 1 may contain a function that is not a filler.
   assertEquals(order([1], 4, 3), [[0, 1, 6, 3, 7, 5], 2]);
 });
 

@@ -1,4 +1,4 @@
-# Arithmetic in a loop of the interpreter, and nothing that C does for it.
+# Pure-Python arithmetic in a loop, without help from C code.
 def collatz(limit):
     longest = 0
     for start in range(1, limit):

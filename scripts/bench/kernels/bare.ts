@@ -1,7 +1,7 @@
 /**
- * The least that can run a module: V8, and the WASI shim with streams that go nowhere but to the
- * terminal. A process of its own, with the flags of V8 that are to be compared. Its last line says how
- * many milliseconds compiling, instantiating and running took.
+ * Runs a module with bare V8 and a minimal WASI shim that supports only the terminal's streams. Runs as its own
+ * process, so that V8 flags can be compared. The last line of output is the time for compilation, instantiation and
+ * execution in milliseconds.
  *
  *     deno run --allow-read --v8-flags=--no-liftoff bare.ts MODULE [ARG…]
  *
@@ -23,6 +23,9 @@ const wasi = createWasi({
     stdinReady: () => ({ bytes: 0, ended: true }),
     wait: () => false,
     write: (stream, data) => Deno[stream].writeSync(data.slice()),
+    exhausted(reason) {
+      throw new Error(reason);
+    },
   },
 });
 const module = await WebAssembly.compile(bytes);

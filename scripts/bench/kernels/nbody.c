@@ -1,4 +1,4 @@
-/* The outer planets and the sun, by a symplectic step: floating point, in functions. */
+/* Symplectic integration of the sun and the outer planets: floating point, split into functions. */
 
 #include <math.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
-/* A database in memory: rows, an index, a join, groups, an order. */
+/* In-memory database: inserts, an index, a join, grouping and sorting. */
 
 #include <stdio.h>
 
 #include "sqlite3.h"
 
-/* In memory nothing of the system is needed but a default of this kind. */
+/* In-memory databases need no OS interface except a default VFS. */
 static int no_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags, int *out) {
   (void)vfs, (void)name, (void)file, (void)flags, (void)out;
   return SQLITE_CANTOPEN;

@@ -1,4 +1,4 @@
-# Runs a command with the wasmtime of PyPI; its last line says how long compiling and running took.
+# Runs a command with PyPI's wasmtime; the last line of output has the compile and run times.
 import sys
 import time
 

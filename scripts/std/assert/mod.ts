@@ -1,6 +1,6 @@
 /**
- * The part of `@std/assert` that plasm's tests use, by way of npm, for machines that cannot reach
- * JSR; see CONTRIBUTING.md.
+ * Re-exports the part of `@std/assert` that plasm's tests use from npm, for machines that cannot reach JSR; see
+ * CONTRIBUTING.md.
  * @module
  */
 // @ts-types="./types.d.ts"

@@ -1,4 +1,4 @@
-// deno-lint-ignore-file no-explicit-any -- a constructor's parameters are of no interest here
+// deno-lint-ignore-file no-explicit-any -- constructor parameters are irrelevant here
 type ErrorClass<E> = abstract new (...args: any[]) => E;
 
 export class AssertionError extends Error {}

@@ -1,5 +1,5 @@
 /**
- * The part of `@std/cli` that plasm uses, by way of npm, for machines that cannot reach JSR; see
+ * Re-exports the part of `@std/cli` that plasm uses from npm, for machines that cannot reach JSR; see
  * CONTRIBUTING.md.
  * @module
  */

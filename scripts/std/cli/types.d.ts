@@ -1,4 +1,4 @@
-/** The options of `parseArgs` that plasm uses. */
+/** Options of `parseArgs` that plasm uses. */
 export interface ParseOptions {
   boolean?: readonly string[];
   string?: readonly string[];
@@ -9,7 +9,7 @@ export interface ParseOptions {
   unknown?: (arg: string, key?: string, value?: unknown) => unknown;
 }
 
-/** Parses command line arguments, like minimist. */
+/** Parses command-line arguments like minimist. */
 export function parseArgs(
   args: string[],
   options?: ParseOptions,

@@ -1,5 +1,5 @@
 /**
- * `@std/jsonc` by way of npm, for machines that cannot reach JSR; see CONTRIBUTING.md.
+ * Re-exports `@std/jsonc` from npm, for machines that cannot reach JSR; see CONTRIBUTING.md.
  * @module
  */
 // @ts-types="./types.d.ts"

@@ -1,5 +1,5 @@
 /**
- * Admission, runs and recovery, without the API around them.
+ * Tests of admission, runs and recovery without the API.
  * @module
  */
 import { assert, assertEquals, assertRejects } from "@std/assert";
@@ -11,9 +11,10 @@ import { createManifest } from "../../../lib/core/manifest.ts";
 import { Jobs } from "../../../lib/daemon/jobs/jobs.ts";
 import type { ExecutorSource } from "../../../lib/daemon/jobs/job_runner.ts";
 import { JobStore } from "../../../lib/daemon/store/store.ts";
-import type { JobRecord, RecordedEvent } from "../../../lib/daemon/store/job_record.ts";
+import type { JobRecord, RecordedEvent } from "../../../lib/daemon/store/job_table.ts";
 import type { Executor } from "../../../lib/sandbox/host/executor.ts";
 import { FakeSandbox } from "../../fixtures/daemon/fake_run.ts";
+import { assemble } from "../../fixtures/hostile/wat.ts";
 import { MODULE, MODULE_HASH, testConfig } from "../../fixtures/daemon/harness.ts";
 import type { ConfigEntries } from "../../../lib/config/mod.ts";
 
@@ -27,16 +28,23 @@ interface Fixture {
   types: (job: JobRecord) => Promise<RecordedEvent["type"][]>;
 }
 
+/** Stores a module; returns its hash. */
+async function put(store: JobStore, bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const hash = await sha256(bytes);
+  const source = new Blob([bytes]).stream();
+  await store.blobs.put(source, { hash, maxBytes: bytes.length, what: "module" });
+  return hash;
+}
+
 async function withJobs(
   test: (fixture: Fixture) => Promise<void>,
-  options: { config?: ConfigEntries; executors?: ExecutorSource } = {},
+  options: { config?: ConfigEntries; executors?: ExecutorSource; cacheBytes?: number } = {},
 ): Promise<void> {
   const dir = await Deno.makeTempDir();
   const sandbox = new FakeSandbox();
   try {
-    using store = new JobStore(dir, { cacheBytes: 1e6 });
-    const source = new Blob([MODULE as Uint8Array<ArrayBuffer>]).stream();
-    await store.blobs.put(source, { hash: MODULE_HASH, maxBytes: 100, what: "module" });
+    using store = new JobStore(dir, { cacheBytes: options.cacheBytes ?? 1e6 });
+    await put(store, MODULE);
     const jobs = new Jobs({
       store,
       config: testConfig(dir, options.config),
@@ -79,7 +87,7 @@ async function withJobs(
   }
 }
 
-Deno.test("Jobs keeps to concurrency and to the memory budget", () =>
+Deno.test("Jobs respects the concurrency limit and the memory budget", () =>
   withJobs(async ({ submit, over, sandbox }) => {
     const resources = { memory_mb: 600 };
     const large = await Promise.all([1, 2, 3].map(() => submit(["echo"], { resources })));
@@ -92,14 +100,14 @@ Deno.test("Jobs keeps to concurrency and to the memory budget", () =>
     assertEquals(sandbox.peak, 3);
   }, { config: { "jobs.memory_budget_mb": 1000, "jobs.concurrency": 3 } }));
 
-Deno.test("Jobs.submit() says what was asked and what is allowed", () =>
+Deno.test("Jobs.submit() reports the requested and the allowed value when a limit is exceeded", () =>
   withJobs(async ({ submit }) => {
     const cases: [Record<string, unknown>, string, string][] = [
       [{ resources: { memory_mb: 2000 } }, "over-limit", "asked 2000 MB"],
       [
         { resources: { memory_mb: 900 } },
         "over-limit",
-        "asked 900 MB, all jobs together may use 800",
+        "asked 900 MB, memory budget is 800",
       ],
       [{ resources: { timeout_seconds: 9999 } }, "over-limit", "asked 9999 s"],
       [{ capabilities: ["gpu"] }, "policy", "needs gpu, node has wasi-preview1"],
@@ -111,23 +119,31 @@ Deno.test("Jobs.submit() says what was asked and what is allowed", () =>
     }
   }, { config: { "jobs.memory_budget_mb": 800 } }));
 
-Deno.test("Jobs runs a job again whose executor died, if it may, and not for ever", () =>
+Deno.test("Jobs re-runs an idempotent job a limited number of times when its executor dies", () =>
   withJobs(async ({ submit, over, sandbox, types }) => {
     const once = await over(await submit(["crash"]));
-    assertEquals([once.state, once.error?.code, once.attempts], ["failed", "executor", 1]);
+    assertEquals({ state: once.state, code: once.error?.code, attempts: once.attempts }, {
+      state: "failed",
+      code: "executor",
+      attempts: 1,
+    });
     const often = await over(await submit(["crash"], { idempotent: true }));
-    assertEquals([often.state, often.error?.code, often.attempts], ["failed", "executor", 3]);
+    assertEquals({ state: often.state, code: often.error?.code, attempts: often.attempts }, {
+      state: "failed",
+      code: "executor",
+      attempts: 3,
+    });
     assertEquals(sandbox.started.length, 4);
     assertEquals((await types(often)).filter((type) => type === "interrupted").length, 2);
   }));
 
-Deno.test("Jobs holds a result that the disk refuses, and saves it when there is room", () =>
+Deno.test("Jobs retries to persist a result when the disk is full", () =>
   withJobs(async ({ submit, over, sandbox, store, types }) => {
     const job = await submit(["block", "x"]);
     await sandbox.untilStarted(1);
     await store.sync();
     assertEquals(await types(job), ["queued", "started"]);
-    // What the database has free within its pages is taken first.
+    // Free space within the pages is used up first.
     store.limitPages(1);
     while (true) {
       try {
@@ -141,27 +157,58 @@ Deno.test("Jobs holds a result that the disk refuses, and saves it when there is
     while (store.fault === undefined) await store.delete([]).catch(() => {});
     store.limitPages(1_000_000);
     const over1 = await over(job);
-    assertEquals([over1.state, over1.status], ["finished", "exited"]);
+    assertEquals({ state: over1.state, status: over1.status }, {
+      state: "finished",
+      status: "exited",
+    });
     assert(over1.receipt !== null);
   }, { config: { "jobs.concurrency": 1 } }));
 
-Deno.test("Jobs fails a job whose module was damaged on the disk", () =>
+Deno.test("Jobs fails a job when its module was damaged on disk", () =>
   withJobs(async ({ submit, over, sandbox, store, dir }) => {
     const blocker = await submit(["block", "x"]);
     await sandbox.untilStarted(1);
-    // Another module than the one that has been read already.
-    const module = new Uint8Array([...MODULE, 0, 1, 0]);
-    const hash = await sha256(module);
-    const source = new Blob([module]).stream();
-    await store.blobs.put(source, { hash, maxBytes: 100, what: "module" });
+    const hash = await put(store, Uint8Array.of(...MODULE, 0, 1, 0));
     const job = await submit(["echo"], { module_hash: hash });
     await Deno.writeFile(`${dir}/blobs/${hash.slice(7)}`, new Uint8Array(8));
+    // These evict the module from memory.
+    for (const fill of [1, 2]) {
+      await store.blobs.read(await put(store, new Uint8Array(81 * 2 ** 20).fill(fill)), "input");
+    }
     sandbox.release("x");
     await over(blocker);
     const { state, error } = await over(job);
-    assertEquals([state, error?.code], ["failed", "state"]);
+    assertEquals({ state, code: error?.code }, { state: "failed", code: "state" });
     assertEquals(sandbox.started.length, 1);
-  }, { config: { "jobs.concurrency": 1 } }));
+  }, { config: { "jobs.concurrency": 1 }, cacheBytes: 200e6 }));
+
+Deno.test("Jobs.submit() rejects a module that no node can run, and stores no job", () =>
+  withJobs(async ({ submit, store, sandbox }) => {
+    const refusal = async (bytes: Uint8Array, fields = {}): Promise<PlasmError> => {
+      const module_hash = await put(store, Uint8Array.from(bytes));
+      return await assertRejects(() => submit(["echo"], { ...fields, module_hash }), PlasmError);
+    };
+    const refused = {
+      empty: new Uint8Array(),
+      text: new TextEncoder().encode("print('hello')\n"),
+      "no _start": MODULE.slice(0, 8),
+      "a component": Uint8Array.of(0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0),
+      "an unknown import": await assemble(
+        '(module (import "env" "f" (func)) (memory (export "memory") 1) (func (export "_start")))',
+      ),
+    };
+    for (const [what, bytes] of Object.entries(refused)) {
+      assertEquals((await refusal(bytes)).code, "bad-module", what);
+    }
+    const large = await assemble(
+      '(module (memory (export "memory") 100) (func (export "_start")))',
+    );
+    const resources = { memory_mb: 1 };
+    assertEquals((await refusal(large, { resources })).code, "job-memory");
+    assertEquals([store.list(), sandbox.started], [[], []]);
+    // The limit is the job's: with more memory the same module is accepted.
+    await submit(["echo"], { module_hash: await sha256(large) });
+  }));
 
 Deno.test("Jobs.recover() queues, re-runs or interrupts the jobs of an earlier process", () =>
   withJobs(async ({ submit, over, store, sandbox, jobs, types }) => {
@@ -171,7 +218,7 @@ Deno.test("Jobs.recover() queues, re-runs or interrupts the jobs of an earlier p
     const again = await submit(["echo"], { idempotent: true });
     const lost = await submit(["echo"]);
     const worn = await submit(["echo"], { idempotent: true });
-    // As after SIGKILL: the store says running, and no process runs them.
+    // As after SIGKILL: running in the store, but in no process.
     for (const job of [again, lost]) await store.start(job, 1);
     for (let n = 0; n < 3; n++) await store.start(worn, 1);
     const config = testConfig("/nowhere");
@@ -187,13 +234,13 @@ Deno.test("Jobs.recover() queues, re-runs or interrupts the jobs of an earlier p
     for (const job of [waiting, again]) assertEquals((await over(job)).state, "finished");
     for (const job of [lost, worn]) {
       const { state, error } = store.get(job.id)!;
-      assertEquals([state, error?.code], ["interrupted", "interrupted"]);
+      assertEquals({ state, code: error?.code }, { state: "interrupted", code: "interrupted" });
     }
     assertEquals((await types(lost)).at(-1), "interrupted");
     await successor.close({ graceMs: 0 });
   }, { config: { "jobs.concurrency": 1 } }));
 
-Deno.test("Jobs shares executors within a submitter, or not at all when told so", async () => {
+Deno.test("Jobs shares executors within a submitter, or never when so configured", async () => {
   const tenants: (string | undefined)[] = [];
   const executors: ExecutorSource = {
     acquire: ({ tenant }) => {
@@ -212,20 +259,44 @@ Deno.test("Jobs shares executors within a submitter, or not at all when told so"
   assertEquals(tenants, ["local:a", "peer:b", undefined, undefined]);
 });
 
-Deno.test("Jobs.close() leaves waiting jobs in the store and takes no more", () =>
+Deno.test("Jobs.close() leaves queued jobs in the store and rejects new ones", () =>
   withJobs(async ({ submit, sandbox, jobs, store }) => {
     await submit(["block", "x"]);
     const waiting = await submit(["echo"]);
     await sandbox.untilStarted(1);
     const closed = jobs.close({ graceMs: 60_000 });
     const error = await assertRejects(() => submit(["echo"]), PlasmError, "the node is stopping");
-    assertEquals([error.code, error.retryable], ["busy", true]);
+    assertEquals({ code: error.code, retryable: error.retryable }, {
+      code: "busy",
+      retryable: true,
+    });
     sandbox.release("x");
     await closed;
     assertEquals(store.get(waiting.id)?.state, "queued");
   }, { config: { "jobs.concurrency": 1 } }));
 
-Deno.test("Jobs.submit() that is not durable stores a job after its end, which nothing loses that was told", () =>
+Deno.test("Jobs.waitForEnd() fails when a buffered job could not be stored", () =>
+  withJobs(async ({ jobs, store, sandbox }) => {
+    await store.blobs.read(MODULE_HASH, "module"); // the run reads it from memory
+    const { id } = await jobs.submit({
+      submitter: "local",
+      manifest: createManifest({ module_hash: MODULE_HASH, args: ["block", "x"] }),
+    }, { durability: "buffered" });
+    store.blobs.discard(MODULE_HASH);
+    const wait = { timeoutMs: 0, signal: new AbortController().signal };
+    const error = await assertRejects(() => jobs.waitForEnd(id, wait), PlasmError, "is not stored");
+    assertEquals(error.code, "not-found");
+    await sandbox.untilStarted(1);
+    const ended = jobs.ended(id);
+    sandbox.release("x");
+    await ended;
+    assertEquals({ running: jobs.load.running, job: store.get(id) }, {
+      running: 0,
+      job: undefined,
+    });
+  }));
+
+Deno.test("Jobs.submit() stores a buffered job after its end and rejects it when the disk is full", () =>
   withJobs(async ({ jobs, store, types }) => {
     const submission = {
       submitter: "local",
@@ -234,24 +305,34 @@ Deno.test("Jobs.submit() that is not durable stores a job after its end, which n
     };
     const wait = { timeoutMs: 60_000, signal: new AbortController().signal };
     const { id } = await jobs.submit(submission, { durability: "buffered" });
-    assertEquals(await jobs.untilOver(id, wait), true);
+    assertEquals(await jobs.waitForEnd(id, wait), true);
     const job = store.get(id)!;
-    assertEquals([job.state, job.stdin, job.stdoutBytes], ["finished", null, 2]);
+    assertEquals({ state: job.state, stdin: job.stdin, stdoutBytes: job.stdoutBytes }, {
+      state: "finished",
+      stdin: null,
+      stdoutBytes: 2,
+    });
     assertEquals(await types(job), ["queued", "started", "stdout", "finished"]);
     assertEquals(store.list().map((listed) => listed.id), [id]);
 
     store.limitPages(1);
-    const large = { ...submission, stdin: new Uint8Array(16 * 1024) };
+    // Too large for the free space within the pages.
+    const args = ["echo", "z".repeat(30_000), "z".repeat(30_000)];
+    const large = { ...submission, manifest: createManifest({ module_hash: MODULE_HASH, args }) };
     const told = await jobs.submit(large, { durability: "buffered" });
-    assertEquals(await jobs.untilOver(told.id, wait), true);
-    store.settle();
-    assertEquals([store.fault?.code, store.get(told.id)?.state], ["state", "finished"]);
+    assertEquals(await jobs.waitForEnd(told.id, wait), true);
+    store.counts(); // writes buffered jobs
+    assertEquals({ code: store.fault?.code, state: store.get(told.id)?.state }, {
+      code: "state",
+      state: "finished",
+    });
     // From here on no job is acknowledged that is not on the disk.
-    const lost = await jobs.submit(large, { durability: "buffered" });
-    const error = await assertRejects(() => jobs.untilOver(lost.id, wait), PlasmError);
-    assertEquals([error.code, store.get(lost.id)], ["state", undefined]);
+    const error = await assertRejects(
+      () => jobs.submit(large, { durability: "buffered" }),
+      PlasmError,
+    );
+    assertEquals(error.code, "state");
     store.limitPages(1_000_000);
-    store.settle();
     assertEquals(store.list().map((listed) => listed.id), [told.id, id]);
     assertEquals(jobs.load.running, 0);
   }));

@@ -1,8 +1,15 @@
 import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
+import type { Connection, Stream } from "@libp2p/interface";
 import { ephemeralIdentity } from "../../../lib/core/identity.ts";
-import { type Capability, signCapability } from "../../../lib/p2p/discovery/capability.ts";
+import { createConnectionGater } from "../../../lib/p2p/access/connection_gater.ts";
+import {
+  type Capability,
+  serveCapability,
+  signCapability,
+} from "../../../lib/p2p/discovery/capability.ts";
 import { CAPABILITY_PROTOCOL } from "../../../lib/p2p/discovery/capability.ts";
 import { frameStream } from "../../../lib/core/cbor/cbor_frame.ts";
+import { createNode } from "../../../lib/p2p/libp2p_node.ts";
 import type { PlasmNetwork } from "../../../lib/p2p/network.ts";
 import { FIELDS } from "../../fixtures/p2p/identities.ts";
 import { addressOf, LIBP2P, Recorder, TestNet } from "../../fixtures/p2p/nodes.ts";
@@ -19,7 +26,7 @@ async function findAll(
   return found;
 }
 
-Deno.test("discover() finds a node it was never told of, step by step", LIBP2P, async () => {
+Deno.test("discover() finds an unknown node and reports each step", LIBP2P, async () => {
   await using net = new TestNet();
   const boot = await net.start();
   const bootstrap = [addressOf(boot, "quic")];
@@ -27,7 +34,10 @@ Deno.test("discover() finds a node it was never told of, step by step", LIBP2P, 
   const worker = await net.start({ bootstrap, log: worked.log });
   await worker.publish(ARM);
   const provided = await worked.until(({ event }) => event === "provide");
-  assertEquals([provided.count, provided.error_code], [6, undefined]);
+  assertEquals({ count: provided.count, errorCode: provided.error_code }, {
+    count: 6,
+    errorCode: undefined,
+  });
 
   const seen = new Recorder();
   const client = await net.startClient({ bootstrap, log: seen.log });
@@ -35,12 +45,15 @@ Deno.test("discover() finds a node it was never told of, step by step", LIBP2P, 
   assertEquals(others, []);
   assertEquals(candidate!.peerId, worker.peerId);
   assertEquals(candidate!.capability, worker.capability);
-  assertEquals([candidate!.transport, candidate!.path], ["quic", "direct"]);
+  assertEquals({ transport: candidate!.transport, path: candidate!.path }, {
+    transport: "quic",
+    path: "direct",
+  });
   assertGreater(candidate!.score, 0);
 
   assertEquals(
-    seen.names("network_started", "bootstrap", "capability_seen", "query"),
-    ["network_started", "bootstrap", "capability_seen", "query"],
+    seen.names("network-started", "bootstrap", "capability-seen", "query"),
+    ["network-started", "bootstrap", "capability-seen", "query"],
   );
   const order = seen.events.map(({ event, peer_id }) => `${event} ${peer_id ?? ""}`.trim());
   const place = (text: string) => {
@@ -49,15 +62,15 @@ Deno.test("discover() finds a node it was never told of, step by step", LIBP2P, 
   };
   assert(place(`connect ${boot.peerId}`) < place(`bootstrap ${boot.peerId}`));
   assert(place(`bootstrap ${boot.peerId}`) < place(`connect ${worker.peerId}`));
-  assert(place(`connect ${worker.peerId}`) < place(`capability_seen ${worker.peerId}`));
+  assert(place(`connect ${worker.peerId}`) < place(`capability-seen ${worker.peerId}`));
   for (const event of seen.events) assertEquals(event.node_id, client.peerId);
-  for (const name of ["bootstrap", "capability_seen", "query"]) {
+  for (const name of ["bootstrap", "capability-seen", "query"]) {
     assert(seen.events.find(({ event }) => event === name)!.latency_ms! >= 0, name);
   }
   assertEquals(seen.events.find(({ event }) => event === "query")!.key, "arch:aarch64");
 });
 
-Deno.test("discover() gives only nodes that meet all criteria", LIBP2P, async () => {
+Deno.test("discover() yields only nodes that meet all criteria", LIBP2P, async () => {
   await using net = new TestNet();
   const boot = await net.start();
   const bootstrap = [addressOf(boot, "tcp")];
@@ -75,7 +88,7 @@ Deno.test("discover() gives only nodes that meet all criteria", LIBP2P, async ()
   assertEquals(both.map(({ peerId }) => peerId).sort(), [large!.peerId, small!.peerId].sort());
 });
 
-Deno.test("discover() passes over providers that are gone and ones that lie", LIBP2P, async () => {
+Deno.test("discover() skips providers that are stopped or malicious", LIBP2P, async () => {
   await using net = new TestNet();
   const boot = await net.start();
   const bootstrap = [addressOf(boot, "tcp")];
@@ -90,35 +103,40 @@ Deno.test("discover() passes over providers that are gone and ones that lie", LI
   const client = await net.startClient({ bootstrap, log: seen.log });
   const found = await findAll(client, {}, { limit: 3 });
   assertEquals(found.map(({ peerId }) => peerId), [honest!.peerId]);
-  const dial = seen.events.find(({ event, peer_id }) =>
-    event === "dial" && peer_id === gone!.peerId
-  );
-  assertEquals(dial?.error_code, "no-peer");
-  const refused = seen.events.find(({ event }) => event === "capability_refused");
+  // It has withdrawn its records.
+  assert(!seen.events.some(({ peer_id }) => peer_id === gone!.peerId));
+  const refused = seen.events.find(({ event }) => event === "capability-refused");
   assertEquals(refused?.peer_id, liar!.peerId);
 });
 
-Deno.test("discover() ends after its time where nobody is, and tells so", LIBP2P, async () => {
-  await using net = new TestNet();
-  const seen = new Recorder();
-  const client = await net.startClient({ log: seen.log });
-  assertEquals(await findAll(client, {}, { timeoutMs: 300 }), []);
-  const query = await seen.until(({ event }) => event === "query");
-  assertEquals([query.count, query.error_code], [0, "no-peer"]);
-});
+Deno.test(
+  "discover() ends at its time limit and reports that no node was found",
+  LIBP2P,
+  async () => {
+    await using net = new TestNet();
+    const seen = new Recorder();
+    const client = await net.startClient({ log: seen.log });
+    assertEquals(await findAll(client, {}, { timeoutMs: 300 }), []);
+    const query = await seen.until(({ event }) => event === "query");
+    assertEquals({ count: query.count, errorCode: query.error_code }, {
+      count: 0,
+      errorCode: "no-peer",
+    });
+  },
+);
 
-Deno.test("discover() throws the reason of an aborted signal", LIBP2P, async () => {
+Deno.test("discover() throws the reason when the signal aborts", LIBP2P, async () => {
   await using net = new TestNet();
   const client = await net.startClient();
-  const reason = new Error("changed my mind");
+  const reason = new Error("Cancelled");
   const controller = new AbortController();
   const search = findAll(client, {}, { signal: controller.signal });
   controller.abort(reason);
   assertEquals(await assertRejects(() => search), reason);
 });
 
-/** What a peer that does not keep to the rules may answer with, and what is said of it. */
-const LIES: Record<string, (honest: PlasmNetwork) => Promise<unknown> | unknown> = {
+/** Invalid responses of a malicious peer, by description. */
+const INVALID_RESPONSES: Record<string, (honest: PlasmNetwork) => Promise<unknown> | unknown> = {
   "another node's document": (honest) => ({ type: "capability", document: honest.capability }),
   "an unsigned document": (honest) => {
     const { signature: _, ...document } = honest.capability!;
@@ -129,13 +147,13 @@ const LIES: Record<string, (honest: PlasmNetwork) => Promise<unknown> | unknown>
   "no document": () => ({ type: "capability" }),
 };
 
-Deno.test("ask() refuses documents that cannot be trusted", LIBP2P, async (t) => {
+Deno.test("queryPeer() rejects untrusted documents", LIBP2P, async (t) => {
   await using net = new TestNet();
   const honest = await net.start();
   await honest.publish(FIELDS);
   const seen = new Recorder();
   const client = await net.startClient({ log: seen.log });
-  for (const [what, answer] of Object.entries(LIES)) {
+  for (const [what, answer] of Object.entries(INVALID_RESPONSES)) {
     await t.step(what, async () => {
       const liar = await net.start();
       await liar.unhandle(CAPABILITY_PROTOCOL);
@@ -146,16 +164,16 @@ Deno.test("ask() refuses documents that cannot be trusted", LIBP2P, async (t) =>
         await frames.write(await answer(honest), { signal });
         await stream.close();
       });
-      await assertRejects(() => client.ask(addressOf(liar, "tcp")));
+      await assertRejects(() => client.queryPeer(addressOf(liar, "tcp")));
       const refused = await seen.until(({ event, peer_id }) =>
-        event === "capability_refused" && peer_id === liar.peerId
+        event === "capability-refused" && peer_id === liar.peerId
       );
       assertEquals(refused.error_code, "protocol");
     });
   }
 });
 
-Deno.test("ask() refuses a document older than one seen before", LIBP2P, async () => {
+Deno.test("queryPeer() rejects a document older than one seen before", LIBP2P, async () => {
   await using net = new TestNet();
   const identity = await ephemeralIdentity();
   const node = await net.start({ identity });
@@ -178,26 +196,105 @@ Deno.test("ask() refuses a document older than one seen before", LIBP2P, async (
     });
   const client = await net.startClient();
   document = await sign(7);
-  assertEquals((await client.ask(addressOf(node, "tcp"))).capability.seq, 7);
+  assertEquals((await client.queryPeer(addressOf(node, "tcp"))).capability.seq, 7);
   document = await sign(6);
-  await assertRejects(() => client.ask(node.peerId), Error, "sequence 6 is below 7");
+  await assertRejects(() => client.queryPeer(node.peerId), Error, "sequence 6 is below 7");
   document = await sign(8);
-  assertEquals((await client.ask(node.peerId)).capability.seq, 8);
+  assertEquals((await client.queryPeer(node.peerId)).capability.seq, 8);
 });
 
-Deno.test("publish() is seen by who asks, with a higher sequence each time", LIBP2P, async () => {
-  await using net = new TestNet();
-  const node = await net.start();
-  const client = await net.startClient();
-  const address = addressOf(node, "quic");
-  await assertRejects(() => client.ask(address), Error, "offers no capabilities");
-  await node.publish(FIELDS);
-  const first = await client.ask(address);
-  await node.publish({ ...FIELDS, load: { running: 2, queued: 1, slots: 2 } });
-  const second = await client.ask(address);
-  assertEquals(second.capability.load, { running: 2, queued: 1, slots: 2 });
-  assertGreater(second.capability.seq, first.capability.seq);
-  assertEquals(first.capability.addresses.length, 2);
-  await node.publish({ ...FIELDS, features: ["gc"] });
-  assertEquals((await client.ask(address)).capability.features, ["gc"]);
-});
+/** Ways in which a node fails to answer a query, with the number of queries that the client makes. */
+const LOST_QUERIES: Record<string, {
+  /** Called for each query until `lost` are lost. */
+  lose: (stream: Stream, connection: Connection) => Promise<void> | void;
+  lost: number;
+  queries: number;
+  isAnswered: boolean;
+}> = {
+  "repeats a query when its connection is aborted": {
+    lose: (_stream, connection) => connection.abort(new Error("Replaced")),
+    lost: 1,
+    queries: 2,
+    isAnswered: true,
+  },
+  "repeats a query when its stream ends before its connection": {
+    lose: async (stream, connection) => {
+      await stream.close();
+      await connection.close();
+    },
+    lost: 1,
+    queries: 2,
+    isAnswered: true,
+  },
+  "repeats a query only once": {
+    lose: (_stream, connection) => connection.abort(new Error("Replaced")),
+    lost: 2,
+    queries: 2,
+    isAnswered: false,
+  },
+  "does not repeat a query when only its stream is reset": {
+    lose: (stream) => stream.abort(new Error("Refused")),
+    lost: 1,
+    queries: 1,
+    isAnswered: false,
+  },
+};
+
+for (const [what, { lose, lost, queries, isAnswered }] of Object.entries(LOST_QUERIES)) {
+  Deno.test(`queryPeer() ${what}`, LIBP2P, async () => {
+    await using net = new TestNet();
+    const identity = await ephemeralIdentity();
+    const { libp2p } = await createNode({
+      secretKey: identity.secretKey,
+      listen: ["/ip4/127.0.0.1/tcp/0"],
+      announce: [],
+      mode: "server",
+      allowPrivate: true,
+      mdns: false,
+      nat: { autonat: false, relay: false, relayServer: false },
+      limits: {},
+      gater: createConnectionGater({ emit: () => {} }),
+    });
+    await libp2p.start();
+    await using stack = new AsyncDisposableStack();
+    stack.defer(async () => await libp2p.stop());
+    const document = await signCapability(FIELDS, {
+      signer: identity,
+      seq: 1,
+      addresses: [],
+      issuedAt: Date.now(),
+      validityMs: 60_000,
+    });
+    let count = 0;
+    await libp2p.handle(CAPABILITY_PROTOCOL, async (stream, connection) => {
+      if (++count <= lost) await lose(stream, connection);
+      else await serveCapability(stream, document);
+    });
+    const client = await net.startClient();
+    const query = client.queryPeer(libp2p.getMultiaddrs()[0]!.toString());
+    if (isAnswered) assertEquals((await query).capability.seq, 1);
+    else await assertRejects(() => query);
+    assertEquals(count, queries);
+  });
+}
+
+Deno.test(
+  "publish() makes the new document available, with a higher sequence number each time",
+  LIBP2P,
+  async () => {
+    await using net = new TestNet();
+    const node = await net.start();
+    const client = await net.startClient();
+    const address = addressOf(node, "quic");
+    await assertRejects(() => client.queryPeer(address), Error, "offers no capabilities");
+    await node.publish(FIELDS);
+    const first = await client.queryPeer(address);
+    await node.publish({ ...FIELDS, load: { running: 2, queued: 1, slots: 2 } });
+    const second = await client.queryPeer(address);
+    assertEquals(second.capability.load, { running: 2, queued: 1, slots: 2 });
+    assertGreater(second.capability.seq, first.capability.seq);
+    assertEquals(first.capability.addresses.length, 2);
+    await node.publish({ ...FIELDS, features: ["gc"] });
+    assertEquals((await client.queryPeer(address)).capability.features, ["gc"]);
+  },
+);

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { NatLab, whyNoLab } from "../../fixtures/p2p/nat_lab.ts";
+import type { NodeArguments } from "../../fixtures/p2p/nat_node.ts";
 
 const reason = await whyNoLab();
 if (reason !== null) {
@@ -7,14 +8,14 @@ if (reason !== null) {
 }
 const LAB = { ignore: reason !== null };
 
-const LISTEN = ["/ip4/0.0.0.0/udp/4001/quic", "/ip4/0.0.0.0/tcp/4001"];
-const ANNOUNCE = ["/ip4/11.0.0.10/udp/4001/quic", "/ip4/11.0.0.10/tcp/4001"];
+const LISTEN = ["/ip4/0.0.0.0/udp/4001/noise", "/ip4/0.0.0.0/tcp/4001"];
+const ANNOUNCE = ["/ip4/11.0.0.10/udp/4001/noise", "/ip4/11.0.0.10/tcp/4001"];
 const BOOTSTRAP = [ANNOUNCE[0]!];
 
-/** The third node: public, knows nothing but addresses, and a relay. */
+/** Public node that is the bootstrap node and a relay. */
 const THIRD = { listen: LISTEN, announce: ANNOUNCE };
 
-Deno.test("a node behind a router with UPnP becomes reachable by it", LAB, async () => {
+Deno.test("a node behind a router with UPnP becomes reachable by a port mapping", LAB, async () => {
   await using lab = await NatLab.create();
   await lab.startUpnp("router1");
   await lab.startNode("third", THIRD);
@@ -24,41 +25,51 @@ Deno.test("a node behind a router with UPnP becomes reachable by it", LAB, async
     nat: { upnp: true },
   });
   await home.send({ publish: true });
-  const mapped = await home.until(({ step }) => step === "upnp_mapped");
+  const mapped = await home.until(({ step }) => step === "upnp-mapped");
   assert(mapped.address!.startsWith("/ip4/11.0.0.1/"), mapped.address);
-  const verified = await home.until(({ step }) => step === "address_verified");
+  const verified = await home.until(({ step }) => step === "address-verified");
   assert(verified.address!.startsWith("/ip4/11.0.0.1/"), verified.address);
-  assert(!home.events.some(({ step }) => step === "relay_search"));
+  assert(!home.events.some(({ step }) => step === "relay-search"));
 
   const stranger = await lab.startNode("stranger", { mode: "client", bootstrap: BOOTSTRAP });
-  await stranger.send({ ask: `${verified.address}/p2p/${home.peerId}` });
+  await stranger.send({ query: `${verified.address}/p2p/${home.peerId}` });
   const answer = await stranger.until(({ event }) => event === "answer" || event === "failed");
-  assertEquals([answer.event, answer.peer_id, answer.path], ["answer", home.peerId, "direct"]);
+  assertEquals({ event: answer.event, peerId: answer.peer_id, path: answer.path }, {
+    event: "answer",
+    peerId: home.peerId,
+    path: "direct",
+  });
 });
 
 Deno.test("a node behind a router without UPnP becomes reachable by a relay", LAB, async () => {
   await using lab = await NatLab.create();
-  await lab.startNode("third", THIRD);
+  const third = await lab.startNode("third", THIRD);
   const home = await lab.startNode("home1", {
     listen: LISTEN,
     bootstrap: BOOTSTRAP,
     nat: { upnp: true },
   });
   await home.send({ publish: true });
-  const reserved = await home.until(({ step }) => step === "relay_reserved");
+  const reserved = await home.until(({ step }) => step === "relay-reserved");
   assertEquals(reserved.path, "relayed");
+  // Only the public addresses of the relay, each once and with its id.
+  assert(reserved.address!.startsWith("/ip4/11.0.0.10/"), reserved.address);
+  assert(reserved.address!.includes(`/p2p/${third.peerId}/p2p-circuit`), reserved.address);
   const steps = home.events.map(({ step }) => step).filter((step) => step !== undefined);
   assertEquals(steps.slice(0, 4), [
-    "upnp_search",
-    "upnp_unavailable",
-    "relay_search",
-    "relay_reserved",
+    "upnp-search",
+    "upnp-unavailable",
+    "relay-search",
+    "relay-reserved",
   ]);
 
   const stranger = await lab.startNode("stranger", { mode: "client", bootstrap: BOOTSTRAP });
   await stranger.send({ discover: true });
   const found = await stranger.until(({ event }) => event === "discovered" || event === "failed");
-  assertEquals([found.event, found.peer_id], ["discovered", home.peerId]);
+  assertEquals({ event: found.event, peerId: found.peer_id }, {
+    event: "discovered",
+    peerId: home.peerId,
+  });
   assert(
     stranger.events.some(({ event, peer_id, path }) =>
       event === "connect" && peer_id === home.peerId && path === "relayed"
@@ -67,7 +78,7 @@ Deno.test("a node behind a router without UPnP becomes reachable by a relay", LA
 });
 
 Deno.test(
-  "two nodes behind two routers find and reach each other, then directly",
+  "two nodes behind two routers connect by a relay, then directly",
   LAB,
   async () => {
     await using lab = await NatLab.create();
@@ -75,18 +86,24 @@ Deno.test(
     const options = { listen: LISTEN, bootstrap: BOOTSTRAP };
     const home1 = await lab.startNode("home1", options);
     const home2 = await lab.startNode("home2", options);
-    await home1.until(({ step }) => step === "relay_reserved");
-    await home2.until(({ step }) => step === "relay_reserved");
+    await home1.until(({ step }) => step === "relay-reserved");
+    await home2.until(({ step }) => step === "relay-reserved");
     await home1.send({ publish: true });
     await home1.until(({ event, error_code }) => event === "provide" && error_code === undefined);
 
     await home2.send({ discover: true });
     const found = await home2.until(({ event }) => event === "discovered" || event === "failed");
-    assertEquals([found.event, found.peer_id], ["discovered", home1.peerId]);
+    assertEquals({ event: found.event, peerId: found.peer_id }, {
+      event: "discovered",
+      peerId: home1.peerId,
+    });
     const punched = await home2.until(({ step, peer_id }) =>
-      step === "hole_punched" && peer_id === home1.peerId
+      step === "hole-punched" && peer_id === home1.peerId
     );
-    assertEquals([punched.path, punched.transport], ["direct", "quic"]);
+    assertEquals({ path: punched.path, transport: punched.transport }, {
+      path: "direct",
+      transport: "quic",
+    });
 
     const relayed = home2.events.findLast(({ event, peer_id, path }) =>
       event === "connect" && peer_id === home1.peerId && path === "relayed"
@@ -95,20 +112,28 @@ Deno.test(
   },
 );
 
-Deno.test("two nodes on one link find each other by multicast DNS", LAB, async () => {
+Deno.test("two nodes on one link discover each other by multicast DNS", LAB, async () => {
   await using lab = await NatLab.create();
-  // Public addresses are told only once verified; these are private.
+  // Public addresses are announced only once verified; these are private.
   await lab.addAddress("third", "192.168.9.10/24");
   await lab.addAddress("stranger", "192.168.9.20/24");
-  const options = { listen: LISTEN, mdns: true, allowPrivate: true, nat: { relay: false } };
+  const options: NodeArguments = {
+    listen: LISTEN,
+    mdns: true,
+    privateAddresses: "last",
+    nat: { relay: false },
+  };
   const third = await lab.startNode("third", options);
   const stranger = await lab.startNode("stranger", options);
   const connected = await third.until(({ event }) => event === "connect");
-  assertEquals([connected.peer_id, connected.path], [stranger.peerId, "direct"]);
+  assertEquals({ peerId: connected.peer_id, path: connected.path }, {
+    peerId: stranger.peerId,
+    path: "direct",
+  });
 });
 
 Deno.test(
-  "a node without a network joins when there is one, and comes back to it",
+  "a node joins when its link comes up, and rejoins after an outage",
   LAB,
   async () => {
     await using lab = await NatLab.create();
@@ -124,8 +149,9 @@ Deno.test(
     await node.until(({ event, peer_id }) => event === "disconnect" && peer_id === third.peerId);
     const before = node.events.length;
     await lab.setLink("stranger", "up");
+    // A query of the DHT may reconnect it before the next dial of the bootstrap address is due.
     await node.until(
-      ({ event, peer_id }) => event === "bootstrap" && peer_id === third.peerId,
+      ({ event, peer_id }) => event === "connect" && peer_id === third.peerId,
       before,
     );
   },

@@ -14,7 +14,7 @@ transportTests({
     `/ip4/127.0.0.1/tcp/4001/p2p/${PEER}`,
   ],
   refuses: [
-    "/ip4/127.0.0.1/udp/4001/quic",
+    "/ip4/127.0.0.1/udp/4001/noise",
     "/ip4/127.0.0.1/tcp/4001/ws",
     "/ip4/127.0.0.1",
     "/dnsaddr/node.example",

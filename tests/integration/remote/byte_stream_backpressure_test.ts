@@ -1,40 +1,47 @@
 import { assertEquals } from "@std/assert";
 import { JOB_PROTOCOL } from "../../../lib/remote/wire/messages.ts";
-import { byteStreamOf, Disconnected } from "../../../lib/remote/wire/byte_stream.ts";
+import { byteStreamOf } from "../../../lib/remote/libp2p/network_binding.ts";
+import { Disconnected } from "../../../lib/remote/wire/frame_channel.ts";
 import { LIBP2P, TestNet } from "../../fixtures/p2p/nodes.ts";
 
-/** The longest wait for what never comes, in milliseconds. */
-const PATIENCE_MS = 10_000;
+/** Time limit for the write to fail, in milliseconds. */
+const TIMEOUT_MS = 10_000;
 
-for (const listen of ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic"]) {
+for (const listen of ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/noise"]) {
   Deno.test(
-    `ByteStream.abort() ends a write that waits for a reader who does not read, ${listen}`,
+    `byteStreamOf().abort() rejects a pending write when the peer does not read, ${listen}`,
     LIBP2P,
     async () => {
       await using net = new TestNet();
       const node = await net.start({ listen: [listen] });
-      const over = Promise.withResolvers<Error>();
+      const failure = Promise.withResolvers<Error>();
       await node.handle(JOB_PROTOCOL, async (stream) => {
-        const duplex = byteStreamOf(stream);
+        const bytes = byteStreamOf(stream);
         const filling = (async () => {
-          while (true) await duplex.write(new Uint8Array(250_000));
+          while (true) await bytes.write(new Uint8Array(250_000));
         })();
-        filling.catch(over.resolve);
-        // Until the window is full: the write under way can only wait.
+        filling.catch(failure.resolve);
+        // Wait until the window is full and the current write is pending.
         while (!stream.writableNeedsDrain) await new Promise((resolve) => setTimeout(resolve, 1));
-        duplex.abort(new Error("Nothing moved"));
+        bytes.abort(new Error("No progress"));
         await filling.catch(() => {});
       });
       const client = await net.startClient();
       const peerId = node.peerId;
-      await client.noteAddresses(peerId, node.addresses());
+      await client.addAddresses(peerId, node.addresses());
       const stream = await client.dialProtocol(peerId, JOB_PROTOCOL);
       stream.pause();
       stream.send(new Uint8Array(1));
-      const guard = setTimeout(() => over.resolve(new Error("It still waits")), PATIENCE_MS);
-      const error = await over.promise;
+      const guard = setTimeout(
+        () => failure.resolve(new Error("The write is still pending")),
+        TIMEOUT_MS,
+      );
+      const error = await failure.promise;
       clearTimeout(guard);
-      assertEquals([error instanceof Disconnected, error.message], [true, "Nothing moved"]);
+      assertEquals({ isDisconnected: error instanceof Disconnected, message: error.message }, {
+        isDisconnected: true,
+        message: "No progress",
+      });
     },
   );
 }

@@ -1,12 +1,12 @@
 import { assertEquals } from "@std/assert";
-import { jobDialer } from "../../../lib/remote/libp2p/network_binding.ts";
+import { jobDialer } from "../../../lib/remote/libp2p/stream_pool.ts";
 import { runOnPeers } from "../../../lib/remote/client/run_on_peers.ts";
 import { ExecutorPool } from "../../../lib/sandbox/host/pool.ts";
 import { LIBP2P } from "../../fixtures/p2p/nodes.ts";
-import { makeJob } from "../../fixtures/remote/bench.ts";
-import { candidatesOf, HELLO, textOf, withRealNode } from "../../fixtures/remote/real_node.ts";
+import { makeJob } from "../../fixtures/remote/test_node.ts";
+import { candidatesOf, HELLO, realNode, textOf } from "../../fixtures/remote/real_node.ts";
 
-/** Tells the process of each executor that is given to a job. */
+/** Records the process id of each acquired executor. */
 function watchExecutors(): Disposable & { pids: number[] } {
   const { acquire } = ExecutorPool.prototype;
   const pids: number[] = [];
@@ -19,25 +19,26 @@ function watchExecutors(): Disposable & { pids: number[] } {
 }
 
 Deno.test(
-  "jobs of different peers never share an executor, also where one serves many jobs",
+  "jobs of different peers never share an executor when executors are shared by submitter",
   LIBP2P,
-  () =>
-    withRealNode(async ({ net, bootstrap, forgotten }) => {
-      using watched = watchExecutors();
-      const clients = [await net.startClient({ bootstrap }), await net.startClient({ bootstrap })];
-      const job = await makeJob({ module: HELLO });
-      // In turns, so that an executor of the one is idle when the other's job comes.
-      for (let turn = 0; turn < 3; turn++) {
-        for (const client of clients) {
-          const dial = jobDialer(client);
-          const candidates = candidatesOf(client);
-          const { output, receipt } = await runOnPeers(job, { dial, candidates });
-          assertEquals(await textOf(output.read("stdout")), "dlroW ,olleH");
-          await forgotten(receipt.job_id);
-        }
+  async () => {
+    await using node = await realNode({ "jobs.executor_sharing": "submitter" });
+    const { net, bootstrap, deleted } = node;
+    using watched = watchExecutors();
+    const clients = [await net.startClient({ bootstrap }), await net.startClient({ bootstrap })];
+    const job = await makeJob({ module: HELLO });
+    // Alternate, so that an executor of one client is idle when the job of the other arrives.
+    for (let turn = 0; turn < 3; turn++) {
+      for (const client of clients) {
+        const dial = jobDialer(client);
+        const candidates = candidatesOf(client);
+        const { output, receipt } = await runOnPeers(job, { dial, candidates });
+        assertEquals(await textOf(output.read("stdout")), "dlroW ,olleH");
+        await deleted(receipt.run.job_id);
       }
-      const [a, b, ...later] = watched.pids;
-      assertEquals(new Set([a, b]).size, 2);
-      assertEquals(later, [a, b, a, b]);
-    }, { "jobs.executor_sharing": "submitter" }),
+    }
+    const [a, b, ...later] = watched.pids;
+    assertEquals(new Set([a, b]).size, 2);
+    assertEquals(later, [a, b, a, b]);
+  },
 );

@@ -1,72 +1,91 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import type { AttemptReport } from "../../../lib/remote/client/remote_job.ts";
-import { makeJob, run, TestNode } from "../../fixtures/remote/bench.ts";
+import { makeJob, run, TestNode } from "../../fixtures/remote/test_node.ts";
+import { withValue } from "../../fixtures/receipt_mutations.ts";
 import { hang } from "../../fixtures/remote/fake_host.ts";
 
-function tell(attempts: AttemptReport[]): string[] {
+function summarize(attempts: AttemptReport[]): string[] {
   return attempts.map(({ ran, error }) => `${ran} ${error?.code ?? "ok"}`);
 }
 
-async function failure(act: () => Promise<unknown>): Promise<PlasmError & { tries: string[] }> {
+async function failure(act: () => Promise<unknown>): Promise<PlasmError & { outcomes: string[] }> {
   const error = await assertRejects(act, PlasmError);
   const attempts = error.details["attempts"] as unknown as AttemptReport[];
-  return Object.assign(error, { tries: tell(attempts) });
+  return Object.assign(error, { outcomes: summarize(attempts) });
 }
 
-Deno.test("runOnPeers() goes to the next node when one refuses, with its figures", async () => {
+Deno.test("runOnPeers() tries the next node when one rejects the job, and reports its figures", async () => {
   await using busy = await TestNode.create();
   await using free = await TestNode.create();
-  busy.host.refuse = () => {
+  busy.host.onCheck = () => {
     throw new PlasmError("over-limit", "Cannot accept job: asked 256 MB, node allows 64 MB", {
       details: { asked: 256, allowed: 64 },
     });
   };
   const { attempts, receipt } = await run({ nodes: [busy, free] });
-  assertEquals(tell(attempts), ["no over-limit", "yes ok"]);
+  assertEquals(summarize(attempts), ["no over-limit", "yes ok"]);
   assertEquals(attempts[0]!.error!.details, { asked: 256, allowed: 64 });
-  assertEquals(receipt.node.peer_id, free.peerId);
+  assertEquals(receipt.run.node.peer_id, free.peerId);
 });
 
-Deno.test("runOnPeers() comes back to a node that was busy", async () => {
+Deno.test("runOnPeers() retries a busy node when there is no other", async () => {
   await using node = await TestNode.create();
-  let times = 0;
-  node.host.refuse = () => {
-    if (times++ === 0) throw new PlasmError("busy", "Cannot accept job", { retryAfterMs: 1 });
+  let calls = 0;
+  node.host.onCheck = () => {
+    if (calls++ === 0) throw new PlasmError("busy", "Cannot accept job", { retryAfterMs: 1 });
   };
   const { attempts, receipt } = await run({ nodes: [node], nonce: "12".repeat(32) });
-  assertEquals(tell(attempts), ["no busy", "yes ok"]);
-  assertEquals(receipt.nonce, "12".repeat(32));
+  assertEquals(summarize(attempts), ["no busy", "yes ok"]);
+  assertEquals(receipt.run.nonce, "12".repeat(32));
 });
 
-Deno.test("runOnPeers() goes on when a node cannot be reached, stalls, or breaks off early", async () => {
-  await using deaf = await TestNode.create();
-  deaf.wrap = (duplex) => ({ ...duplex, read: () => new Promise(() => {}) });
+Deno.test("runOnPeers() tries the next node when one is unreachable, stalls or disconnects", async () => {
+  await using silent = await TestNode.create();
+  silent.wrap = (stream) => ({ ...stream, read: () => new Promise(() => {}) });
   await using broken = await TestNode.create();
-  broken.lines = [{ cutAfter: 20 }];
+  broken.links = [{ cutAfter: 20 }];
   await using good = await TestNode.create();
-  const nodes = [deaf, broken, good];
+  const nodes = [silent, broken, good];
   const { attempts } = await run({
     nodes,
-    candidates: [{ peerId: "12D3KooWNobody" }, ...nodes.map(({ peerId }) => ({ peerId }))],
-    attempts: 4,
-    timeouts: { offer: 20 },
+    candidates: ["absent", "mute", ...nodes.map(({ peerId }) => peerId)].map((peerId) => ({
+      peerId,
+    })),
+    dial: (peerId) => {
+      if (peerId === "mute") return new Promise(() => {});
+      const node = nodes.find((node) => node.peerId === peerId);
+      if (node === undefined) throw new PlasmError("no-peer", `Cannot reach peer ${peerId}`);
+      return Promise.resolve(node.dial());
+    },
+    attempts: 5,
+    // The last node may take longer.
+    timeouts: { answer: 20 },
   });
-  assertEquals(tell(attempts), ["no no-peer", "no peer-timeout", "no no-peer", "yes ok"]);
+  assertEquals(summarize(attempts), [
+    "no no-peer",
+    "no peer-timeout",
+    "no peer-timeout",
+    "no no-peer",
+    "yes ok",
+  ]);
 });
 
-Deno.test("runOnPeers() does not retry what the caller caused", async () => {
+Deno.test("runOnPeers() tries no other node when the caller is at fault", async () => {
   await using node = await TestNode.create();
   await using other = await TestNode.create();
-  node.host.refuse = () => {
+  node.host.onCheck = () => {
     throw new PlasmError("bad-module", "Cannot run module: it is a component");
   };
   const error = await failure(() => run({ nodes: [node, other] }));
-  assertEquals([error.code, error.tries], ["bad-module", ["no bad-module"]]);
-  assertEquals(other.dialled, 0);
+  assertEquals({ code: error.code, outcomes: error.outcomes }, {
+    code: "bad-module",
+    outcomes: ["no bad-module"],
+  });
+  assertEquals(other.dialCount, 0);
 });
 
-Deno.test("runOnPeers() never runs a job twice that may have run, unless it may", async () => {
+Deno.test("runOnPeers() repeats a job that may have run only when it is idempotent", async () => {
   for (const idempotent of [false, true]) {
     await using lost = await TestNode.create();
     await using other = await TestNode.create();
@@ -75,58 +94,61 @@ Deno.test("runOnPeers() never runs a job twice that may have run, unless it may"
       await run({
         nodes: [lost, other],
         job: await makeJob({ idempotent }),
-        onProgress: ({ phase, peerId }) => {
-          if (phase === "running" && peerId === lost.peerId) lost.cut();
+        onEvent: ({ type, peerId }) => {
+          if (type === "started" && peerId === lost.peerId) lost.cut();
         },
         dial: (peerId) => {
           if (peerId === other.peerId) return Promise.resolve(other.dial());
-          if (lost.dialled === 0) return Promise.resolve(lost.dial());
-          throw new PlasmError("no-peer", "Cannot reach peer: it is off");
+          if (lost.dialCount === 0) return Promise.resolve(lost.dial());
+          throw new PlasmError("no-peer", "Cannot reach peer: it is offline");
         },
         timeouts: { reattach: 0 },
       });
     if (idempotent) {
       const { attempts, text } = await act();
-      assertEquals([tell(attempts), text], [["yes no-peer", "yes ok"], "dlroW ,olleH"]);
+      assertEquals({ attempts: summarize(attempts), text }, {
+        attempts: ["yes no-peer", "yes ok"],
+        text: "dlroW ,olleH",
+      });
     } else {
-      assertEquals((await failure(act)).tries, ["yes no-peer"]);
-      assertEquals(other.dialled, 0);
+      assertEquals((await failure(act)).outcomes, ["yes no-peer"]);
+      assertEquals(other.dialCount, 0);
     }
   }
 });
 
-Deno.test("runOnPeers() tries an idempotent job elsewhere when a node lies", async () => {
-  await using liar = await TestNode.create();
+Deno.test("runOnPeers() runs an idempotent job on another node when a receipt is false", async () => {
+  await using dishonest = await TestNode.create();
   await using honest = await TestNode.create();
-  liar.host.lie = (fields) => ({ ...fields, stdout_bytes: 1 });
-  const nodes = [liar, honest];
+  dishonest.host.alterReceipt = (fields) => withValue(fields, ["claim", "stdout", "bytes"], 1);
+  const nodes = [dishonest, honest];
   const { attempts } = await run({ nodes, job: await makeJob({ idempotent: true }) });
-  assertEquals(tell(attempts), ["yes bad-receipt", "yes ok"]);
+  assertEquals(summarize(attempts), ["yes bad-receipt", "yes ok"]);
 });
 
-Deno.test("runOnPeers() takes a job back from a node that does not start it", async () => {
+Deno.test("runOnPeers() cancels a job when its node does not start it in time", async () => {
   await using slow = await TestNode.create();
   await using other = await TestNode.create();
-  // It says that the job waits, and never that it starts.
+  // It reports that the job is queued, and never that it started.
   slow.host.program = hang;
-  slow.host.twist = (event) =>
+  slow.host.alterEvent = (event) =>
     event.type === "started" || event.type === "stdout"
       ? { id: event.id, at: event.at, type: "queued", position: 3 }
       : event;
-  slow.host.lie = (fields) => ({ ...fields, stdout_bytes: 0, stdout_hash: fields.stderr_hash });
-  let times = 0;
-  // Only the first node is given little time.
+  slow.host.alterReceipt = ({ claim, run }) => ({ run, claim: { ...claim, stdout: claim.stderr } });
+  let calls = 0;
+  // Only the first node has a short time limit.
   const timeouts = {
     get queue() {
-      return times++ === 0 ? 50 : 60_000;
+      return calls++ === 0 ? 50 : 60_000;
     },
   };
   const { attempts } = await run({ nodes: [slow, other], timeouts });
-  assertEquals(tell(attempts), ["no peer-timeout", "yes ok"]);
+  assertEquals(summarize(attempts), ["no peer-timeout", "yes ok"]);
   assertEquals(slow.host.jobs.size, 0);
 });
 
-Deno.test("runOnPeers() cancels on the node when its signal aborts", async () => {
+Deno.test("runOnPeers() cancels the job on its node when the signal aborts", async () => {
   await using node = await TestNode.create();
   node.host.program = hang;
   const stop = new AbortController();
@@ -134,31 +156,41 @@ Deno.test("runOnPeers() cancels on the node when its signal aborts", async () =>
     run({
       nodes: [node],
       signal: stop.signal,
-      onProgress: ({ phase }) => phase === "running" && stop.abort(),
+      onEvent: ({ type }) => type === "started" && stop.abort(),
     })
   );
-  assertEquals([error.code, error.exitCode], ["interrupted", 130]);
-  await node.host.until(() => node.host.forgotten.length === 1);
+  assertEquals({ code: error.code, exitCode: error.exitCode }, {
+    code: "interrupted",
+    exitCode: 130,
+  });
+  await node.host.until(() => node.host.deleted.length === 1);
   assertEquals(node.host.jobs.size, 0);
 });
 
-Deno.test("runOnPeers() stops a node that floods", async () => {
+Deno.test("runOnPeers() disconnects when a node sends more output than allowed", async () => {
   await using node = await TestNode.create();
   node.host.program = function* () {
     for (let at = 0; at < 64; at++) yield new Uint8Array(50_000);
   };
   const job = await makeJob({ resources: { output_bytes: 1_000_000 } });
   const error = await failure(() => run({ nodes: [node], job }));
-  assertEquals([error.code, error.details["max_bytes"]], ["protocol", 1_000_000]);
-  assertEquals(error.tries, ["yes protocol"]);
+  assertEquals({ code: error.code, maxBytes: error.details["max_bytes"] }, {
+    code: "protocol",
+    maxBytes: 1_000_000,
+  });
+  assertEquals(error.outcomes, ["yes protocol"]);
 });
 
-Deno.test("runOnPeers() gives output as it comes when asked to, and verifies it all the same", async () => {
+Deno.test("runOnPeers() streams output and verifies it at the end when `live` is set", async () => {
   await using node = await TestNode.create();
   const shown: string[] = [];
   const { text, receipt } = await run({
     nodes: [node],
     live: (stream, data) => void shown.push(`${stream} ${new TextDecoder().decode(data)}`),
   });
-  assertEquals([shown, text, receipt.status], [["stdout dlroW ,olleH"], "", "exited"]);
+  assertEquals({ shown, text, status: receipt.claim.status }, {
+    shown: ["stdout dlroW ,olleH"],
+    text: "",
+    status: "exited",
+  });
 });

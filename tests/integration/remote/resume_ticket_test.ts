@@ -4,24 +4,24 @@ import { command } from "../../fixtures/hostile/case.ts";
 import { assemble } from "../../fixtures/hostile/wat.ts";
 import { LIBP2P } from "../../fixtures/p2p/nodes.ts";
 import { plasm, spawnPlasm } from "../../fixtures/plasm.ts";
-import { HELLO, padded, type RealNode, withRealNode } from "../../fixtures/remote/real_node.ts";
+import { HELLO, padded, type RealNode, realNode } from "../../fixtures/remote/real_node.ts";
 
 const MODULE_BYTES = 48 * 2 ** 20;
-/** The client is killed when so much of the module has come. */
+/** Bytes of the module after which the client is killed. */
 const KILL_AT_BYTES = 2 ** 20;
-const PATIENCE_MS = 60_000;
+const TIMEOUT_MS = 60_000;
 
-/** Waits for something that nobody tells of. */
-async function until(isSo: () => boolean): Promise<void> {
-  const signal = AbortSignal.timeout(PATIENCE_MS);
-  while (!isSo()) {
+/** Polls until a condition holds. */
+async function until(condition: () => boolean): Promise<void> {
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  while (!condition()) {
     signal.throwIfAborted();
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 
-/** Bytes that have come of content that is not whole yet. */
-function arriving(dir: string): number {
+/** Size of incomplete content, in bytes. */
+function incompleteBytes(dir: string): number {
   let bytes = 0;
   for (const { name } of Deno.readDirSync(dir)) {
     if (name.endsWith(".tmp")) bytes += Deno.statSync(`${dir}/${name}`).size;
@@ -29,7 +29,7 @@ function arriving(dir: string): number {
   return bytes;
 }
 
-/** Starts a client, kills it when it is time, and lets the same command go on. */
+/** Starts a client, kills it once `isTime`, and runs the same command again. */
 async function killAndResume(
   { dir, bootstrap }: RealNode,
   { module, options, isTime }: {
@@ -58,42 +58,46 @@ async function killAndResume(
   assertStringIncludes(other.stderr, "another job, whose stdin_hash is");
   const { code, stdout, stderr } = await plasm(args, { env, stdin: "Hello, World" });
   const result = JSON.parse(stdout || "{}");
-  assertEquals(result.receipt?.job_id, jobId, stderr);
+  assertEquals(result.receipt?.run.job_id, jobId, stderr);
   assert(!Deno.readDirSync(dir)[Symbol.iterator]().some(({ name }) => name === "ticket.json"));
   return { code, result };
 }
 
 Deno.test(
-  "exec --remote --ticket goes on with a transfer whose client was killed",
+  "exec --remote --ticket resumes a transfer when the client was killed",
   LIBP2P,
-  () =>
-    withRealNode(async (node) => {
-      const module = padded(HELLO, MODULE_BYTES);
-      const { code, result } = await killAndResume(node, {
-        module,
-        options: [],
-        isTime: () => arriving(`${node.dir}/state/blobs`) >= KILL_AT_BYTES,
-      });
-      assertEquals([code, result.stdout], [0, "dlroW ,olleH"]);
-      const [attempt, ...others] = result.attempts;
-      assertEquals(others, []);
-      assert(attempt.sentBytes < module.length - KILL_AT_BYTES / 2, `${attempt.sentBytes}`);
-      const stdin = new TextEncoder().encode("Hello, World");
-      await verifyReceipt(result.receipt, { peerId: node.daemon.identity.peerId, module, stdin });
-    }),
+  async () => {
+    await using node = await realNode();
+    const module = padded(HELLO, MODULE_BYTES);
+    const { code, result } = await killAndResume(node, {
+      module,
+      options: [],
+      isTime: () => incompleteBytes(`${node.dir}/state/blobs`) >= KILL_AT_BYTES,
+    });
+    assertEquals({ code, stdout: result.stdout }, { code: 0, stdout: "dlroW ,olleH" });
+    const [attempt, ...others] = result.attempts;
+    assertEquals(others, []);
+    assert(attempt.sentBytes < module.length - KILL_AT_BYTES / 2, `${attempt.sentBytes}`);
+    const stdin = new TextEncoder().encode("Hello, World");
+    await verifyReceipt(result.receipt, { peerId: node.daemon.identity.peerId, module, stdin });
+  },
 );
 
 Deno.test(
-  "exec --remote --ticket takes the result of a job whose client was killed while it ran",
+  "exec --remote --ticket returns the result when the client was killed while the job ran",
   LIBP2P,
-  () =>
-    withRealNode(async (node) => {
-      const module = await assemble(command("(loop $again (br $again))"));
-      const { code, result } = await killAndResume(node, {
-        module,
-        options: ["--timeout", "3"],
-        isTime: () => node.store.counts().running > 0,
-      });
-      assertEquals([code, result.status, result.attempts[0].sentBytes], [124, "timeout", 0]);
-    }),
+  async () => {
+    await using node = await realNode();
+    const module = await assemble(command("(loop $again (br $again))"));
+    const { code, result } = await killAndResume(node, {
+      module,
+      options: ["--timeout", "3"],
+      isTime: () => node.store.counts().running > 0,
+    });
+    assertEquals({ code, status: result.status, sentBytes: result.attempts[0].sentBytes }, {
+      code: 124,
+      status: "timeout",
+      sentBytes: 0,
+    });
+  },
 );

@@ -1,28 +1,28 @@
 import { assertEquals, assertLess, assertRejects } from "@std/assert";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import { CHUNK_BYTES } from "../../../lib/remote/wire/messages.ts";
-import { makeJob, run, seededBytes, TestNode } from "../../fixtures/remote/bench.ts";
+import { makeJob, run, seededBytes, TestNode } from "../../fixtures/remote/test_node.ts";
 
-Deno.test("runOnPeers() offers, sends, runs and verifies", async () => {
+Deno.test("runOnPeers() reports every phase of a successful job in order", async () => {
   await using node = await TestNode.create();
-  const { text, receipt, attempts, progress } = await run({ nodes: [node] });
+  const { text, receipt, attempts, events } = await run({ nodes: [node] });
   assertEquals(text, "dlroW ,olleH");
-  assertEquals(receipt.node.peer_id, node.peerId);
+  assertEquals(receipt.run.node.peer_id, node.peerId);
   assertEquals(attempts.map(({ ran, peerId }) => [ran, peerId]), [["yes", node.peerId]]);
-  assertEquals([...new Set(progress.map(({ phase }) => phase))], [
+  assertEquals([...new Set(events.map(({ type }) => type))], [
     "connecting",
     "offering",
-    "accepted",
-    "sending",
     "queued",
-    "running",
+    "sending",
+    "started",
     "verifying",
+    "finished",
   ]);
-  await node.host.until(() => node.host.forgotten.length === 1);
+  await node.host.until(() => node.host.deleted.length === 1);
   assertEquals(node.server.counts, { transfer: 0, begun: 0, over: 0 });
 });
 
-Deno.test("runOnPeers() sends nothing that the node has", async () => {
+Deno.test("runOnPeers() does not send content when the node has it", async () => {
   await using node = await TestNode.create();
   const first = await run({ nodes: [node] });
   const second = await run({ nodes: [node] });
@@ -30,7 +30,7 @@ Deno.test("runOnPeers() sends nothing that the node has", async () => {
   assertEquals(second.attempts[0]!.sentBytes, 12);
 });
 
-Deno.test("runOnPeers() sends small standard input with the offer, and more of it in chunks", async () => {
+Deno.test("runOnPeers() sends standard input with the offer when it is small, and in chunks otherwise", async () => {
   await using node = await TestNode.create();
   for (const [size, count] of [[16 * 1024, 0], [16 * 1024 + 1, 1]] as const) {
     const job = await makeJob({ stdin: seededBytes(size) });
@@ -38,17 +38,17 @@ Deno.test("runOnPeers() sends small standard input with the offer, and more of i
     const { receipt, attempts } = await run({
       nodes: [node],
       job,
-      onProgress: (news) => news.phase === "sending" && sending.push(news.total),
+      onEvent: (event) => event.type === "sending" && sending.push(event.total),
     });
-    assertEquals(receipt.stdin_hash, job.stdin.hash);
-    // The module goes once.
+    assertEquals(receipt.claim.stdin_hash, job.stdin.hash);
+    // The node has the module after the first job.
     const module = count === 0 ? job.module.size : 0;
     assertEquals(attempts[0]!.sentBytes, module + size);
     assertEquals(sending, count === 0 ? [module] : [size]);
   }
 });
 
-Deno.test("runOnPeers() does not run ahead of a node that stores slowly", async () => {
+Deno.test("runOnPeers() applies backpressure when the node stores slowly", async () => {
   await using node = await TestNode.create();
   const job = await makeJob({ module: seededBytes(4 * 2 ** 20) });
   const { host } = node;
@@ -66,12 +66,12 @@ Deno.test("runOnPeers() does not run ahead of a node that stores slowly", async 
   await run({
     nodes: [node],
     job,
-    onProgress: (news) => {
-      if (news.phase === "sending") ahead = Math.max(ahead, news.sent - host.stored);
+    onEvent: (event) => {
+      if (event.type === "sending") ahead = Math.max(ahead, event.sent - host.stored);
     },
   });
   assertEquals(host.stored, job.module.size + job.stdin.size);
-  // One chunk in the node's hands, one being read, and what the line holds.
+  // One chunk being stored, one being read, and those in transit.
   assertLess(ahead, 4 * CHUNK_BYTES);
 });
 

@@ -1,14 +1,14 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
 import { createJobId, createNonce } from "../../../lib/core/ids.ts";
-import { Disconnected } from "../../../lib/remote/wire/byte_stream.ts";
-import { FrameChannel } from "../../../lib/remote/wire/frame_channel.ts";
-import { StreamPool } from "../../../lib/remote/client/stream_pool.ts";
+import { Disconnected, FrameChannel } from "../../../lib/remote/wire/frame_channel.ts";
+import { StreamPool } from "../../../lib/remote/libp2p/stream_pool.ts";
 import { makeOffer } from "../../../lib/remote/client/handshake.ts";
+import type { Receipt } from "../../../lib/core/types.gen.ts";
 import type { MessageOf } from "../../../lib/remote/wire/messages.ts";
 import type { RunOnPeersOptions } from "../../../lib/remote/client/remote_job.ts";
 import { memoryPair } from "../../fixtures/memory_streams.ts";
-import { makeJob, nodeWithModule, run, type TestNode } from "../../fixtures/remote/bench.ts";
+import { makeJob, nodeWithModule, run, type TestNode } from "../../fixtures/remote/test_node.ts";
 import { hang, reverse } from "../../fixtures/remote/fake_host.ts";
 
 async function offer(begin = true): Promise<MessageOf<"offer">> {
@@ -19,8 +19,8 @@ async function offer(begin = true): Promise<MessageOf<"offer">> {
   });
 }
 
-/** Runs a job to the message that ends it; the acceptance. */
-async function converse(channel: FrameChannel): Promise<MessageOf<"accept">> {
+/** Runs a job to its acknowledgement and returns the acceptance. */
+async function runJob(channel: FrameChannel): Promise<MessageOf<"accept">> {
   await channel.write(await offer());
   const accept = await channel.read(["accept"]);
   while ((await channel.read(["event"])).body["event"] !== "finished");
@@ -28,95 +28,100 @@ async function converse(channel: FrameChannel): Promise<MessageOf<"accept">> {
   return accept;
 }
 
-/** A client's lines to a node, which last until they are disposed. */
-function lasting(node: TestNode): { dial: RunOnPeersOptions["dial"] } & Disposable {
-  const kept = new StreamPool();
+/** Pool of a client's connections to a node; disposing it cuts them. */
+function pooledDialer(node: TestNode): { dial: RunOnPeersOptions["dial"] } & Disposable {
   const cuts: (() => void)[] = [];
-  const dial: RunOnPeersOptions["dial"] = (peerId, { allowReused = false }) => {
-    const old = allowReused ? kept.take(peerId) : undefined;
-    if (old !== undefined) return Promise.resolve(old);
-    const duplex = node.dial();
+  const pool = new StreamPool(() => {
+    const stream = node.dial();
     cuts.push(node.cut);
     const { promise: ended } = Promise.withResolvers<void>();
-    return Promise.resolve(kept.lend(peerId, { ...duplex, ended, isQuiet: () => true }));
-  };
-  return { dial, [Symbol.dispose]: () => cuts.forEach((cut) => cut()) };
+    return Promise.resolve({ ...stream, ended, isQuiet: () => true });
+  });
+  return { dial: pool.open.bind(pool), [Symbol.dispose]: () => cuts.forEach((cut) => cut()) };
 }
 
-Deno.test("JobServer takes one job after the other on one connection", async () => {
+Deno.test("JobServer accepts jobs in sequence on one stream", async () => {
   await using node = await nodeWithModule();
   let sent = 0;
-  node.wrap = (duplex) => ({
-    ...duplex,
-    write: (bytes) => (sent += bytes.length, duplex.write(bytes)),
+  node.wrap = (stream) => ({
+    ...stream,
+    write: (bytes) => (sent += bytes.length, stream.write(bytes)),
   });
   const channel = new FrameChannel(node.dial());
   const ids = new Set<string>();
   for (let n = 0; n < 3; n++) {
-    const { job_id, keeps_ms } = await converse(channel);
+    const { job_id, keeps_ms } = await runJob(channel);
     assert(keeps_ms > 0);
     ids.add(job_id);
   }
   await channel.close();
-  await assertRejects(() => channel.read(["alive"]), Disconnected, "The other side has ended");
-  assertEquals([ids.size, node.dialled, node.host.forgotten.length], [3, 1, 3]);
+  await assertRejects(() => channel.read(["alive"]), Disconnected, "The peer closed the stream");
+  assertEquals({
+    idsSize: ids.size,
+    dialled: node.dialCount,
+    deletedLength: node.host.deleted.length,
+  }, { idsSize: 3, dialled: 1, deletedLength: 3 });
   assertEquals(node.server.counts, { transfer: 0, begun: 0, over: 0 });
   assertEquals(node.server.receivedBytes, sent);
 });
 
-Deno.test("JobServer waits for no other job where it must ask for content", async () => {
+Deno.test("JobServer does not offer reuse of a stream when it needs content", async () => {
   await using node = await nodeWithModule();
   const channel = new FrameChannel(node.dial());
   await channel.write(await offer(false));
   assertEquals((await channel.read(["accept"])).keeps_ms, 0);
-  channel.abort(new Error("Done"));
+  channel.abort(new Error("Test ended"));
 });
 
-Deno.test("JobServer counts each job on a connection as one of its own", async () => {
+Deno.test("JobServer counts each job on a stream against the rate limit", async () => {
   await using node = await nodeWithModule();
   const { client, node: inner } = memoryPair();
   let left = 1;
-  const serving = node.server.serve(inner, "12D3KooWClient", { mayAgain: () => left-- > 0 });
+  const serving = node.server.serve(inner, "12D3KooWClient", { takeRequest: () => left-- > 0 });
   const channel = new FrameChannel(client);
-  await converse(channel);
-  await converse(channel);
+  await runJob(channel);
+  await runJob(channel);
   await channel.write(await offer());
   const { error } = await channel.read(["reject"]);
-  assertEquals([error["code"], error["retryAfterMs"]], ["busy", 1000]);
+  assertEquals({ code: error["code"], retryAfterMs: error["retryAfterMs"] }, {
+    code: "busy",
+    retryAfterMs: 1000,
+  });
   await channel.close();
   await serving;
   assertEquals(node.host.submitted.length, 2);
 });
 
-Deno.test("JobServer lets the end of one job do nothing to the next on its connection", async () => {
+Deno.test("JobServer keeps the next job on a stream when a client attaches to the previous one", async () => {
   await using node = await nodeWithModule();
   const channel = new FrameChannel(node.dial());
-  const first = await converse(channel);
+  const first = await runJob(channel);
   node.host.program = hang;
   await channel.write(await offer());
   const { job_id, secret, node_nonce } = await channel.read(["accept"]);
-  // Who speaks of the first is told that it is gone, and the second does not notice.
+  // Attaching to the first job fails, and does not affect the second.
   const other = new FrameChannel(node.dial());
   await other.write({
     type: "attach",
-    version: "1.0",
+    version: "0.2",
     job_id: first.job_id,
     secret: first.secret,
     node_nonce: first.node_nonce,
     after: 0,
   });
   assertEquals((await other.read(["reject"])).error["code"], "not-found");
-  await channel.write({ type: "cancel", version: "1.0", job_id, secret, node_nonce });
+  await channel.write({ type: "cancel", version: "0.2", job_id, secret, node_nonce });
   let last: MessageOf<"event">;
   while ((last = await channel.read(["event"])).body["event"] !== "finished");
-  assertEquals((last.body["receipt"] as Record<string, unknown>)["status"], "cancelled");
-  channel.abort(new Error("Done"));
+  const { claim } = last.body["receipt"] as unknown as Receipt;
+  assertEquals(claim.status, "cancelled");
+  channel.abort(new Error("Test ended"));
 });
 
-Deno.test("JobServer takes no other job before what it has to say of the last has gone", async () => {
+Deno.test("JobServer accepts the next job only when all events of the previous one are written", async () => {
   await using node = await nodeWithModule();
   const { client, node: inner } = memoryPair();
-  const [started, gone] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const [started, written] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   let isStuck = false;
   node.host.program = async function* () {
     await started.promise;
@@ -125,10 +130,10 @@ Deno.test("JobServer takes no other job before what it has to say of the last ha
   };
   const serving = node.server.serve({
     ...inner,
-    // Output comes to the client, who says that he has all, but the node does not know that it has gone.
+    // The client receives the output and acknowledges the result while the write on the node is still pending.
     write: async (bytes) => {
       await inner.write(bytes);
-      if (isStuck) await gone.promise;
+      if (isStuck) await written.promise;
     },
   }, "12D3KooWClient");
   const channel = new FrameChannel(client);
@@ -141,14 +146,14 @@ Deno.test("JobServer takes no other job before what it has to say of the last ha
   await channel.write(await offer());
   for (let n = 0; n < 10; n++) await new Promise((resolve) => setTimeout(resolve));
   assertEquals(node.host.submitted.length, 1);
-  gone.resolve();
+  written.resolve();
   await channel.read(["accept"]);
   assertEquals(node.host.submitted.length, 2);
-  channel.abort(new Error("Done"));
+  channel.abort(new Error("Test ended"));
   await serving;
 });
 
-Deno.test("JobServer forgets no job for a result that is another's", async () => {
+Deno.test("JobServer rejects `taken` when it names another job", async () => {
   await using node = await nodeWithModule();
   const channel = new FrameChannel(node.dial());
   await channel.write(await offer());
@@ -159,47 +164,58 @@ Deno.test("JobServer forgets no job for a result that is another's", async () =>
   await channel.close();
 });
 
-Deno.test("runOnPeers() is not refused for a job before, which its node could not forget", async () => {
+Deno.test("runOnPeers() completes the next job when the node could not delete the previous one", async () => {
   await using node = await nodeWithModule();
-  using lines = lasting(node);
+  using lines = pooledDialer(node);
   const { dial } = lines;
-  const { forget } = node.host;
-  node.host.forget = () => Promise.reject(new Error("The disk is full"));
+  const { delete: deleteJob } = node.host;
+  node.host.delete = () => Promise.reject(new Error("The disk is full"));
   await run({ nodes: [node], isSole: true, dial });
-  node.host.forget = forget;
+  node.host.delete = deleteJob;
   const { text, attempts } = await run({ nodes: [node], isSole: true, dial, retryMs: 0 });
-  assertEquals([text, attempts.length, node.dialled], ["dlroW ,olleH", 1, 2]);
-  assertEquals(node.log.find(({ error_code }) => error_code !== undefined)?.event, "job-forgotten");
+  assertEquals({ text, attemptsLength: attempts.length, dialled: node.dialCount }, {
+    text: "dlroW ,olleH",
+    attemptsLength: 1,
+    dialled: 2,
+  });
+  assertEquals(node.log.find(({ error_code }) => error_code !== undefined)?.event, "job-deleted");
 });
 
-Deno.test("runOnPeers() says a job's offer where the one before has ended", async () => {
+Deno.test("runOnPeers() reuses a stream only when the offer is repeatable", async () => {
   await using node = await nodeWithModule();
-  using lines = lasting(node);
+  using lines = pooledDialer(node);
   const { dial } = lines;
   for (let n = 0; n < 3; n++) {
     const { text, attempts } = await run({ nodes: [node], isSole: true, dial });
-    assertEquals([text, attempts[0]!.ran], ["dlroW ,olleH", "yes"]);
+    assertEquals({ text, ran: attempts[0]!.ran }, { text: "dlroW ,olleH", ran: "yes" });
   }
-  assertEquals([node.dialled, node.host.submitted.length], [1, 3]);
-  // It might go to a node that has given it up, and only what may begin is said again.
+  assertEquals({ dialled: node.dialCount, submitted: node.host.submitted.length }, {
+    dialled: 1,
+    submitted: 3,
+  });
+  // An offer that must not be repeated gets a new stream.
   await run({ nodes: [node], dial });
-  assertEquals(node.dialled, 2);
+  assertEquals(node.dialCount, 2);
 });
 
-Deno.test("runOnPeers() runs a job once where the node gives its connection up as it speaks", async () => {
+Deno.test("runOnPeers() runs a job once when a reused stream is cut", async () => {
   await using node = await nodeWithModule();
-  using lines = lasting(node);
+  using lines = pooledDialer(node);
   const { dial } = lines;
   await run({ nodes: [node], isSole: true, dial });
   node.cut();
   const { text, attempts } = await run({ nodes: [node], isSole: true, dial, retryMs: 0 });
-  assertEquals([text, attempts[0]!.reconnects, node.dialled], ["dlroW ,olleH", 1, 2]);
+  assertEquals({ text, reconnects: attempts[0]!.reconnects, dialled: node.dialCount }, {
+    text: "dlroW ,olleH",
+    reconnects: 1,
+    dialled: 2,
+  });
   assertEquals(node.host.submitted.length, 2);
 });
 
-Deno.test("runOnPeers() leaves a connection alone that a cancelled job has handed back", async () => {
+Deno.test("runOnPeers() does not abort a stream when a cancelled job has released it", async () => {
   await using node = await nodeWithModule();
-  using lines = lasting(node);
+  using lines = pooledDialer(node);
   const { dial } = lines;
   node.host.program = hang;
   const controller = new AbortController();
@@ -208,10 +224,14 @@ Deno.test("runOnPeers() leaves a connection alone that a cancelled job has hande
     isSole: true,
     dial,
     signal: controller.signal,
-    onProgress: ({ phase }) => phase === "running" && controller.abort(),
+    onEvent: ({ type }) => type === "started" && controller.abort(),
   });
   await assertRejects(() => cancelled, PlasmError);
   node.host.program = reverse;
   const { text, attempts } = await run({ nodes: [node], isSole: true, dial });
-  assertEquals([text, attempts[0]!.reconnects, node.dialled], ["dlroW ,olleH", 0, 1]);
+  assertEquals({ text, reconnects: attempts[0]!.reconnects, dialled: node.dialCount }, {
+    text: "dlroW ,olleH",
+    reconnects: 0,
+    dialled: 1,
+  });
 });

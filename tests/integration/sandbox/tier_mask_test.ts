@@ -1,5 +1,5 @@
 /**
- * Canary for V8's tier mask: fails when V8 drops the flag, ignores it or changes what it means
+ * Canary for V8's tier mask: fails if V8 drops the flag, ignores it or changes its meaning
  * (docs/adr/0002-tier-mask-and-reordering.md).
  */
 import { assert, assertEquals } from "@std/assert";

@@ -7,8 +7,7 @@ namespace Plasm\Document;
 use Plasm\PlasmException;
 
 /**
- * Canonical JSON (RFC 8785): one document, one sequence of bytes. Stricter than the RFC where
- * languages differ: numbers must be integers within 2^53 - 1.
+ * Canonical JSON (RFC 8785). Stricter than the RFC where languages differ: numbers must be integers within 2^53 - 1.
  */
 final class CanonicalJson
 {
@@ -16,9 +15,9 @@ final class CanonicalJson
         | JSON_UNESCAPED_LINE_TERMINATORS;
 
     /**
-     * The canonical form of a value made of stdClass, lists, strings, integers, booleans and null.
+     * Returns the canonical form of a value made of stdClass, lists, strings, integers, booleans and null.
      *
-     * @throws PlasmException `internal` when it is anything else
+     * @throws PlasmException `internal` for any other value
      */
     public static function encode(mixed $value): string
     {
@@ -33,7 +32,7 @@ final class CanonicalJson
         if (is_int($value)) {
             return abs($value) <= Json::MAX_INTEGER
                 ? (string) $value
-                : throw self::refusal("only safe integers are allowed, found $value");
+                : throw self::error("only safe integers are allowed, found $value");
         }
         if (is_string($value)) {
             return self::text($value);
@@ -42,7 +41,7 @@ final class CanonicalJson
             return json_encode($value, self::FLAGS);
         }
         if ($depth >= Json::MAX_DEPTH) {
-            throw self::refusal('it is nested too deep: ' . Json::MAX_DEPTH . ' levels are allowed');
+            throw self::error('nested too deeply: ' . Json::MAX_DEPTH . ' levels are allowed');
         }
         if (is_array($value) && array_is_list($value)) {
             $items = array_map(static fn (mixed $item): string => self::write($item, $depth + 1), $value);
@@ -51,23 +50,33 @@ final class CanonicalJson
         if ($value instanceof \stdClass) {
             return self::object($value, $depth);
         }
-        throw self::refusal('found ' . get_debug_type($value));
+        throw self::error('found ' . get_debug_type($value));
     }
 
     private static function object(\stdClass $value, int $depth): string
     {
-        $members = [];
-        foreach ($value as $name => $child) {
-            $name = (string) $name;
-            $members[] = [self::sortKey($name), self::text($name) . ':' . self::write($child, $depth + 1)];
-        }
-        usort($members, static fn (array $a, array $b): int => strcmp($a[0], $b[0]));
-        return '{' . implode(',', array_column($members, 1)) . '}';
+        $members = array_map(
+            static fn (string $name): string => self::text($name) . ':' . self::write($value->{$name}, $depth + 1),
+            self::names($value),
+        );
+        return '{' . implode(',', $members) . '}';
     }
 
     /**
-     * Text whose byte order is the order of the name's UTF-16 code units (RFC 8785, 3.2.3). UTF-8 differs from
-     * that only in U+E000 to U+FFFF (lead bytes EE, EF), which belong after the surrogate pairs (F0 to F4).
+     * Names of an object's members in canonical order.
+     *
+     * @return list<string>
+     */
+    public static function names(\stdClass $value): array
+    {
+        $names = array_map(strval(...), array_keys(get_object_vars($value)));
+        usort($names, static fn (string $a, string $b): int => strcmp(self::sortKey($a), self::sortKey($b)));
+        return $names;
+    }
+
+    /**
+     * Sort key whose byte order is the order of UTF-16 code units (RFC 8785, 3.2.3). UTF-8 differs from it only in
+     * U+E000 to U+FFFF (lead bytes EE, EF), which sort after the surrogate pairs (F0 to F4).
      */
     private static function sortKey(string $name): string
     {
@@ -79,12 +88,12 @@ final class CanonicalJson
         try {
             return json_encode($value, self::FLAGS);
         } catch (\JsonException $error) {
-            throw self::refusal("a string is no well-formed Unicode: {$error->getMessage()}");
+            throw self::error("a string is not well-formed Unicode: {$error->getMessage()}");
         }
     }
 
-    private static function refusal(string $why): PlasmException
+    private static function error(string $why): PlasmException
     {
-        return PlasmException::of('internal', "Cannot make canonical JSON: $why");
+        return PlasmException::of('internal', "Cannot create canonical JSON: $why");
     }
 }

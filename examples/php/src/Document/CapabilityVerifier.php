@@ -6,27 +6,27 @@ namespace Plasm\Document;
 
 use Plasm\PlasmException;
 
-/** A capability document, format 0.1, as far as it binds a key to a node. */
+/** Verifies that a capability document (format 0.1) binds a key to a node. */
 final class CapabilityVerifier
 {
-    /** Keeps a signature under a capability from being one under anything else. */
+    /** Domain separation of signatures. */
     private const DOMAIN = "plasm-capability-v0.1\n";
 
     /**
-     * Checks form, that the peer id follows from the key and is the one that was found, and the signature.
+     * Checks the schema, the signature, and that the peer id matches both the key and the discovered node.
      *
-     * @throws PlasmException `protocol`; `details.field` names the first field that is wrong
+     * @throws PlasmException `protocol`; `details.field` names the first invalid field
      */
     public static function check(mixed $document, string $peerId): void
     {
         Schema::named('capability')->check($document, 'protocol', 'Cannot trust capability');
-        ['peer_id' => $told, 'public_key' => $key] = (array) $document->node;
+        ['peer_id' => $claimed, 'public_key' => $key] = (array) $document->node;
         $follows = PeerId::fromPublicKey($key);
-        if ($told !== $follows) {
-            throw self::refusal('node.peer_id', "node.peer_id is $told, its key belongs to $follows");
+        if ($claimed !== $follows) {
+            throw self::error('node.peer_id', "node.peer_id is $claimed, its key belongs to $follows");
         }
-        if ($told !== $peerId) {
-            throw self::refusal('node.peer_id', 'node.peer_id is ' . $told . ', found was ' . JsonPath::clip($peerId));
+        if ($claimed !== $peerId) {
+            throw self::error('node.peer_id', 'node.peer_id is ' . $claimed . ', found was ' . JsonPath::clip($peerId));
         }
         $unsigned = clone $document;
         unset($unsigned->signature);
@@ -36,11 +36,11 @@ final class CapabilityVerifier
             sodium_hex2bin($key),
         );
         if (!$isValid) {
-            throw self::refusal('signature', "signature is not by $key over this document");
+            throw self::error('signature', "signature is not by $key over this document");
         }
     }
 
-    private static function refusal(string $field, string $why): PlasmException
+    private static function error(string $field, string $why): PlasmException
     {
         return PlasmException::of('protocol', "Cannot trust capability: $why", details: ['field' => $field]);
     }

@@ -7,26 +7,26 @@ namespace Plasm\Document;
 use Plasm\PlasmException;
 
 /**
- * JSON from outside. Objects become stdClass, so that {} and [] stay apart; numbers without a fraction
- * become int, as in JavaScript 1.0 is 1.
+ * Parses untrusted JSON. Objects become stdClass, to distinguish {} from []; numbers without a fraction become int,
+ * as JavaScript treats 1.0 as 1.
  */
 final class Json
 {
-    /** As the daemon's: deep enough for every document, shallow enough for every recursion. */
+    /** Same as the daemon's: sufficient for every document, safe for every recursion. */
     public const MAX_DEPTH = 32;
 
-    /** Largest integer that every language's double can hold: 2^53 - 1. */
+    /** Largest integer that a double represents exactly: 2^53 - 1. */
     public const MAX_INTEGER = 9007199254740991;
 
     /**
-     * Parses a document that is hashed or signed: size capped, and what languages read differently
-     * (a key twice) refused.
+     * Parses a document that is hashed or signed: limits its size and rejects duplicate keys, which languages
+     * interpret differently.
      *
-     * @param int    $maxBytes size cap in bytes
-     * @param string $code     code of the error thrown
-     * @param string $what     what is read, for the message
+     * @param int    $maxBytes maximum size in bytes
+     * @param string $code     error code of failures
+     * @param string $what     subject of the error message
      *
-     * @throws PlasmException `$code` when it is not JSON, not UTF-8, over the cap, too deep or has a key twice
+     * @throws PlasmException `$code` if it is not JSON, not UTF-8, too large, too deep or has a duplicate key
      */
     public static function parse(string $text, int $maxBytes, string $code, string $what): mixed
     {
@@ -43,14 +43,14 @@ final class Json
     }
 
     /**
-     * Parses JSON that is only read, such as an answer of the API.
+     * Parses JSON that is only read, such as a response of the API.
      *
-     * @throws PlasmException `$code` when it is not JSON
+     * @throws PlasmException `$code` if it is not JSON
      */
     public static function decode(string $text, string $code, string $what): mixed
     {
         try {
-            // PHP counts what the innermost array holds as a level too.
+            // PHP also counts the content of the innermost array as a level.
             return self::withIntegers(json_decode($text, false, self::MAX_DEPTH + 1, JSON_THROW_ON_ERROR));
         } catch (\JsonException $error) {
             throw PlasmException::of(
@@ -61,7 +61,7 @@ final class Json
         }
     }
 
-    /** JSON text of a value of ours. */
+    /** Encodes a trusted value as JSON. */
     public static function encode(mixed $value): string
     {
         return json_encode($value, JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE);
@@ -87,10 +87,10 @@ final class Json
         return $value;
     }
 
-    /** PHP keeps the last of two equal keys, other languages the first: two documents under one hash. */
+    /** PHP uses the last of two equal keys, other languages the first: two documents with one hash. */
     private static function findDuplicateKey(string $text): ?string
     {
-        // The text has been parsed already, so only strings and nesting matter.
+        // The text has already been parsed, so only strings and nesting matter.
         $token = '/"[^"\\\\]*+(?:\\\\.[^"\\\\]*+)*+"(\s*+:)?+|[{}]/s';
         $seen = [];
         $offset = 0;
@@ -102,7 +102,7 @@ final class Json
             } elseif ($part === '}') {
                 array_pop($seen);
             } elseif (isset($match[1])) {
-                // Two spellings of one key, "a" and "\u0061", are one key. The prefix keeps "1" a string.
+                // "a" and "\u0061" are the same key. The prefix prevents the conversion of "1" to an integer.
                 $key = '$' . json_decode(substr($part, 0, -strlen($match[1][0])));
                 $depth = array_key_last($seen);
                 if (isset($seen[$depth][$key])) {
@@ -111,7 +111,7 @@ final class Json
                 $seen[$depth][$key] = true;
             }
         }
-        // The engine's own limits must not let a document pass unseen.
+        // Reaching PCRE's own limits must not accept a document.
         return $found === 0 ? null : '(too long to be read)';
     }
 }

@@ -4,17 +4,17 @@ declare(strict_types=1);
 
 namespace Plasm\Document;
 
-/** How places in a document and values from outside are shown in messages. */
+/** Formats paths and untrusted values for messages. */
 final class JsonPath
 {
-    /** Longest value shown, in characters. */
+    /** Maximum length of a value, in characters. */
     private const MAX_SHOWN = 80;
 
-    // Control characters, and the marks that reorder or hide text on a terminal (Unicode TR 36).
+    // Control characters, and characters that reorder or hide text on a terminal (Unicode TR 36).
     private const UNSAFE = '/[\x{0}-\x{1f}\x{7f}-\x{9f}\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2060}-\x{2069}\x{feff}]/u';
 
     /**
-     * Shows a place: `resources.memory_mb`, `args[3]`, `inputs["a b"]`.
+     * Formats a path: `resources.memory_mb`, `args[3]`, `inputs["a b"]`.
      *
      * @param list<string|int> $path
      */
@@ -33,7 +33,7 @@ final class JsonPath
         return $text === '' ? 'the document' : $text;
     }
 
-    /** Shows a value: its JSON where it is short, else what it is. */
+    /** Formats a value: as JSON if it is short, else its kind. */
     public static function valueText(mixed $value): string
     {
         if (is_array($value)) {
@@ -46,10 +46,10 @@ final class JsonPath
         return $json === false ? 'text that is not UTF-8' : self::clip($json);
     }
 
-    /** Shortens text from outside and makes it safe to print. */
+    /** Truncates and escapes untrusted text. */
     public static function clip(string $text): string
     {
-        // A character is at most four bytes: cutting first keeps the work small. The last one may be cut apart.
+        // A character has at most four bytes: truncating first bounds the work. The last character may be split.
         $short = strlen($text) <= 4 * self::MAX_SHOWN
             ? $text
             : preg_replace('/[\xC0-\xFF]?[\x80-\xBF]*$/D', '', substr($text, 0, 4 * self::MAX_SHOWN + 4)) ?? '';
@@ -58,7 +58,7 @@ final class JsonPath
         }
         $shown = preg_replace_callback(
             self::UNSAFE,
-            // json_encode() leaves DEL as it is.
+            // json_encode() does not escape DEL.
             static fn (array $found): string => strlen($found[0]) === 1
                 ? sprintf('\u%04x', ord($found[0]))
                 : trim(json_encode($found[0], JSON_THROW_ON_ERROR), '"'),

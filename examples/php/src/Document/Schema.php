@@ -7,8 +7,8 @@ namespace Plasm\Document;
 use Plasm\PlasmException;
 
 /**
- * A document's JSON Schema (2020-12), as the daemon has it. Knows the keywords that those schemas use, and
- * refuses to work with any other rather than skip a rule.
+ * Validates documents against the daemon's JSON Schemas (2020-12). Supports the keywords of those schemas and rejects
+ * any other instead of ignoring it.
  */
 final class Schema
 {
@@ -28,7 +28,7 @@ final class Schema
     {
     }
 
-    /** Loads a schema of this package by name: `receipt`, `manifest` or `capability`. */
+    /** Loads one of the package's schemas: `receipt`, `manifest` or `capability`. */
     public static function named(string $name): self
     {
         return self::$loaded[$name] ??= new self(json_decode(
@@ -39,12 +39,12 @@ final class Schema
     }
 
     /**
-     * Checks a document; returns normally when it follows the schema.
+     * Checks a document against the schema.
      *
-     * @param string $code   code of the error thrown
-     * @param string $prefix beginning of its message, such as "Cannot accept manifest"
+     * @param string $code   error code of violations
+     * @param string $prefix prefix of the message, such as "Cannot accept manifest"
      *
-     * @throws PlasmException `$code`; `details.field` is the place as the message names it
+     * @throws PlasmException `$code`; `details.field` is the path used in the message
      */
     public function check(mixed $document, string $code, string $prefix): void
     {
@@ -60,8 +60,8 @@ final class Schema
     /** @param non-empty-list<Violation> $violations */
     private static function pick(array $violations): Violation
     {
-        // A misspelt field is unknown and leaves another missing: the first says more. What a condition asks
-        // depends on fields that have errors of their own.
+        // A misspelt field is unknown and makes another one missing: the first is more helpful. Conditional rules
+        // depend on fields that have errors of their own.
         $unknown = array_filter($violations, static fn (Violation $one): bool => $one->keyword === 'false');
         $plain = array_filter($violations, static fn (Violation $one): bool => !$one->conditional);
         return array_values($unknown ?: $plain ?: $violations)[0];
@@ -88,7 +88,7 @@ final class Schema
     ): array {
         $unknown = array_diff(array_keys($rules), self::KEYWORDS, self::NOTES);
         if ($unknown !== []) {
-            throw new \LogicException('Schema uses a keyword that is not known here: ' . implode(', ', $unknown));
+            throw new \LogicException('Schema uses an unsupported keyword: ' . implode(', ', $unknown));
         }
         $found = [];
         if (isset($rules['$ref'])) {

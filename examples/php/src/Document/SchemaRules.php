@@ -4,11 +4,11 @@ declare(strict_types=1);
 
 namespace Plasm\Document;
 
-/** The rules of a schema that look at one value, not below it. */
+/** Schema keywords that apply to a single value, not to its children. */
 final class SchemaRules
 {
     /**
-     * The keywords of `$rules` that the value does not follow.
+     * Returns the keywords of `$rules` that the value violates.
      *
      * @param array<string, mixed> $rules
      * @return list<string>
@@ -39,7 +39,7 @@ final class SchemaRules
         return $broken;
     }
 
-    /** Length of UTF-8 text in characters: every byte that does not continue one. */
+    /** Length of UTF-8 text in characters: the number of bytes that are not continuation bytes. */
     public static function length(string $text): int
     {
         $continuing = 0;
@@ -60,7 +60,7 @@ final class SchemaRules
                 'boolean' => is_bool($value),
                 'null' => $value === null,
                 'integer' => is_int($value) || (is_float($value) && floor($value) === $value),
-                default => throw new \LogicException("Schema uses a type that is not known here: $type"),
+                default => throw new \LogicException("Schema uses an unsupported type: $type"),
             };
             if ($is) {
                 return true;
@@ -77,16 +77,16 @@ final class SchemaRules
     /** @param array<mixed> $items */
     private static function isUnique(array $items): bool
     {
-        // Only lists of strings are unique in our schemas; anything else has broken its type already.
+        // Only lists of strings are unique in these schemas; anything else violates its type.
         $strings = array_filter($items, is_string(...));
         return count(array_unique($strings)) === count($strings);
     }
 
     private static function matches(string $text, string $pattern): bool
     {
-        // ECMA-262 to PCRE: \u0000 is \x{0000}, and $ is the very end, which takes the modifier D.
+        // ECMA-262 to PCRE: \u0000 is \x{0000}, and $ matches only at the very end with the modifier D.
         $pcre = preg_replace('/\\\\u([0-9a-fA-F]{4})/', '\\x{$1}', $pattern);
-        // An error of the engine is no match: it fails closed.
+        // A PCRE error counts as a mismatch: it fails closed.
         return preg_match('~' . str_replace('~', '\\~', (string) $pcre) . '~uD', $text) === 1;
     }
 }

@@ -5,14 +5,15 @@ declare(strict_types=1);
 namespace Plasm\Document;
 
 /**
- * Sizes first: a document from outside must not buy work with entries that are too many. Stops at the first
- * thing that is larger than its schema allows, or not known.
+ * Checks sizes before content, so that untrusted documents cannot cause work with excessive entries. Stops at the
+ * first value that is larger than its schema allows, or unknown. The version of a document is first: another version
+ * has other fields.
  */
 final class SchemaSize
 {
     /**
      * @param array<string, mixed>                   $rules
-     * @param callable(string): array<string, mixed> $resolve looks up a reference
+     * @param callable(string): array<string, mixed> $resolve resolves a reference
      * @param list<string|int>                       $path
      */
     public static function find(mixed $value, array $rules, callable $resolve, array $path): ?Violation
@@ -27,6 +28,10 @@ final class SchemaSize
         $broken = SchemaRules::broken($value, array_intersect_key($rules, array_flip($limits)));
         if ($broken !== []) {
             return new Violation($path, $broken[0], $rules, $value);
+        }
+        $version = $rules['properties']['version'] ?? [];
+        if (isset($value->version, $version['const']) && $value->version !== $version['const']) {
+            return new Violation([...$path, 'version'], 'const', $version, $value->version);
         }
         return match (true) {
             is_array($value) => self::first(

@@ -4,15 +4,15 @@ declare(strict_types=1);
 
 namespace Plasm\Document;
 
-/** One rule of a schema that a document does not follow. */
+/** Violation of a schema rule by a document. */
 final class Violation
 {
     /**
-     * @param list<string|int>     $path    where in the document
-     * @param string               $keyword the rule's name; `false` for a field that is not known
+     * @param list<string|int>     $path    location in the document
+     * @param string               $keyword keyword of the rule; `false` for an unknown field
      * @param array<string, mixed> $rules   the schema around the rule
-     * @param mixed                $found   what is there
-     * @param bool                 $isName  whether the rule is about the name of the field
+     * @param mixed                $found   value at the location
+     * @param bool                 $isName  whether the rule applies to the field's name
      */
     public function __construct(
         public readonly array $path,
@@ -24,13 +24,13 @@ final class Violation
     ) {
     }
 
-    /** The place, as messages name it. */
+    /** Formats the location. */
     public function field(): string
     {
         return JsonPath::text($this->path);
     }
 
-    /** What is wrong, beginning with the place. */
+    /** Formats the message, starting with the location. */
     public function text(): string
     {
         $field = $this->field();

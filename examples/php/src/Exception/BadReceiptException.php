@@ -4,10 +4,10 @@ declare(strict_types=1);
 
 namespace Plasm\Exception;
 
-/** The receipt does not prove what it should: trust nothing of the result. */
+/** The receipt failed verification: do not trust the result. */
 final class BadReceiptException extends NodeException
 {
-    /** Path of the first field that is wrong, such as `node.peer_id`; null when it is no document at all. */
+    /** Path of the first invalid field, such as `node.peer_id`; null if the document is malformed. */
     public function field(): ?string
     {
         $field = $this->details['field'] ?? null;

@@ -6,7 +6,7 @@ namespace Plasm\Exception;
 
 use Plasm\PlasmException;
 
-/** The caller can fix it: a wrong argument, document, module or token. */
+/** The caller must fix it: an invalid argument, document, module or token. */
 class CallerException extends PlasmException
 {
 }

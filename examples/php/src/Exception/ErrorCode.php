@@ -7,8 +7,7 @@ namespace Plasm\Exception;
 use Plasm\PlasmException;
 
 /**
- * The error codes of plasm: whose fault each is and whether trying again can help. A test compares
- * the table with the daemon's.
+ * Error codes of plasm with their fault and retryability. A test compares the table with the daemon's.
  */
 final class ErrorCode
 {
@@ -35,6 +34,7 @@ final class ErrorCode
         'job-trap' => ['job', false],
         'job-memory' => ['job', false],
         'job-output' => ['job', false],
+        'job-fuel' => ['job', false],
         'interrupted' => ['caller', false],
         'output-closed' => ['caller', false],
         'bad-receipt' => ['node', false],
@@ -42,13 +42,15 @@ final class ErrorCode
         'protocol' => ['network', false],
         'no-daemon' => ['node', true],
         'no-peer' => ['network', true],
+        'disabled' => ['node', false],
+        'unreachable' => ['network', true],
         'peer-timeout' => ['network', true],
         'state' => ['node', false],
         'executor' => ['node', true],
         'internal' => ['node', false],
     ];
 
-    /** Codes that callers most often tell apart. */
+    /** Codes with exception classes of their own. */
     private const OWN_CLASS = [
         'not-found' => NotFoundException::class,
         'interrupted' => InterruptedException::class,

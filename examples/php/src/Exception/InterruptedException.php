@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace Plasm\Exception;
 
-/** The work was stopped before its end, as by the caller's own time limit. */
+/** The operation was stopped, such as by the caller's time limit. */
 final class InterruptedException extends CallerException
 {
 }

@@ -6,7 +6,7 @@ namespace Plasm\Exception;
 
 use Plasm\PlasmException;
 
-/** The job's author can fix it: the job trapped or exceeded a limit. */
+/** The job's author must fix it: the job trapped or exceeded a limit. */
 class JobException extends PlasmException
 {
 }

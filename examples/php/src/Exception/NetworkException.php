@@ -6,7 +6,7 @@ namespace Plasm\Exception;
 
 use Plasm\PlasmException;
 
-/** The connection broke, or the other side violated the protocol. */
+/** The connection broke, or the peer violated the protocol. */
 class NetworkException extends PlasmException
 {
 }

@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace Plasm\Exception;
 
-/** No daemon answers, or it fell silent. */
+/** The daemon does not respond. */
 final class NoDaemonException extends NodeException
 {
 }

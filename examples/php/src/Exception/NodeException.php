@@ -6,7 +6,7 @@ namespace Plasm\Exception;
 
 use Plasm\PlasmException;
 
-/** The node's operator can fix it. */
+/** The node's operator must fix it. */
 class NodeException extends PlasmException
 {
 }

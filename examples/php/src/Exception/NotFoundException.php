@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace Plasm\Exception;
 
-/** There is no such job, module or input (any more). */
+/** The job, module or input does not exist or no longer exists. */
 final class NotFoundException extends CallerException
 {
 }

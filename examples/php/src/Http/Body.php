@@ -6,18 +6,18 @@ namespace Plasm\Http;
 
 use Plasm\PlasmException;
 
-/** Bodies of answers, as RFC 9112, section 6 frames them. */
+/** Reads response bodies (RFC 9112, section 6). */
 final class Body
 {
     private const PIECE = 65_536;
 
-    /** A chunk's size line, or a trailer, with whatever extensions. */
+    /** Maximum length of a chunk's size line or a trailer, including extensions. */
     private const MAX_LINE = 4_096;
 
     private const MAX_TRAILERS = 64;
 
     /**
-     * Whether the headers frame a body in the one way that we take.
+     * Checks that the headers frame the body in exactly one supported way.
      *
      * @param array<string, string> $headers by lowercase name
      *
@@ -28,9 +28,9 @@ final class Body
         $coding = $headers['transfer-encoding'] ?? null;
         $length = $headers['content-length'] ?? null;
         $isPlain = $length === null || preg_match('/^[0-9]{1,16}$/D', $length) === 1;
-        // Both at once is how requests are smuggled; one of them lies.
+        // Both at once enable request smuggling; one of them is wrong.
         if (!$isPlain || ($coding !== null && ($length !== null || strtolower($coding) !== 'chunked'))) {
-            throw self::refusal('its length is not clear');
+            throw self::error('ambiguous length');
         }
     }
 
@@ -38,7 +38,7 @@ final class Body
      * @param array<string, string> $headers checked by {@see Body::checkFraming()}
      * @return \Generator<int, string>
      *
-     * @throws PlasmException `no-daemon` when it breaks off; `protocol`, `interrupted`
+     * @throws PlasmException `no-daemon` if it ends early; `protocol`, `interrupted`
      */
     public static function read(Socket $socket, array $headers): \Generator
     {
@@ -47,8 +47,8 @@ final class Body
         } elseif (isset($headers['content-length'])) {
             yield from self::exactly($socket, (int) $headers['content-length']);
         } else {
-            while (($piece = $socket->read(self::PIECE)) !== '') {
-                yield $piece;
+            while (($chunk = $socket->read(self::PIECE)) !== '') {
+                yield $chunk;
             }
         }
     }
@@ -59,12 +59,12 @@ final class Body
         while (($size = self::chunkSize($socket)) > 0) {
             yield from self::exactly($socket, $size);
             if ($socket->readLine(self::MAX_LINE) !== '') {
-                throw self::refusal('a chunk is longer than it says');
+                throw self::error('a chunk is longer than declared');
             }
         }
         for ($count = 0; $socket->readLine(self::MAX_LINE) !== ''; $count++) {
             if ($count >= self::MAX_TRAILERS) {
-                throw self::refusal('it has more than ' . self::MAX_TRAILERS . ' trailers');
+                throw self::error('more than ' . self::MAX_TRAILERS . ' trailers');
             }
         }
     }
@@ -73,7 +73,7 @@ final class Body
     {
         $line = $socket->readLine(self::MAX_LINE);
         if (preg_match('/^([0-9a-fA-F]{1,12})[ \t]*(?:;.*)?$/D', $line, $match) !== 1) {
-            throw self::refusal('a chunk has no size');
+            throw self::error('a chunk has no size');
         }
         return (int) hexdec($match[1]);
     }
@@ -82,17 +82,17 @@ final class Body
     private static function exactly(Socket $socket, int $size): \Generator
     {
         while ($size > 0) {
-            $piece = $socket->read(min($size, self::PIECE));
-            if ($piece === '') {
-                throw Socket::lost("Cannot read answer: the connection broke $size bytes before its end");
+            $chunk = $socket->read(min($size, self::PIECE));
+            if ($chunk === '') {
+                throw Socket::unreachable("Cannot read response: connection closed $size bytes before its end");
             }
-            $size -= strlen($piece);
-            yield $piece;
+            $size -= strlen($chunk);
+            yield $chunk;
         }
     }
 
-    private static function refusal(string $why): PlasmException
+    private static function error(string $why): PlasmException
     {
-        return PlasmException::of('protocol', "Cannot read answer: $why");
+        return PlasmException::of('protocol', "Cannot read response: $why");
     }
 }

@@ -6,30 +6,30 @@ namespace Plasm\Http;
 
 use Plasm\PlasmException;
 
-/** Reads a JSON object of the API: a field that is missing or of another type is a `protocol` error. */
+/** Reads a JSON object of the API; a missing field or one of another type is a `protocol` error. */
 final class Fields
 {
     private readonly \stdClass $object;
 
     /**
-     * @param string $what whose fields they are, for messages
+     * @param string $what name of the object for messages
      *
-     * @throws PlasmException `protocol` when it is no object
+     * @throws PlasmException `protocol` if it is not an object
      */
     public function __construct(mixed $value, private readonly string $what)
     {
         $this->object = $value instanceof \stdClass
             ? $value
-            : throw PlasmException::of('protocol', "Cannot read $what: it is not an object");
+            : throw PlasmException::of('protocol', "Cannot read $what: not an object");
     }
 
-    /** Whether there is such a field: some may be left out. */
+    /** Whether the field is present: some are optional. */
     public function has(string $name): bool
     {
         return property_exists($this->object, $name);
     }
 
-    /** A field of any kind, to be checked by the caller. */
+    /** Returns a field of any type, to be checked by the caller. */
     public function value(string $name): mixed
     {
         return $this->get($name);
@@ -86,7 +86,7 @@ final class Fields
         return is_array($value) ? array_values($value) : throw $this->wrong($name, $value);
     }
 
-    /** An error of the daemon; null where there is none. */
+    /** Returns the daemon's error, or null. */
     public function error(string $name): ?PlasmException
     {
         $value = $this->get($name);

@@ -6,7 +6,7 @@ namespace Plasm\Http;
 
 use Plasm\PlasmException;
 
-/** An answer whose body is still to be read, once. */
+/** Response whose body can be read once. */
 final class Response
 {
     /**
@@ -26,13 +26,13 @@ final class Response
     }
 
     /**
-     * The body piece by piece; the connection is closed at its end, or when the reader stops.
+     * Yields the body in chunks; the connection is closed at its end, or when iteration stops.
      *
      * @return \Generator<int, string>
      *
-     * @throws PlasmException `no-daemon` when it breaks off; `protocol`, `interrupted`
+     * @throws PlasmException `no-daemon` if it ends early; `protocol`, `interrupted`
      */
-    public function pieces(): \Generator
+    public function chunks(): \Generator
     {
         try {
             if ($this->hasBody) {
@@ -44,17 +44,17 @@ final class Response
     }
 
     /**
-     * The whole body.
+     * Reads the whole body.
      *
-     * @throws PlasmException `too-large` when it is over the cap; as {@see Response::pieces()}
+     * @throws PlasmException `too-large` if it exceeds the limit; as {@see Response::chunks()}
      */
     public function text(int $maxBytes): string
     {
         $text = '';
-        foreach ($this->pieces() as $piece) {
-            $text .= $piece;
+        foreach ($this->chunks() as $chunk) {
+            $text .= $chunk;
             if (strlen($text) > $maxBytes) {
-                throw PlasmException::of('too-large', "Cannot read answer: it is over $maxBytes bytes", details: [
+                throw PlasmException::of('too-large', "Cannot read response: body exceeds $maxBytes bytes", details: [
                     'allowed' => $maxBytes,
                 ]);
             }

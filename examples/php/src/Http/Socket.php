@@ -8,7 +8,7 @@ use Plasm\Address;
 use Plasm\PlasmException;
 use Plasm\Timeouts;
 
-/** One connection, on which nothing waits longer than it may. */
+/** Connection to the daemon with a timeout for every operation. */
 final class Socket
 {
     private const PIECE = 65_536;
@@ -21,7 +21,7 @@ final class Socket
     private function __construct(
         private $stream,
         private readonly string $where,
-        private readonly int $silenceMs,
+        private readonly int $readMs,
         private readonly Deadline $deadline,
     ) {
     }
@@ -36,21 +36,21 @@ final class Socket
         $seconds = $deadline->slice($timeouts->connectMs) / 1000;
         $stream = @stream_socket_client($address->target, $number, $reason, $seconds);
         if ($stream === false) {
-            throw self::lost("Cannot reach daemon at $address->target: " . ($reason ?: 'no answer'));
+            throw self::unreachable("Cannot reach daemon at $address->target: " . ($reason ?: 'no response'));
         }
         stream_set_blocking($stream, false);
-        // Bytes are buffered here: those in PHP's own buffer would be invisible to stream_select().
+        // Bytes are buffered here: stream_select() would not see those in PHP's own buffer.
         stream_set_read_buffer($stream, 0);
         stream_set_write_buffer($stream, 0);
-        return new self($stream, $address->target, $timeouts->silenceMs, $deadline);
+        return new self($stream, $address->target, $timeouts->readMs, $deadline);
     }
 
     /**
-     * Sends bytes; stops early when the other side answers before it has all.
+     * Sends bytes; stops early if the daemon responds before it has received all of them.
      *
-     * @return bool whether to go on sending
+     * @return bool whether to continue sending
      *
-     * @throws PlasmException `no-daemon` when it takes nothing any more, `interrupted`
+     * @throws PlasmException `no-daemon` if the connection is closed, `interrupted`
      */
     public function write(string $bytes): bool
     {
@@ -61,7 +61,7 @@ final class Socket
             }
             $count = $writable ? @fwrite($this->stream, substr($bytes, $sent, self::PIECE)) : 0;
             if ($count === false) {
-                // The other side has closed; what it said before is still to be read.
+                // The peer has closed; its earlier response can still be read.
                 return false;
             }
             $sent += $count;
@@ -70,9 +70,9 @@ final class Socket
     }
 
     /**
-     * Reads a line without its end.
+     * Reads a line without its terminator.
      *
-     * @throws PlasmException `protocol` when it is over the cap; `no-daemon`, `interrupted`
+     * @throws PlasmException `protocol` if it exceeds the limit; `no-daemon`, `interrupted`
      */
     public function readLine(int $maxBytes): string
     {
@@ -84,10 +84,10 @@ final class Socket
             }
         }
         if ($end === false && $searched <= $maxBytes) {
-            throw self::lost("Cannot read answer: the connection to $this->where broke");
+            throw self::unreachable("Cannot read response: connection to $this->where closed");
         }
         if ($end === false || $end > $maxBytes) {
-            throw PlasmException::of('protocol', "Cannot read answer: a line is over $maxBytes bytes");
+            throw PlasmException::of('protocol', "Cannot read response: a line exceeds $maxBytes bytes");
         }
         $line = substr($this->buffer, 0, $end);
         $this->buffer = substr($this->buffer, $end + 1);
@@ -95,7 +95,7 @@ final class Socket
     }
 
     /**
-     * Reads what is there, at most `$max` bytes; waits for the first. '' is the end.
+     * Reads at most `$max` bytes; waits for the first. '' is the end.
      *
      * @throws PlasmException `no-daemon`, `interrupted`
      */
@@ -109,7 +109,26 @@ final class Socket
         return $bytes;
     }
 
-    /** Closes the connection; more than once does no harm. */
+    /**
+     * Waits until a connection can be read.
+     *
+     * @param array<int, self> $sockets
+     *
+     * @return list<int> keys of those that can
+     */
+    public static function readable(array $sockets, int $timeoutMs): array
+    {
+        $read = array_map(static fn (self $one) => $one->stream, $sockets);
+        [$write, $except] = [null, null];
+        if ($read === []) {
+            usleep(1000 * $timeoutMs);
+            return [];
+        }
+        $ready = @stream_select($read, $write, $except, intdiv($timeoutMs, 1000), $timeoutMs % 1000 * 1000);
+        return $ready > 0 ? array_keys($read) : [];
+    }
+
+    /** Closes the connection; safe to call twice. */
     public function close(): void
     {
         if (is_resource($this->stream)) {
@@ -117,10 +136,10 @@ final class Socket
         }
     }
 
-    /** The error of a connection that could not be made, or broke. */
-    public static function lost(string $message): PlasmException
+    /** Creates the error of a connection that failed or broke. */
+    public static function unreachable(string $message): PlasmException
     {
-        $hint = 'See whether plasm daemon runs, and whether you are in its group';
+        $hint = 'Check that plasm daemon runs and that you are in its group';
         return PlasmException::of('no-daemon', $message, $hint);
     }
 
@@ -140,13 +159,13 @@ final class Socket
     }
 
     /**
-     * Waits until something can be done.
+     * Waits until the socket is ready.
      *
-     * @return array{bool, bool} whether it can be read and written
+     * @return array{bool, bool} whether it is readable and writable
      */
     private function wait(bool $forWriting): array
     {
-        $silence = Deadline::after($this->silenceMs);
+        $silence = Deadline::after($this->readMs);
         while (true) {
             $ms = $this->deadline->slice(max(1, $silence->leftMs()));
             $read = [$this->stream];
@@ -157,10 +176,10 @@ final class Socket
                 return [$read !== [], $write !== []];
             }
             if ($silence->leftMs() === 0) {
-                throw self::lost("Cannot reach daemon at $this->where: it was silent for $this->silenceMs ms");
+                throw self::unreachable("Cannot reach daemon at $this->where: no data for $this->readMs ms");
             }
             if ($ready === false) {
-                // A signal cut the wait short, or there is nothing to wait with: neither may burn the processor.
+                // A signal interrupted the wait, or there is no stream to wait for: avoid a busy loop.
                 usleep(self::RETRY_US);
             }
         }

@@ -10,10 +10,10 @@ use Plasm\Limits;
 use Plasm\PlasmException;
 use Plasm\Timeouts;
 
-/** HTTP/1.1 requests to one daemon, a connection each: on a unix socket that costs microseconds. */
+/** Sends HTTP/1.1 requests to a daemon, one connection each: on a Unix socket that costs microseconds. */
 final class Transport
 {
-    /** 100 Continue and its like before the answer proper. */
+    /** Maximum number of interim responses, such as 100 Continue. */
     private const MAX_INTERIM = 8;
 
     public function __construct(
@@ -23,23 +23,23 @@ final class Transport
     ) {
     }
 
-    /** The same daemon with a longer read timeout, in milliseconds: it searches before it responds. */
-    public function withPatience(int $ms): self
+    /** Returns a transport with a longer read timeout, in milliseconds, for requests that search before responding. */
+    public function withExtraReadTime(int $ms): self
     {
         $timeouts = new Timeouts(
             connectMs: $this->timeouts->connectMs,
-            silenceMs: $this->timeouts->silenceMs + $ms,
+            readMs: $this->timeouts->readMs + $ms,
             requestMs: $this->timeouts->requestMs + $ms,
         );
         return new self($this->address, $timeouts, $this->limits);
     }
 
     /**
-     * Sends a request; the body of the answer is not read yet.
+     * Sends a request; the response's body is not read yet.
      *
-     * @param string                       $path already encoded
-     * @param string|iterable<string>|null $body a string goes with its length, anything else in chunks
-     * @param Deadline|null                $deadline null: the client's limit for a request
+     * @param string                       $path percent-encoded path
+     * @param string|iterable<string>|null $body a string is sent with its length, anything else in chunks
+     * @param Deadline|null                $deadline null: the client's request timeout
      *
      * @throws PlasmException the daemon's own error; `no-daemon`, `protocol`, `interrupted`
      */
@@ -54,8 +54,7 @@ final class Transport
         $socket = Socket::connect($this->address, $this->timeouts, $deadline);
         try {
             $this->write($socket, $this->head($method, $path, $body, $type), $body);
-            $response = $this->readHead($socket, $method);
-            return $response->isSuccess() ? $response : throw $this->error($response);
+            return $this->receive($socket, $method);
         } catch (\Throwable $error) {
             $socket->close();
             throw $error;
@@ -63,17 +62,51 @@ final class Transport
     }
 
     /**
-     * Sends a request and reads a JSON answer.
+     * Sends a request with a JSON body; its response is read later, so that many may be open at once.
      *
-     * @param array<string, mixed>|null $json what is sent
+     * @param array<string, mixed> $json request body
      *
-     * @throws PlasmException as {@see Transport::send()}; `protocol` when the answer is not a JSON object
+     * @throws PlasmException `no-daemon`, `interrupted`
+     */
+    public function start(string $method, string $path, array $json): PendingResponse
+    {
+        $socket = Socket::connect($this->address, $this->timeouts, Deadline::after($this->timeouts->requestMs));
+        try {
+            $body = Json::encode((object) $json);
+            $this->write($socket, $this->head($method, $path, $body, 'application/json'), $body);
+        } catch (\Throwable $error) {
+            $socket->close();
+            throw $error;
+        }
+        $receive = function () use ($socket, $method): Response {
+            try {
+                return $this->receive($socket, $method);
+            } catch (\Throwable $error) {
+                $socket->close();
+                throw $error;
+            }
+        };
+        return new PendingResponse($socket, $receive, $this->limits->bodyBytes);
+    }
+
+    private function receive(Socket $socket, string $method): Response
+    {
+        $response = $this->readHead($socket, $method);
+        return $response->isSuccess() ? $response : throw $this->error($response);
+    }
+
+    /**
+     * Sends a request and reads a JSON response.
+     *
+     * @param array<string, mixed>|null $json request body
+     *
+     * @throws PlasmException as {@see Transport::send()}; `protocol` if the response is not a JSON object
      */
     public function json(string $method, string $path, ?array $json = null): Fields
     {
         $body = $json === null ? null : Json::encode((object) $json);
         $text = $this->send($method, $path, $body, 'application/json')->text($this->limits->bodyBytes);
-        return new Fields(Json::decode($text, 'protocol', "answer to $path"), $path);
+        return new Fields(Json::decode($text, 'protocol', "response to $path"), $path);
     }
 
     private function head(string $method, string $path, mixed $body, string $type): string
@@ -97,15 +130,15 @@ final class Transport
             $socket->write($head . $body);
             return;
         }
-        $goesOn = $socket->write($head);
-        foreach ($body as $piece) {
-            if (!$goesOn) {
+        $accepted = $socket->write($head);
+        foreach ($body as $chunk) {
+            if (!$accepted) {
                 return;
             }
-            // An empty chunk would be the end.
-            $goesOn = $piece === '' || $socket->write(dechex(strlen($piece)) . "\r\n$piece\r\n");
+            // An empty chunk would end the body.
+            $accepted = $chunk === '' || $socket->write(dechex(strlen($chunk)) . "\r\n$chunk\r\n");
         }
-        if ($goesOn) {
+        if ($accepted) {
             $socket->write("0\r\n\r\n");
         }
     }
@@ -121,7 +154,7 @@ final class Transport
                 return new Response($status, $headers, $socket, $hasBody);
             }
         }
-        throw PlasmException::of('protocol', 'Cannot read answer: too many interim answers');
+        throw PlasmException::of('protocol', 'Cannot read response: too many interim responses');
     }
 
     /** @return array{int, array<string, string>} */
@@ -129,12 +162,12 @@ final class Transport
     {
         $line = $this->readHeadLine($socket, $left);
         if (preg_match('~^HTTP/1\.[01] ([1-5][0-9]{2})(?: |$)~D', $line, $match) !== 1) {
-            throw PlasmException::of('protocol', 'Cannot read answer: it is not HTTP/1.1');
+            throw PlasmException::of('protocol', 'Cannot read response: not HTTP/1.1');
         }
         $headers = [];
         while (($line = $this->readHeadLine($socket, $left)) !== '') {
             if (preg_match('/^([!#$%&\'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/D', $line, $header) !== 1) {
-                throw PlasmException::of('protocol', 'Cannot read answer: a header is malformed');
+                throw PlasmException::of('protocol', 'Cannot read response: a header is malformed');
             }
             $name = strtolower($header[1]);
             $headers[$name] = isset($headers[$name]) ? "$headers[$name], $header[2]" : $header[2];
@@ -148,7 +181,7 @@ final class Transport
         $line = $socket->readLine($allowed);
         $left -= strlen($line) + 2;
         if ($left < 0) {
-            throw PlasmException::of('protocol', "Cannot read answer: its head is over $allowed bytes");
+            throw PlasmException::of('protocol', "Cannot read response: head exceeds $allowed bytes");
         }
         return $line;
     }
@@ -164,14 +197,14 @@ final class Transport
         if ($error !== null) {
             return PlasmException::fromJson($error);
         }
-        // HEAD has no body to say it in.
+        // HEAD responses have no body for the error.
         return match ($response->status) {
             401 => PlasmException::of('unauthorized', 'Cannot serve request: the bearer token is missing or wrong'),
-            403 => PlasmException::of('forbidden', 'Cannot serve request: it comes from where it may not'),
-            404 => PlasmException::of('not-found', 'There is no such thing'),
+            403 => PlasmException::of('forbidden', 'Cannot serve request: origin is not allowed'),
+            404 => PlasmException::of('not-found', 'Not found'),
             default => PlasmException::of(
                 'protocol',
-                "Cannot read answer: HTTP $response->status without an error",
+                "Cannot read response: HTTP $response->status without an error",
             ),
         };
     }

@@ -16,13 +16,14 @@ use Plasm\JobState;
 use Plasm\JobStatus;
 use Plasm\Limits;
 use Plasm\ManifestBuilder;
+use Plasm\MapOptions;
 use Plasm\Outcome;
 use Plasm\OutputStream;
 use Plasm\Priority;
 use Plasm\Tests\Check;
 use Plasm\Window;
 
-/** What a real daemon does with what the client says. */
+/** Tests the client against a real daemon. */
 final class ClientTest
 {
     private Client $client;
@@ -56,26 +57,26 @@ final class ClientTest
             $result->job->state, $result->job->status, $result->job->attempts, $result->job->stdoutBytes,
         ]);
         $receipt = $result->verify($job, $this->key, new Window($from, (int) (microtime(true) * 1000)));
-        Check::same($submitted->id, $receipt->jobId);
+        Check::same($submitted->id, $receipt->run->jobId);
         Check::same('olleH', implode('', [...$this->client->output($submitted->id, OutputStream::Stdout)]));
         Check::same('leH', implode('', [...$this->client->output($submitted->id, OutputStream::Stdout, 2)]));
     }
 
-    public function testAReceiptFailsClosedForAnythingElse(): void
+    public function testVerifyRejectsAnyOtherJobOrOutput(): void
     {
         $job = self::hello();
         $result = $this->client->result($this->client->submit($job)->id);
-        $refused = fn (callable $verify): mixed => Check::refused('bad-receipt', $verify)->details['field'];
-        Check::same('node.public_key', $refused(fn () => $result->verify($job, str_repeat('0', 64))));
-        // The same job again has another nonce: an old receipt does not speak for it.
-        Check::same('nonce', $refused(fn () => $result->verify(self::hello(), $this->key)));
+        $refused = fn (callable $verify): mixed => Check::fails('bad-receipt', $verify)->details['field'];
+        Check::same('run.node.public_key', $refused(fn () => $result->verify($job, str_repeat('0', 64))));
+        // The same job again has another nonce, so the old receipt does not match.
+        Check::same('run.nonce', $refused(fn () => $result->verify(self::hello(), $this->key)));
         $other = Job::create($job->module, 'other', nonce: $job->nonce);
-        Check::same('manifest_hash', $refused(fn () => $result->verify($other, $this->key)));
+        Check::same('claim.manifest_hash', $refused(fn () => $result->verify($other, $this->key)));
         $expected = new Expectations(key: $this->key, stdout: 'dlroW ,olleX');
-        Check::same('stdout_hash', $refused(fn () => $result->receipt->verify($expected)));
+        Check::same('claim.stdout.hash', $refused(fn () => $result->receipt->verify($expected)));
     }
 
-    public function testSendsLargeInputsApartAndFilesPieceByPiece(): void
+    public function testSubmitUploadsLargeInputsAndStreamsFiles(): void
     {
         $path = (string) tempnam(sys_get_temp_dir(), 'plasm-php-');
         $bytes = random_bytes(300_000);
@@ -89,15 +90,61 @@ final class ClientTest
             }
             $small = new Client(limits: new Limits(bodyBytes: 299_999));
             $id = $result->job->id;
-            Check::refused('too-large', fn () => $small->result($id));
-            // A file that changes between its two readings is no input.
+            Check::fails('too-large', fn () => $small->result($id));
+            // A file that changes between hashing and sending is rejected.
             file_put_contents($path, random_bytes(300_000));
             $file = Content::file($path);
             file_put_contents($path, random_bytes(300_000));
-            Check::refused('bad-input', fn () => $this->client->putInput($file));
+            Check::fails('bad-input', fn () => $this->client->putInput($file));
         } finally {
             unlink($path);
         }
+    }
+
+    public function testMapsJobsInAWindowAndVerifiesEach(): void
+    {
+        $read = 0;
+        $jobs = (static function () use (&$read): \Generator {
+            foreach (['first' => 'abc', 'second' => '', 'trap' => null, 'large' => str_repeat('x', 200_000)] as $key => $text) {
+                $read++;
+                yield $key => $text === null ? Job::create(Modules::trap()) : self::hello($text);
+            }
+        })();
+        $found = [];
+        foreach ($this->client->map($jobs, $this->key, new MapOptions(window: 2)) as $key => $result) {
+            Check::same(null, $result->error);
+            Check::same(true, $read <= count($found) + 3);
+            $found[$key] = [$result->result->job->status, strlen($result->result->stdout), $result->attempts];
+        }
+        ksort($found);
+        Check::same([
+            'first' => [Outcome::Exited, 3, 1],
+            'large' => [Outcome::Exited, 200_000, 1],
+            'second' => [Outcome::Exited, 0, 1],
+            'trap' => [Outcome::Trapped, 0, 1],
+        ], $found);
+        // Another key: each result is refused, and none retried.
+        foreach ($this->client->map([self::hello(), self::hello()], str_repeat('0', 64)) as $result) {
+            Check::same(['bad-receipt', null, 1], [$result->error?->errorCode, $result->result, $result->attempts]);
+        }
+        $invalid = Job::create("\0asm\1\0\0\0");
+        foreach ($this->client->map(['x' => $invalid], $this->key) as $key => $result) {
+            Check::same(['x', 'bad-module'], [$key, $result->error?->errorCode]);
+        }
+        Check::fails('usage', fn () => new MapOptions(window: 0));
+    }
+
+    public function testReportsTheStackOfATrap(): void
+    {
+        $result = $this->client->result($this->client->submit(Job::create(Modules::trap()))->id);
+        Check::same([0], array_column($result->job->backtrace, 'function'));
+    }
+
+    public function testFetchesModulesByReference(): void
+    {
+        $hash = $this->client->putModule(Content::file(Modules::HELLO));
+        Check::same($hash->text, $this->client->fetchModule($hash->text)->hash->text);
+        Check::fails('policy', fn () => $this->client->fetchModule('https://example.org/x.wasm'));
     }
 
     public function testEventsResumeAfterAnId(): void
@@ -124,41 +171,38 @@ final class ClientTest
             }
         }
         Check::same(JobState::Running, $this->client->status($id)->state);
-        Check::same(true, Check::refused('conflict', fn () => $this->client->receipt($id))->retryable);
-        Check::refused('interrupted', fn () => $this->client->result($id, new FollowOptions(timeoutMs: 1)));
+        Check::same(true, Check::fails('conflict', fn () => $this->client->receipt($id))->retryable);
+        Check::fails('interrupted', fn () => $this->client->result($id, new FollowOptions(timeoutMs: 1)));
         Check::same(Outcome::Cancelled, $this->client->cancel($id)->status);
         $receipt = $this->client->result($id)->verify($job, $this->key);
-        Check::same([Outcome::Cancelled, null], [$receipt->status, $receipt->exitCode]);
+        Check::same([Outcome::Cancelled, null], [$receipt->claim->status, $receipt->claim->exitCode]);
         Check::same(JobState::Finished, $this->client->cancel($id)->state);
     }
 
-    public function testAJobThatTrapsHasAReceiptThatSaysSo(): void
+    public function testATrappedJobHasAReceipt(): void
     {
         $job = Job::create(Modules::trap());
         $result = $this->client->result($this->client->submit($job)->id);
-        Check::same([Outcome::Trapped, null], [$result->verify($job, $this->key)->status, $result->job->exitCode]);
+        Check::same([Outcome::Trapped, null], [$result->verify($job, $this->key)->claim->status, $result->job->exitCode]);
     }
 
     public function testErrorsHaveCodesAndFigures(): void
     {
         $submit = fn (Job $job): JobStatus => $this->client->submit($job);
         $greedy = self::hello(manifest: (new ManifestBuilder())->memoryMb(65536));
-        $error = Check::refused('over-limit', fn () => $submit($greedy));
+        $error = Check::fails('over-limit', fn () => $submit($greedy));
         Check::same(false, $error->retryable);
         Check::same(true, $error->details !== []);
-        $id = $submit(Job::create('no module'))->id;
-        Check::refused('bad-module', fn () => $this->client->result($id));
-        Check::same(JobState::Failed, $this->client->status($id)->state);
-        Check::refused('not-found', fn () => $this->client->receipt($id));
-        $nobody = 'job_' . str_repeat('a', 26);
+        Check::fails('bad-module', fn () => $submit(Job::create('no module')));
+        $missing = 'job_' . str_repeat('a', 26);
         foreach (['status', 'cancel', 'receipt', 'result'] as $method) {
-            Check::refused('not-found', fn () => $this->client->$method($nobody), $method);
+            Check::fails('not-found', fn () => $this->client->$method($missing), $method);
         }
-        Check::refused('not-found', fn () => [...$this->client->events('../node')]);
-        Check::refused('usage', fn () => $this->client->submit(self::hello(), "a\nb"));
+        Check::fails('not-found', fn () => [...$this->client->events('../node')]);
+        Check::fails('usage', fn () => $this->client->submit(self::hello(), "a\nb"));
     }
 
-    public function testListsJobsPageByPage(): void
+    public function testJobsReturnsPages(): void
     {
         $submitter = 'php-' . bin2hex(random_bytes(4));
         $ids = [];
@@ -174,10 +218,10 @@ final class ClientTest
             $before = $page->next;
         } while ($before !== null);
         Check::same(array_reverse($ids), $found);
-        Check::refused('usage', fn () => $this->client->jobs(limit: 0));
+        Check::fails('usage', fn () => $this->client->jobs(limit: 0));
     }
 
-    public function testNodeSaysWhatItAllows(): void
+    public function testNodeReturnsCeilings(): void
     {
         $node = $this->client->node();
         Check::matches('/^12D3KooW/', $node->peerId);

@@ -4,19 +4,19 @@ declare(strict_types=1);
 
 namespace Plasm\Tests\Daemon;
 
-/** Modules for tests. */
+/** Test modules. */
 final class Modules
 {
-    /** Writes its standard input in reverse. */
+    /** Reverses its standard input. */
     public const HELLO = __DIR__ . '/../../../hello/hello.wasm';
 
-    /** Never ends. */
+    /** Loops forever. */
     public static function endless(): string
     {
         return self::withBody("\x03\x40\x0c\x00\x0b"); // loop br 0 end
     }
 
-    /** Traps at once. */
+    /** Traps immediately. */
     public static function trap(): string
     {
         return self::withBody("\x00"); // unreachable

@@ -7,7 +7,7 @@ namespace Plasm\Tests\Daemon;
 use Plasm\Client;
 use Plasm\Tests\Check;
 
-/** The README's example does what it says. */
+/** Runs the README's example. */
 final class ReadmeTest
 {
     public function testQuickStartRuns(): void

@@ -5,7 +5,7 @@
  *
  * @module
  */
-export { maskFromExecutors } from "./mount_masking.ts";
+export { maskFromExecutors } from "./confinement.ts";
 export {
   DEFAULT_JOB_BYTES,
   SOCKET_NAME,

@@ -5,13 +5,16 @@
  */
 import { EXECUTOR_COMMAND } from "../../bootstrap/mod.ts";
 import {
+  canExposeDir,
   canUseBatchScheduling,
   confineCommand,
   type Confinement,
+  EXPOSED_DIR,
   FULL_CONFINEMENT,
+  maskCommand,
+  maskedDirs,
   probeConfinement,
 } from "./confinement.ts";
-import { canExposeDir, EXPOSED_DIR, maskCommand, maskedDirs } from "./mount_masking.ts";
 
 /**
  * V8 flag of the child process, baked into the compiled binary: the first 32 functions of a module that are not
@@ -32,6 +35,8 @@ export interface SpawnOptions {
   maxMemoryBytes: number;
   /** Directory of the listener's socket. @default {the process uses its pipes} */
   socketDir?: string | undefined;
+  /** Whether the process runs only when no other needs the processor, where the system allows it. @default {false} */
+  isIdle?: boolean | undefined;
   /** What the system allows to confine. @default {probed} */
   confinement?: Readonly<Confinement> | undefined;
 }
@@ -67,7 +72,7 @@ export function spawnSpeculatively(maxMemoryBytes: number): Deno.ChildProcess {
 
 /** Builds the command line of an executor process. */
 export function executorCommand(options: SpawnOptions): string[] {
-  const { maxMemoryBytes, socketDir } = options;
+  const { maxMemoryBytes, socketDir, isIdle = false } = options;
   const possible = options.confinement ?? probeConfinement();
   if (possible === undefined) return ["/proc/self/exe", ...programArguments(socketDir)];
   // A process in another user namespace cannot access /proc of this one, so it needs the program's path, which is
@@ -83,6 +88,7 @@ export function executorCommand(options: SpawnOptions): string[] {
       keepUser: !Deno.build.standalone,
       // An executor without a socket is not started in advance: save the millisecond of chrt(1).
       isBatch: socketDir !== undefined && canUseBatchScheduling(),
+      isIdle: isIdle && canUseBatchScheduling(),
     }),
     namespaces ? Deno.execPath() : programPath(),
     ...programArguments(childDir),

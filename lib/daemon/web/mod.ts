@@ -1,0 +1,6 @@
+/**
+ * The dashboard: a page for browsers, and the server that connects it to a daemon.
+ *
+ * @module
+ */
+export { type Dashboard, type DashboardOptions, serveDashboard } from "./serve_dashboard.ts";

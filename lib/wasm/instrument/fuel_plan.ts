@@ -1,0 +1,101 @@
+/**
+ * Plans where a function body counts.
+ *
+ * Counting every block where it begins costs up to 1.4 times the time. Instead, instructions are counted ahead: at the
+ * start of a function or loop iteration for the way that control flow takes if no `br_if` branches and every `if` has
+ * a true condition. Where it takes another way, the difference is corrected. What has been counted ahead is known at
+ * each place, so that the count at every checkpoint is exact.
+ *
+ * @module
+ */
+import { BLOCK, EVENT, type FuelEventReader } from "./fuel_events.ts";
+import { IntList } from "./int_list.ts";
+
+/** Numbers of instructions that are counted ahead, for one body. */
+export class FuelPlan {
+  /** By event: after its instruction, on the way that the plan expects, before any correction. */
+  readonly executed: IntList = new IntList();
+  /** By event: after its instruction if control flow does not branch, after any correction. */
+  readonly after: IntList = new IntList();
+  /** By block: at its label, before the correction there. */
+  readonly atLabel: IntList = new IntList();
+  /** Numbers of the open blocks. The blocks are read backwards, so that each begins with its end. */
+  readonly #open = new IntList();
+  /** What is counted ahead for the time after the loops around each open block. */
+  readonly #outer = new IntList();
+
+  /** Plans the body that was read last. */
+  plan(events: FuelEventReader): void {
+    const count = events.kinds.length;
+    this.executed.resize(count);
+    this.after.resize(count);
+    this.atLabel.resize(events.blocks.length);
+    const [kinds, args, costs] = [events.kinds.values, events.args.values, events.costs.values];
+    const blocks = events.blocks.values;
+    const [executed, after] = [this.executed.values, this.after.values];
+    const atLabel = this.atLabel.values;
+    const open = this.#open;
+    open.length = this.#outer.length = 0;
+    // What is counted ahead for the time after the loops around the current place, and in total.
+    let outer = 0;
+    let ahead = 0;
+    for (let at = count - 1; at >= 0; at--) {
+      const arg = args[at]!;
+      after[at] = ahead;
+      switch (kinds[at]) {
+        case EVENT.END: {
+          open.push(arg);
+          this.#outer.push(outer);
+          const properties = blocks[arg]!;
+          const isLoop = (properties & BLOCK.LOOP) !== 0;
+          if (isLoop) outer = ahead;
+          // The targets of a table have the same number, whatever surrounds them.
+          const resets = (properties & BLOCK.TABLE_TARGET) !== 0;
+          atLabel[arg] = resets ? 0 : ahead;
+          if (!isLoop) ahead = atLabel[arg]!;
+          break;
+        }
+        case EVENT.ELSE:
+        case EVENT.CATCH:
+          ahead = atLabel[open.values[open.length - 1]!]!;
+          break;
+        case EVENT.BLOCK:
+        case EVENT.IF:
+          open.length--;
+          this.#outer.length--;
+          break;
+        case EVENT.LOOP:
+          ahead = atLabel[arg]!;
+          open.length--;
+          outer = this.#outer.values[--this.#outer.length]!;
+          break;
+        case EVENT.BRANCH_IF:
+        case EVENT.BRANCH_ON: {
+          const number = open.values[arg]!;
+          // No instructions can be inserted into a branch that takes values.
+          const fixed = kinds[at] === EVENT.BRANCH_ON || (blocks[number]! & BLOCK.VALUES) !== 0;
+          if (fixed && !isGlobal(blocks, number)) ahead = atLabel[number]!;
+          break;
+        }
+        case EVENT.BRANCH:
+          ahead = atLabel[open.values[arg]!]!;
+          break;
+        case EVENT.CALL:
+          // The global variable is stored before it: as it is, if nothing is counted ahead.
+          if (arg === 1) ahead = 0;
+          break;
+        case EVENT.BRANCH_TABLE:
+        case EVENT.LEAVE:
+          ahead = 0;
+          break;
+      }
+      executed[at] = ahead;
+      ahead += costs[at]!;
+    }
+  }
+}
+
+/** Whether the global variable is current at a block's label, instead of the local one. */
+export function isGlobal(blocks: Int32Array, number: number): boolean {
+  return number === 0 || (blocks[number]! & BLOCK.HANDLED) !== 0;
+}

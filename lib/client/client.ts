@@ -428,7 +428,8 @@ export class DaemonClient implements Disposable {
     { outputs = true, ...options }: RequestOptions & { outputs?: boolean } = {},
   ): Promise<DaemonResult> {
     for await (const event of this.events(id, options)) void event;
-    const job = await this.job(id, options);
+    // As POST /v1/run describes the job: without its manifest.
+    const { manifest: _manifest, ...job } = await this.job(id, options);
     const receipt = await this.settledReceipt(job, options);
     const read = async (stream: "stdout" | "stderr"): Promise<Uint8Array> =>
       await this.#outputBytes(id, stream, options);

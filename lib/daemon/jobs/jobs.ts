@@ -225,8 +225,8 @@ export class Jobs {
     const active = this.#active.get(id);
     if (active === undefined) return true;
     const error = (): Error => new Error("The job has not ended");
-    await deadline(abortable(active.ended.promise, { signal, error }), { ms: timeoutMs, error })
-      .catch(() => {}); // ended never rejects
+    await deadline(abortable(this.ended(id), { signal, error }), { ms: timeoutMs, error })
+      .catch(() => {}); // ended() never rejects
     const hasEnded = !this.#active.has(id);
     const { store } = this.#options;
     await store.acknowledged(active.job, { durability: hasEnded ? "buffered" : "fsync" });
@@ -235,7 +235,8 @@ export class Jobs {
 
   /** Resolves once a job is neither queued nor running. */
   async ended(id: string): Promise<void> {
-    await this.#active.get(id)?.ended.promise;
+    // A job that is queued again after its executor failed has another entry.
+    for (let active; (active = this.#active.get(id)) !== undefined;) await active.ended.promise;
   }
 
   /** Number of jobs that start before a queued one. */

@@ -25,6 +25,7 @@ Deno.test("DaemonClient.submit() and result() return output and a receipt that v
   });
   assertEquals(state === "failed", false);
   const { job, stdout, receipt } = await client.result(id);
+  assert(!("manifest" in job));
   assertEquals({ state: job.state, exitCode: job.exit_code }, { state: "finished", exitCode: 0 });
   assertEquals(stdout, stdin);
   const key = daemon.identity.publicKey;

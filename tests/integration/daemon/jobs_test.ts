@@ -137,6 +137,14 @@ Deno.test("Jobs re-runs an idempotent job a limited number of times when its exe
     assertEquals((await types(often)).filter((type) => type === "interrupted").length, 2);
   }));
 
+Deno.test("Jobs.waitForEnd() waits for the last run of a job whose executor dies", () =>
+  withJobs(async ({ submit, jobs, store }) => {
+    const { id } = await submit(["crash"], { idempotent: true });
+    const { signal } = new AbortController();
+    assert(await jobs.waitForEnd(id, { timeoutMs: 60_000, signal }));
+    assertEquals(store.get(id)?.attempts, 3);
+  }));
+
 Deno.test("Jobs retries to persist a result when the disk is full", () =>
   withJobs(async ({ submit, over, sandbox, store, types }) => {
     const job = await submit(["block", "x"]);

@@ -31,7 +31,8 @@ import type { RefusalLog } from "./refusal_log.ts";
 import { addOutputFileRoutes } from "./output_file_routes.ts";
 import { changeStream } from "./change_stream.ts";
 import { bytesResponse, errorResponse, eventStream, jobJson, resultJson } from "./responses.ts";
-import { checkTcpRequest, corsHeaders, type TcpGuardOptions } from "./tcp_guard.ts";
+import { checkTcpRequest, corsHeaders, type TcpGuard } from "./tcp_guard.ts";
+import { DATA_HEADERS } from "../web/mod.ts";
 import { Hono } from "hono";
 
 /** Dependencies shared by the API routes. */
@@ -102,7 +103,7 @@ export type ApiHandler = (request: Request) => Promise<Response>;
 export interface ApiOptions {
   log: Logger;
   /** Checks requests on TCP. @default {none: any process that can open the socket is authorized} */
-  guard?: (() => TcpGuardOptions) | undefined;
+  guard?: (() => TcpGuard) | undefined;
 }
 
 /** Rejects other methods on known paths. */
@@ -142,19 +143,31 @@ export function createApi(context: ApiContext, options: ApiOptions): ApiHandler 
   return async (request) => {
     const begin = performance.now();
     let response: Response;
-    let cors: Record<string, string> = {};
+    let headers: Readonly<Record<string, string>> = {};
     try {
-      if (guard !== undefined) {
-        await checkTcpRequest(request, guard());
-        cors = corsHeaders(request.headers.get("origin"));
+      const tcp = guard?.();
+      if (tcp?.pages.isPagePath(new URL(request.url).pathname)) {
+        response = await tcp.pages.respond(request);
+        if (response.status === 403) {
+          context.refusals.add(
+            new PlasmError("unauthorized", "Cannot sign in: wrong token, or another site"),
+            { method: request.method, path: new URL(request.url).pathname },
+          );
+        }
+      } else {
+        if (tcp?.pages.isSignedIn(request)) headers = DATA_HEADERS;
+        else if (tcp !== undefined) {
+          await checkTcpRequest(request, tcp);
+          headers = corsHeaders(request.headers.get("origin"));
+        }
+        const preflight = tcp !== undefined && request.method === "OPTIONS";
+        response = preflight ? new Response(null, { status: 204 }) : await app.fetch(request);
       }
-      const preflight = guard !== undefined && request.method === "OPTIONS";
-      response = preflight ? new Response(null, { status: 204 }) : await app.fetch(request);
     } catch (error) {
       context.refusals.add(error, { method: request.method, path: new URL(request.url).pathname });
       response = errorResponse(error);
     }
-    for (const [name, value] of Object.entries(cors)) response.headers.set(name, value);
+    for (const [name, value] of Object.entries(headers)) response.headers.set(name, value);
     // A function: evaluated only if the level is enabled.
     log.debug("request", () => ({
       method: request.method,

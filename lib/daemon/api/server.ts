@@ -12,12 +12,13 @@ import { type ApiConnectionLimits, ConnectionGuard } from "./connection_guard.ts
 import type { UpgradeRoute } from "./guarded_connection.ts";
 import type { RequestHead } from "./request_reader.ts";
 import { errorResponse } from "./responses.ts";
+import { PageServer } from "../web/mod.ts";
 import {
   checkTcpRequest,
   checkToken,
   discardDamagedToken,
   loadOrCreateToken,
-  type TcpGuardOptions,
+  type TcpGuard,
   type TcpRequest,
 } from "./tcp_guard.ts";
 
@@ -50,8 +51,16 @@ interface ApiListenerOptions {
   inner: string;
   connectionLimits: ApiConnectionLimits | undefined;
   upgrade: UpgradeRoute;
-  guard?: () => TcpGuardOptions;
+  guard?: () => TcpGuard;
   remove?: () => void;
+}
+
+/** Reports whether a request is authorized: one for the page is served in either case. */
+async function authorizeTcp(head: RequestHead, guard: TcpGuard): Promise<boolean> {
+  const { pages } = guard;
+  if (pages.isSignedIn(head)) return true;
+  if (pages.isPagePath(head.target.split("?")[0]!)) return false;
+  return await checkTcpRequest(head, guard);
 }
 
 function startListener(listener: Deno.Listener, options: ApiListenerOptions): ApiListener {
@@ -59,7 +68,7 @@ function startListener(listener: Deno.Listener, options: ApiListenerOptions): Ap
   const handler = createApi(context, { log, guard });
   // The inner socket is unreachable for other users: its directory is private.
   const http = Deno.serve({ path: inner, onListen: () => {} }, handler);
-  const authorize = guard && ((head: RequestHead) => checkTcpRequest(head, guard()));
+  const authorize = guard && ((head: RequestHead) => authorizeTcp(head, guard()));
   const connectionGuard = new ConnectionGuard(listener, {
     ...connectionLimits,
     server: inner,
@@ -226,9 +235,11 @@ export class ApiServer {
         const { hostname, port: asked } = parseListen(listen);
         const listener = Deno.listen({ hostname, port: asked });
         const { port } = listener.addr;
+        const pages = new PageServer({ port, signIn: { by: "form", token } });
         const guard = () => ({
           token,
           port,
+          pages,
           allowedOrigins: context.config().api.tcp.allowed_origins,
         });
         const inner = `${dir}/tcp.sock`;

@@ -9,6 +9,13 @@ import { PlasmError } from "../../core/errors/mod.ts";
 import { readPrivateFile, writePrivateFile } from "../../core/mod.ts";
 import { equalSecrets, toHex } from "../../util/mod.ts";
 import { stateError } from "../store/mod.ts";
+import { loopbackHosts, type PageServer } from "../web/mod.ts";
+
+/** What authorizes requests on TCP. */
+export interface TcpGuard extends TcpGuardOptions {
+  /** Serves the dashboard, and knows the browsers that have signed in. */
+  pages: PageServer;
+}
 
 /** Options of {@linkcode checkTcpRequest}. */
 export interface TcpGuardOptions {
@@ -38,7 +45,7 @@ export async function checkTcpRequest(
 ): Promise<boolean> {
   const { token, port, allowedOrigins } = options;
   const host = request.headers.get("host")?.toLowerCase() ?? "";
-  const hosts = ["127.0.0.1", "localhost", "[::1]"].map((name) => `${name}:${port}`);
+  const hosts = loopbackHosts(port);
   if (!hosts.includes(host)) {
     throw new PlasmError("forbidden", `Cannot serve request: Host "${host}" is not this machine`, {
       details: { allowed: hosts },

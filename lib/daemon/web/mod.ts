@@ -4,3 +4,10 @@
  * @module
  */
 export { type Dashboard, type DashboardOptions, serveDashboard } from "./serve_dashboard.ts";
+export {
+  DATA_HEADERS,
+  loopbackHosts,
+  type PageRequest,
+  PageServer,
+  type PageServerOptions,
+} from "./page_server.ts";

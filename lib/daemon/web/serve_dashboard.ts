@@ -4,7 +4,7 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import { PAGE } from "./page.gen.ts";
+import { DATA_HEADERS, PageServer } from "./page_server.ts";
 
 /** Paths of the daemon's API that the page uses. */
 const API = /^\/(?:v1\/|version$|ready$)/;
@@ -16,22 +16,6 @@ const REQUEST_HEADERS = ["accept", "content-type", "content-length", "last-event
 const RESPONSE_HEADERS = [
   ...["content-type", "content-length", "content-disposition", "cache-control", "retry-after"],
 ];
-
-const NO_STORE = { "cache-control": "no-store", "x-content-type-options": "nosniff" };
-
-/** The page loads its own files and nothing else. */
-const PAGE_HEADERS = {
-  ...NO_STORE,
-  "content-security-policy": [
-    ...["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"],
-    ...["img-src data:", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"],
-  ].join("; "),
-  "referrer-policy": "no-referrer",
-  "cross-origin-opener-policy": "same-origin",
-};
-
-/** What jobs wrote is never rendered with the page's rights. */
-const DATA_HEADERS = { ...NO_STORE, "content-security-policy": "default-src 'none'; sandbox" };
 
 /** Options of {@linkcode serveDashboard}. */
 export interface DashboardOptions {
@@ -58,7 +42,6 @@ export interface Dashboard extends AsyncDisposable {
  */
 export function serveDashboard({ port, socket }: DashboardOptions): Dashboard {
   const clients = new Map<string, Deno.HttpClient>();
-  const session = new Session();
   const clientOf = (path: string): Deno.HttpClient => {
     let client = clients.get(path);
     if (client === undefined) {
@@ -71,13 +54,10 @@ export function serveDashboard({ port, socket }: DashboardOptions): Dashboard {
   try {
     server = Deno.serve({ hostname: "127.0.0.1", port, onListen() {} }, async (request) => {
       const url = new URL(request.url);
-      const refused = session.check(request, { url, port: server.addr.port });
-      if (refused !== undefined) return refused;
-      const page = PAGE[url.pathname];
-      if (page !== undefined) {
-        return new Response(page.text, { headers: { ...PAGE_HEADERS, "content-type": page.type } });
+      if (pages.isPagePath(url.pathname) || !API.test(url.pathname)) {
+        return await pages.respond(request);
       }
-      if (!API.test(url.pathname)) return text(404, "There is no such page. Open / instead.");
+      if (!pages.isSignedIn(request)) return pages.refuse(request);
       try {
         return await forward(request, { url, client: clientOf(socket()) });
       } catch (error) {
@@ -96,8 +76,9 @@ export function serveDashboard({ port, socket }: DashboardOptions): Dashboard {
       hint: "Choose another port, or 0 for any free one",
     });
   }
+  const pages = new PageServer({ port: server.addr.port, signIn: { by: "link" } });
   return {
-    url: `http://127.0.0.1:${server.addr.port}/?token=${session.token}`,
+    url: `http://127.0.0.1:${server.addr.port}/?token=${pages.token}`,
     async [Symbol.asyncDispose]() {
       // Ends streams that the page follows.
       for (const client of clients.values()) client.close();
@@ -129,53 +110,4 @@ function picked(headers: Headers, names: readonly string[]): Record<string, stri
     const value = headers.get(name);
     return value === null ? [] : [[name, value]];
   }));
-}
-
-function text(status: number, message: string): Response {
-  const headers = { ...PAGE_HEADERS, "content-type": "text/plain; charset=utf-8" };
-  return new Response(`${message}\n`, { status, headers });
-}
-
-/** Who may use the dashboard: the holder of the token, once, then of the cookie. */
-class Session {
-  readonly token: string = secret();
-  readonly #cookie = secret();
-  #isOpened = false;
-
-  /** Answers a request that is not served; undefined if it is. */
-  check(
-    { method, headers }: Request,
-    { url, port }: { url: URL; port: number },
-  ): Response | undefined {
-    const hosts = [`127.0.0.1:${port}`, `localhost:${port}`];
-    // A page of another site reaches this port under its own name (DNS rebinding), or with its own origin.
-    if (!hosts.includes(headers.get("host") ?? "")) return text(403, "Unknown host");
-    const origin = headers.get("origin");
-    const isForeign = origin !== null && !hosts.some((host) => origin === `http://${host}`);
-    if (isForeign || !["same-origin", "none", null].includes(headers.get("sec-fetch-site"))) {
-      return text(403, "This page is not for other sites");
-    }
-    // Browsers share cookies between the ports of a host.
-    const name = `plasm_${port}`;
-    const cookies = (headers.get("cookie") ?? "").split(/; */);
-    if (cookies.includes(`${name}=${this.#cookie}`)) return undefined;
-    const isToken = url.pathname === "/" && method === "GET" && url.searchParams.has("token");
-    if (!isToken) return text(401, "Open the address that plasm dashboard has printed.");
-    if (this.#isOpened || url.searchParams.get("token") !== this.token) {
-      return text(403, "This address is not valid any more. Run plasm dashboard again.");
-    }
-    this.#isOpened = true;
-    return new Response(null, {
-      status: 303,
-      headers: {
-        ...PAGE_HEADERS,
-        location: "/",
-        "set-cookie": `${name}=${this.#cookie}; HttpOnly; SameSite=Strict; Path=/`,
-      },
-    });
-  }
-}
-
-function secret(): string {
-  return crypto.getRandomValues(new Uint8Array(32)).toHex();
 }

@@ -12,6 +12,7 @@ export { type Candidate, type DiscoverCriteria } from "./discovery/candidate.ts"
 export { type CapabilityFields, probeWasmFeatures } from "./discovery/capability.ts";
 export { createNetwork, PlasmNetwork } from "./network.ts";
 export { type NetworkEventName } from "./network_events.ts";
+export { type PeerOutcome } from "./state/peer_state.ts";
 export { type OptimisticStream } from "./patches/optimistic_stream.ts";
 export { MAX_STREAM_WINDOW_BYTES } from "./patches/yamux.ts";
 

@@ -60,7 +60,7 @@ import {
   type OptimisticStream,
 } from "./patches/optimistic_stream.ts";
 import { stopWithTimers } from "./patches/open_handles.ts";
-import { PeerStateStore, Reputation } from "./state/peer_state.ts";
+import { type PeerOutcome, PeerStateStore, Reputation } from "./state/peer_state.ts";
 
 /** Time limit for dialing all addresses of a peer and opening the stream, in milliseconds. */
 const DIAL_TIMEOUT_MS = 20_000;
@@ -396,7 +396,7 @@ export class PlasmNetwork {
   }
 
   /** Records the outcome of a job on a peer, which affects its score in later searches. */
-  recordOutcome(peerId: string, outcome: { ok: boolean }): void {
+  recordOutcome(peerId: string, outcome: PeerOutcome): void {
     this.#reputation.recordJob(peerId, outcome);
   }
 

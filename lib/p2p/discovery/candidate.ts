@@ -74,7 +74,7 @@ const MAX_UNPROVEN_FREE = 0.5;
 
 /**
  * Computes a node's score from 0 to 1: the product of its free share of slots, its proximity and the success rate of its
- * jobs. By Laplace's rule the success rate of an unknown node is one half. A node's own statement of its load counts
+ * jobs, of which refused ones are not successes. By Laplace's rule the success rate of an unknown node is one half. A node's own statement of its load counts
  * in proportion to that rate: what exceeds {@linkcode MAX_UNPROVEN_FREE} must be proven by jobs.
  */
 export function scoreOf(
@@ -83,10 +83,11 @@ export function scoreOf(
 ): number {
   const busy = load.running + load.queued;
   const claimed = load.slots === 0 ? 0 : load.slots / (load.slots + busy);
-  const proven = record.succeeded / (record.succeeded + record.failed + 1);
+  const jobs = record.succeeded + record.failed + record.refused;
+  const proven = record.succeeded / (jobs + 1);
   const free = Math.min(claimed, MAX_UNPROVEN_FREE + (1 - MAX_UNPROVEN_FREE) * proven);
   const proximity = HALF_LATENCY_MS / (HALF_LATENCY_MS + latencyMs);
-  const successRate = (record.succeeded + 1) / (record.succeeded + record.failed + 2);
+  const successRate = (record.succeeded + 1) / (jobs + 2);
   return free * proximity * successRate * (path === "relayed" ? RELAYED_FACTOR : 1);
 }
 

@@ -55,6 +55,7 @@ Deno.test("scoreOf() prefers idle, near, directly connected and reliable nodes",
   assertGreater(score, scoreOf(CAPABILITY, { ...known, path: "relayed" }));
   assertGreater(score, scoreOf(CAPABILITY, { ...known, record: record(0, 0) }));
   assertGreater(score, scoreOf(CAPABILITY, { ...known, record: record(1, 1) }));
+  assertGreater(score, scoreOf(CAPABILITY, { ...known, record: record(1, 0, 1) }));
   assert(score <= 1);
   const none = { ...CAPABILITY, load: { running: 0, queued: 0, slots: 0 } };
   assertEquals(scoreOf(none, known), 0);
@@ -70,6 +71,6 @@ Deno.test("scoreOf() discounts what an unproven node claims", () => {
   assertGreater(scoreOf(claims, proven), scoreOf(half, proven));
 });
 
-function record(succeeded: number, failed: number) {
-  return { succeeded, failed, failedInRow: 0, avoidUntil: 0, latencyMs: null };
+function record(succeeded: number, failed: number, refused = 0) {
+  return { succeeded, failed, refused, failedInRow: 0, avoidUntil: 0, latencyMs: null };
 }

@@ -44,6 +44,8 @@ export interface PeerRecord {
   succeeded: number;
   /** Jobs that the node did not answer, lost or falsified. */
   failed: number;
+  /** Jobs that the node refused, or for which it stated why it has no result. */
+  refused: number;
   /** Failed jobs since the latest success. */
   failedInRow: number;
   /** Time until which other nodes are preferred, in Unix milliseconds; 0 after a success. */
@@ -52,9 +54,21 @@ export interface PeerRecord {
   latencyMs: number | null;
 }
 
+/** Outcome of a job on a peer. */
+export interface PeerOutcome {
+  /** Whether the node returned a verified result. */
+  ok: boolean;
+  /**
+   * The node refused the job, which is no failure; other nodes are preferred for this time, in milliseconds.
+   * @default {undefined: the node failed the job}
+   */
+  refusedForMs?: number | undefined;
+}
+
 const UNKNOWN: Readonly<PeerRecord> = {
   succeeded: 0,
   failed: 0,
+  refused: 0,
   failedInRow: 0,
   avoidUntil: 0,
   latencyMs: null,
@@ -78,23 +92,31 @@ export class Reputation {
 
   /** Reports whether no outcome of a job on the peer is known. */
   isNew(peerId: string): boolean {
-    const { succeeded, failed } = this.get(peerId);
-    return succeeded + failed === 0;
+    const { succeeded, failed, refused } = this.get(peerId);
+    return succeeded + failed + refused === 0;
   }
 
   /** Records the outcome of a job on a peer. */
-  recordJob(peerId: string, { ok }: { ok: boolean }, now: number = Date.now()): void {
+  recordJob(
+    peerId: string,
+    { ok, refusedForMs }: PeerOutcome,
+    now: number = Date.now(),
+  ): void {
     const old = this.get(peerId);
-    const scale = old.succeeded + old.failed >= MAX_COUNT ? 0.5 : 1;
-    const failedInRow = ok ? 0 : Math.min(old.failedInRow + 1, MAX_COUNT);
-    const avoidMs = Math.min(AVOID_MS * 4 ** (failedInRow - 1), MAX_AVOID_MS);
+    const scale = old.succeeded + old.failed + old.refused >= MAX_COUNT ? 0.5 : 1;
+    const isRefusal = !ok && refusedForMs !== undefined;
+    const isFailure = !ok && !isRefusal;
+    const inRow = isFailure ? Math.min(old.failedInRow + 1, MAX_COUNT) : old.failedInRow;
+    const failedForMs = Math.min(AVOID_MS * 4 ** (inRow - 1), MAX_AVOID_MS);
+    const avoidUntil = now + (isRefusal ? Math.min(refusedForMs, AVOID_MS) : failedForMs);
     this.#changed.set(peerId, true);
     this.#records.set(peerId, {
       ...old,
       succeeded: Math.floor(old.succeeded * scale) + Number(ok),
-      failed: Math.floor(old.failed * scale) + Number(!ok),
-      failedInRow,
-      avoidUntil: ok ? 0 : now + avoidMs,
+      failed: Math.floor(old.failed * scale) + Number(isFailure),
+      refused: Math.floor(old.refused * scale) + Number(isRefusal),
+      failedInRow: ok ? 0 : inRow,
+      avoidUntil: ok ? 0 : Math.max(old.avoidUntil, avoidUntil),
     });
   }
 
@@ -140,6 +162,7 @@ export class Reputation {
       id,
       succeeded: record.succeeded,
       failed: record.failed,
+      refused: record.refused,
       failed_in_row: record.failedInRow,
       avoid_until: record.avoidUntil,
       latency_ms: record.latencyMs === null ? null : Math.round(record.latencyMs),
@@ -150,8 +173,8 @@ export class Reputation {
 
 function parseRecord(entry: unknown): [string, PeerRecord] | null {
   const fields = (entry ?? {}) as Record<string, unknown>;
-  const { id, succeeded, failed, failed_in_row, avoid_until, latency_ms } = fields;
-  const counts = [succeeded, failed, failed_in_row, latency_ms ?? 0];
+  const { id, succeeded, failed, refused, failed_in_row, avoid_until, latency_ms } = fields;
+  const counts = [succeeded, failed, refused, failed_in_row, latency_ms ?? 0];
   const isCount = (value: unknown) => typeof value === "number" && value >= 0 && value < 1e9;
   if (!counts.every(isCount) || !Number.isFinite(avoid_until)) return null;
   try {
@@ -162,6 +185,7 @@ function parseRecord(entry: unknown): [string, PeerRecord] | null {
   return [String(id), {
     succeeded: Number(succeeded),
     failed: Number(failed),
+    refused: Number(refused),
     failedInRow: Number(failed_in_row),
     // The clock may have been wrong.
     avoidUntil: Math.min(Number(avoid_until), Date.now() + MAX_AVOID_MS),

@@ -7,6 +7,7 @@ Deno.test("Reputation counts jobs apart from documents, and halves old counts", 
   assertEquals(reputation.get("a"), {
     succeeded: 0,
     failed: 0,
+    refused: 0,
     failedInRow: 0,
     avoidUntil: 0,
     latencyMs: null,
@@ -43,6 +44,24 @@ Deno.test("Reputation.isAvoided() lasts longer after each failure in a row, up t
   assertFalse(reputation.isAvoided("a", now + minute));
 });
 
+Deno.test("Reputation.recordJob() prefers other nodes to one that refused a job, for a short time", () => {
+  const reputation = new Reputation();
+  const now = 1_000_000;
+  reputation.recordJob("a", { ok: false, refusedForMs: 500 }, now);
+  const { failed, refused, failedInRow } = reputation.get("a");
+  assertEquals({ failed, refused, failedInRow }, { failed: 0, refused: 1, failedInRow: 0 });
+  assert(reputation.isAvoided("a", now + 499));
+  assertFalse(reputation.isAvoided("a", now + 500));
+  assertFalse(reputation.isNew("a"));
+  // A node states the time itself.
+  reputation.recordJob("a", { ok: false, refusedForMs: 1e12 }, now);
+  assertFalse(reputation.isAvoided("a", now + 60_000));
+  // A refusal does not end the time after a failure.
+  reputation.recordJob("b", { ok: false }, now);
+  reputation.recordJob("b", { ok: false, refusedForMs: 0 }, now);
+  assert(reputation.isAvoided("b", now + 59_999));
+});
+
 Deno.test("Reputation.save() leaves the outcomes that another process has saved", async () => {
   const stateDir = await Deno.makeTempDir();
   try {
@@ -77,7 +96,14 @@ Deno.test("Reputation.load() restores what save() wrote and skips invalid entrie
     assert(read.isAvoided(peerId));
 
     const path = `${stateDir}/${REPUTATION_FILE}`;
-    const valid = { succeeded: 1, failed: 0, failed_in_row: 0, avoid_until: 0, latency_ms: null };
+    const valid = {
+      succeeded: 1,
+      failed: 0,
+      refused: 0,
+      failed_in_row: 0,
+      avoid_until: 0,
+      latency_ms: null,
+    };
     const peers = [
       { ...valid, id: peerId, succeeded: -1 },
       { ...valid, id: "nobody" },

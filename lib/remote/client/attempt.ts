@@ -21,6 +21,7 @@ import {
   offerJob,
   readPastAlive,
   sendContent,
+  statedError,
   ticketFields,
 } from "./handshake.ts";
 import type {
@@ -279,7 +280,7 @@ export class RemoteAttempt {
     if (answer.type === "reject") {
       // An earlier offer may still arrive, or its acceptance may be lost.
       if (isFirst) this.#cannotRun();
-      throw PlasmError.fromJSON(answer.error);
+      throw statedError(answer.error);
     }
     const { job_id: jobId, secret, node_nonce: nodeNonce, need, begun } = answer;
     this.#reuseMs = answer.keeps_ms;

@@ -17,6 +17,7 @@ import {
   type Need,
   OFFER_VALID_MS,
   OFFERED_STDIN_BYTES,
+  Stated,
 } from "../wire/mod.ts";
 import {
   chunksOf,
@@ -207,11 +208,17 @@ export async function attachToJob(
   } as const;
   await channel.limit(channel.write(attach));
   const answer = await channel.limit(channel.read(["attached", "reject"]));
-  if (answer.type === "reject") throw PlasmError.fromJSON(answer.error);
+  if (answer.type === "reject") throw statedError(answer.error);
   if (answer.job_id !== ticket.jobId || answer.nonce !== ticket.nonce) {
     throw new PlasmError("protocol", "Cannot resume job: node attached to another job");
   }
   return answer;
+}
+
+/** Error with which the node says why it does not run the job. */
+export function statedError(value: unknown): PlasmError {
+  const { code, message, ...rest } = PlasmError.fromJSON(value);
+  return new PlasmError(code, message, { ...rest, cause: new Stated("The node said so") });
 }
 
 /** How long to wait for a `reject` after the node has closed the connection, in milliseconds. */
@@ -281,6 +288,6 @@ export async function readPastAlive(
 }
 
 function throwRejection(message: MessageOf<"event" | "reject">): never {
-  if (message.type === "reject") throw PlasmError.fromJSON(message.error);
+  if (message.type === "reject") throw statedError(message.error);
   throw new PlasmError("protocol", `Cannot accept message: ${message.type} before the job began`);
 }

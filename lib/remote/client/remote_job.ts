@@ -14,6 +14,7 @@ import {
   type StackFrame,
 } from "../../core/mod.ts";
 import type { PlasmErrorJson } from "../../core/errors/mod.ts";
+import type { PeerOutcome } from "../../p2p/mod.ts";
 import { type ByteStream, checksumOf, CHUNK_BYTES, type MessageOf } from "../wire/mod.ts";
 
 /** Content to send. */
@@ -180,7 +181,7 @@ export interface RunOnPeersOptions {
   /** Saves the resume ticket; `undefined` deletes it. @default {not saved} */
   saveTicket?: ((ticket: ResumeTicket | undefined) => void | Promise<void>) | undefined;
   /** Records the outcome for the node's reputation. @default {none} */
-  recordOutcome?: ((peerId: string, outcome: { ok: boolean }) => void) | undefined;
+  recordOutcome?: ((peerId: string, outcome: PeerOutcome) => void) | undefined;
   /** First delay before a reconnect, in milliseconds; it doubles. @default {100} */
   retryMs?: number | undefined;
   /** First delay before another attempt, in milliseconds; it doubles. @default {250} */

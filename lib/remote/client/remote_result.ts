@@ -16,6 +16,7 @@ import {
 import { PlasmError } from "../../core/errors/mod.ts";
 import { writeAll } from "../../util/mod.ts";
 import { checkEventBody, type EventBody, type FrameChannel, type MessageOf } from "../wire/mod.ts";
+import { statedError } from "./handshake.ts";
 import type {
   LiveOutput,
   OutputName,
@@ -250,7 +251,7 @@ export async function receiveEvents(
     if (message.type === "reject") {
       // Without any event before it, the node has not started the job.
       if (stage.lastId === 0 && stage.startedAt === undefined) onRan("no");
-      throw PlasmError.fromJSON(message.error);
+      throw statedError(message.error);
     }
     if (message.type === "event") {
       const report = await handleEvent(checkEventBody(message.body), options);
@@ -319,7 +320,7 @@ async function handleEvent(
       onEvent({ type: "interrupted" });
       return;
     case "failed":
-      throw PlasmError.fromJSON(body.error);
+      throw statedError(body.error);
     case "finished":
       return {
         receipt: body.receipt,

@@ -13,7 +13,8 @@ import { abortError, ERROR_CODES, errorOf, PlasmError } from "../../core/errors/
 import { delay, retry } from "../../util/async/mod.ts";
 import { describeStack } from "../../sandbox/mod.ts";
 import { RemoteAttempt } from "./attempt.ts";
-import { Disconnected, SILENCE_MS } from "../wire/mod.ts";
+import { Disconnected, SILENCE_MS, Stated } from "../wire/mod.ts";
+import type { PeerOutcome } from "../../p2p/mod.ts";
 import type {
   AttemptReport,
   BlobSource,
@@ -50,11 +51,18 @@ function isRepeatable({ idempotent = false, profile }: RemoteJob["manifest"]): b
   return idempotent || profile === "deterministic";
 }
 
-/** Reports whether every other node would fail in the same way. */
-function isPermanent({ code }: PlasmError): boolean {
+/**
+ * Reports whether every other node would fail in the same way. If a node only states so, another one must agree: a
+ * malicious node could end any job with one word.
+ *
+ * @param before Errors of earlier attempts
+ */
+function isPermanent({ code, cause }: PlasmError, before: readonly AttemptReport[]): boolean {
   // Faults of the caller are the same on every node; limits and stored jobs differ.
-  return ERROR_CODES[code].fault === "caller" && !ERROR_CODES[code].retryable &&
+  const isCallers = ERROR_CODES[code].fault === "caller" && !ERROR_CODES[code].retryable &&
     code !== "over-limit" && code !== "not-found";
+  return isCallers &&
+    !(cause instanceof Stated && before.every(({ error }) => error?.code !== code));
 }
 
 /**
@@ -101,7 +109,7 @@ export async function runOnPeers(
         next = undefined;
         const mayHaveRun = reports.at(-1)?.ran !== "no";
         if (signal?.aborted || reports.length >= attempts) return;
-        if (isPermanent(error) || (mayHaveRun && !mayRepeat)) return;
+        if (isPermanent(error, reports.slice(0, -1)) || (mayHaveRun && !mayRepeat)) return;
         const isBusy = error.retryable && error.retryAfterMs !== undefined;
         // If there is no other node, a slow one is tried again, with more time, and the job of a lost one is resumed.
         if (isBusy || error.code === "peer-timeout") queue.addLast({ candidate });
@@ -270,12 +278,23 @@ async function attempt(
     const { ticket: lost } = run;
     if (error.cause instanceof Disconnected && lost !== undefined) context.onLost?.(lost);
     onEvent({ type: "attempt-failed", error });
-    // A node that is busy or refuses by policy has not misbehaved.
-    if (["bad-receipt", "protocol", "peer-timeout", "no-peer"].includes(error.code)) {
-      recordOutcome?.(peerId, { ok: false });
-    }
+    const outcome = outcomeOf(error);
+    if (outcome !== undefined) recordOutcome?.(peerId, outcome);
     throw error;
   }
+}
+
+/** How long other nodes are preferred to one with other versions of documents, in milliseconds. */
+const OTHER_VERSION_MS = 60_000;
+
+/** Outcome for the reputation of a node; undefined if it is not responsible for the error. */
+function outcomeOf({ cause, code, retryAfterMs }: PlasmError): PeerOutcome | undefined {
+  if (cause instanceof Stated) {
+    // What a node states is no proof of a failure, whatever its code, but it has not run the job.
+    return { ok: false, refusedForMs: code === "protocol" ? OTHER_VERSION_MS : retryAfterMs ?? 0 };
+  }
+  const isFailure = ["bad-receipt", "protocol", "peer-timeout", "no-peer"].includes(code);
+  return isFailure ? { ok: false } : undefined;
 }
 
 /** The error, not retryable if the job may have run and must not run twice. */

@@ -171,6 +171,11 @@ function map<T extends Record<string, Check<unknown>>>(
 const blob = map({ hash, size: count() });
 const need = list(map({ hash, offset: count() }), MAX_INPUTS + 1);
 
+/** Cause of an error that the peer stated, or that follows from its statement: the peer is not at fault for it. */
+export class Stated extends Error {
+  override readonly name = "Stated";
+}
+
 /** The version of this node; another one is refused before anything that depends on it is read. */
 const version: Check<typeof DOCUMENT_VERSION> = (value, name) => {
   if (value === DOCUMENT_VERSION) return value;
@@ -181,6 +186,7 @@ const version: Check<typeof DOCUMENT_VERSION> = (value, name) => {
     {
       hint: "Run the same version of plasm on both nodes",
       details: { field: name, found, known: DOCUMENT_VERSION },
+      cause: new Stated(`The peer states version ${found}`),
     },
   );
 };

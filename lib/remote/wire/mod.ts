@@ -30,5 +30,6 @@ export {
   OFFERED_STDIN_BYTES,
   type OfferedJob,
   SILENCE_MS,
+  Stated,
   STREAM_REUSE_MS,
 } from "./messages.ts";

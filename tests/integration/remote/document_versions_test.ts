@@ -9,6 +9,7 @@ import { createJobId, createNonce } from "../../../lib/core/ids.ts";
 import { makeOffer } from "../../../lib/remote/client/handshake.ts";
 import { FrameChannel } from "../../../lib/remote/wire/frame_channel.ts";
 import type { Message } from "../../../lib/remote/wire/messages.ts";
+import type { PeerOutcome } from "../../../lib/p2p/mod.ts";
 import { memoryPair } from "../../fixtures/memory_streams.ts";
 import { makeJob, nodeWithModule, run } from "../../fixtures/remote/test_node.ts";
 
@@ -41,10 +42,15 @@ Deno.test("runOnPeers() refuses an acceptance with documents of another version"
     void serve(new FrameChannel(node));
     return Promise.resolve(client);
   };
+  const candidates = [{ peerId: "12D3KooWOther" }];
+  const outcomes: PeerOutcome[] = [];
+  const recordOutcome = (_peerId: string, outcome: PeerOutcome) => outcomes.push(outcome);
   const error = await assertRejects(
-    () => run({ nodes: [], candidates: [{ peerId: "12D3KooWOther" }], dial, isSole: true }),
+    () => run({ nodes: [], candidates, dial, isSole: true, recordOutcome }),
     PlasmError,
     "documents of version 0.1, this node 0.2",
   );
   assertEquals(error.code, "protocol");
+  // Another version is no failure.
+  assertEquals(outcomes, [{ ok: false, refusedForMs: 60_000 }]);
 });

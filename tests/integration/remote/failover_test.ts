@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
+import type { PeerOutcome } from "../../../lib/p2p/mod.ts";
 import type { AttemptReport } from "../../../lib/remote/client/remote_job.ts";
 import { makeJob, run, TestNode } from "../../fixtures/remote/test_node.ts";
 import { withValue } from "../../fixtures/receipt_mutations.ts";
@@ -71,18 +72,56 @@ Deno.test("runOnPeers() tries the next node when one is unreachable, stalls or d
   ]);
 });
 
-Deno.test("runOnPeers() tries no other node when the caller is at fault", async () => {
-  await using node = await TestNode.create();
-  await using other = await TestNode.create();
+function rejects(
+  node: TestNode,
+  ...[code, message, options]: ConstructorParameters<typeof PlasmError>
+): void {
   node.host.onCheck = () => {
-    throw new PlasmError("bad-module", "Cannot run module: it is a component");
+    throw new PlasmError(code, message, options);
   };
-  const error = await failure(() => run({ nodes: [node, other] }));
+}
+
+Deno.test("runOnPeers() tries no more nodes when two state that the caller is at fault", async () => {
+  await using node = await TestNode.create();
+  await using second = await TestNode.create();
+  await using third = await TestNode.create();
+  for (const each of [node, second]) rejects(each, "bad-module", "Cannot run module");
+  const error = await failure(() => run({ nodes: [node, second, third] }));
   assertEquals({ code: error.code, outcomes: error.outcomes }, {
     code: "bad-module",
-    outcomes: ["no bad-module"],
+    outcomes: ["no bad-module", "no bad-module"],
   });
-  assertEquals(other.dialCount, 0);
+  assertEquals(third.dialCount, 0);
+});
+
+Deno.test("runOnPeers() runs a job that one node calls invalid on another", async () => {
+  await using node = await TestNode.create();
+  await using other = await TestNode.create();
+  rejects(node, "bad-module", "Cannot run module");
+  const { attempts } = await run({ nodes: [node, other] });
+  assertEquals(summarize(attempts), ["no bad-module", "yes ok"]);
+});
+
+Deno.test("runOnPeers() records a refusal, whatever its code, as no failure of the node", async () => {
+  const cases: [ConstructorParameters<typeof PlasmError>, PeerOutcome][] = [
+    [["protocol", "Cannot exchange jobs"], { ok: false, refusedForMs: 60_000 }],
+    [["busy", "Queue is full", { retryAfterMs: 5 }], { ok: false, refusedForMs: 5 }],
+    [["policy", "Not allowed"], { ok: false, refusedForMs: 0 }],
+    [["no-peer", "A lie"], { ok: false, refusedForMs: 0 }],
+  ];
+  for (const [error, expected] of cases) {
+    await using node = await TestNode.create();
+    rejects(node, ...error);
+    const outcomes: PeerOutcome[] = [];
+    await failure(() =>
+      run({
+        nodes: [node],
+        attempts: 1,
+        recordOutcome: (_peerId, outcome) => outcomes.push(outcome),
+      })
+    );
+    assertEquals(outcomes, [expected]);
+  }
 });
 
 Deno.test("runOnPeers() repeats a job that may have run only when it is idempotent", async () => {

@@ -289,7 +289,11 @@ function dhtService(
 function autonatService(): (components: Libp2pComponents) => unknown {
   const init: AutoNATServiceInit = {};
   const create = autoNAT(init) as unknown as (components: Libp2pComponents) => unknown;
-  return (components) => create(dialBackOnNewConnection(components));
+  return (components) => {
+    type Components = Libp2pComponents & RelaySearchComponents;
+    const paced = withPacedWalk(components as Components, { isContinued: true });
+    return create(dialBackOnNewConnection(paced));
+  };
 }
 
 function dcutrService(): (components: Libp2pComponents) => unknown {

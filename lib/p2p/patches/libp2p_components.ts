@@ -4,7 +4,15 @@
  *
  * @module
  */
-import type { Connection, Peer, PeerId, PeerStore, Stream, Upgrader } from "@libp2p/interface";
+import type {
+  Connection,
+  Peer,
+  PeerData,
+  PeerId,
+  PeerStore,
+  Stream,
+  Upgrader,
+} from "@libp2p/interface";
 import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
 import { BoundedMap, RateLimiter } from "../../util/mod.ts";
 import { quicAddress } from "../addresses.ts";
@@ -152,39 +160,54 @@ export function overlay<T extends object>(target: T, changes: Partial<T>): T {
   });
 }
 
-/** Cached pairs of peer and protocol: more than a node has connections. */
-const MAX_MERGES = 1024;
+/** Cached merges: several for each connection of a node. */
+const MAX_MERGES = 4096;
 
-/** Lifetime of a cached pair, in milliseconds: the store evicts peers, and then the merge must run again. */
+/** Lifetime of a cached merge, in milliseconds: the store evicts peers, and then the merge must run again. */
 const MERGE_LIFETIME_MS = 60_000;
 
+/** Text that identifies what a merge adds; undefined if it is not worth caching. */
+function mergeKey(
+  peerId: PeerId,
+  { protocols, multiaddrs, ...more }: PeerData,
+): string | undefined {
+  if (Object.values(more).some((value) => value !== undefined)) return undefined;
+  if (protocols !== undefined) {
+    const isOne = protocols.length === 1 && multiaddrs === undefined;
+    return isOne ? `${peerId} ${protocols[0]}` : undefined;
+  }
+  return multiaddrs === undefined ? undefined : `${peerId} ${multiaddrs.join(" ")}`;
+}
+
 /**
- * Skips merges that the peer store has already made: libp2p merges the protocol of every inbound stream into the peer's
- * entry, which reads, decodes and compares the entry each time.
+ * Skips merges that the peer store has already made. libp2p merges the protocol of every inbound stream, and the
+ * addresses of up to 20 peers with each answer of the DHT; each merge reads, decodes and compares the peer's entry.
  */
-export function cachePeerMerges(store: Pick<PeerStore, "merge" | "delete">): void {
+export function cachePeerMerges(
+  store: Pick<PeerStore, "merge" | "patch" | "save" | "delete">,
+): void {
+  const known = new BoundedMap<string, { peer: Peer; at: number }>(MAX_MERGES);
+  /** When something else than a merge has changed a peer's entry. */
+  const changed = new BoundedMap<string, number>(MAX_MERGES);
   const merge = store.merge.bind(store);
-  const remove = store.delete.bind(store);
-  let known = new BoundedMap<string, { peer: Peer; at: number }>(MAX_MERGES);
   store.merge = async (peerId, data, options) => {
-    const { protocols, ...more } = data;
-    const [protocol, ...others] = protocols ?? [];
-    if (protocol === undefined || others.length > 0 || Object.keys(more).length > 0) {
-      return await merge(peerId, data, options);
-    }
-    const key = `${peerId} ${protocol}`;
+    const key = mergeKey(peerId, data);
+    if (key === undefined) return await merge(peerId, data, options);
+    const at = performance.now();
     const before = known.get(key);
-    if (before !== undefined && performance.now() - before.at < MERGE_LIFETIME_MS) {
-      return before.peer;
-    }
+    const since = Math.max(at - MERGE_LIFETIME_MS, changed.get(`${peerId}`) ?? -Infinity);
+    if (before !== undefined && before.at > since) return before.peer;
     const peer = await merge(peerId, data, options);
-    known.set(key, { peer, at: performance.now() });
+    known.set(key, { peer, at });
     return peer;
   };
-  store.delete = async (peerId: PeerId, options) => {
-    known = new BoundedMap(MAX_MERGES);
-    await remove(peerId, options);
-  };
+  for (const name of ["patch", "save", "delete"] as const) {
+    const change = store[name].bind(store) as (...args: unknown[]) => Promise<never>;
+    store[name] = async (peerId: PeerId, ...args: unknown[]): Promise<never> => {
+      changed.set(`${peerId}`, performance.now());
+      return await change(peerId, ...args);
+    };
+  }
 }
 
 /** Most addresses of a peer in the peer store; an honest node has a handful. */

@@ -122,11 +122,14 @@ Deno.test("limitRequests() aborts a stream with too many requests and reports it
   assertEquals({ status: stream.status, refused }, { status: "aborted", refused: ["a"] });
 });
 
-Deno.test("cachePeerMerges() passes a repeated protocol to the store once and other data each time", async () => {
+Deno.test("cachePeerMerges() passes a repeated protocol or address list to the store once", async () => {
   const merged: unknown[] = [];
+  const change = () => Promise.resolve();
   const store = {
     merge: (_: unknown, data: unknown) => Promise.resolve(merged.push(data)),
-    delete: () => Promise.resolve(),
+    delete: change,
+    patch: change,
+    save: change,
   } as unknown as PeerStore;
   cachePeerMerges(store);
   const [one, two] = [
@@ -134,19 +137,27 @@ Deno.test("cachePeerMerges() passes a repeated protocol to the store once and ot
     peerIdFromPrivateKey(await generateKeyPair("Ed25519")),
   ];
   const job = { protocols: ["/job"] };
-  for (let n = 0; n < 3; n++) await store.merge(one, job);
-  assertEquals(merged, [job]);
+  const addresses = { multiaddrs: [multiaddr(KNOWN)] };
+  for (let n = 0; n < 3; n++) {
+    await store.merge(one, job);
+    await store.merge(one, addresses);
+  }
+  assertEquals(merged, [job, addresses]);
   await store.merge(two, job);
   await store.merge(one, { protocols: ["/other"] });
-  assertEquals(merged.length, 3);
-  for (
-    const more of [{ protocols: ["/job", "/other"] }, { ...job, tags: {} }, { multiaddrs: [] }]
-  ) {
+  await store.merge(one, { multiaddrs: [multiaddr(KNOWN), multiaddr("/ip4/192.0.2.1/tcp/1")] });
+  assertEquals(merged.length, 5);
+  for (const more of [{ protocols: ["/job", "/other"] }, { ...job, tags: {} }, { tags: {} }]) {
     await store.merge(one, more);
     await store.merge(one, more);
   }
-  assertEquals(merged.length, 9);
-  await store.delete(one);
-  await store.merge(one, job);
-  assertEquals(merged.length, 10);
+  assertEquals(merged.length, 11);
+  for (const change of ["delete", "patch", "save"] as const) {
+    await store[change](one, {});
+    const before = merged.length;
+    await store.merge(one, job);
+    await store.merge(one, addresses);
+    await store.merge(two, job);
+    assertEquals(merged.length, before + 2);
+  }
 });

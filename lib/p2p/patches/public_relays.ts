@@ -11,10 +11,10 @@ import { delay } from "../../util/async/mod.ts";
 import { pathOf } from "../addresses.ts";
 import { overlay } from "./libp2p_components.ts";
 
-/** Pause after the first query for relays, in milliseconds; it doubles with each query. */
+/** Pause after the first query for peers, in milliseconds; it doubles with each query. */
 const MIN_PAUSE_MS = 1_000;
 
-/** Longest pause between two queries for relays, in milliseconds. A network may have no public node. */
+/** Longest pause between two queries for peers, in milliseconds. A network may have no public node. */
 const MAX_PAUSE_MS = 5 * 60_000;
 
 /** Components that show whether a node is public. */
@@ -33,20 +33,37 @@ export interface RelaySearchComponents {
   randomWalk: { walk(options: { signal: AbortSignal }): AsyncGenerator<PeerInfo> };
 }
 
-/** Components whose random walk pauses after each query; libp2p's runs without a pause until it finds relays. */
+/** Options of {@linkcode withPacedWalk}. */
+export interface PacedWalkOptions {
+  /** Pause after the first query, in milliseconds. @default {1000} */
+  minPauseMs?: number;
+  /** Whether the next walk continues the pause of the last one instead of starting with a query. @default {false} */
+  isContinued?: boolean;
+}
+
+/**
+ * Components whose random walk pauses after each query; libp2p's runs without a pause until it finds relays, and for
+ * AutoNAT 10 s of each minute while an address is unverified, which behind a NAT is always.
+ */
 export function withPacedWalk<T extends RelaySearchComponents>(
   components: T,
-  { minPauseMs = MIN_PAUSE_MS }: { minPauseMs?: number } = {},
+  { minPauseMs = MIN_PAUSE_MS, isContinued = false }: PacedWalkOptions = {},
 ): T {
+  let pauseMs = minPauseMs;
+  let nextAt = 0;
   async function* walk({ signal }: { signal: AbortSignal }): AsyncGenerator<PeerInfo> {
-    for (let pauseMs = minPauseMs; !signal.aborted; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+    if (!isContinued) [pauseMs, nextAt] = [minPauseMs, 0];
+    for (;;) {
+      await delay(Math.max(0, nextAt - performance.now()), { signal });
+      if (signal.aborted) return;
+      nextAt = performance.now() + pauseMs;
+      pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS);
       const key = crypto.getRandomValues(new Uint8Array(32));
       try {
         yield* components.peerRouting.getClosestPeers(key, { signal });
       } catch {
         // The node has no peers yet.
       }
-      await delay(pauseMs, { signal });
     }
   }
   return overlay(components, { randomWalk: { walk } } as unknown as Partial<T>);

@@ -100,6 +100,33 @@ Deno.test("withPacedWalk() pauses after each query, also when one fails", async 
   assertEquals(found, [1, 1, 3, 3, 4, 4]);
 });
 
+Deno.test("withPacedWalk() continues the pause of the last walk if asked to", async () => {
+  let queries = 0;
+  const components: RelaySearchComponents = {
+    peerRouting: {
+      async *getClosestPeers() {
+        queries++;
+        yield { id: RELAY, multiaddrs: [] };
+      },
+    },
+    randomWalk: {
+      walk: () => {
+        throw new Error("Not paced");
+      },
+    },
+  };
+  const { signal } = new AbortController();
+  for (const isContinued of [false, true]) {
+    const { randomWalk } = withPacedWalk(components, { minPauseMs: 60_000, isContinued });
+    for await (const _peer of randomWalk.walk({ signal })) break;
+    const stop = new AbortController();
+    const next = randomWalk.walk({ signal: stop.signal }).next();
+    if (isContinued) stop.abort();
+    assertEquals((await next).done, isContinued);
+  }
+  assertEquals(queries, 3);
+});
+
 Deno.test("usableAddresses() omits repeated addresses and relayed ones that lead nowhere", () => {
   const usable = [
     "/ip4/192.168.1.2/tcp/1",

@@ -95,8 +95,10 @@ export function createSymlinkAt(
   if (target.startsWith("/")) return ERRNO.PERM;
   const errno = find();
   if (errno !== 0) return errno;
-  if (lookup.inode !== undefined) return ERRNO.EXIST;
-  return lookup.slash ? ERRNO.NOENT : fs.createSymlink(lookup, target);
+  const { inode, slash } = lookup;
+  if (inode === undefined) return slash ? ERRNO.NOENT : fs.createSymlink(lookup, target);
+  // symlink(2) of POSIX, where Linux returns EEXIST.
+  return slash && inode.type !== FILETYPE.DIRECTORY ? ERRNO.NOTDIR : ERRNO.EXIST;
 }
 
 /** Two paths. */

@@ -87,12 +87,14 @@ export function fdIo(context: WasiContext): WasiFunctions {
       if (descriptor.kind !== "file" && descriptor.kind !== "device") return ERRNO.SPIPE;
       const errno = check(context, iovs, count, result);
       if (errno !== 0) return errno;
-      // The offset takes precedence over FDFLAG.APPEND, as in POSIX; only Linux appends.
-      const at = Number(offset);
-      if (!Number.isSafeInteger(at) || at < 0) return ERRNO.INVAL;
+      const position = Number(offset);
+      if (!Number.isSafeInteger(position) || position < 0) return ERRNO.INVAL;
       if (descriptor.kind === "device") {
         return writeDevice(context, descriptor, { iovs: iovs >>> 0, count, result: result >>> 0 });
       }
+      // FDFLAG.APPEND takes precedence over the offset, as on Linux and in wasmtime.
+      const append = (descriptor.flags & FDFLAG.APPEND) !== 0;
+      const at = append ? descriptor.inode.content.size : position;
       const done = writeFile(context, descriptor, { iovs: iovs >>> 0, count, at });
       if (done < 0) return -done;
       memory.view.setUint32(result >>> 0, done, true);

@@ -39,18 +39,19 @@ Deno.test("fd_write() fills the gap with zeros when it starts past the end", () 
   assertEquals(guest.readFile("file"), "\0\0\0x");
 });
 
-Deno.test("fd_write() appends with FDFLAG.APPEND, fd_pwrite() does not", () => {
+Deno.test("fd_write() and fd_pwrite() append with FDFLAG.APPEND", () => {
   const { guest, fd } = withFile(FDFLAG.APPEND);
   guest.write(fd, "ab");
   guest.call("fd_seek", fd, 0n, 0, RESULT_POINTER);
   guest.write(fd, "cd");
   assertEquals(guest.readFile("file"), "abcd");
   assertEquals(guest.write(fd, "XY", 0n), 2);
-  assertEquals(guest.readFile("file"), "XYcd");
+  assertEquals(guest.readFile("file"), "abcdXY");
   assertEquals(guest.call("fd_fdstat_set_flags", fd, 0), 0);
   guest.call("fd_seek", fd, 0n, 0, RESULT_POINTER);
   guest.write(fd, "Z");
-  assertEquals(guest.readFile("file"), "ZYcd");
+  guest.write(fd, "W", 1n);
+  assertEquals(guest.readFile("file"), "ZWcdXY");
 });
 
 Deno.test("fd_pread() and fd_pwrite() keep the position", () => {

@@ -408,6 +408,8 @@ Deno.test("path_symlink() creates links and rejects invalid targets and paths", 
   assertEquals(symlink(guest, "source", "dir"), ERRNO.EXIST);
   assertEquals(symlink(guest, "source", "dir/"), ERRNO.EXIST);
   assertEquals(symlink(guest, "source", "file"), ERRNO.EXIST);
+  assertEquals(symlink(guest, "source", "file/"), ERRNO.NOTDIR);
+  assertEquals(symlink(guest, "source", "target/"), ERRNO.NOTDIR);
   assertEquals(symlink(guest, "", "empty"), ERRNO.NOENT);
   assertEquals(symlink(guest, "/", "root"), ERRNO.PERM);
 });

@@ -11,7 +11,7 @@ import {
   readStateFile,
   writeStateFile,
 } from "../core/mod.ts";
-import { stateError } from "./store/mod.ts";
+import { refusePipes, stateError } from "./store/mod.ts";
 
 /** Minimum age of stale files, in milliseconds; younger ones may be in use. */
 const OLD_MS = 60_000;
@@ -52,6 +52,7 @@ export function removeStaleFiles(dir: string, names: RegExp): number {
  * @throws {PlasmError} `busy` if another process holds the lock; `state` if the directory cannot be used
  */
 export function lockStateDir(dir: string): Disposable {
+  refusePipes(dir);
   let file: Deno.FsFile;
   try {
     file = Deno.openSync(`${dir}/daemon.lock`, { create: true, write: true, mode: 0o600 });

@@ -1,6 +1,12 @@
 import { writePrivateFile } from "../core/state_file.ts";
-import { removeStaleFiles, STALE_SOCKET_FILES, STALE_STATE_FILES } from "./state_dir.ts";
-import { assertEquals } from "@std/assert";
+import {
+  lockStateDir,
+  removeStaleFiles,
+  STALE_SOCKET_FILES,
+  STALE_STATE_FILES,
+} from "./state_dir.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { PlasmError } from "../core/errors/mod.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -35,5 +41,19 @@ Deno.test("removeStaleFiles() deletes old files with a matching name only", asyn
     ]);
   } finally {
     await Deno.remove(dir, { recursive: true });
+  }
+});
+
+Deno.test("lockStateDir() refuses a directory with a named pipe, whose opening would block", async () => {
+  for (const name of ["daemon.lock", "jobs.db", "jobs.db-wal", "jobs.db.clean"]) {
+    const dir = await Deno.makeTempDir();
+    try {
+      const { success } = await new Deno.Command("mkfifo", { args: [`${dir}/${name}`] }).output();
+      assertEquals(success, true);
+      const error = assertThrows(() => lockStateDir(dir), PlasmError, `${name} is a named pipe`);
+      assertEquals(error.code, "state");
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
   }
 });

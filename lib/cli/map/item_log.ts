@@ -4,6 +4,7 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
+import { isPipe } from "../../util/async/mod.ts";
 import { escapeJson, escapeText } from "../../util/mod.ts";
 import { fileErrorReason } from "../host_files.ts";
 
@@ -85,14 +86,6 @@ export class ItemLog implements Disposable {
   #write(text: string): void {
     const bytes = new TextEncoder().encode(text);
     for (let at = 0; at < bytes.length;) at += this.#file.writeSync(bytes.subarray(at));
-  }
-}
-
-function isPipe(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFifo === true;
-  } catch {
-    return false; // opening it reports the reason
   }
 }
 

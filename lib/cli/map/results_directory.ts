@@ -6,6 +6,7 @@
 import { Hasher, type Measured, type Receipt, verifyReceipt } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import type { PlacedJob } from "../../map/mod.ts";
+import { isPipe } from "../../util/async/mod.ts";
 import { escapeText } from "../../util/mod.ts";
 import { fileErrorReason } from "../host_files.ts";
 import type { OutputTarget } from "../output_files/mod.ts";
@@ -67,6 +68,7 @@ export class ResultsDirectory implements Disposable {
       }
       const marker = `${path}/${MARKER}`;
       const text = `${JSON.stringify({ version: 1, ...run })}\n`;
+      if (isPipe(marker)) throw conflict(path, "it has other files", "Use another directory");
       const existing = readText(marker);
       if (existing === undefined) {
         for (const { name } of Deno.readDirSync(path)) {

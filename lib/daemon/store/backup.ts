@@ -5,7 +5,7 @@
 import { backup, DatabaseSync } from "node:sqlite";
 import { PlasmError } from "../../core/errors/mod.ts";
 import { IDENTITY_FILE, syncFile } from "../../core/mod.ts";
-import { stateError } from "./database.ts";
+import { refusePipes, stateError } from "./database.ts";
 
 /** Files that are replaced as a whole, so that a copy is consistent. */
 const WHOLE_FILES: readonly string[] = [
@@ -175,6 +175,7 @@ export async function backUp(options: BackUpOptions): Promise<BackupSummary> {
       hint: "Name the daemon's state directory with --state-dir; reading it may need sudo",
     });
   }
+  refusePipes(from);
   try {
     await prepareTarget(to);
     for (let n = 0; n < MAX_ATTEMPTS; n++) {

@@ -3,6 +3,7 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
+import { isPipe } from "../../util/async/mod.ts";
 import { DatabaseSync } from "node:sqlite";
 
 function userVersion(db: DatabaseSync): number {
@@ -93,6 +94,27 @@ export function stateError(doing: string, error: unknown): PlasmError {
   // A full disk may recover; other errors need an operator.
   const retryable = hint === HINTS[0]?.[1];
   return new PlasmError("state", `Cannot ${doing}: ${text}`, { hint, retryable, cause: error });
+}
+
+/**
+ * Refuses a state directory with a named pipe in it: SQLite and locks open files synchronously, and a pipe without
+ * another end would block the process, signals included.
+ *
+ * @throws {PlasmError} `state`
+ */
+export function refusePipes(dir: string): void {
+  let names: string[];
+  try {
+    names = [...Deno.readDirSync(dir)].map(({ name }) => name);
+  } catch {
+    return; // without read permission; using the directory reports what is wrong
+  }
+  for (const name of names) {
+    if (!isPipe(`${dir}/${name}`)) continue;
+    throw new PlasmError("state", `Cannot use state directory ${dir}: ${name} is a named pipe`, {
+      hint: `Move ${dir}/${name} away`,
+    });
+  }
 }
 
 /** SQL expression for the size of a finished job, in bytes; the constant estimates rows and indexes. */

@@ -3,7 +3,7 @@
  * @module
  */
 export { type BlobInfo } from "./blob_store.ts";
-export { stateError } from "./database.ts";
+export { refusePipes, stateError } from "./database.ts";
 export {
   FINAL_STATES,
   type JobEnd,

@@ -133,6 +133,15 @@ async function isNamedPipe(path: string, { isFifo }: Deno.FileInfo): Promise<boo
   }
 }
 
+/** Reports whether a path is a pipe, which a synchronous call must not open: it would block signals too. */
+export function isPipe(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFifo === true;
+  } catch {
+    return false; // opening it reports the reason
+  }
+}
+
 async function readNamedPipe(
   path: string,
   { signal, onChunk }: ReadFileOptions,

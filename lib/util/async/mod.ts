@@ -7,7 +7,13 @@ import npmDelay from "delay";
 import pRetry from "p-retry";
 import { raceSignal } from "race-signal";
 
-export { readFile, type ReadFileOptions, writeFile, type WriteFileOptions } from "./files.ts";
+export {
+  isPipe,
+  readFile,
+  type ReadFileOptions,
+  writeFile,
+  type WriteFileOptions,
+} from "./files.ts";
 
 /** Options of {@linkcode abortable}. */
 export interface AbortableOptions {

@@ -88,8 +88,26 @@ export function parseCommandArgs(spec: CommandSpec, words: readonly string[]): P
     rest: hasRest ? (parsed["--"] ?? []).map(String) : undefined,
     items: itemsAt < 0 ? undefined : words.slice(itemsAt),
   });
-  if (!result.flag("help")) checkPositionals(spec, result);
+  if (!result.flag("help")) {
+    checkPositionals(spec, result);
+    checkActions(spec, result);
+  }
   return result;
+}
+
+/** Rejects options that have no effect on the action. */
+function checkActions({ name, options, positionals }: CommandSpec, args: ParsedArgs): void {
+  const { actions, complete } = positionals;
+  const action = args.positionals[0] ?? "";
+  const known = actions ?? (Array.isArray(complete) ? complete as readonly string[] : []);
+  if (!known.includes(action)) return;
+  const unused = options.find((option) =>
+    args.flag(option.name) && option.actions?.includes(action) === false
+  );
+  if (unused === undefined) return;
+  throw new PlasmError("usage", `Cannot use --${unused.name} with ${action}`, {
+    hint: `Use --${unused.name} with plasm ${name} ${unused.actions!.join(" or ")}`,
+  });
 }
 
 /** Whether an argument begins the items of a command, as in GNU parallel. */

@@ -33,6 +33,8 @@ export interface OptionSpec {
   parse?: (text: string) => string;
   /** Completions of the value. @default {none} */
   complete?: Completion;
+  /** Actions, the command's first argument, that use it. @default {all} */
+  actions?: readonly string[];
 }
 
 /** Description of a command. */

@@ -28,6 +28,24 @@ Deno.test("runCommandLine() refuses --socket when exec does not use the daemon",
   assertStringIncludes(text, "--socket without --daemon, --pipe or --remote");
 });
 
+Deno.test("runCommandLine() refuses options without an effect", async () => {
+  const cases: [line: string, message: string][] = [
+    ["modules ls --socket x", "Cannot use --socket with ls"],
+    ["modules rm --daemon sha256:0", "Cannot use --daemon with rm"],
+    ["modules pull --max-mb 1 https://x", "plasm modules prune"],
+    ["modules pull --socket x https://x", "Cannot use --socket without --daemon"],
+    ["config schema --config x", "plasm config check or print"],
+    ["receipt show --key 00 x", "plasm receipt import"],
+    ["receipt import --format in-toto x", "plasm receipt export"],
+    ["id --local --socket x", "Cannot use --local and --socket together"],
+    ["backup --state-dir x --socket y z", "Cannot use --state-dir and --socket together"],
+    ["config shcema --config x", "Unknown argument: shcema"],
+  ];
+  for (const [line, message] of cases) {
+    assertStringIncludes(await messageOf(...line.split(" ")), message);
+  }
+});
+
 Deno.test("withoutRuntimeTexts() removes flags, URLs and error numbers that the runtime adds", () => {
   const cases: [string, string][] = [
     [

@@ -16,7 +16,10 @@ const DAEMON_TIMEOUT_MS = 15_000;
 /** State directory of the daemon; without one the default. */
 async function findStateDir(args: ParsedArgs, io: CliIo): Promise<string> {
   const named = args.string("state-dir");
-  if (named !== undefined) return named;
+  if (named !== undefined) {
+    if (!args.flag("socket")) return named;
+    throw new PlasmError("usage", "Cannot use --state-dir and --socket together");
+  }
   try {
     using client = await createClient(args, io);
     const signal = AbortSignal.any([io.signal, AbortSignal.timeout(DAEMON_TIMEOUT_MS)]);

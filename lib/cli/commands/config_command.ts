@@ -27,6 +27,7 @@ export const config: Command = {
       placeholder: "FILE",
       complete: "file",
       help: "Read this configuration file (default the user's, else the system's)",
+      actions: ["check", "print"],
     }, NO_TRUNC_OPTION],
     positionals: { min: 1, max: 1, complete: ACTIONS },
     examples: [

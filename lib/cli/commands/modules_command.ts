@@ -37,13 +37,15 @@ export const modules: Command = {
         kind: "integer",
         placeholder: "N",
         help: "Keep at most N MB of modules when pruning (default 4295)",
+        actions: ["prune"],
       },
       {
         name: "daemon",
         kind: "flag",
         help: "Have the daemon pull, from the servers in its modules.hosts",
+        actions: ["pull"],
       },
-      SOCKET_OPTION,
+      { ...SOCKET_OPTION, actions: ["pull"] },
       NO_TRUNC_OPTION,
     ],
     positionals: { min: 1, max: 1000, complete: ACTIONS },
@@ -87,6 +89,9 @@ const RUN: Record<Action, (rest: readonly string[], context: Context) => Promise
       throw new PlasmError("usage", `Cannot pull ${escapeText(rest[0]!)}: it is no URL`, {
         hint: "Use https://… or oci://…; plasm exec reads files where they are",
       });
+    }
+    if (args.flag("socket") && !args.flag("daemon")) {
+      throw new PlasmError("usage", "Cannot use --socket without --daemon");
     }
     if (args.flag("daemon")) {
       const client = await createClient(args, io);

@@ -82,6 +82,9 @@ export const id: Command = {
   },
   drops: (args) => args.flag("local") ? ["net", "run", "sys"] : ["run", "sys"],
   async run(args, io): Promise<number> {
+    if (args.flag("local") && args.flag("socket")) {
+      throw new PlasmError("usage", "Cannot use --local and --socket together");
+    }
     const { peer_id, public_key, owner } = args.flag("local")
       ? await userIdentity(io)
       : await daemonIdentity(args, io);

@@ -62,6 +62,7 @@ export const receipt: Command = {
         placeholder: "NAME",
         complete: FORMATS,
         help: "Export in this format (with export, default in-toto, the only one)",
+        actions: ["export"],
       },
       {
         name: "key",
@@ -69,6 +70,7 @@ export const receipt: Command = {
         placeholder: "HEX",
         repeat: true,
         help: "Require a signature with this public key (with import, default none)",
+        actions: ["import"],
       },
       {
         name: "peer",
@@ -76,6 +78,7 @@ export const receipt: Command = {
         placeholder: "ID",
         repeat: true,
         help: "Require a signature of this peer id (with import, default none)",
+        actions: ["import"],
       },
       ...IMPORT_FILES.map((name): OptionSpec => ({
         name,
@@ -83,6 +86,7 @@ export const receipt: Command = {
         placeholder: "FILE",
         complete: "file",
         help: `Compare the claim's ${FILE_TEXTS[name]} with this file (with import, default none)`,
+        actions: ["import"],
       })),
     ],
     positionals: {
@@ -125,19 +129,8 @@ export const receipt: Command = {
   },
 };
 
-/** Rejects options and files that an action does not use. */
+/** Rejects formats that are not known and files that an action does not use. */
 function checkOptions(action: string, { args }: Context): void {
-  const users = [
-    ["format", "export"],
-    ...["key", "peer", ...IMPORT_FILES].map((option) => [option, "import"]),
-  ] as const;
-  for (const [option, user] of users) {
-    if (args.flag(option!) && user !== action) {
-      throw new PlasmError("usage", `Cannot use --${option} with ${action}`, {
-        hint: `Use --${option} with plasm receipt ${user}`,
-      });
-    }
-  }
   const format = args.string("format");
   if (format !== undefined && !FORMATS.some((known) => known === format)) {
     throw new PlasmError("usage", `Cannot use --format ${escapeText(format)}: unknown format`, {

@@ -373,11 +373,22 @@ export class DaemonClient implements Disposable {
     id: string,
     options: RequestOptions & { follow?: boolean; offset?: number } = {},
   ): Promise<ReadableStream<Uint8Array>> {
-    const { follow = false, offset = 0, signal } = options;
-    const query = follow ? `?follow=true&offset=${offset}` : "";
-    const path = `/v1/jobs/${encodeURIComponent(id)}/outputs.tar${query}`;
-    const { body } = await this.#transport.send(path, { signal });
+    const { signal } = options;
+    const { body } = await this.#transport.send(archivePath(id, options), { signal });
     return this.#transport.translated(body ?? new Blob().stream(), signal);
+  }
+
+  /**
+   * Parts of the archive as of {@linkcode outputArchive}, for large ones. Each is overwritten when the next is requested:
+   * copy it to keep it.
+   *
+   * @throws {PlasmError} as {@linkcode outputArchive}
+   */
+  outputArchiveParts(
+    id: string,
+    options: RequestOptions & { follow?: boolean; offset?: number } = {},
+  ): AsyncGenerator<Uint8Array, void, void> {
+    return this.#transport.download(archivePath(id, options), options);
   }
 
   /** Reads all output files into memory. */
@@ -389,7 +400,7 @@ export class DaemonClient implements Disposable {
     const paths = Object.keys(receipt.claim.outputs);
     if (paths.length === 0) return new Map();
     const files = new FilesInMemory(paths);
-    for await (const data of await this.outputArchive(id, options)) await files.add(data);
+    for await (const data of this.outputArchiveParts(id, options)) await files.add(data);
     return files.content;
   }
 
@@ -507,6 +518,14 @@ export class DaemonClient implements Disposable {
   [Symbol.dispose](): void {
     this.#transport[Symbol.dispose]();
   }
+}
+
+function archivePath(
+  id: string,
+  { follow = false, offset = 0 }: { follow?: boolean; offset?: number },
+): string {
+  const query = follow ? `?follow=true&offset=${offset}` : "";
+  return `/v1/jobs/${encodeURIComponent(id)}/outputs.tar${query}`;
 }
 
 /**

@@ -282,6 +282,25 @@ Deno.test("the API closes the connection of a stalled reader while the job conti
   assertEquals((await call("GET", `/v1/jobs/${id}/stdout`)).bytes.length, 3_000_000);
 });
 
+Deno.test("the API sends an archive of output files at the reader's pace, and closes a stalled one", async () => {
+  await using fixture = await testDaemon({ connectionLimits: { windowMs: 200 } });
+  const { daemon, submit, over } = fixture;
+  const id = await submit(["files", "3000000"], { manifest: { outputs: ["out/"] } });
+  assertEquals((await over(id))["status"], "exited");
+  const head = `GET /v1/jobs/${id}/outputs.tar HTTP/1.1\r\nHost: x\r\n\r\n`;
+  const stalled = await Deno.connect({ transport: "unix", path: daemon.socket });
+  await stalled.write(encoder.encode(head));
+  await untilMetric(fixture, "plasm_connections", 2);
+  await untilMetric(fixture, "plasm_connections", 1);
+  stalled.close();
+  assertStringIncludes(await raw(fixture, head), "content-length: 3001856\r\n");
+  const other = head.replace(id, id.replace(/.$/, (last) => last === "0" ? "1" : "0"));
+  assertStringIncludes(await raw(fixture, other), "404 Not Found");
+  // Only the first request of a connection ends it.
+  const second = `GET /version HTTP/1.1\r\nHost: x\r\n\r\n${head}`;
+  assertStringIncludes(await raw(fixture, second, { halfClose: true }), "ustar");
+});
+
 Deno.test("the API accepts submissions up to the queue limit and sends Retry-After to the rest of 10,000", async () => {
   await using fixture = await testDaemon({ config: { "jobs.queue_max": 500 } });
   const { submit, sandbox, call, daemon } = fixture;

@@ -80,7 +80,7 @@ export class OutputDownload implements Disposable {
     for (let offset = 0, isLast = false; !isLast;) {
       isLast = this.#hasEnded;
       const options = { follow: true, offset, signal };
-      for await (const data of await this.#client.outputArchive(this.#id, options)) {
+      for await (const data of this.#client.outputArchiveParts(this.#id, options)) {
         await this.#staging.add(data);
         offset += data.length;
       }
@@ -113,8 +113,9 @@ export class OutputDownload implements Disposable {
     else if (!(await this.#live && this.#staging.isComplete)) {
       // Not started, or the connection was lost.
       await this.#stopLive();
-      for await (const data of await this.#client.outputArchive(this.#id, { signal: io.signal })) {
-        onData?.(data);
+      const { signal } = io;
+      for await (const data of this.#client.outputArchiveParts(this.#id, { signal })) {
+        onData?.(data.slice());
         await this.#staging.add(data);
       }
     }

@@ -9,7 +9,7 @@
  */
 import { PlasmError } from "../../core/errors/mod.ts";
 import { deadline, delay } from "../../util/async/mod.ts";
-import { GuardedConnection, type UpgradeRoute } from "./guarded_connection.ts";
+import { type DirectRoute, GuardedConnection, type UpgradeRoute } from "./guarded_connection.ts";
 import type { RequestHead } from "./request_reader.ts";
 
 /** Limits of a {@linkcode ConnectionGuard}. */
@@ -49,6 +49,8 @@ export interface ConnectionGuardOptions extends ApiConnectionLimits {
   authorize?: ((head: RequestHead) => Promise<boolean>) | undefined;
   /** Connections that bypass the HTTP server. @default {none} */
   upgrade?: UpgradeRoute | undefined;
+  /** Responds without the HTTP server. @default {none} */
+  direct?: DirectRoute | undefined;
   /** Reports whether the response for a target may have no end. @default {never} */
   isEndless?: ((target: string) => boolean) | undefined;
   /** Called with each error that is sent without the HTTP server. @default {nothing} */
@@ -125,13 +127,14 @@ export class ConnectionGuard {
   }
 
   async #run(conn: Deno.Conn): Promise<void> {
-    const { windowMs, leastBytes, server, isEndless, onRefuse } = this.#options;
+    const { windowMs, leastBytes, server, direct, isEndless, onRefuse } = this.#options;
     const connection: GuardedConnection = new GuardedConnection(conn, {
       windowMs,
       leastBytes,
       isEndless,
       onRefuse,
       upgrade: this.#upgrade,
+      direct,
       admit: (head) => this.#admit(connection, head),
       connect: () => Deno.connect({ transport: "unix", path: server }),
     });

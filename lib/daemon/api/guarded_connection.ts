@@ -25,6 +25,23 @@ export interface UpgradeRoute {
   serve: (conn: Deno.Conn, request: ReceivedUpgrade) => Promise<void>;
 }
 
+/**
+ * Response that does not pass through the HTTP server, which would copy it three times more. It ends with its
+ * connection.
+ */
+export interface DirectResponse {
+  headers: Readonly<Record<string, string>>;
+  /** Body; a chunk may be overwritten when the next is requested. */
+  chunks: AsyncGenerator<Uint8Array, void, void>;
+}
+
+/**
+ * Responds to the first request of a connection; `undefined` if the HTTP server responds.
+ *
+ * @throws {PlasmError} The error of its response
+ */
+export type DirectRoute = (head: RequestHead) => DirectResponse | undefined;
+
 /** Options of a {@linkcode GuardedConnection}. */
 export interface GuardedConnectionOptions {
   /** Idle window in milliseconds; see `ApiConnectionLimits`. */
@@ -37,6 +54,8 @@ export interface GuardedConnectionOptions {
   connect: () => Promise<Deno.Conn>;
   /** Connections that bypass the HTTP server. @default {none} */
   upgrade?: UpgradeRoute | undefined;
+  /** Responds without the HTTP server. @default {none} */
+  direct?: DirectRoute | undefined;
   /** Reports whether the response for a target may have no end. @default {never} */
   isEndless?: ((target: string) => boolean) | undefined;
   /** Called with each error that is sent without the HTTP server. @default {nothing} */
@@ -98,7 +117,7 @@ export class GuardedConnection {
 
   /** Serves the connection until it ends; never throws. */
   async run(): Promise<void> {
-    const { upgrade, admit, connect } = this.#options;
+    const { upgrade, direct, admit, connect } = this.#options;
     try {
       const head = await this.#readHead();
       if (head === undefined) return;
@@ -107,6 +126,8 @@ export class GuardedConnection {
         clearInterval(this.#timer);
         return await upgrade.serve(this.#client, { head, rest: this.#requests.rest });
       }
+      const response = direct?.(head);
+      if (response !== undefined) return await this.#respond(response);
       const server = await connect();
       this.#server = server;
       if (this.#closed) return close(server);
@@ -183,6 +204,32 @@ export class GuardedConnection {
     this.#served.abort();
   }
 
+  async #respond({ headers, chunks }: DirectResponse): Promise<void> {
+    const fields = Object.entries({ ...headers, connection: "close" });
+    const head = ["HTTP/1.1 200 OK", ...fields.map(([name, value]) => `${name}: ${value}`)];
+    await writeAll(this.#client, new TextEncoder().encode(`${head.join("\r\n")}\r\n\r\n`));
+    for await (const chunk of chunks) {
+      for (let at = 0; at < chunk.length;) {
+        // On Deno 2.7 closing a connection does not end its pending write.
+        const { signal } = this.#served;
+        const size = await abortable(this.#client.write(chunk.subarray(at)), { signal });
+        at += size;
+        this.#down += size;
+      }
+    }
+    await this.#end();
+  }
+
+  /** Ends the last response; closing while the client still sends would reset the connection before it reads it. */
+  async #end(): Promise<void> {
+    await this.#client.closeWrite();
+    const unread = new Uint8Array(CHUNK_BYTES);
+    const drain = async (): Promise<void> => {
+      while (await this.#client.read(unread) !== null);
+    };
+    await deadline(drain(), LINGER);
+  }
+
   /** Responds to a request that is not forwarded, or not completely, behind the responses to earlier ones. */
   async #refuse(error: PlasmError): Promise<void> {
     const own = this.#isInRequest ? 1 : 0;
@@ -194,12 +241,7 @@ export class GuardedConnection {
     close(this.#server);
     const response = errorResponse(error);
     await writeAll(this.#client, await encodeResponse(response, { method: this.#head?.method }));
-    await this.#client.closeWrite();
-    const unread = new Uint8Array(CHUNK_BYTES);
-    const drain = async (): Promise<void> => {
-      while (await this.#client.read(unread) !== null);
-    };
-    await deadline(drain(), LINGER);
+    await this.#end();
   }
 
   /** Closes both sides. */

@@ -9,6 +9,7 @@ import { PlasmError } from "../../core/errors/mod.ts";
 import { FINAL_STATES, type JobRecord, type JobStore } from "../store/mod.ts";
 import { integerParam } from "./requests.ts";
 import { bytesResponse } from "./responses.ts";
+import type { DirectResponse } from "./guarded_connection.ts";
 
 /** Options of {@linkcode addOutputFileRoutes}. */
 export interface OutputFileRouteOptions {
@@ -32,21 +33,11 @@ export function addOutputFileRoutes(
     return Response.json({ outputs: outputsOf(findJob(req.param("id"))) });
   });
   app.get("/v1/jobs/:id/outputs.tar", ({ req }) => {
-    const job = findJob(req.param("id"));
-    const url = new URL(req.url);
-    if (url.searchParams.get("follow") === "true") {
-      checkStored(job);
-      const offset = integerParam(url, "offset", { fallback: 0, max: Number.MAX_SAFE_INTEGER });
-      return bytesResponse(followed(job, { store, offset, stopping }), {
-        "content-type": "application/x-tar",
-      });
-    }
-    if (Object.keys(outputsOf(job)).length === 0) throw notFound("the job returned no files");
-    checkStored(job);
-    return bytesResponse(store.readOutput(job, "files"), {
-      "content-type": "application/x-tar",
-      "content-length": String(job.filesBytes),
+    const { chunks, headers } = archiveOf(findJob(req.param("id")), new URL(req.url), {
+      store,
+      stopping,
     });
+    return bytesResponse(chunks, headers);
   });
   app.get("/v1/jobs/:id/outputs/:path{.+}", ({ req }) => {
     const job = findJob(req.param("id"));
@@ -63,12 +54,40 @@ export function addOutputFileRoutes(
   });
 }
 
+/** Options of {@linkcode archiveOf}. */
+interface ArchiveOptions extends Pick<OutputFileRouteOptions, "store" | "stopping"> {
+  /** Whether a chunk may be overwritten when the next is requested. @default {false} */
+  reusesParts?: boolean | undefined;
+}
+
+/**
+ * Opens the archive that a URL requests.
+ *
+ * @throws {PlasmError} `not-found` if the job returned no files, `conflict` if it has not finished, `usage`
+ */
+export function archiveOf(
+  job: JobRecord,
+  url: URL,
+  { store, stopping, reusesParts }: ArchiveOptions,
+): DirectResponse {
+  const headers = { "content-type": "application/x-tar" };
+  if (url.searchParams.get("follow") === "true") {
+    checkStored(job);
+    const offset = integerParam(url, "offset", { fallback: 0, max: Number.MAX_SAFE_INTEGER });
+    return { headers, chunks: followed(job, { store, offset, stopping, reusesParts }) };
+  }
+  if (Object.keys(outputsOf(job)).length === 0) throw notFound("the job returned no files");
+  checkStored(job);
+  return {
+    headers: { ...headers, "content-length": String(job.filesBytes) },
+    chunks: store.readOutput(job, "files", { reusesParts }),
+  };
+}
+
 /** Yields an archive while the job writes it. Ends when the attempt has ended, or has written nothing for a while. */
 function followed(
   job: JobRecord,
-  { store, offset, stopping: signal }: Pick<OutputFileRouteOptions, "store" | "stopping"> & {
-    offset: number;
-  },
+  { store, offset, stopping: signal, reusesParts }: ArchiveOptions & { offset: number },
 ): AsyncGenerator<Uint8Array, void, void> {
   let isLast = false;
   const wait = async (): Promise<boolean> => {
@@ -85,7 +104,7 @@ function followed(
       await store.changes.wait(job.id, { signal, timeoutMs });
     }
   };
-  return store.readOutput(job, "files", { offset, wait });
+  return store.readOutput(job, "files", { offset, wait, reusesParts });
 }
 
 /** Files of the receipt's claim. */

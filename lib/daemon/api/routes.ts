@@ -28,7 +28,9 @@ import {
 } from "./requests.ts";
 import type { ModuleFetcher } from "../module_fetcher.ts";
 import type { RefusalLog } from "./refusal_log.ts";
-import { addOutputFileRoutes } from "./output_file_routes.ts";
+import { addOutputFileRoutes, archiveOf } from "./output_file_routes.ts";
+import type { DirectResponse } from "./guarded_connection.ts";
+import type { RequestHead } from "./request_reader.ts";
 import { changeStream } from "./change_stream.ts";
 import { bytesResponse, errorResponse, eventStream, jobJson, resultJson } from "./responses.ts";
 import { checkTcpRequest, corsHeaders, type TcpGuard } from "./tcp_guard.ts";
@@ -354,6 +356,22 @@ async function runJob(context: ApiContext, request: Request): Promise<Response> 
 /** Reports whether a target is an event stream, which may have no end. */
 export function isEventStream(target: string): boolean {
   return /^\/v1\/(?:jobs\/[^/?]+\/events|changes)(?:\?|$)/.test(target);
+}
+
+/**
+ * Opens the archive of output files for a request that needs no HTTP server, if it is one: not that of a page of another
+ * origin, whose response has further headers.
+ *
+ * @throws {PlasmError} as the route of the archive
+ */
+export function openArchive(
+  context: ApiContext,
+  { method, target, headers }: RequestHead,
+): DirectResponse | undefined {
+  const id = /^\/v1\/jobs\/([\w-]+)\/outputs\.tar(?:\?|$)/.exec(target)?.[1];
+  if (id === undefined || method !== "GET" || headers.has("origin")) return undefined;
+  const url = new URL(target, "http://localhost");
+  return archiveOf(findJob(context, id), url, { ...context, reusesParts: true });
 }
 
 /** Adds the routes of jobs. */

@@ -7,7 +7,13 @@ import type { ListeningJson } from "../../api/mod.ts";
 import type { Config } from "../../config/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import { removeStaleFiles, STALE_SOCKET_FILES } from "../state_dir.ts";
-import { type ApiContext, createApi, isEventStream, metricsResponse } from "./routes.ts";
+import {
+  type ApiContext,
+  createApi,
+  isEventStream,
+  metricsResponse,
+  openArchive,
+} from "./routes.ts";
 import { type ApiConnectionLimits, ConnectionGuard } from "./connection_guard.ts";
 import type { UpgradeRoute } from "./guarded_connection.ts";
 import type { RequestHead } from "./request_reader.ts";
@@ -74,6 +80,11 @@ function startListener(listener: Deno.Listener, options: ApiListenerOptions): Ap
     server: inner,
     authorize,
     upgrade,
+    direct: (head) => {
+      const archive = openArchive(context, head);
+      if (archive !== undefined) log.debug("request", { method: head.method, path: head.target });
+      return archive;
+    },
     isEndless: isEventStream,
     onRefuse: (error, head) => {
       const path = head?.target.split("?")[0] ?? null;

@@ -52,6 +52,8 @@ export interface OutputOptions {
   offset?: number | undefined;
   /** Called at the end of what is stored; resolves to whether to look for more. @default {no more} */
   wait?: (() => Promise<boolean>) | undefined;
+  /** Whether a part is overwritten when the next is requested. @default {false} */
+  reusesParts?: boolean | undefined;
 }
 
 /** Job whose events are read. */
@@ -278,11 +280,12 @@ export class JobHistory {
   async *output(
     job: JobRecord,
     stream: OutputStream,
-    { offset = 0, wait = () => Promise.resolve(false) }: OutputOptions = {},
+    options: OutputOptions = {},
   ): AsyncGenerator<Uint8Array, void, void> {
+    const { offset = 0, wait = () => Promise.resolve(false), reusesParts = false } = options;
     let next = offset;
     let after = 0;
-    using file = this.#options.files.reader(job.id, stream);
+    using file = this.#options.files.reader(job.id, stream, { reusesMemory: reusesParts });
     while (true) {
       const entry = this.#options.writeBehind.get(job.id);
       if (entry !== undefined) {
@@ -339,12 +342,16 @@ interface ByteRange {
 class SpillReader implements Disposable {
   readonly #path: string;
   readonly #what: string;
+  readonly #reusesMemory: boolean;
   #file: Deno.FsFile | undefined;
   #position = 0;
+  /** Memory of the last read, if it is reused. */
+  #memory = new Uint8Array();
 
-  constructor(path: string, what: string) {
+  constructor(path: string, { what, reusesMemory }: { what: string; reusesMemory: boolean }) {
     this.#path = path;
     this.#what = what;
+    this.#reusesMemory = reusesMemory;
   }
 
   /**
@@ -356,7 +363,7 @@ class SpillReader implements Disposable {
     try {
       const file = this.#file ??= Deno.openSync(this.#path, { read: true });
       if (offset !== this.#position) await file.seek(offset, Deno.SeekMode.Start);
-      const data = new Uint8Array(length);
+      const data = this.#take(length);
       let filled = 0;
       while (filled < length) {
         const n = await file.read(data.subarray(filled));
@@ -369,6 +376,13 @@ class SpillReader implements Disposable {
       this.#position = -1;
       throw stateError("read output", error);
     }
+  }
+
+  /** Fresh memory costs a page fault for every 4 KiB, as much as reading them. */
+  #take(length: number): Uint8Array {
+    if (!this.#reusesMemory) return new Uint8Array(length);
+    if (this.#memory.length < length) this.#memory = new Uint8Array(length);
+    return this.#memory.subarray(0, length);
   }
 
   [Symbol.dispose](): void {
@@ -479,8 +493,12 @@ export class SpillFiles {
   }
 
   /** A reader of one file, which is opened by the first read. */
-  reader(id: string, stream: OutputStream): SpillReader {
-    return new SpillReader(this.#path(id, stream), `${stream} of ${id}`);
+  reader(
+    id: string,
+    stream: OutputStream,
+    { reusesMemory = false }: { reusesMemory?: boolean } = {},
+  ): SpillReader {
+    return new SpillReader(this.#path(id, stream), { what: `${stream} of ${id}`, reusesMemory });
   }
 
   /** Closes all files. */

@@ -183,6 +183,8 @@ Deno.test("every method of DaemonClient throws `interrupted` when its signal abo
     follow: (options) => drain(client.follow(id, options)),
     events: (options) => drain(client.events(id, options)),
     output: (options) => client.output(id, "stdout", options),
+    outputArchive: (options) => client.outputArchive(id, options),
+    outputArchiveParts: (options) => drain(client.outputArchiveParts(id, options)),
     receipt: (options) => client.receipt(id, options),
     result: (options) => client.result(id, options),
     node: (options) => client.node(options),
@@ -226,6 +228,9 @@ Deno.test("a response that a signal aborts while it is read fails with `interrup
     (options) => client.metrics(options),
     (options) => client.discover({}, options).next(),
     async (options) => await new Response(await client.output("id", "stdout", options)).bytes(),
+    async (options) => {
+      for await (const _ of client.outputArchiveParts("id", { ...options, follow: true }));
+    },
   ];
   for (const call of calls) {
     for (const reason of [undefined, new Error("own"), "text"]) {
@@ -237,6 +242,34 @@ Deno.test("a response that a signal aborts while it is read fails with `interrup
   }
   serving.abort();
   await finished;
+});
+
+Deno.test("DaemonClient.outputArchiveParts() refuses a response that ends early or is encoded", async () => {
+  const bodies = {
+    "no-daemon": "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nfirst",
+    "protocol": "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n0\r\n\r\n",
+    "not-found": "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}",
+    "": "HTTP/1.1 200 OK\r\n\r\nfirst",
+  };
+  for (const [code, response] of Object.entries(bodies)) {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const serving = (async () => {
+      using conn = await listener.accept();
+      await conn.read(new Uint8Array(1000));
+      await writeAll(conn, encode(response));
+    })();
+    using client = new DaemonClient({ url: `http://127.0.0.1:${listener.addr.port}` });
+    const read = async (): Promise<string> => {
+      let text = "";
+      for await (const part of client.outputArchiveParts("id")) {
+        text += new TextDecoder().decode(part);
+      }
+      return text;
+    };
+    if (code === "") assertEquals(await read(), "first");
+    else assertEquals((await rejection(read())).code, code);
+    await serving;
+  }
 });
 
 /** A proxy that breaks each connection after a number of bytes of the response, often within an event. */

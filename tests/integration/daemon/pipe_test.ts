@@ -10,7 +10,7 @@ import type { JobJson } from "../../../lib/api/api_types.gen.ts";
 import type { Receipt } from "../../../lib/core/types.gen.ts";
 import { concat } from "../../../lib/util/bytes.ts";
 import { PIPE_PROTOCOL, PipeConn, PipeFrame } from "../../../lib/api/pipe_frames.ts";
-import { readUpgradeResponse, sendUpgrade } from "../../../lib/client/daemon_transport.ts";
+import { readRawResponse, sendUpgrade } from "../../../lib/client/daemon_transport.ts";
 import { command, SPIN, write } from "../../fixtures/sandbox_jobs.ts";
 import { plasm, spawnPlasm } from "../../fixtures/plasm.ts";
 import { tempDir } from "../../fixtures/temp_dir.ts";
@@ -275,7 +275,7 @@ async function framesAfter(socket: string, module_hash: string, sent: number[]):
   using conn = await Deno.connect({ transport: "unix", path: socket });
   const json = { manifest: { module_hash } };
   await sendUpgrade(conn, { path: "/v1/pipe", protocol: PIPE_PROTOCOL, json, headers: HEADERS });
-  const { status, rest } = await readUpgradeResponse(conn);
+  const { status, rest } = await readRawResponse(conn);
   assertEquals(status, 101);
   await conn.write(new Uint8Array(sent));
   const pipe = new PipeConn(conn, { before: rest });
@@ -317,7 +317,7 @@ Deno.test("servePipe() cancels the job when the client closes its sending side e
   using conn = await Deno.connect({ transport: "unix", path: daemon.socket });
   const json = { manifest: { module_hash } };
   await sendUpgrade(conn, { path: "/v1/pipe", protocol: PIPE_PROTOCOL, json, headers: HEADERS });
-  const { headers } = await readUpgradeResponse(conn);
+  const { headers } = await readRawResponse(conn);
   await conn.closeWrite();
   const { state, status } = await over(headers.get("location")!.split("/").at(-1)!);
   assertEquals({ state, status }, { state: "finished", status: "cancelled" });

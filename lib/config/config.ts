@@ -154,7 +154,8 @@ export interface Config {
   /** Log on standard error. */
   log: { level: "debug" | "info" | "warning" | "error"; format: "auto" | "json" | "human" };
   /** Shutdown of the daemon. */
-  shutdown: { grace_seconds: number };
+  exec: { linger_seconds: number };
+  shutdown: { grace_seconds: number; idle_seconds: number };
   /** The peer-to-peer network. */
   network: NetworkConfig;
 }

@@ -56,7 +56,16 @@ export {
   parseManifest,
   parseManifestFile,
 } from "./manifest.ts";
-export { configPaths, type Env, listenPath, socketPaths, stateDir, xdgDir } from "./paths.ts";
+export {
+  backgroundDir,
+  backgroundSocket,
+  configPaths,
+  type Env,
+  listenPath,
+  socketPaths,
+  stateDir,
+  xdgDir,
+} from "./paths/mod.ts";
 export {
   MAX_RECEIPT_BYTES,
   parseReceipt,

@@ -13,6 +13,7 @@ import {
 } from "../core/mod.ts";
 import { configureLogging, getLog } from "../core/log/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
+import { delay } from "../util/async/mod.ts";
 import { maskFromExecutors } from "../sandbox/host/spawn/mod.ts";
 import { ExecutorPool } from "../sandbox/host/mod.ts";
 import { executeJob } from "../sandbox/mod.ts";
@@ -79,6 +80,8 @@ export interface Daemon extends AsyncDisposable {
    * @throws {PlasmError} `bad-config`; `conflict` without a configuration to read
    */
   reload(): Promise<ReloadPlan>;
+  /** Resolves once no job has been queued or running for a time; rejects when the signal aborts. */
+  idle(ms: number, options: { signal: AbortSignal }): Promise<void>;
   /** Stops admission, waits up to the grace period for running jobs, then closes all components. */
   close(options?: CloseOptions): Promise<void>;
 }
@@ -249,6 +252,11 @@ class RunningDaemon implements Daemon {
     this.#stack = stack;
     this.#stopping = stopping;
     this.#config = config;
+  }
+
+  async idle(ms: number, { signal }: { signal: AbortSignal }): Promise<void> {
+    const { jobs } = this.#components;
+    while (jobs.idleMs < ms) await delay(ms - jobs.idleMs + 1, { signal });
   }
 
   async close(options: CloseOptions = {}): Promise<void> {

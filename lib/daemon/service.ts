@@ -46,6 +46,7 @@ export async function runService(options: ServiceOptions): Promise<number> {
   const stop = Promise.withResolvers<void>();
   const starting = new AbortController();
   const hurry = new AbortController();
+  const stopping = new AbortController();
   let signals = 0;
   const onStop = (): void => {
     signals++;
@@ -75,7 +76,12 @@ export async function runService(options: ServiceOptions): Promise<number> {
     Deno.addSignalListener("SIGHUP", onReload);
     await notify("READY=1");
     options.onReady?.(daemon);
+    const idleMs = config.shutdown.idle_seconds * 1000;
+    if (idleMs > 0) {
+      daemon.idle(idleMs, { signal: stopping.signal }).then(stop.resolve, () => {}); // a signal was first
+    }
     await stop.promise;
+    stopping.abort();
     await notify("STOPPING=1");
     await daemon.close({ signal: hurry.signal });
     return hurry.signal.aborted ? EXIT_HURRIED : 0;

@@ -7,7 +7,7 @@ import { PlasmError } from "../../core/errors/mod.ts";
 import { escapeText } from "../../util/mod.ts";
 import type { Command, ParsedArgs } from "../command.ts";
 import { SOCKET_OPTION } from "../daemon_client.ts";
-import { needsNetwork, OFFLINE_OPTION } from "../module_source.ts";
+import { OFFLINE_OPTION } from "../module_source.ts";
 import { AGREE_OPTIONS, checkRemoteOptions, REMOTE_OPTIONS } from "../remote_options.ts";
 
 /** Digits of a seed, as in the manifest. */
@@ -38,6 +38,8 @@ export const exec: Command = {
       "its content. The job can access its arguments, " +
       "its environment, standard input and copies of the files of --input and --dir, and nothing else on " +
       "this machine. Only what --output and --dir name comes back. " +
+      "A program of more than 8 MiB stays compiled in a background process for the next run, for a minute unless " +
+      "exec.linger_seconds of the configuration says otherwise. " +
       "Exits with the job's exit code, with 124 if the job exceeded a time limit, 134 if it trapped, " +
       "and 137 if it exceeded the limit of memory, output or fuel.",
     options: [
@@ -232,13 +234,10 @@ export const exec: Command = {
     ],
   },
   drops: (args) =>
-    args.flag("remote")
-      ? args.flag("arbitrate") ? [] : ["run"]
-      : isByDaemon(args)
+    args.flag("remote") ? args.flag("arbitrate") ? [] : ["run"] : isByDaemon(args)
       ? ["run", "sys"]
-      : needsNetwork(args)
-      ? ["sys"]
-      : ["net", "sys"],
+      // A local run drops "net" once it has the module and knows that no background daemon runs it.
+      : ["sys"],
   async run(args, io): Promise<number> {
     checkRemoteOptions(args);
     if (args.flag("socket") && !args.flag("remote") && !isByDaemon(args)) {

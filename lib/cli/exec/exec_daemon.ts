@@ -9,6 +9,7 @@ import { PlasmError } from "../../core/errors/mod.ts";
 import type { ParsedArgs } from "../command.ts";
 import { printFailure } from "../backtrace_text.ts";
 import { createClient } from "../daemon_client.ts";
+import { backgroundDaemon } from "./background_daemon.ts";
 import { readWholeStdin, writeReceipt } from "../host_files.ts";
 import type { CliIo } from "../io.ts";
 import { exitStatusOf, printFuel, printResult } from "../job_result.ts";
@@ -149,17 +150,63 @@ export function checkPipe(args: ParsedArgs): void {
 export async function execByPipe(job: ExecJob, context: Context): Promise<number> {
   const { args, io } = context;
   using client = await createClient(args, io);
+  const stdin = io.stdinIsTerminal ? undefined : io.stdinReader;
+  return await pipe(job, { ...context, client, stdin });
+}
+
+/** Digits of the module's hash that name the submitter. */
+const SUBMITTER_DIGITS = 16;
+
+/**
+ * Runs a local job in the background daemon, where a program shares an executor only with other runs of itself.
+ * Resolves to `undefined` if none runs it: the job must run in a process of its own.
+ *
+ * @throws {PlasmError} as {@linkcode execByPipe}, once the job has started
+ */
+export async function execInBackground(
+  job: ExecJob,
+  context: Context,
+): Promise<number | undefined> {
+  const { io } = context;
+  using client = await backgroundDaemon(job, io);
+  if (client === undefined) return undefined;
+  let hasStarted = false;
+  try {
+    return await pipe(job, {
+      ...context,
+      client,
+      stdin: io.stdinReader,
+      submitter: `exec-${job.moduleHash.slice(-SUBMITTER_DIGITS)}`,
+      onStarted: () => hasStarted = true,
+    });
+  } catch (error) {
+    if (hasStarted || io.signal.aborted) throw error;
+    return undefined; // the daemon is ending, or refuses the job, which a local run reports
+  }
+}
+
+interface PipeContext extends Context {
+  client: DaemonClient;
+  stdin: CliIo["stdinReader"] | undefined;
+  submitter?: string;
+  onStarted?: () => void;
+}
+
+async function pipe(job: ExecJob, context: PipeContext): Promise<number> {
+  const { io, client, stdin, submitter, onStarted } = context;
   const { signal } = io;
   const { targets, manifest: { inputs } } = job;
   using staging = new OutputStaging({ targets, inputs });
   const events = client.pipe(job.module, {
     ...submissionOf(job),
     files: staging,
-    stdin: io.stdinIsTerminal ? undefined : io.stdinReader,
+    stdin,
+    submitter,
     signal,
   });
   for await (const event of events) {
-    if (event.type === "stdout") await io.write(event.data);
+    if (event.type === "started") onStarted?.();
+    else if (event.type === "stdout") await io.write(event.data);
     else if (event.type === "stderr") await io.message(event.data);
     else if (event.type === "files") await staging.add(event.data);
     else if (event.type === "finished" && event.receipt !== undefined) {

@@ -11,21 +11,24 @@ import { backtraceJson, printFailure } from "../backtrace_text.ts";
 import type { ParsedArgs } from "../command.ts";
 import { writeReceipt } from "../host_files.ts";
 import type { CliIo } from "../io.ts";
-import { needsNetwork } from "../module_source.ts";
 import { CollectedOutput, exitStatusOf, fuelJson, printFuel } from "../job_result.ts";
+import { hasBackgroundSocket } from "./background_socket.ts";
 import { BundleFile, stdinFor } from "./bundle_file.ts";
 import { exitStatusWith, outputsJson, OutputStaging, printOutputs } from "../output_files/mod.ts";
 import { readJob } from "./exec_job.ts";
+import { execInBackground } from "./exec_daemon.ts";
 import { takeSpeculativeProcess } from "./speculative_start.ts";
 
 /** Maximum size of the output that `--json` collects in memory, in bytes. */
 const MAX_COLLECTED_BYTES = 64 * 2 ** 20;
 
 /** Starts an executor for the memory on the command line, while the job is read. */
-function startExecutor(args: ParsedArgs): SpeculativeExecutor {
+function startExecutor(args: ParsedArgs, io: CliIo): SpeculativeExecutor {
   const memoryMb = args.integer("memory-mb") ?? DEFAULT_RESOURCES.memory_mb;
   // A manifest may request any amount of memory, and an amount above the ceiling is likely to be rejected.
-  if (args.string("manifest") !== undefined || memoryMb > DEFAULT_CEILINGS.memory_mb) {
+  const isUnknown = args.string("manifest") !== undefined ||
+    memoryMb > DEFAULT_CEILINGS.memory_mb;
+  if (isUnknown || hasBackgroundSocket((name) => io.env(name))) {
     return new SpeculativeExecutor();
   }
   const maxMemoryBytes = memoryMb * 2 ** 20 + DEFAULT_CEILINGS.fs_bytes;
@@ -35,12 +38,18 @@ function startExecutor(args: ParsedArgs): SpeculativeExecutor {
 
 /** Runs the job. Resolves to the exit status. */
 export async function execLocally(args: ParsedArgs, io: CliIo): Promise<number> {
-  await using executor = startExecutor(args);
+  await using executor = startExecutor(args, io);
   const { signal } = io;
   const receiptPath = args.string("receipt");
   const json = args.flag("json");
-  const { module, moduleHash, manifest, inputs, ceilings, targets } = await readJob(args, io);
-  if (needsNetwork(args)) io.drop(["net"]);
+  const job = await readJob(args, io);
+  // Its answer is neither collected nor kept.
+  if (!json && !args.flag("bundle")) {
+    const status = await execInBackground(job, { args, io });
+    if (status !== undefined) return status;
+  }
+  io.drop(["net"]);
+  const { module, moduleHash, manifest, inputs, ceilings, targets } = job;
   using staging = new OutputStaging({ targets, inputs: manifest.inputs });
   const bundle = BundleFile.of(args);
   const stdin = await stdinFor(bundle, io);

@@ -6,6 +6,7 @@
  * @module
  */
 import { DEFAULT_JOB_BYTES, spawnSpeculatively } from "../../sandbox/host/spawn/mod.ts";
+import { hasBackgroundSocket } from "./background_socket.ts";
 
 /** Options with which the job needs another executor, or none. */
 const EXCLUDING_OPTIONS = [
@@ -20,13 +21,16 @@ const EXCLUDING_OPTIONS = [
 
 let started: Deno.ChildProcess | undefined;
 
-/** Starts a process for a job with the default memory, unless an argument of `exec` excludes it. */
+/**
+ * Starts a process for a job with the default memory, unless an argument of `exec` excludes it or a background daemon
+ * is there to run the job.
+ */
 export function startSpeculatively(args: readonly string[]): void {
   const end = args.indexOf("--");
   const own = end < 0 ? args : args.slice(0, end);
   const excludes = (arg: string): boolean =>
     EXCLUDING_OPTIONS.some((name) => arg === name || arg.startsWith(`${name}=`));
-  if (own.some(excludes)) return;
+  if (own.some(excludes) || hasBackgroundSocket((name) => Deno.env.get(name))) return;
   try {
     started = spawnSpeculatively(DEFAULT_JOB_BYTES);
   } catch {

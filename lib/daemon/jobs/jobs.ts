@@ -45,6 +45,8 @@ export class Jobs {
   #config: Config;
   #closing: "open" | "draining" | "closed" = "open";
   #reserved = 0;
+  /** When the last job ended, by performance.now(). */
+  #idleSince = performance.now();
   #runOnPeer: RunOnPeer | undefined;
   #onLocalJob: () => void = () => {};
 
@@ -210,7 +212,13 @@ export class Jobs {
     this.#pump();
   }
 
+  /** Time since the last job ended, in milliseconds; 0 while one is queued or running. */
+  get idleMs(): number {
+    return this.#active.size + this.#reserved > 0 ? 0 : performance.now() - this.#idleSince;
+  }
+
   #recordEnd({ ticket, since }: ActiveJob): void {
+    this.#idleSince = performance.now();
     const latencyMs = Math.round(performance.now() - since);
     this.latency.add(latencyMs / 1000);
     this.#jobLog.add(ticket.id, latencyMs);

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { PlasmError } from "./errors/mod.ts";
+import { PlasmError } from "../errors/mod.ts";
 import { configPaths, type Env, listenPath, socketPaths, stateDir } from "./paths.ts";
 
 function env(variables: Record<string, string>): Env {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { PlasmError } from "./errors/mod.ts";
+import { PlasmError } from "../errors/mod.ts";
 
 /** Looks up an environment variable, such as `Deno.env.get`. */
 export type Env = (name: string) => string | undefined;
@@ -68,6 +68,24 @@ export function listenPath(env: Env): string {
   if (systemd) return `${systemd}/plasm.sock`;
   const user = absolute(env("XDG_RUNTIME_DIR"));
   return user === undefined ? SYSTEM_SOCKET : `${user}/plasm/plasm.sock`;
+}
+
+/**
+ * State directory of the background daemon of `plasm exec`.
+ *
+ * @throws {PlasmError} as {@linkcode stateDir}
+ */
+export function backgroundDir(env: Env): string {
+  return `${stateDir(env)}/exec`;
+}
+
+/**
+ * Socket of the background daemon of `plasm exec`.
+ *
+ * @throws {PlasmError} as {@linkcode stateDir}
+ */
+export function backgroundSocket(env: Env): string {
+  return `${backgroundDir(env)}/plasm.sock`;
 }
 
 /** An XDG base directory of the user, or its default below `$HOME`; undefined if neither is set. */

@@ -500,7 +500,7 @@ export interface DiscoverQueryJson {
   arch?: string | undefined;
   /** Name of the node's program, such as plasm. */
   runtime?: string | undefined;
-  /** WASI version, such as preview1. */
+  /** WASI version: preview1, or 0.2 for components. */
   wasi?: string | undefined;
   /** WebAssembly proposals, such as simd. */
   features?: string[] | undefined;

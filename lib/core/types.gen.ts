@@ -71,7 +71,7 @@ export interface Manifest {
    */
   epoch_ms?: number;
   /**
-   * Capabilities that a node must have, as in its capability document.
+   * Capabilities that a node must have: wasi-preview1, or wasi-0.2 for components.
    * @default {[]}
    */
   capabilities: string[];

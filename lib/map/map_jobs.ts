@@ -159,7 +159,7 @@ export async function* mapJobs<T>(
     return { module, moduleHash, manifest, stdin, inputs };
   };
   // Not `await using`: a generator loses it in the compiled program, see scripts/compile/using_test.ts.
-  const placement = await place(where, { jobs, memoryMb, signer, ceilings, signal });
+  const placement = await place(where, { module, jobs, memoryMb, signer, ceilings, signal });
   try {
     const scheduler = new MapScheduler<T, MemoryOutput>(items, {
       placement,
@@ -182,6 +182,7 @@ export async function* mapJobs<T>(
 
 /** Options of {@linkcode place}. */
 interface PlaceOptions extends Partial<Pick<LocalPlacementOptions, "signer" | "ceilings">> {
+  module: Uint8Array;
   jobs: number | undefined;
   memoryMb: number;
   signal: AbortSignal | undefined;
@@ -190,7 +191,7 @@ interface PlaceOptions extends Partial<Pick<LocalPlacementOptions, "signer" | "c
 /** Connects to where the jobs run. What this needs is loaded on demand. */
 async function place(
   where: MapDaemon | MapNetwork | undefined,
-  { jobs, memoryMb, signer, ceilings, signal }: PlaceOptions,
+  { module, jobs, memoryMb, signer, ceilings, signal }: PlaceOptions,
 ): Promise<Placement> {
   if (where === undefined) {
     const cores = jobs ?? navigator.hardwareConcurrency;
@@ -216,7 +217,14 @@ async function place(
     mode: "client",
   });
   const resources = { ...DEFAULT_RESOURCES, memory_mb: memoryMb };
-  return new RemotePlacement({ network, resources, peers, arch: arch && parseArch(arch), jobs });
+  return new RemotePlacement({
+    network,
+    resources,
+    module,
+    peers,
+    arch: arch && parseArch(arch),
+    jobs,
+  });
 }
 
 function isFailed({ status, exitCode }: JobOutcome, output: MemoryOutput | undefined): boolean {

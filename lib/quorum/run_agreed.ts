@@ -118,7 +118,12 @@ export async function runAgreed(
       sameNetwork,
       dial: jobDialer(network),
       candidates: (signal) =>
-        findQuorumNodes(network, { resources: job.manifest.resources, ...criteria, signal }),
+        findQuorumNodes(network, {
+          resources: job.manifest.resources,
+          module: job.module,
+          ...criteria,
+          signal,
+        }),
       signal,
       ...memoryOutputLimits(job.manifest),
       onEvent,

@@ -149,6 +149,7 @@ export async function runRemoteJob(
       candidates: findCandidates(network, {
         peer,
         resources,
+        module: job.module,
         signal,
         attempts,
         ...options.criteria,

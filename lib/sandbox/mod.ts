@@ -21,6 +21,7 @@ export {
 export { type Ceilings, DEFAULT_CEILINGS, limitsOf } from "./limits.ts";
 export { localRuntime, type ReceiptFacts, receiptFields } from "./receipt_fields.ts";
 export { rerun, type RerunOptions } from "./rerun.ts";
+export { WASI_VERSIONS, wasiVersionOf } from "../wasm/mod.ts";
 export {
   checkModule,
   checkModuleSections,

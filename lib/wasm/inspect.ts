@@ -366,6 +366,17 @@ export function isComponent(bytes: Uint8Array): boolean {
     bytes[6] === 1 && bytes[7] === 0;
 }
 
+/** A version of WASI that modules are built for. */
+export type WasiVersion = "preview1" | "0.2";
+
+/** Versions of WASI that this program runs. */
+export const WASI_VERSIONS: readonly WasiVersion[] = ["preview1", "0.2"];
+
+/** Version of WASI that a module or component needs. Its first eight bytes are enough. */
+export function wasiVersionOf(bytes: Uint8Array): WasiVersion {
+  return isComponent(bytes) ? "0.2" : "preview1";
+}
+
 /** Number of leading bytes inspected to detect the file type. */
 const SNIFFED_BYTES = 512;
 

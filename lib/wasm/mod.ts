@@ -3,4 +3,4 @@
  *
  * @module
  */
-export { inspectModule, isComponent } from "./inspect.ts";
+export { inspectModule, isComponent, WASI_VERSIONS, wasiVersionOf } from "./inspect.ts";

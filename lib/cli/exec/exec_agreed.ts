@@ -70,7 +70,10 @@ export async function execAgreed(job: ExecJob, context: Context): Promise<number
   const progress = progressLine(io, { json: isJson });
   try {
     progress.show({ type: "finding" });
-    using outcome = await runQuorum(remote, quorumOptions(network, { job, args, io, progress }));
+    using outcome = await runQuorum(
+      remote,
+      quorumOptions(network, { job, remote, args, io, progress }),
+    );
     await progress.clear();
     try {
       return await new AgreedResult(outcome, { job, stdin, remote, network, args, io }).finish();
@@ -85,7 +88,11 @@ export async function execAgreed(job: ExecJob, context: Context): Promise<number
 
 function quorumOptions(
   network: PlasmNetwork,
-  { job, args, io, progress }: Context & { job: ExecJob; progress: ProgressLine },
+  { job, remote, args, io, progress }: Context & {
+    job: ExecJob;
+    remote: RemoteJob;
+    progress: ProgressLine;
+  },
 ): Parameters<typeof runQuorum>[1] {
   return {
     ...parseQuorumSize(args.string("agree")!),
@@ -94,6 +101,7 @@ function quorumOptions(
     candidates: (signal) =>
       findQuorumNodes(network, {
         resources: job.manifest.resources,
+        module: remote.module,
         arch: args.string("arch"),
         minMemoryMb: args.integer("min-memory"),
         signal,
@@ -216,6 +224,7 @@ class AgreedResult {
       candidates: findCandidates(network, {
         peer: args.string("peer"),
         resources: manifest.resources,
+        module: remote.module,
         signal: io.signal,
       }),
       isSole: true,

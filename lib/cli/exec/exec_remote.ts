@@ -163,6 +163,7 @@ async function run(
         candidates: findCandidates(network, {
           peer: args.string("peer"),
           resources: job.manifest.resources,
+          module: job.module,
           arch: args.string("arch"),
           minMemoryMb: args.integer("min-memory"),
           attempts: args.integer("attempts"),

@@ -20,7 +20,7 @@ import { abortable } from "../../util/async/mod.ts";
 import { escapeText } from "../../util/mod.ts";
 import type { ParsedArgs } from "../command.ts";
 import { createClient, table } from "../daemon_client.ts";
-import { joinNetworkOf, readJobBase } from "../exec/mod.ts";
+import { type JobBase, joinNetworkOf, readJobBase } from "../exec/mod.ts";
 import { type CliIo, commandInterrupted } from "../io.ts";
 import { CollectedOutput, exitStatusOf } from "../job_result.ts";
 import { checkRemoteOptions } from "../remote_options.ts";
@@ -94,7 +94,7 @@ export async function runMap(args: ParsedArgs, io: CliIo): Promise<number> {
   });
   const logPath = args.string("joblog");
   using log = logPath === undefined ? undefined : new ItemLog(logPath, { resume });
-  const placement = await createPlacement(args, { io, manifest: base.manifest });
+  const placement = await createPlacement(args, { io, base });
   try {
     return await mapItems({ args, io, jobs, list, total, results, log }, placement);
   } finally {
@@ -134,7 +134,7 @@ function checkMapOptions(args: ParsedArgs): void {
 async function prepare(
   args: ParsedArgs,
   io: CliIo,
-): Promise<{ base: Awaited<ReturnType<typeof readJobBase>>; jobs: ItemJobs }> {
+): Promise<{ base: JobBase; jobs: ItemJobs }> {
   const base = await readJobBase(args, io);
   return { base, jobs: await ItemJobs.create(base, args) };
 }
@@ -159,7 +159,7 @@ async function printCommands(
 /** Connects to the place that the options name. */
 async function createPlacement(
   args: ParsedArgs,
-  { io, manifest }: { io: CliIo; manifest: PlacedJob["manifest"] },
+  { io, base: { module, manifest } }: { io: CliIo; base: JobBase },
 ): Promise<Placement> {
   const { signal } = io;
   const jobs = args.integer("jobs");
@@ -171,6 +171,7 @@ async function createPlacement(
     return new RemotePlacement({
       network,
       resources,
+      module,
       peers: args.strings("peer"),
       arch: args.string("arch"),
       minMemoryMb: args.integer("min-memory"),

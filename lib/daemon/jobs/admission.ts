@@ -13,12 +13,14 @@ import {
   manifestHash,
   sha256,
 } from "../../core/mod.ts";
-import { type Ceilings, checkModuleSections, limitsOf } from "../../sandbox/mod.ts";
+import { type Ceilings, checkModuleSections, limitsOf, WASI_VERSIONS } from "../../sandbox/mod.ts";
 import { BoundedMap } from "../../util/mod.ts";
 import type { BlobInfo, Durability, JobRecord, JobStore, JobTarget } from "../store/mod.ts";
 
 /** Capabilities that a manifest may require of this node. */
-export const NODE_CAPABILITIES: readonly string[] = ["wasi-preview1"];
+export const NODE_CAPABILITIES: readonly string[] = WASI_VERSIONS.map((version) =>
+  `wasi-${version}`
+);
 
 /** Job to be admitted. */
 export interface AdmissionRequest {

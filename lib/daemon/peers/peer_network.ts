@@ -19,7 +19,7 @@ import {
 import { AuditLedger } from "../../quorum/mod.ts";
 import { serveJobs } from "../../remote/libp2p/mod.ts";
 import { JobServer } from "../../remote/server/mod.ts";
-import { localRuntime, rerun } from "../../sandbox/mod.ts";
+import { localRuntime, rerun, WASI_VERSIONS } from "../../sandbox/mod.ts";
 import { Executor } from "../../sandbox/host/mod.ts";
 import type { DaemonNetwork } from "../api/mod.ts";
 import { type Jobs, readInputs } from "../jobs/mod.ts";
@@ -65,7 +65,7 @@ function capabilityOf(config: Config, jobs: Jobs, donor: DonorPolicy): Capabilit
   const { waiting, running, concurrency } = jobs.load;
   return {
     runtime: localRuntime(),
-    wasi: ["preview1"],
+    wasi: [...WASI_VERSIONS],
     features: probeWasmFeatures(),
     cpu_cores: navigator.hardwareConcurrency,
     memory_mb: config.jobs.memory_budget_mb,

@@ -65,7 +65,13 @@ export async function runOnQuorum(
     maxFilesBytes,
     candidates: (signal) =>
       withoutBanned(
-        findQuorumNodes(network, { resources: job.manifest.resources, arch, minMemoryMb, signal }),
+        findQuorumNodes(network, {
+          resources: job.manifest.resources,
+          module: job.module,
+          arch,
+          minMemoryMb,
+          signal,
+        }),
         { ledger, isNamed: false },
       ),
     recordOutcome,

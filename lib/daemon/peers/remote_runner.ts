@@ -63,13 +63,21 @@ export function peerRunner(
     await using anonymous = new AnonymousClient(network, lists());
     const { resources } = manifest;
     const { peer, arch, min_memory_mb: minMemoryMb, attempts, agree } = target;
-    const found = findCandidates(network, { peer, arch, minMemoryMb, attempts, resources, signal });
     const job = {
       manifest,
       module: await bytesSource(module),
       stdin: await bytesSource(stdin),
       inputs: [...sources.values()],
     };
+    const found = findCandidates(network, {
+      peer,
+      arch,
+      minMemoryMb,
+      attempts,
+      resources,
+      module: job.module,
+      signal,
+    });
     const common = {
       dial: target.as_node ? jobDialer(network) : (...to: DialArguments) => anonymous.dial(...to),
       nonce,

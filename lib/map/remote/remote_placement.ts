@@ -36,6 +36,8 @@ export interface RemotePlacementOptions {
   network: PlasmNetwork;
   /** Resources that the jobs ask for. */
   resources: Resources;
+  /** Module of the jobs. */
+  module: Uint8Array;
   /** Peer ids or multiaddrs of the nodes. @default {those that are found} */
   peers?: readonly string[] | undefined;
   /** CPU architecture of the nodes. @default {any} */
@@ -94,13 +96,14 @@ export class RemotePlacement implements Placement {
 
   /** Adds the nodes that match. A search that fails finds none. */
   async #find(peer: string | undefined): Promise<void> {
-    const { network, resources, arch, minMemoryMb } = this.#options;
+    const { network, resources, module, arch, minMemoryMb } = this.#options;
     const { signal } = this.#stopping;
     const attempts = SEARCH_ATTEMPTS;
     try {
       const found = findCandidates(network, {
         peer,
         resources,
+        module: { read: (at, length) => module.subarray(at, at + length) },
         arch,
         minMemoryMb,
         attempts,

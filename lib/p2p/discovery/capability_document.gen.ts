@@ -26,7 +26,7 @@ export interface Capability {
   expires_at: string;
   /** Program and engine that run jobs. */
   runtime: CapabilityRuntime;
-  /** WASI versions that jobs may import, such as preview1. */
+  /** WASI versions that jobs may import: preview1, and 0.2 for components. */
   wasi: string[];
   /** WebAssembly proposals that modules may use, detected by probing, such as simd. */
   features: string[];

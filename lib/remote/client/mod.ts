@@ -2,7 +2,7 @@
  * Public entry point of the remote/client component.
  * @module
  */
-export { bytesSource } from "./remote_job.ts";
+export { type BlobSource, bytesSource } from "./remote_job.ts";
 export { resumeOnPeer, type ResumeOnPeerOptions, runOnPeers } from "./run_on_peers.ts";
 export {
   type DialJobOptions,

@@ -6,7 +6,9 @@
 import type { Stream } from "@libp2p/interface";
 import type { Resources } from "../../core/mod.ts";
 import { type Candidate, MAX_STREAM_WINDOW_BYTES, type PlasmNetwork } from "../../p2p/mod.ts";
-import type { RemoteCandidate } from "../client/mod.ts";
+import { PlasmError } from "../../core/errors/mod.ts";
+import { wasiVersionOf } from "../../sandbox/mod.ts";
+import type { BlobSource, RemoteCandidate } from "../client/mod.ts";
 import type { JobServer } from "../server/mod.ts";
 import { type ByteStream, Disconnected, JOB_PROTOCOL } from "../wire/mod.ts";
 
@@ -171,12 +173,17 @@ export async function serveJobs(network: PlasmNetwork, server: JobServer): Promi
   );
 }
 
+/** Length of a module's header, which tells a component from a core module, in bytes. */
+const HEADER_BYTES = 8;
+
 /** Options of {@linkcode findCandidates}. */
 export interface FindCandidatesOptions {
   /** Asks only this node: a peer id, or a multiaddr that ends with one. @default {all nodes that match} */
   peer?: string | undefined;
   /** Resources that the job asks for. */
   resources: Resources;
+  /** The job's module; its header decides which version of WASI the node needs. */
+  module: Pick<BlobSource, "read">;
   /** CPU architecture. @default {any} */
   arch?: string | undefined;
   /** Minimum memory limit of the node, in MiB. @default {what the job asks for} */
@@ -187,24 +194,43 @@ export interface FindCandidatesOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Searches for nodes that can run a job, or asks the given one. */
+/**
+ * Searches for nodes that can run a job, or asks the given one.
+ *
+ * @throws {PlasmError} `policy` if the given node does not run the module's version of WASI
+ */
 export async function* findCandidates(
   network: PlasmNetwork,
-  { peer, resources, arch, minMemoryMb = 0, attempts = 3, signal }: FindCandidatesOptions,
+  { peer, resources, module, arch, minMemoryMb = 0, attempts = 3, signal }: FindCandidatesOptions,
 ): AsyncGenerator<RemoteCandidate> {
+  const wasi = wasiVersionOf(await module.read(0, HEADER_BYTES));
   if (peer !== undefined) {
     // The network remembers the address of a multiaddr for the dial that follows.
-    yield remoteCandidate(await network.queryPeer(peer, signal === undefined ? {} : { signal }));
+    const found = await network.queryPeer(peer, signal === undefined ? {} : { signal });
+    const { capability } = found;
+    if (!capability.wasi.includes(wasi)) throw lacksWasi(wasi, capability.wasi);
+    yield remoteCandidate(found);
     return;
   }
   const found = network.discover({
-    wasi: "preview1",
+    wasi,
     arch,
     minMemoryMb: Math.max(resources.memory_mb, minMemoryMb),
     minTimeoutSeconds: resources.timeout_seconds,
     minCores: resources.cpu_cores,
   }, { signal, limit: CANDIDATES_PER_ATTEMPT * attempts, timeoutMs: FIND_MS });
   for await (const candidate of found) yield remoteCandidate(candidate);
+}
+
+function lacksWasi(needed: string, has: readonly string[]): PlasmError {
+  return new PlasmError(
+    "policy",
+    `Cannot use node: the module needs WASI ${needed}, node has ${has.join(", ")}`,
+    {
+      hint: "Name another node, or build the module for a version that the node has",
+      details: { needed, has: [...has] },
+    },
+  );
 }
 
 /** Converts a discovered node to a candidate for a job. */

@@ -110,7 +110,11 @@ Deno.test("Jobs.submit() reports the requested and the allowed value when a limi
         "asked 900 MB, memory budget is 800",
       ],
       [{ resources: { timeout_seconds: 9999 } }, "over-limit", "asked 9999 s"],
-      [{ capabilities: ["gpu"] }, "policy", "needs gpu, node has wasi-preview1"],
+      [
+        { capabilities: ["wasi-0.2", "gpu"] },
+        "policy",
+        "needs gpu, node has wasi-preview1, wasi-0.2",
+      ],
       [{ inputs: { a: `sha256:${"b".repeat(64)}` } }, "not-found", "bbbb"],
     ];
     for (const [fields, code, message] of cases) {

@@ -146,7 +146,9 @@ for (const [what, bad] of Object.entries(BAD)) {
       answers.reset();
       const result = await runOnPeers({ manifest, ...content }, {
         dial: jobDialer(client),
-        candidates: count === 0 ? unranked : findCandidates(client, { resources }),
+        candidates: count === 0
+          ? unranked
+          : findCandidates(client, { resources, module: content.module }),
         // A lost node is a subject of other tests.
         timeouts: { reattach: 1 },
         retryMs: 0,

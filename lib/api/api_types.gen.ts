@@ -135,8 +135,10 @@ export interface JobJson {
    * not finished.
    */
   backtrace: ({
-    /** Offset of the instruction in the module, in bytes. */
+    /** Offset of the instruction in the file of the module or component, in bytes. */
     offset: number;
+    /** Number of the core module in the component; absent for a core module. */
+    module?: number | undefined;
     /** Index of the function, counting imported ones. */
     function: number | null;
     /** Demangled name of the function, escaped. */
@@ -235,8 +237,10 @@ export interface JobDetailJson {
    * not finished.
    */
   backtrace: ({
-    /** Offset of the instruction in the module, in bytes. */
+    /** Offset of the instruction in the file of the module or component, in bytes. */
     offset: number;
+    /** Number of the core module in the component; absent for a core module. */
+    module?: number | undefined;
     /** Index of the function, counting imported ones. */
     function: number | null;
     /** Demangled name of the function, escaped. */

@@ -12,8 +12,11 @@ const MAX_CHARS = 300;
 
 /** The stack as text, one call a line and its source below it; names of another node's daemon are escaped again. */
 export function backtraceText(backtrace: readonly StackFrame[]): string {
-  return backtrace.map(({ offset, function: index, name, file, line, column }, at) => {
-    const called = name === null ? `wasm-function[${index ?? "?"}]` : escapeText(name, MAX_CHARS);
+  return backtrace.map(({ offset, function: index, name, file, line, column, module }, at) => {
+    const within = module === undefined ? "" : ` of core module ${module}`;
+    const called = name === null
+      ? `wasm-function[${index ?? "?"}]${within}`
+      : escapeText(name, MAX_CHARS);
     const code = `  ${String(at).padStart(2)}: 0x${offset.toString(16)} - ${called}\n`;
     if (file === null) return code;
     const place = [escapeText(file, MAX_CHARS), line, column].filter((part) => part !== null);

@@ -8,8 +8,10 @@ import type { JobStatus, Receipt } from "./types.gen.ts";
 
 /** One call on the stack of a job that trapped. What the module's debug information lacks is null. */
 export interface StackFrame {
-  /** Offset of the instruction in the module, in bytes. */
+  /** Offset of the instruction in the file of the module or component, in bytes. */
   offset: number;
+  /** Number of the core module in the component, in the order of the file; absent for a core module. */
+  module?: number | undefined;
   /** Index of the function, counting imported ones. */
   function: number | null;
   /** Demangled name of the function, escaped. */

@@ -13,6 +13,7 @@ export {
 } from "./host/mod.ts";
 export { type StdinSource } from "./job_inputs.ts";
 export {
+  type CallLocation,
   type DeterministicJob,
   type FileInput,
   type JobExecutor,

@@ -98,6 +98,14 @@ export interface SandboxUsage {
   memoryPeakBytes: number;
 }
 
+/** Place of an instruction. */
+export interface CallLocation {
+  /** Number of the core module in a component; 0 for a core module. */
+  module: number;
+  /** Offset in the content of its code section, in bytes. */
+  offset: number;
+}
+
 /** How a job ended in the sandbox; the status is never `rejected`. */
 export interface SandboxOutcome extends JobOutcome {
   /** Resources that the job used. */
@@ -109,11 +117,11 @@ export interface SandboxOutcome extends JobOutcome {
   /** Instructions executed. @default {they were not counted} */
   fuel?: number | undefined;
   /**
-   * Offsets in the content of the module's code section of the innermost calls, if the job trapped, the innermost
-   * first. `streamJob()` and `runJob()` describe them as `backtrace`.
+   * Innermost calls, if the job trapped, the innermost first. `streamJob()` and `runJob()` describe them as
+   * `backtrace`.
    * @default {unknown}
    */
-  trace?: readonly number[] | undefined;
+  trace?: readonly CallLocation[] | undefined;
   /** Unix time in milliseconds. */
   startedAt: number;
   /** Unix time in milliseconds. */

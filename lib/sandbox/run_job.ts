@@ -23,7 +23,7 @@ import {
 import { concat, fromHex } from "../util/mod.ts";
 import type { InvocationRequest } from "../wasm/invocation/mod.ts";
 import { inspectModule, isComponent } from "../wasm/mod.ts";
-import { codeLocation, describeStack } from "./backtrace.ts";
+import { codeLocation, describeTrace } from "./backtrace.ts";
 import { Executor } from "./host/mod.ts";
 import { compileErrorMessage } from "./ipc/mod.ts";
 import { checkInputs, hashInputs, prepareStdin, type StdinSource } from "./job_inputs.ts";
@@ -334,7 +334,7 @@ async function withBacktrace(
   module: Uint8Array,
 ): Promise<SandboxOutcome> {
   if (trace === undefined || trace.length === 0) return outcome;
-  const backtrace = await describeStack(module, trace, { isInCode: true });
+  const backtrace = await describeTrace(module, trace);
   const innermost = backtrace[0];
   const at = innermost === undefined ? "" : ` at ${codeLocation(innermost)}`;
   return { ...outcome, message: `${outcome.message}${at}`, backtrace };

@@ -15,10 +15,29 @@ const COMPONENTS = decodeURIComponent(
 );
 const HELLO = `${COMPONENTS}hello.wasm`;
 const ADD = `${COMPONENTS}add.wasm`;
+const TRAP = `${COMPONENTS}trap.wasm`;
+
+/** Calls of trap.wasm, in two core modules. */
+const TRAP_TEXT = `plasm: Job trapped: unreachable at wasm-function[0]:0x37 of core module 0
+   0: 0x37 - inner()
+   1: 0x3b - wasm-function[1] of core module 0
+   2: 0xfb - app::outer
+   3: 0x100 - wasm-function[2] of core module 1
+`;
 
 Deno.test("plasm exec runs a component of WASI 0.2", async () => {
   const { code, stdout, stderr } = await plasm(["exec", HELLO], { stdin: "Hello, World" });
   assertEquals({ code, stdout, stderr }, { code: 0, stdout: "dlroW ,olleH", stderr: "" });
+});
+
+Deno.test("plasm exec prints the stack of a trap in a component", async () => {
+  const { code, stderr } = await plasm(["exec", TRAP]);
+  assertEquals({ code, stderr }, { code: 134, stderr: TRAP_TEXT });
+  const fuelled = await plasm(["exec", "--deterministic", "--fuel", "1000", TRAP]);
+  assertEquals(
+    { code: fuelled.code, stderr: fuelled.stderr },
+    { code: 134, stderr: `${TRAP_TEXT}plasm: fuel used: 4 instructions\n` },
+  );
 });
 
 Deno.test("plasm verify --rerun accepts the receipt of a component", async () => {
@@ -114,9 +133,12 @@ Deno.test("plasm exec --invoke calls a function of a component or reactor and pr
 Deno.test("plasm exec --remote runs a component and verifies its receipt", LIBP2P, async () => {
   await using node = await realNode();
   const { bootstrap, dir } = node;
+  const env = { PLASM_STATE_DIR: `${dir}/client` };
   const { code, stdout, stderr } = await plasm(
     ["exec", "--remote", "--bootstrap", bootstrap[0]!, HELLO],
-    { stdin: "Hello, World", env: { PLASM_STATE_DIR: `${dir}/client` } },
+    { stdin: "Hello, World", env },
   );
   assertEquals({ code, stdout, stderr }, { code: 0, stdout: "dlroW ,olleH", stderr: "" });
+  const trap = await plasm(["exec", "--remote", "--bootstrap", bootstrap[0]!, TRAP], { env });
+  assertEquals({ code: trap.code, stderr: trap.stderr }, { code: 134, stderr: TRAP_TEXT });
 });

@@ -5,7 +5,7 @@
  */
 import { assertEquals, assertRejects } from "@std/assert";
 import { PlasmError } from "../../lib/core/errors/errors.ts";
-import { describeStack } from "../../lib/sandbox/backtrace.ts";
+import { describeTrace } from "../../lib/sandbox/backtrace.ts";
 import { Executor } from "../../lib/sandbox/host/executor.ts";
 import { encodeIpcJson, FrameKind } from "../../lib/sandbox/ipc/protocol.ts";
 import { buildFrame } from "../../lib/util/framing.ts";
@@ -208,7 +208,7 @@ Deno.test("the stack of a trap has the names of the module escaped, and its mess
   );
   const { outcome } = await runGuest(executor, trap);
   assertEquals(outcome.message, "Job trapped: unreachable");
-  const [frame] = await describeStack(trap, outcome.trace ?? [], { isInCode: true });
+  const [frame] = await describeTrace(trap, outcome.trace ?? []);
   assertEquals(frame?.name, "f\\u000a{}\\u001b[2J wasm-function[99]:0xbad");
 });
 

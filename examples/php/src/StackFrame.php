@@ -10,10 +10,11 @@ use Plasm\Http\Fields;
 final class StackFrame
 {
     /**
-     * @param int         $offset   offset of the instruction in the module, in bytes
+     * @param int         $offset   offset of the instruction in the file of the module or component, in bytes
      * @param int|null    $function index of the function, counting imported ones
      * @param string|null $name     demangled name of the function
      * @param string|null $file     source file
+     * @param int|null    $module   number of the core module in a component
      */
     private function __construct(
         public readonly int $offset,
@@ -22,6 +23,7 @@ final class StackFrame
         public readonly ?string $file,
         public readonly ?int $line,
         public readonly ?int $column,
+        public readonly ?int $module,
     ) {
     }
 
@@ -45,6 +47,7 @@ final class StackFrame
                 $frame->stringOrNull('file'),
                 $frame->intOrNull('line'),
                 $frame->intOrNull('column'),
+                $frame->has('module') ? $frame->int('module') : null,
             );
         }, array_values($list));
     }

@@ -22,7 +22,7 @@ import {
   STOPPING_MARK,
   type UsageReport,
 } from "../ipc/mod.ts";
-import type { FileInput, LeftBehind } from "../job_types.ts";
+import type { CallLocation, FileInput, LeftBehind } from "../job_types.ts";
 import { FileCollection } from "./file_collection.ts";
 import { type ExceededLimit, JobMonitor, processCpuMs, residentBytes } from "./job_monitor.ts";
 import { connectToParent, type ParentConnection, type ParentFrame } from "./parent_connection.ts";
@@ -277,7 +277,7 @@ interface ReportFigures {
   nondeterminism: NondeterminismSource[];
   leftBehind: LeftBehind | undefined;
   fuel: { used: number | undefined; limit: number | undefined };
-  trace: number[] | undefined;
+  trace: CallLocation[] | undefined;
   reusable: boolean;
   late: ExceededLimit | undefined;
 }
@@ -315,19 +315,20 @@ function encodeReport(exit: GuestExit, figures: ReportFigures): Uint8Array {
 
 /** The exit; a trap because the system refuses memory is none of the module's. */
 function honestExit(exit: GuestExit, { isRefusedGrowth }: CompiledModule): GuestExit {
-  const offset = exit.type === "trapped" ? exit.trace?.[0] : undefined;
-  if (offset === undefined || !isRefusedGrowth(offset)) return exit;
+  const innermost = exit.type === "trapped" ? exit.trace?.[0] : undefined;
+  if (innermost === undefined || !isRefusedGrowth(innermost)) return exit;
   return { type: "memory", reason: "the system refused memory that the job's limit allows" };
 }
 
-/** Frames of a trap as offsets in the code section of the module as received, innermost first. */
+/** Frames of a trap as places in the code sections of the module as received, innermost first. */
 async function submittedTrace(
   exit: GuestExit,
   { locate }: CompiledModule,
-): Promise<number[] | undefined> {
+): Promise<CallLocation[] | undefined> {
   if (exit.type !== "trapped" || exit.trace === undefined) return undefined;
   const at = await locate();
-  return exit.trace.map(at).filter((offset) => offset !== undefined);
+  return exit.trace.map((location) => ({ ...location, offset: at(location) }))
+    .filter((location): location is CallLocation => location.offset !== undefined);
 }
 
 function describeExit(
@@ -356,10 +357,10 @@ function describeExit(
 export interface CompiledModule<Code extends GuestCode = GuestCode> {
   /** What the worker instantiates. */
   module: Code;
-  /** Returns what maps offsets in the compiled module to those in the code section of the module as received. */
-  locate: () => Promise<(offset: number) => number | undefined>;
+  /** Returns what maps places in the compiled module to offsets in the code section of the module as received. */
+  locate: () => Promise<(location: CallLocation) => number | undefined>;
   /** Whether an instruction of the compiled module traps because the system refuses memory. */
-  isRefusedGrowth: InstrumentedModule["isRefusedGrowth"];
+  isRefusedGrowth: (location: CallLocation) => boolean;
 }
 
 /** Size up to which a module is compiled synchronously, in bytes: V8 then compiles functions on first call. */
@@ -391,6 +392,8 @@ export interface CompileModuleOptions {
   isDeterministic?: boolean | undefined;
   /** Instructions that the module may execute. @default {not counted} */
   fuel?: number | undefined;
+  /** A custom section to precede all others. @default {none} */
+  firstSection?: Uint8Array | undefined;
 }
 
 /** Compiles a module or component, or reports why the profile or V8 rejects it. */
@@ -399,20 +402,34 @@ async function compileCode(
   options: CompileModuleOptions = {},
 ): Promise<CompiledModule | Omit<RefusedReport, "reusable">> {
   if (!isComponent(bytes)) return await compileModule(bytes, options);
-  const { coreModulesOf, linkInspected } = await loadComponent();
+  const { coreModulesOf, linkInspected, numberSection } = await loadComponent();
   const linked = linkInspected(bytes);
-  const modules: WebAssembly.Module[] = [];
-  const checks: CompiledModule["isRefusedGrowth"][] = [];
-  for (const core of coreModulesOf(bytes, linked)) {
-    const compiled = await compileModule(core, options);
+  const cores: CompiledModule<WebAssembly.Module>[] = [];
+  for (const [number, core] of coreModulesOf(bytes, linked).entries()) {
+    const firstSection = numberSection(number);
+    const compiled = await compileModule(core, { ...options, firstSection });
     if (!("module" in compiled)) return compiled;
-    modules.push(compiled.module);
-    checks.push(compiled.isRefusedGrowth);
+    const within = ({ module, offset }: CallLocation): CallLocation => ({
+      module,
+      offset: offset - firstSection.length,
+    });
+    cores.push({
+      module: compiled.module,
+      locate: async () => {
+        const place = await compiled.locate();
+        return (location) => place(within(location));
+      },
+      isRefusedGrowth: (location) => compiled.isRefusedGrowth(within(location)),
+    });
   }
-  // A location does not tell in which of the core modules it is.
-  const locate = () => Promise.resolve(() => undefined);
-  const isRefusedGrowth = (offset: number): boolean => checks.some((check) => check(offset));
-  return { module: { modules, plan: linked.plan }, locate, isRefusedGrowth };
+  return {
+    module: { modules: cores.map(({ module }) => module), plan: linked.plan },
+    locate: async () => {
+      const places = await Promise.all(cores.map(({ locate }) => locate()));
+      return (location) => places[location.module]!(location);
+    },
+    isRefusedGrowth: (location) => cores[location.module]!.isRefusedGrowth(location),
+  };
 }
 
 /** Reorders, rewrites and compiles a module, or reports why the profile or V8 rejects it. */
@@ -443,27 +460,31 @@ export async function compileModule(
   const locate = async () => {
     const start = (await loadReorder()).codeStart(bytes);
     const map = (reordered ?? await reorder()).frames;
-    return (offset: number) => {
+    return ({ offset }: CallLocation) => {
       const at = instrumented?.original(offset) ?? offset;
       const original = map === undefined ? at : map.original(at)?.offset;
       return original === undefined ? undefined : original - start;
     };
   };
+  const { firstSection } = options;
   try {
-    const module = source.length <= SYNC_COMPILE_BYTES
-      ? new WebAssembly.Module(source)
-      : await WebAssembly.compile(source);
-    return { module, locate, isRefusedGrowth: instrumented?.isRefusedGrowth ?? (() => false) };
+    const compiled = withFirstSection(source, firstSection);
+    const module = compiled.length <= SYNC_COMPILE_BYTES
+      ? new WebAssembly.Module(compiled)
+      : await WebAssembly.compile(compiled);
+    const isRefusedGrowth = ({ offset }: CallLocation): boolean =>
+      instrumented?.isRefusedGrowth(offset) ?? false;
+    return { module, locate, isRefusedGrowth };
   } catch {
     // Compile the module as submitted, so that V8's message has its function indices.
   }
   try {
-    const module = await WebAssembly.compile(bytes);
+    const module = await WebAssembly.compile(withFirstSection(bytes, firstSection));
     if (instrumented === undefined) {
       const start = (await loadReorder()).codeStart(bytes);
       return {
         module,
-        locate: () => Promise.resolve((offset) => offset - start),
+        locate: () => Promise.resolve(({ offset }) => offset - start),
         isRefusedGrowth: () => false,
       };
     }
@@ -474,6 +495,17 @@ export async function compileModule(
   } catch (error) {
     return { code: "bad-module", message: compileErrorMessage(error) };
   }
+}
+
+/** Length of a module's header, in bytes. */
+const HEADER_BYTES = 8;
+
+function withFirstSection(
+  module: Uint8Array<ArrayBuffer>,
+  section: Uint8Array | undefined,
+): Uint8Array<ArrayBuffer> {
+  if (section === undefined) return module;
+  return concat([module.subarray(0, HEADER_BYTES), section, module.subarray(HEADER_BYTES)]);
 }
 
 /** Instruments a reordered module; errors name instructions of the module as submitted. */

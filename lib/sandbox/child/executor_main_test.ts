@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import type { StackFrame } from "../../core/job_event.ts";
-import { describeFrames } from "../../wasm/symbols/describe_frames.ts";
+import { describeTrace } from "../backtrace.ts";
 import { reorderFunctions } from "../../wasm/reorder/reorder.ts";
 import { assemble } from "../../../tests/fixtures/reorder_modules.ts";
 import { compileModule } from "./executor_main.ts";
@@ -13,17 +12,13 @@ const TRAPPING = `(module (memory (export "memory") 1)
   (func $traps (loop (call 1) (call 2) (br_if 0 (i32.const 0))) (unreachable))
   (func (export "_start") (call $traps)))`;
 
-function described(module: Uint8Array, trace: readonly number[] | undefined): StackFrame[] {
-  return describeFrames(module, trace ?? [], { isInCode: true });
-}
-
 Deno.test("Executor.run() reports a trap at its location in the submitted module", async () => {
   await using executor = new Executor();
   const bytes = await assemble(TRAPPING);
   assert(reorderFunctions(bytes).bytes !== bytes);
   const { outcome } = await collect(executor.run(sandboxJob(bytes)));
   assertEquals(outcome.message, "Job trapped: unreachable");
-  const [traps, start, ...rest] = described(bytes, outcome.trace);
+  const [traps, start, ...rest] = await describeTrace(bytes, outcome.trace ?? []);
   assertEquals([traps?.function, start?.function, rest], [150, 151, []]);
   assertEquals(bytes[traps!.offset], 0x00, "the instruction there is not unreachable");
   assertEquals(bytes[start!.offset], 0x10, "the instruction there is not a call");
@@ -37,7 +32,7 @@ Deno.test("Executor.run() reports a trap of a deterministic job at its location 
   ));
   const deterministic = { seed: new Uint8Array(32), epochMs: 0 };
   const { outcome } = await collect(executor.run({ ...sandboxJob(bytes), deterministic }));
-  const [traps] = described(bytes, outcome.trace);
+  const [traps] = await describeTrace(bytes, outcome.trace ?? []);
   assertEquals(traps?.function, 150);
   const { offset } = traps!;
   assertEquals(bytes.subarray(offset - 3, offset + 1), Uint8Array.of(0x39, 3, 0, 0x00));
@@ -61,7 +56,7 @@ Deno.test("Executor.run() reports the innermost calls when the call stack is exh
     (func (export "_start") (call $deep (i32.const 0))))`);
   const { outcome } = await collect(executor.run(sandboxJob(bytes)));
   assertEquals(outcome.message, "Job trapped: call stack exhausted");
-  const names = described(bytes, outcome.trace).map(({ name }) => name);
+  const names = (await describeTrace(bytes, outcome.trace ?? [])).map(({ name }) => name);
   assert(names.length >= 20, `${names.length}`);
   assert(names.every((name) => name === "deep"));
 });

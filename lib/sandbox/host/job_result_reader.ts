@@ -17,7 +17,13 @@ import {
   STOPPING_MARK,
   type UsageReport,
 } from "../ipc/mod.ts";
-import type { JobStatus, LeftBehind, SandboxEvent, SandboxOutcome } from "../job_types.ts";
+import type {
+  CallLocation,
+  JobStatus,
+  LeftBehind,
+  SandboxEvent,
+  SandboxOutcome,
+} from "../job_types.ts";
 
 /** Output that may be queued, in bytes: enough that a reader with little work per event does not slow the guest. */
 const QUEUE_BYTES = 1024 * 1024;
@@ -297,7 +303,7 @@ export class JobResultReader {
       cpuTimeMs: integer(report.cpuTimeMs),
       memoryPeakBytes: integer(report.memoryPeakBytes),
       nondeterminism: sources(report.nondeterminism),
-      ...(status === "trapped" && trace !== undefined ? { trace: offsets(trace) } : {}),
+      ...(status === "trapped" && trace !== undefined ? { trace: locations(trace) } : {}),
       leftBehind: checkLeftBehind(report.leftBehind),
       fuel: this.#checkFuel(report.fuel, status),
     };
@@ -353,8 +359,10 @@ function integer(value: unknown): number {
   throw invalid("a figure that is not a non-negative integer");
 }
 
-function offsets(value: unknown): number[] {
-  if (Array.isArray(value) && value.length <= CAPTURED_FRAMES) return value.map(integer);
+function locations(value: unknown): CallLocation[] {
+  if (Array.isArray(value) && value.length <= CAPTURED_FRAMES) {
+    return value.map((one) => ({ module: integer(one?.module), offset: integer(one?.offset) }));
+  }
   throw invalid("a malformed stack");
 }
 

@@ -10,7 +10,7 @@ import { type ErrorCode, PlasmError } from "../../core/errors/mod.ts";
 import type { NondeterminismSource } from "../../core/mod.ts";
 import type { Invocation } from "../../wasm/invocation/mod.ts";
 import type { ComponentPlan } from "../../wasm/component/mod.ts";
-import type { FileInput, LeftBehind, SandboxLimits } from "../job_types.ts";
+import type { CallLocation, FileInput, LeftBehind, SandboxLimits } from "../job_types.ts";
 import type { DeterministicHeader } from "./protocol.ts";
 import type { RingBuffers } from "./ring.ts";
 
@@ -103,8 +103,8 @@ export interface MailboxJob extends
 /** How a guest ended. */
 export type GuestExit =
   | { type: "exited"; exitCode: number }
-  /** `trace` has the offsets of the guest's frames in the compiled module, innermost first. */
-  | { type: "trapped"; reason: string; trace?: number[] }
+  /** `trace` has the guest's frames, innermost first; their offsets are in the compiled core module. */
+  | { type: "trapped"; reason: string; trace?: CallLocation[] }
   | { type: "memory"; reason: string }
   | { type: "output" }
   | { type: "fuel" }

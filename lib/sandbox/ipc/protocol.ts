@@ -10,7 +10,13 @@ import { buildFrame, FIRST_BYTES, type FrameHeader } from "../../util/mod.ts";
 import { FrameKind } from "../bootstrap/mod.ts";
 import type { Invocation } from "../../wasm/invocation/mod.ts";
 import type { NondeterminismSource } from "../../core/mod.ts";
-import type { FileInput, JobStatus, LeftBehind, SandboxLimits } from "../job_types.ts";
+import type {
+  CallLocation,
+  FileInput,
+  JobStatus,
+  LeftBehind,
+  SandboxLimits,
+} from "../job_types.ts";
 
 export { FrameKind };
 
@@ -83,8 +89,8 @@ export interface FinishedReport {
   exitCode: number | null;
   /** Explanation with figures, unless the guest exited. */
   message?: string;
-  /** Offsets of the guest's frames in the content of the code section, innermost first, if it trapped. */
-  trace?: number[] | undefined;
+  /** The guest's frames, innermost first, if it trapped. */
+  trace?: CallLocation[] | undefined;
   /** CPU time of the job, in milliseconds. */
   cpuTimeMs: number;
   /** Peak of linear memory and in-memory file system, in bytes. */

@@ -23,6 +23,7 @@ import {
   type WorkerJob,
   type WorkerResult,
 } from "../ipc/mod.ts";
+import type { CallLocation } from "../job_types.ts";
 import { FuelGauge } from "./fuel_gauge.ts";
 import { CommandGuest, ComponentGuest, type Guest, type GuestOptions } from "./guest.ts";
 
@@ -77,6 +78,10 @@ interface GuestChannels {
 
 function runGuest(job: GuestJob, { output, receiver }: GuestChannels): WorkerResult {
   const { deterministic } = job;
+  const kind = {
+    isDeterministic: deterministic !== null,
+    isComponent: !(job.module instanceof WebAssembly.Module),
+  };
   let guest: Guest | undefined;
   let exit: GuestExit | undefined;
   const fuel = job.limits.fuel === undefined ? undefined : new FuelGauge(job.limits.fuel);
@@ -121,7 +126,7 @@ function runGuest(job: GuestJob, { output, receiver }: GuestChannels): WorkerRes
         // A trap, which the guest cannot catch.
         if (error instanceof WebAssembly.RuntimeError) throw error;
         isReproducible &&= !(error instanceof RangeError);
-        return end(exitOf(error, { isDeterministic: deterministic !== null }));
+        return end(exitOf(error, kind));
       },
       fuel,
     } satisfies GuestOptions;
@@ -133,7 +138,7 @@ function runGuest(job: GuestJob, { output, receiver }: GuestChannels): WorkerRes
   } catch (error) {
     // Where a stack or memory is exhausted depends on the machine.
     isReproducible &&= !(error instanceof RangeError);
-    exit ??= exitOf(error, { isDeterministic: deterministic !== null });
+    exit ??= exitOf(error, kind);
   }
   if ((exit.type === "exited" || exit.type === "trapped") && (fuel?.left() ?? 0n) < 0n) {
     exit = { type: "fuel" };
@@ -208,18 +213,28 @@ const TRAP = new WebAssembly.Module(Uint8Array.from(
  */
 const trap = new WebAssembly.Instance(TRAP).exports.trap as () => never;
 
-function exitOf(error: unknown, { isDeterministic }: { isDeterministic: boolean }): GuestExit {
+/** What of a guest the description of its end depends on. */
+interface GuestKind {
+  isDeterministic: boolean;
+  isComponent: boolean;
+}
+
+function exitOf(error: unknown, kind: GuestKind): GuestExit {
   if (error instanceof PlasmError) {
     return { type: "refused", code: error.code, reason: error.message };
   }
   if (error instanceof AbiError) {
-    return { type: "trapped", reason: `component error: ${error.message}` };
+    return {
+      type: "trapped",
+      reason: `component error: ${error.message}`,
+      trace: guestTrace(error, kind),
+    };
   }
   if (error instanceof WebAssembly.LinkError) {
     return { type: "refused", code: "bad-module", reason: `Cannot link module: ${error.message}` };
   }
   if (error instanceof WebAssembly.RuntimeError) {
-    return { type: "trapped", reason: error.message, trace: guestTrace(error) };
+    return { type: "trapped", reason: error.message, trace: guestTrace(error, kind) };
   }
   if (error instanceof RangeError) {
     // V8 throws a RangeError both for stack exhaustion and for a failed memory allocation.
@@ -228,9 +243,9 @@ function exitOf(error: unknown, { isDeterministic }: { isDeterministic: boolean 
     }
     // The depth at which it happens depends on the machine, while a deterministic job's trap is its own.
     const reason = "call stack exhausted";
-    return isDeterministic
+    return kind.isDeterministic
       ? { type: "memory", reason }
-      : { type: "trapped", reason, trace: guestTrace(error) };
+      : { type: "trapped", reason, trace: guestTrace(error, kind) };
   }
   return { type: "trapped", reason: error instanceof Error ? error.message : "uncaught exception" };
 }
@@ -252,14 +267,23 @@ const errors = Error as unknown as {
   prepareStackTrace?: ((error: Error, sites: readonly CallSite[]) => unknown) | undefined;
 };
 
+/** Name of the code of a core module in a component: `numberSection()` names each by its number. */
+const NUMBERED_CODE = /^wasm:\/\/wasm\/(\d+)-[0-9a-f]+$/;
+
 /**
- * Offsets of the guest's frames in the compiled module, innermost first. The text of the stack is not parsed: names in
- * it come from the module and may contain anything.
+ * The guest's frames in the compiled core modules, innermost first. The text of the stack is not parsed: names in it
+ * come from the module and may contain anything.
  */
-function guestTrace(error: Error): number[] {
+function guestTrace(error: Error, { isComponent }: GuestKind): CallLocation[] {
   errors.prepareStackTrace = (_, sites) =>
-    sites.filter((site) => site.getScriptNameOrSourceURL()?.startsWith("wasm:"))
-      .map((site) => (site.getColumnNumber() ?? 0) - 1);
+    sites.flatMap((site): CallLocation[] => {
+      const code = site.getScriptNameOrSourceURL();
+      if (!code?.startsWith("wasm:")) return [];
+      const module = isComponent ? NUMBERED_CODE.exec(code)?.[1] : "0";
+      return module === undefined
+        ? []
+        : [{ module: Number(module), offset: (site.getColumnNumber() ?? 0) - 1 }];
+    });
   try {
     const trace: unknown = error.stack;
     return Array.isArray(trace) ? trace : [];

@@ -70,6 +70,20 @@ export function coreModulesOf(
   return modules.map(({ start, end }) => bytes.subarray(start, end));
 }
 
+/**
+ * Name section that names a core module by its number: V8 calls code after its module's name, so that a stack shows in
+ * which of the core modules a call is. V8 reads the first name section only.
+ */
+export function numberSection(number: number): Uint8Array<ArrayBuffer> {
+  const text = (content: string): Uint8Array => {
+    const bytes = new TextEncoder().encode(content);
+    return Uint8Array.of(bytes.length, ...bytes);
+  };
+  const name = text(String(number));
+  const content = concat([text("name"), Uint8Array.of(MODULE_NAME, name.length), name]);
+  return concat([Uint8Array.of(CUSTOM_SECTION, content.length), content]);
+}
+
 function link(bytes: Uint8Array, limits: InspectLimits): LinkedComponent {
   const version = new DataView(bytes.buffer, bytes.byteOffset).getUint16(4, true);
   if (version !== VERSION) {
@@ -133,6 +147,10 @@ function lowered(
 }
 
 const HEADER_BYTES = 8;
+const CUSTOM_SECTION = 0;
+
+/** Subsection of a name section that names the module. */
+const MODULE_NAME = 0;
 const CORE_MODULE = 1;
 const COMPONENT = 4;
 

@@ -3,7 +3,12 @@
  *
  * @module
  */
-export { coreModulesOf, inspectComponent, linkInspected } from "./inspect_component.ts";
+export {
+  coreModulesOf,
+  inspectComponent,
+  linkInspected,
+  numberSection,
+} from "./inspect_component.ts";
 export { type ComponentPlan, type LiftedFunction } from "./plan.ts";
 export { type FunctionType, type ValueType } from "./value_types.ts";
 export { isDenied, wasiFunctions } from "./wasi_functions.ts";

@@ -90,6 +90,7 @@ const ENTRIES: Record<keyof typeof config.exports, Names> = {
     ],
     types: [
       "AcquireOptions",
+      "CallLocation",
       "Ceilings",
       "DeterministicJob",
       "ExecutorOptions",

@@ -44,6 +44,8 @@ const PROGRAMS: Record<string, { options?: string[]; args?: string[]; stdout?: s
     options: ["--argv0", "program", "--env", "KEY=va=lue", "--input", "data"],
     args: ["one two", ""],
   },
+  // As many scenarios as without the adapter.
+  preview1: { stdout: "52 of 52\n" },
 };
 
 Deno.test("plasm exec runs programs of wasi-libc with the adapter to WASI 0.2", async (t) => {

@@ -68,6 +68,9 @@ Deno.test("parseReference() refuses malformed and unsafe references", () => {
       "oci://ghcr.io/a:.tag",
       "oci://ghcr.io/a@sha256:abc",
       "oci://user@ghcr.io/a",
+      "oci://ghcr.io/a\x1b[2J",
+      "oci://ghcr.io/a:v1\n",
+      "oci://gh\u202ecr.io/a",
       `https://example.com/${"x".repeat(5000)}`,
     ]
   ) {

@@ -1,6 +1,9 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
+import { connectDaemon } from "../../lib/client/mod.ts";
+import { PlasmError } from "../../lib/core/errors/errors.ts";
 import { sha256 } from "../../lib/core/hash.ts";
 import { fetchModule } from "../../lib/modules/mod.ts";
+import { testDaemon } from "../fixtures/daemon/harness.ts";
 import { tempDir } from "../fixtures/temp_dir.ts";
 
 const encoder = new TextEncoder();
@@ -64,17 +67,11 @@ async function pushBlob(base: string, content: Uint8Array<ArrayBuffer>): Promise
   return digest;
 }
 
-Deno.test("fetchModule() pulls from a real registry by tag and by digest", async (t) => {
-  const ignore = !await hasRegistry();
-  const name = ignore ? "skipped: docker-registry is not installed" : "docker-registry";
-  await t.step({ name, ignore, fn: pull });
-});
-
-async function pull(): Promise<void> {
-  await using dir = await tempDir();
-  await using registry = await startRegistry(dir.path);
-  const module = await Deno.readFile("examples/hello/hello.wasm");
-  const base = `http://${registry.host}/v2/org/hello`;
+/** Pushes an image of one layer; returns its manifest. */
+async function pushImage(
+  base: string,
+  { tag, module }: { tag: string; module: Uint8Array<ArrayBuffer> },
+): Promise<Uint8Array<ArrayBuffer>> {
   const config = encoder.encode("{}");
   const manifest = encoder.encode(JSON.stringify({
     schemaVersion: 2,
@@ -90,18 +87,84 @@ async function pull(): Promise<void> {
       size: module.length,
     }],
   }));
-  const put = await fetch(`${base}/manifests/v1`, {
+  const put = await fetch(`${base}/manifests/${tag}`, {
     method: "PUT",
     body: manifest,
     headers: { "content-type": "application/vnd.oci.image.manifest.v1+json" },
   });
   await put.body?.cancel();
   assertEquals(put.status, 201);
-  const options = { cacheDir: `${dir.path}/cache`, env: () => undefined };
-  const { hash } = await fetchModule(`oci://${registry.host}/org/hello:v1`, options);
-  assertEquals(hash, await sha256(module));
-  const byDigest = `oci://${registry.host}/org/hello@${await sha256(manifest)}`;
-  assertEquals((await fetchModule(byDigest, options)).module, module);
-  // A manifest digest always leads to the same module: offline it is known.
-  assertEquals((await fetchModule(byDigest, { ...options, offline: true })).hash, hash);
+  return manifest;
 }
+
+/** Runs a test against a registry, or skips it with a message. */
+function registryTest(
+  name: string,
+  run: (registry: { dir: string; host: string }) => Promise<void>,
+): void {
+  Deno.test(name, async (t) => {
+    const ignore = !await hasRegistry();
+    await t.step({
+      name: ignore ? "skipped: docker-registry is not installed" : "docker-registry",
+      ignore,
+      async fn() {
+        await using dir = await tempDir();
+        await using registry = await startRegistry(dir.path);
+        await run({ dir: dir.path, host: registry.host });
+      },
+    });
+  });
+}
+
+const HELLO = await Deno.readFile("examples/hello/hello.wasm");
+
+/** Another module: the same with an empty custom section. */
+const OTHER = Uint8Array.of(...HELLO, 0, 2, 1, 0x61);
+
+registryTest(
+  "fetchModule() pulls from a real registry by tag and by digest",
+  async ({ dir, host }) => {
+    const base = `http://${host}/v2/org/hello`;
+    const manifest = await pushImage(base, { tag: "v1", module: HELLO });
+    const options = { cacheDir: `${dir}/cache`, env: () => undefined };
+    const reference = `oci://${host}/org/hello:v1`;
+    const { hash } = await fetchModule(reference, options);
+    assertEquals(hash, await sha256(HELLO));
+    const byDigest = `oci://${host}/org/hello@${await sha256(manifest)}`;
+    assertEquals((await fetchModule(byDigest, options)).module, HELLO);
+    // A manifest digest always leads to the same module: offline it is known.
+    assertEquals((await fetchModule(byDigest, { ...options, offline: true })).hash, hash);
+
+    // A tag that moves leads to the new module, unless it is pinned.
+    await pushImage(base, { tag: "v1", module: OTHER });
+    assertEquals((await fetchModule(reference, options)).hash, await sha256(OTHER));
+    assertEquals((await fetchModule(byDigest, options)).hash, hash);
+    const elsewhere = { ...options, cacheDir: `${dir}/other` };
+    const pinned = `${reference}#${hash.replace(":", "=")}`;
+    const error = await assertRejects(() => fetchModule(pinned, elsewhere), PlasmError);
+    assertEquals([error.code, error.details], ["bad-module", {
+      expected: hash,
+      actual: await sha256(OTHER),
+    }]);
+  },
+);
+
+registryTest("the daemon pulls from a real registry that it allows", async ({ host }) => {
+  const base = `http://${host}/v2/org/hello`;
+  const manifest = await pushImage(base, { tag: "v1", module: HELLO });
+  await using fixture = await testDaemon({
+    config: { "modules.hosts": ["127.0.0.1"] },
+    real: true,
+  });
+  using client = connectDaemon({ socket: fixture.daemon.socket });
+  const hash = await client.fetchModule(`oci://${host}/org/hello:v1`);
+  assertEquals(hash, await sha256(HELLO));
+  const { stdout } = await client.run(hash, { stdin: encoder.encode("abc") });
+  assertEquals(new TextDecoder().decode(stdout), "cba");
+  await pushImage(base, { tag: "v1", module: OTHER });
+  assertEquals(await client.fetchModule(`oci://${host}/org/hello:v1`), await sha256(OTHER));
+  const byDigest = `oci://${host}/org/hello@${await sha256(manifest)}`;
+  assertEquals(await client.fetchModule(byDigest), hash);
+  const unknown = () => client.fetchModule(`oci://${host}/org/hello:v2`);
+  assertEquals((await assertRejects(unknown, PlasmError)).code, "not-found");
+});

@@ -73,6 +73,30 @@ Deno.test("fetchModule() verifies digests of manifest and layer", async () => {
   assertEquals(await new ModuleStore(options.cacheDir).list(), []);
 });
 
+Deno.test("fetchModule() escapes what a registry names", async () => {
+  await using registry = fakeRegistry();
+  await using dir = await tempDir();
+  const options = { cacheDir: dir.path, env: () => undefined };
+  const digest = await sha256(MODULE);
+  const named = "\x1b[2J\r\n\u202e";
+  registry.put(
+    "tool/manifests/index",
+    JSON.stringify({
+      manifests: [{ mediaType: "m", digest, size: 8, platform: { architecture: named } }],
+    }),
+  );
+  registry.put(
+    "tool/manifests/image",
+    JSON.stringify({ layers: [{ mediaType: named, digest, size: 8 }] }),
+  );
+  for (const tag of ["index", "image"]) {
+    const error = await failure(() => fetchModule(`oci://${registry.host}/tool:${tag}`, options));
+    assertEquals(error.code, "bad-module");
+    assertStringIncludes(error.message, "\\u001b[2J");
+    assertEquals(/[\p{Cc}\u202e]/u.test(error.message), false, error.message);
+  }
+});
+
 Deno.test("fetchModule() refuses images without exactly one module", async () => {
   await using registry = fakeRegistry();
   await using dir = await tempDir();

@@ -454,8 +454,10 @@ export async function compileModule(
       source = instrumented.bytes;
     }
   } catch (error) {
-    if (error instanceof PlasmError) return { code: error.code, message: error.message };
-    throw error;
+    if (!(error instanceof PlasmError)) throw error;
+    if (WebAssembly.validate(bytes)) return { code: error.code, message: error.message };
+    // Compile the module as submitted, so that V8 reports what is wrong with it, as without the rewriting.
+    source = bytes;
   }
   const locate = async () => {
     const start = (await loadReorder()).codeStart(bytes);

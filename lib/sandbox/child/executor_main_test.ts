@@ -49,6 +49,25 @@ Deno.test("compileModule() reports V8's error with the function indices of the s
   assertMatch(refused.message, /^Cannot compile module: Compiling function #151:?/);
 });
 
+Deno.test("compileModule() reports the same error with and without counted instructions", async () => {
+  const bytes = await assemble(
+    `(module (memory (export "memory") 1) (func (export "_start")) (start 0))`,
+  );
+  assert("module" in await compileModule(bytes, { fuel: 9 }));
+  // Make the start function one that has a parameter.
+  const changed = await assemble(
+    `(module (memory (export "memory") 1) (func (param i32)) (func (export "_start")) (start 1))`,
+  );
+  const at = changed.findIndex((byte, i) =>
+    byte === 8 && changed[i + 1] === 1 && changed[i + 2] === 1
+  );
+  changed[at + 2] = 0;
+  const plain = await compileModule(changed);
+  assert("code" in plain);
+  assertMatch(plain.message, /start function/);
+  assertEquals(await compileModule(changed, { fuel: 9 }), plain);
+});
+
 Deno.test("Executor.run() reports the innermost calls when the call stack is exhausted", async () => {
   await using executor = new Executor();
   const bytes = await assemble(`(module (memory (export "memory") 1)

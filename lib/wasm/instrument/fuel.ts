@@ -48,9 +48,13 @@ export interface MeteredBytes {
  * @param fuel Instructions that it may execute, at most `Number.MAX_SAFE_INTEGER`.
  * @throws {PlasmError} `bad-module` if a section is malformed, an instruction is unknown, or a function is too large
  */
-export function meterModule(bytes: Uint8Array, fuel: number): MeteredBytes {
+export function meterModule(bytes: Uint8Array<ArrayBuffer>, fuel: number): MeteredBytes {
   if (bytes.length < HEADER_BYTES) throw badModule("its header is truncated");
   const sections = readSections(bytes);
+  // As an export the start function may have any type, and code may refer to it.
+  if (sections.known.has("start") && !WebAssembly.validate(bytes)) {
+    throw badModule("it has a start function and is not valid");
+  }
   const facts = new ModuleFacts(bytes, sections);
   const result = new ByteWriter(bytes.length * 2);
   const places = new IntList();

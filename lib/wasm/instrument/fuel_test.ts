@@ -201,8 +201,21 @@ Deno.test("meterModule() refuses indices that only the rewritten module has", ()
   const exported = moduleOf(
     section(SECTION.export, [1, 1, 0x78, 3, 0]), // global 0, which does not exist
   );
+  // The engine does not check the start function that has become an export.
+  const started = (type: number[], ...bytes: number[]) =>
+    moduleOf(
+      section(SECTION.type, [1, 0x60, ...type]),
+      section(SECTION.function, [1, 0]),
+      section(SECTION.start, [0]),
+      section(SECTION.code, vector([body(bytes)])),
+    );
+  assert(WebAssembly.validate(started([0, 0])));
+  meterModule(started([0, 0]), 9);
   for (
     const [bytes, text] of [
+      [started([1, 0x7f, 0]), "start function"],
+      [started([0, 1, 0x7f], 0x41, 0), "start function"],
+      [started([0, 0], 0xd2, 0, 0x1a), "start function"], // ref.func of a function that nothing declares
       [code(0x42, 5, 0x24, 1), "no global variable 1"],
       [code(0x23, 1, 0x1a), "no global variable 1"],
       [code(0x42, 5, 0x21, 0), "no local variable 0"],

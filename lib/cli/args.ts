@@ -35,15 +35,56 @@ const FOREIGN_OPTIONS: Readonly<Record<string, string>> = {
   o: "--output GUEST[:HOST]",
   f: "--follow",
   n: "--limit N",
+  "output-dir": "--output, which names what the job returns and where it is written",
+  deadline: "--timeout S",
+  status: "--state NAME",
+  P: "--jobs N",
+  eta: "--bar",
+  "data-dir": "--state-dir DIR",
 };
 
 /** Options of other tools for a job, and how to do without them. */
 const FOREIGN_JOB_OPTIONS: readonly [names: string, hint: string][] = [
-  ["d detach background", "Use plasm submit, which queues the job and prints its id"],
+  ["d detach background", "plasm submit queues a job in the daemon and prints its id"],
+  ["rm", "A job leaves nothing behind but what --output and --receipt name"],
+  ["a arg args", "Put the job's arguments after --: plasm exec MODULE -- ARG"],
+  ["q quiet v verbose", "Standard error has only the job's own lines and a reason if it fails"],
+  [
+    "allow-net allow-read allow-write allow-env allow-run A",
+    "A job has no access to this machine but copies of --input and --dir",
+  ],
+  ["wasi wasm O", "plasm finds out which WASI a module needs, and always optimizes it"],
   ["t it interactive tty stdin stdout", "Redirect plasm's own: plasm exec MODULE < FILE > FILE"],
-  ["w workdir cwd", "Paths of a job begin at its root, which --input HOST:/ fills"],
+  ["w workdir cwd C", "Paths of a job begin at its root, which --input HOST:/ fills"],
   ["net network p publish tcplisten S", "A job has WASI preview1, without a network"],
   ["entrypoint", "A job runs the module's _start, or a function with --invoke"],
+];
+
+/** First arguments of other tools' commands, and how to do without them. */
+const FOREIGN_WORDS: readonly [command: string, words: string, hint: string][] = [
+  [
+    "daemon",
+    "start run up",
+    "plasm daemon runs until Ctrl-C; systemctl start plasm starts the service",
+  ],
+  ["daemon", "stop down kill", "Press Ctrl-C where it runs, or run systemctl stop plasm"],
+  ["daemon", "restart", "Run systemctl restart plasm, or plasm reload for a new configuration"],
+  ["daemon", "status info", "Run plasm status"],
+  ["daemon", "logs log", "The log is its standard output: journalctl -u plasm for the service"],
+  ["config", "show list ls get dump view", "plasm config print lists every key and its value"],
+  ["config", "validate test lint verify", "Run plasm config check"],
+  ["config", "set edit", "Edit the file that plasm config check names, then run plasm reload"],
+  ["receipt", "verify check", "Run plasm verify RECEIPT"],
+  ["receipt", "list ls", "plasm jobs lists jobs; plasm result JOB --receipt FILE stores a receipt"],
+  ["jobs", "ls list ps", "plasm jobs lists them without a further word"],
+  ["jobs", "cancel rm stop kill delete", "Run plasm cancel JOB"],
+  ["jobs", "show get inspect status", "Run plasm status JOB"],
+  ["peers", "ls list show", "plasm peers lists them without a further word"],
+  ["peers", "add connect", "Add it to network.bootstrap, then run plasm reload"],
+  ["id", "show print get", "plasm id prints it without a further word"],
+  ["modules", "list", "Run plasm modules ls"],
+  ["modules", "delete remove", "Run plasm modules rm sha256:…"],
+  ["modules", "add get fetch", "Run plasm modules pull REFERENCE"],
 ];
 
 /**
@@ -154,7 +195,11 @@ function checkValues(spec: CommandSpec, option: OptionSpec, values: string[]): s
   if (option.kind === "integer") {
     for (const value of values) {
       if (!/^\d{1,16}$/.test(value) || !Number.isSafeInteger(Number(value))) {
-        throw usage(spec, `Option --${option.name} needs a whole number: ${escapeText(value)}`);
+        throw new PlasmError(
+          "usage",
+          `Option --${option.name} needs a whole number: ${escapeText(value)}`,
+          { hint: `--${option.name} ${option.placeholder ?? "N"}: ${option.help}` },
+        );
       }
       const [min, max] = option.range ?? [0, Infinity];
       if (Number(value) < min || Number(value) > max) {
@@ -167,6 +212,13 @@ function checkValues(spec: CommandSpec, option: OptionSpec, values: string[]): s
 
 function checkPositionals(spec: CommandSpec, { positionals, rest }: ParsedArgs): void {
   const { min, max } = spec.positionals;
+  const first = positionals[0] ?? "";
+  const foreign = FOREIGN_WORDS.find(([command, words]) =>
+    command === spec.name && words.split(" ").includes(first)
+  );
+  if (foreign !== undefined) {
+    throw new PlasmError("usage", `Unknown argument: ${first}`, { hint: foreign[2] });
+  }
   if (positionals.length < min) {
     throw usage(spec, `Missing argument: ${spec.usage.replace("[OPTIONS] ", "")}`);
   }

@@ -1,9 +1,12 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { PlasmError } from "../core/errors/mod.ts";
 import { parseCommandArgs } from "./args.ts";
+import { config } from "./commands/config_command.ts";
+import { daemon } from "./commands/daemon_command.ts";
 import { exec } from "./commands/exec.ts";
 import { jobs } from "./commands/jobs_commands.ts";
 import { discover } from "./commands/network_commands.ts";
+import { receipt } from "./commands/receipt_command.ts";
 import { submit } from "./commands/submit.ts";
 import type { Command } from "./command.ts";
 
@@ -19,6 +22,17 @@ Deno.test("parseCommandArgs() names the option that replaces one of another tool
   assertEquals(refusal(exec, "-v=.", "x.wasm").hint?.split(",")[0], "Use --dir HOST[:GUEST]");
   assertEquals(refusal(submit, "-e", "A=1", "x.wasm").hint, "Use --env K=V");
   assertEquals(refusal(discover, "--volume", ".").hint, "Run plasm discover --help");
+});
+
+Deno.test("parseCommandArgs() names what replaces the first word of another tool's command", () => {
+  assertEquals(refusal(config, "get", "state_dir").hint?.slice(0, 18), "plasm config print");
+  assertEquals(refusal(config, "validate").hint, "Run plasm config check");
+  assertEquals(refusal(jobs, "ls").message, "Unknown argument: ls");
+  assertEquals(refusal(receipt, "list").hint?.slice(0, 10), "plasm jobs");
+  assertEquals(refusal(daemon, "start").code, "usage");
+  assertEquals(refusal(jobs, "--status", "exited").hint, "Use --state NAME");
+  assertEquals(refusal(submit, "--detach", "x").hint?.slice(0, 12), "plasm submit");
+  assertStringIncludes(refusal(exec, "--timeout", "5s", "x").hint ?? "", "in seconds");
 });
 
 Deno.test("parseCommandArgs() shows where -- belongs when a job's argument has none before it", () => {
@@ -81,5 +95,5 @@ Deno.test("parseCommandArgs() says how to do without an option that other tools 
   assertStringIncludes(refusal(exec, "-W", "max-memory-size=1", "x.wasm").hint!, "--memory-mb N");
   // After the module it is the job's.
   assertStringIncludes(refusal(exec, "x.wasm", "-d").hint!, "after --");
-  assertEquals(refusal(exec, "--rm", "x.wasm").hint, "Run plasm exec --help");
+  assertEquals(refusal(exec, "--gpus", "x.wasm").hint, "Run plasm exec --help");
 });

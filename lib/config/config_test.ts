@@ -166,7 +166,7 @@ const REFUSED: [string, string, string | undefined][] = [
     "api.tcp.listen must be a loopback address and port such as 127.0.0.1:8080",
     undefined,
   ],
-  [`{"socket": 7}`, "socket must be a string or null, found 7", 'Write "7" in quotes'],
+  [`{"socket": 7}`, "unix socket or null, found 7", 'Write "7" in quotes'],
   [`{"log": {"level": "loud"}}`, "log.level", undefined],
   [`{"api": {"tcp": {"listen": "0.0.0.0:80"}}}`, "api.tcp.listen", undefined],
   [`[]`, "it is not an object", undefined],
@@ -181,9 +181,9 @@ for (const [text, message, hint] of REFUSED) {
 
 Deno.test("loadConfig() does not read the system's file when system is false", async () => {
   const read: string[] = [];
-  const { readTextFile } = Deno;
+  const { readFile } = Deno;
   try {
-    Deno.readTextFile = (path) => {
+    Deno.readFile = (path) => {
       read.push(String(path));
       return Promise.reject(new Deno.errors.NotFound());
     };
@@ -194,7 +194,7 @@ Deno.test("loadConfig() does not read the system's file when system is false", a
     await loadConfig({ env });
     assertEquals(read.slice(1), ["/home/a/.config/plasm/config.jsonc", "/etc/plasm/config.jsonc"]);
   } finally {
-    Deno.readTextFile = readTextFile;
+    Deno.readFile = readFile;
   }
 });
 

@@ -13,7 +13,7 @@ import {
   type ConfigValue,
   envName,
 } from "./config.ts";
-import { checkEntries, nest, parseConfig, parseValue } from "./parse.ts";
+import { checkEntries, decodeConfig, nest, parseConfig, parseValue } from "./parse.ts";
 
 /** Options of {@linkcode loadConfig}. */
 export interface LoadConfigOptions {
@@ -50,14 +50,16 @@ export interface LoadedConfig {
 }
 
 async function readConfigFile(path: string, required: boolean): Promise<string | undefined> {
+  let bytes: Uint8Array;
   try {
-    return await Deno.readTextFile(path);
+    bytes = await Deno.readFile(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound && !required) return undefined;
     const text = error instanceof Error ? error.message : String(error);
     const reason = text.replace(/ \(os error \d+\).*$/s, "");
     throw new PlasmError("bad-config", `Cannot read ${path}: ${reason}`, { cause: error });
   }
+  return decodeConfig(bytes, path);
 }
 
 /** The default configuration. */

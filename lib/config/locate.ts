@@ -30,20 +30,27 @@ export function findRepeatedKey(text: string): { name: string; at: number } | un
   return undefined;
 }
 
-/** Finds a dotted key, such as `jobs.queue_max`; its offset in the text, or undefined. */
+/**
+ * Finds a dotted key, such as `jobs.queue_max`, or an element of a list, such as `network.listen[0]`; its offset in the
+ * text, or undefined.
+ */
 export function locateKey(text: string, name: string): number | undefined {
-  // Keys of the enclosing objects; null for the elements of a list.
-  const path: (string | null)[] = [];
+  // Keys in the enclosing objects, and indices in the enclosing lists.
+  const path: (string | number)[] = [];
+  const isFound = (): boolean =>
+    path.map((part) => typeof part === "number" ? `[${part}]` : `.${part}`).join("") === `.${name}`;
   let word: { text: string; at: number } | undefined;
   for (const { 0: token, index } of text.matchAll(TOKEN)) {
     if (/^\s|^\/[/*]/.test(token)) continue;
-    if (token === "{") path.push("");
-    else if (token === "[") path.push(null);
-    else if (token === "}" || token === "]") path.pop();
-    else if (token === ":" && word !== undefined && path.at(-1) !== null) {
+    const place = path.at(-1);
+    if (token === "}" || token === "]") path.pop();
+    else if (token === "," && typeof place === "number") path[path.length - 1] = place + 1;
+    else if (token === ":" && word !== undefined && typeof place === "string") {
       path[path.length - 1] = word.text;
-      if (path.join(".") === name) return word.at;
-    }
+      if (isFound()) return word.at;
+    } else if (typeof place === "number" && token !== "," && isFound()) return index;
+    if (token === "{") path.push("");
+    else if (token === "[") path.push(0);
     word = token.startsWith('"') ? { text: unquote(token), at: index } : undefined;
   }
   return undefined;

@@ -1,7 +1,7 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { PlasmError } from "../core/errors/mod.ts";
 import { lineAndColumn, locateKey } from "./locate.ts";
-import { parseConfig, parseValue } from "./parse.ts";
+import { decodeConfig, parseConfig, parseValue } from "./parse.ts";
 
 const TEXT = `{
   // "jobs": { "queue_max": 1 }
@@ -22,6 +22,37 @@ Deno.test("locateKey() finds a key and skips comments and values", () => {
       place,
     ),
     ["3:12", "4:3", "5:5", "6:19", undefined, undefined],
+  );
+});
+
+Deno.test("parseConfig() names the line and column of a list's element", () => {
+  const text =
+    '{\n "network": {\n  "listen": [\n   "/ip4/0.0.0.0/tcp/1", // "bad"\n   "bad"\n  ]\n }\n}';
+  assertStringIncludes(
+    assertThrows(() => parseConfig(text, "c.jsonc"), PlasmError).message,
+    "Cannot use c.jsonc:5:4: network.listen[1] must be",
+  );
+});
+
+Deno.test("parseConfig() refuses paths that only a shell would expand", () => {
+  for (const key of ["state_dir", "socket", "api.tcp.token_file", "api.metrics.token_file"]) {
+    for (const path of ["~/plasm", "$HOME/plasm"]) {
+      const text = key.split(".").reduceRight(
+        (value, part) => `{"${part}": ${value}}`,
+        `"${path}"`,
+      );
+      const { message } = assertThrows(() => parseConfig(text, "c.jsonc"), PlasmError);
+      assertStringIncludes(message, `${key} must be a path, without ~ or $NAME`);
+    }
+  }
+});
+
+Deno.test("decodeConfig() drops a byte order mark and refuses what is not UTF-8", () => {
+  assertEquals(decodeConfig(Uint8Array.of(0xef, 0xbb, 0xbf, 0x7b, 0x7d), "c.jsonc"), "{}");
+  assertEquals(
+    assertThrows(() => decodeConfig(Uint8Array.of(0x7b, 0x0a, 0x22, 0xe4), "c.jsonc"), PlasmError)
+      .message,
+    "Cannot use c.jsonc:2:2: it is not UTF-8",
   );
 });
 

@@ -96,6 +96,21 @@ export function checkEntries(entries: ConfigEntries, source: string): void {
 }
 
 /**
+ * Decodes a configuration file; a byte order mark is dropped.
+ *
+ * @throws {PlasmError} `bad-config` if it is not UTF-8
+ */
+export function decodeConfig(bytes: Uint8Array, source: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    const text = new TextDecoder().decode(bytes);
+    const place = `${source}:${lineAndColumn(text, text.indexOf("\ufffd"))}`;
+    return refuse(place, "it is not UTF-8", { hint: "Save it in the encoding UTF-8" });
+  }
+}
+
+/**
  * Parses a configuration file: JSON with comments.
  *
  * @throws {PlasmError} `bad-config` if the text is not JSON with comments or violates the schema
@@ -135,8 +150,7 @@ export function parseConfig(text: string, source: string): ConfigEntries {
 function withPlace(error: PlasmError, { text, source }: { text: string; source: string }): Error {
   const { message, hint, details } = error;
   const field = typeof details["field"] === "string" ? details["field"] : "";
-  // A list's element is found by the list's key.
-  const at = locateKey(text, field.replace(/\[\d+\].*$/, ""));
+  const at = locateKey(text, field) ?? locateKey(text, field.replace(/\[\d+\].*$/, ""));
   if (at === undefined) return error;
   const placed = message.replace(`${source}: `, () => `${source}:${lineAndColumn(text, at)}: `);
   return new PlasmError("bad-config", placed, { hint, details, cause: error });

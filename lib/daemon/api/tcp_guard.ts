@@ -133,8 +133,9 @@ export async function loadOrCreateToken(path: string): Promise<string> {
   } catch (error) {
     const fault = PlasmError.from(error);
     if (fault.code === "state") throw fault;
-    throw new PlasmError("bad-config", `Cannot use token file ${path}: ${fault.message}`, {
-      hint: `Run chmod 600 ${path}`,
+    const why = fault.message.replace(`Cannot use ${path}: `, "");
+    throw new PlasmError("bad-config", `Cannot use token file ${path}: ${why}`, {
+      hint: fault.hint?.startsWith("Run ") ? fault.hint : `Move ${path} away to get a new one`,
       cause: error,
     });
   }

@@ -166,7 +166,7 @@ const REFUSED: [string, string, string | undefined][] = [
     "api.tcp.listen must be a loopback address and port such as 127.0.0.1:8080",
     undefined,
   ],
-  [`{"socket": 7}`, "unix socket or null, found 7", 'Write "7" in quotes'],
+  [`{"socket": 7}`, "unix socket or null, found 7", undefined],
   [`{"log": {"level": "loud"}}`, "log.level", undefined],
   [`{"api": {"tcp": {"listen": "0.0.0.0:80"}}}`, "api.tcp.listen", undefined],
   [`[]`, "it is not an object", undefined],

@@ -413,6 +413,10 @@ export interface NodeJson {
     memory_mb: number;
     /** Maximum of memory_mb. */
     memory_budget_mb: number;
+    /** Processes that run jobs or wait for one. */
+    executors: number;
+    /** Open connections to peers; 0 if the network is off. */
+    peers: number;
   };
   /** Use of this node by submitter, the largest CPU time first. */
   usage: SubmitterUsageJson[];
@@ -584,5 +588,39 @@ export interface ChangesJson {
     memory_mb: number;
     /** Maximum of memory_mb. */
     memory_budget_mb: number;
+    /** Processes that run jobs or wait for one. */
+    executors: number;
+    /** Open connections to peers; 0 if the network is off. */
+    peers: number;
   };
+}
+
+/** What is known of a node's past results. */
+export interface NodeRecordJson {
+  /** libp2p peer id. */
+  peer_id: string;
+  /** Jobs with a verified result; halved together with failed when both reach 64. */
+  succeeded: number;
+  /** Jobs that the node did not answer, lost or falsified. */
+  failed: number;
+  /** Until when other nodes are preferred after a failed job; null: not avoided. */
+  avoided_until: string | null;
+  /** Average time to fetch the capability document, in milliseconds; null before the first. */
+  latency_ms: number | null;
+  /** Results that an audit reproduced since the latest false one. */
+  reproduced: number;
+  /** False results that an audit found. */
+  false: number;
+  /** Until when the node gets no jobs after a false result; null: not banned. */
+  banned_until: string | null;
+}
+
+/** Stored evidence: receipts of one job that contradict each other. */
+export interface EvidenceEntryJson {
+  /** Name of the file. */
+  name: string;
+  /** When it was found. */
+  at: string;
+  /** Size of the document, in bytes. */
+  bytes: number;
 }

@@ -338,6 +338,7 @@ export async function startDaemon(
       listening: () => serving.server?.listening ?? { socket, tcp: null, metrics: null },
       reload,
       refusals: new RefusalLog({ log }),
+      executors: () => Object.values(pool?.stats ?? {}).reduce((sum, count) => sum + count, 0),
       metrics,
       modules: new ModuleFetcher({ store, config: () => config.current, env }),
       network,

@@ -60,7 +60,12 @@ import {
   type OptimisticStream,
 } from "./patches/optimistic_stream.ts";
 import { stopWithTimers } from "./patches/open_handles.ts";
-import { type PeerOutcome, PeerStateStore, Reputation } from "./state/peer_state.ts";
+import {
+  type PeerOutcome,
+  type PeerRecord,
+  PeerStateStore,
+  Reputation,
+} from "./state/peer_state.ts";
 
 /** Time limit for dialing all addresses of a peer and opening the stream, in milliseconds. */
 const DIAL_TIMEOUT_MS = 20_000;
@@ -398,6 +403,11 @@ export class PlasmNetwork {
   /** Records the outcome of a job on a peer, which affects its score in later searches. */
   recordOutcome(peerId: string, outcome: PeerOutcome): void {
     this.#reputation.recordJob(peerId, outcome);
+  }
+
+  /** What is known of other peers' past results. */
+  records(): { peerId: string; record: Readonly<PeerRecord> }[] {
+    return this.#reputation.all();
   }
 
   /**

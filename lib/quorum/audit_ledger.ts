@@ -70,10 +70,14 @@ export class AuditLedger {
     return this.get(peerId).bannedUntil > now;
   }
 
+  /** Records of all nodes. */
+  all(): { peerId: string; record: Readonly<AuditRecord> }[] {
+    return [...this.#records].map(([peerId, record]) => ({ peerId, record }));
+  }
+
   /** Nodes that are banned now. */
-  banned(now: number = Date.now()): { peerId: string; record: AuditRecord }[] {
-    return [...this.#records].filter(([, { bannedUntil }]) => bannedUntil > now)
-      .map(([peerId, record]) => ({ peerId, record }));
+  banned(now: number = Date.now()): { peerId: string; record: Readonly<AuditRecord> }[] {
+    return this.all().filter(({ record }) => record.bannedUntil > now);
   }
 
   /**

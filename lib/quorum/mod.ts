@@ -17,7 +17,7 @@ export {
   type VerifiedEvidence,
   verifyEvidence,
 } from "./evidence.ts";
-export { saveEvidence } from "./evidence_store.ts";
+export { listEvidence, readEvidence, saveEvidence, type StoredEvidence } from "./evidence_store.ts";
 export { networkPrefix } from "./network_prefix.ts";
 export { type QuorumCandidate, type UnusedNode } from "./node_selection.ts";
 export {

@@ -37,7 +37,7 @@ Deno.test("settingsResult() names keys of the file that the daemon does not use 
 
 Deno.test("queueResult() says why queued jobs wait", () => {
   const load = { queued: 0, running: 2, concurrency: 2, queue_max: 9, memory_mb: 64 };
-  const busy = { ...load, memory_budget_mb: 64 };
+  const busy = { ...load, memory_budget_mb: 64, executors: 2, peers: 0 };
   assertEquals(queueResult(busy).result, "ok");
   assertStringIncludes(queueResult({ ...busy, queued: 1 }).hint ?? "", "jobs.concurrency");
   const full = queueResult({ ...busy, queued: 1, running: 1 });

@@ -25,6 +25,8 @@ const NODE: NodeJson = {
     queue_max: 1000,
     memory_mb: 64,
     memory_budget_mb: 4096,
+    executors: 2,
+    peers: 0,
   },
   usage: [{ submitter: "local", jobs: 2, cpu_seconds: 1.5, output_bytes: 10 }],
   network: null,

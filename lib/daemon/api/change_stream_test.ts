@@ -12,6 +12,8 @@ const LOAD: ChangesJson["load"] = {
   queue_max: 1,
   memory_mb: 0,
   memory_budget_mb: 1,
+  executors: 0,
+  peers: 0,
 };
 
 /** Opens the stream of a daemon and reads its messages. */

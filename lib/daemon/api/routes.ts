@@ -3,7 +3,13 @@
  * @module
  */
 import type { Logger } from "@logtape/logtape";
-import { type ChangesJson, type ListeningJson, PIPE_PROTOCOL } from "../../api/mod.ts";
+import {
+  type ChangesJson,
+  type EvidenceEntryJson,
+  type ListeningJson,
+  type NodeRecordJson,
+  PIPE_PROTOCOL,
+} from "../../api/mod.ts";
 import {
   type Config,
   configEntries,
@@ -60,6 +66,8 @@ export interface ApiContext {
   reload: () => Promise<ReloadPlan>;
   /** Logs refused requests. */
   refusals: RefusalLog;
+  /** Number of executors. */
+  executors: () => number;
   /** Renders `/metrics`. */
   metrics: () => string;
   /** Downloads modules by reference. */
@@ -76,6 +84,14 @@ export interface ApiContext {
 export interface DaemonNetwork extends AsyncDisposable {
   /** Lists connected peers, for `GET /v1/peers`. */
   peers(): JsonValue[];
+  /** Number of open connections to peers. */
+  peerCount(): number;
+  /** Lists nodes with past results, for `GET /v1/nodes`. */
+  records(): NodeRecordJson[];
+  /** Lists stored evidence, for `GET /v1/evidence`. */
+  evidence(): Promise<EvidenceEntryJson[]>;
+  /** Reads stored evidence; undefined if there is none of that name. */
+  readEvidence(name: string): Promise<JsonValue | undefined>;
   /**
    * Discovers nodes that run jobs, for `POST /v1/discover`; yields each as it responds.
    *
@@ -500,7 +516,9 @@ function nodeLoad(context: ApiContext): ChangesJson["load"] {
   const { waiting, running, runningMemoryMb, concurrency } = context.jobs.load;
   const { queue_max, memory_budget_mb } = context.config().jobs;
   const memory = { memory_mb: runningMemoryMb, memory_budget_mb };
-  return { queued: waiting, running, concurrency, queue_max, ...memory };
+  const executors = context.executors();
+  const peers = context.network?.peerCount() ?? 0;
+  return { queued: waiting, running, concurrency, queue_max, ...memory, executors, peers };
 }
 
 /** Maximum number of submitters in the node's usage. */
@@ -543,6 +561,18 @@ export function addNodeRoutes(app: Hono, context: ApiContext): void {
     return Response.json({ applied, needs_restart: ignored });
   });
   app.get("/v1/peers", () => Response.json({ peers: network(context).peers() }));
+  app.get("/v1/nodes", () => Response.json({ nodes: network(context).records() }));
+  app.get("/v1/evidence", async () => {
+    return Response.json({ evidence: await network(context).evidence() });
+  });
+  app.get("/v1/evidence/:name", async ({ req }) => {
+    const name = req.param("name");
+    const evidence = await network(context).readEvidence(name);
+    if (evidence !== undefined) return Response.json(evidence);
+    throw new PlasmError("not-found", `Cannot read evidence: none has the name ${name}`, {
+      hint: "GET /v1/evidence lists the names; the latest 100 are stored",
+    });
+  });
   app.post("/v1/discover", async ({ req }) => {
     const idleMs = context.config().api.idle_timeout_seconds * 1000;
     const query = await readJsonBody(req.raw, { maxBytes: MAX_QUERY_BYTES, idleMs });

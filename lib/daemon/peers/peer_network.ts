@@ -16,7 +16,7 @@ import {
   type PlasmNetwork,
   probeWasmFeatures,
 } from "../../p2p/mod.ts";
-import { AuditLedger } from "../../quorum/mod.ts";
+import { AuditLedger, listEvidence, readEvidence } from "../../quorum/mod.ts";
 import { serveJobs } from "../../remote/libp2p/mod.ts";
 import { JobServer } from "../../remote/server/mod.ts";
 import { localRuntime, rerun, WASI_VERSIONS } from "../../sandbox/mod.ts";
@@ -26,6 +26,7 @@ import { type Jobs, readInputs } from "../jobs/mod.ts";
 import type { JobStore } from "../store/mod.ts";
 import { Auditor } from "./auditor.ts";
 import { DonorPolicy } from "./donor_policy.ts";
+import { nodeRecords } from "./node_records.ts";
 import { remoteCeilings, RemoteHost, remotePolicy } from "./remote_host.ts";
 import { peerRunner } from "./remote_runner.ts";
 
@@ -140,7 +141,7 @@ export async function joinPeerNetwork(context: NetworkContext): Promise<DaemonNe
     const stopPublishing = await publishCapability(network, { ...context, donor });
     signal.addEventListener("abort", stopPublishing);
     return {
-      ...daemonNetwork(network, { server, donor, auditor, ledger }),
+      ...daemonNetwork(network, { server, donor, auditor, ledger, stateDir }),
       async [Symbol.asyncDispose]() {
         stopPublishing();
         await auditor[Symbol.asyncDispose]();
@@ -244,11 +245,12 @@ interface ReportedParts {
   donor: DonorPolicy;
   auditor: Auditor;
   ledger: AuditLedger;
+  stateDir: string;
 }
 
 function daemonNetwork(
   network: PlasmNetwork,
-  { server, donor, auditor, ledger }: ReportedParts,
+  { server, donor, auditor, ledger, stateDir }: ReportedParts,
 ): Omit<DaemonNetwork, keyof AsyncDisposable> {
   return {
     peers: () =>
@@ -258,6 +260,13 @@ function daemonNetwork(
         latency_ms: latencyMs,
         opened_at: new Date(openedAt).toISOString(),
       })),
+    peerCount: () => network.peers().length,
+    records: () => nodeRecords({ network, ledger }),
+    evidence: () => listEvidence(stateDir),
+    readEvidence: async (name) => {
+      const evidence = await readEvidence(stateDir, name);
+      return evidence === undefined ? undefined : JSON.parse(JSON.stringify(evidence));
+    },
     discover(query, { signal }) {
       const { criteria, limit, timeoutMs } = readQuery(query);
       return candidates(network.discover(criteria, { signal, limit, timeoutMs }));

@@ -85,6 +85,11 @@ export class Reputation {
     return this.#records.get(peerId) ?? UNKNOWN;
   }
 
+  /** Records of all peers. */
+  all(): { peerId: string; record: Readonly<PeerRecord> }[] {
+    return [...this.#records].map(([peerId, record]) => ({ peerId, record }));
+  }
+
   /** Reports whether other nodes are preferred, because the peer failed a job lately. */
   isAvoided(peerId: string, now: number = Date.now()): boolean {
     return this.get(peerId).avoidUntil > now;

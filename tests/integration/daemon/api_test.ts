@@ -4,6 +4,7 @@ import { EMPTY_HASH, sha256 } from "../../../lib/core/hash.ts";
 import { PlasmError } from "../../../lib/core/errors/mod.ts";
 import { createJobId } from "../../../lib/core/ids.ts";
 import { type Fixture, MODULE, MODULE_HASH, testDaemon } from "../../fixtures/daemon/harness.ts";
+import { fakeNetwork } from "../../fixtures/daemon/fake_network.ts";
 import { rawCall, type RawCallOptions } from "../../fixtures/daemon/raw_call.ts";
 import {
   type ApiResponse,
@@ -347,6 +348,9 @@ const CASES: [string, Case][] = [
   ["POST /v1/jobs 409", ({ call }) => call("POST", "/v1/jobs", { json: REMOTE })],
   ["POST /v1/run 409", ({ call }) => call("POST", "/v1/run", { json: REMOTE })],
   ["GET /v1/peers 409", ({ call }) => call("GET", "/v1/peers")],
+  ["GET /v1/nodes 409", ({ call }) => call("GET", "/v1/nodes")],
+  ["GET /v1/evidence 409", ({ call }) => call("GET", "/v1/evidence")],
+  ["GET /v1/evidence/{name} 409", ({ call }) => call("GET", "/v1/evidence/a")],
   [
     "POST /v1/discover 400",
     ({ call }) =>
@@ -393,6 +397,10 @@ for (const [name, run] of CASES) {
 
 const ELSEWHERE = [
   "GET /v1/peers 200",
+  "GET /v1/nodes 200",
+  "GET /v1/evidence 200",
+  "GET /v1/evidence/{name} 200",
+  "GET /v1/evidence/{name} 404",
   "POST /v1/discover 200",
   "GET /ready 503",
   "POST /v1/reload 409",
@@ -435,24 +443,45 @@ const PEER = {
   streams: 1,
 };
 
-Deno.test("the API responds to GET /v1/peers and POST /v1/discover with 200 when a network is joined", async () => {
+const RECORD = {
+  peer_id: "a",
+  succeeded: 2,
+  failed: 1,
+  avoided_until: null,
+  latency_ms: 1.5,
+  reproduced: 0,
+  false: 1,
+  banned_until: "2026-01-02T00:00:00.000Z",
+};
+const EVIDENCE = { name: "20260101T000000000Z-0123456789ab.json", at: PEER.opened_at, bytes: 2 };
+
+Deno.test("the API responds with what a network reports when one is joined", async () => {
   await using fixture = await testDaemon({
     network: () =>
-      Promise.resolve({
+      Promise.resolve(fakeNetwork({
         peers: () => [PEER],
+        peerCount: () => 1,
+        records: () => [RECORD],
+        evidence: () => Promise.resolve([EVIDENCE]),
+        readEvidence: (name) =>
+          Promise.resolve(name === EVIDENCE.name ? { version: "0.2" } : undefined),
         discover: async function* (query) {
           yield await Promise.resolve({ ...NODE, capability: query as Record<string, string> });
         },
         status: () => ({ reachable: true }),
-        audits: () => ({ counts: {}, cpuSeconds: 0, banned: 0 }),
-        [Symbol.asyncDispose]: () => Promise.resolve(),
-      }),
+      })),
   });
   const { call } = fixture;
   assertEquals((await call("GET", "/v1/peers")).json, { peers: [PEER] });
+  assertEquals((await call("GET", "/v1/nodes")).json, { nodes: [RECORD] });
+  assertEquals((await call("GET", "/v1/evidence")).json, { evidence: [EVIDENCE] });
+  assertEquals((await call("GET", `/v1/evidence/${EVIDENCE.name}`)).json, { version: "0.2" });
+  assertEquals((await call("GET", "/v1/evidence/..%2Fidentity.key")).status, 404);
   const { json } = await call("POST", "/v1/discover", { json: { arch: "x86_64" } });
   assertEquals(json, { nodes: [{ ...NODE, capability: { arch: "x86_64" } }] });
-  assertEquals((await call("GET", "/v1/node")).json["network"], { reachable: true });
+  const node = (await call("GET", "/v1/node")).json;
+  assertEquals(node["network"], { reachable: true });
+  assertEquals((node["load"] as { peers: number }).peers, 1);
 });
 
 Deno.test("the API responds to GET /ready with 503 when the node is stopping", async () => {

@@ -18,7 +18,8 @@ const PAGE_HEADERS = {
     ...["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"],
     ...["img-src data:", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"],
   ].join("; "),
-  "referrer-policy": "no-referrer",
+  // With no-referrer, the form would be sent without an origin.
+  "referrer-policy": "same-origin",
   "cross-origin-opener-policy": "same-origin",
   "cross-origin-resource-policy": "same-origin",
 };

@@ -1,10 +1,10 @@
 /// <reference lib="dom" />
 /**
- * Requests of the page to the daemon, and its stream of changes.
+ * Requests of the page to the daemon.
  *
  * @module
  */
-import type { ChangesJson } from "../../../api/mod.ts";
+import { sha256 } from "../../../core/mod.ts";
 
 /** An error that the daemon answered, or that it did not answer at all. */
 export class RequestError extends Error {
@@ -22,16 +22,20 @@ export async function request(path: string, init: RequestInit = {}): Promise<Res
   let response: Response;
   try {
     response = await fetch(path, init);
-  } catch {
-    throw new RequestError("The dashboard does not answer", "Run plasm dashboard again");
+  } catch (error) {
+    if (init.signal?.aborted) throw error;
+    throw new RequestError(
+      "The dashboard does not respond",
+      "Check that plasm dashboard or the daemon runs, then reload this page",
+    );
   }
   if (response.ok) return response;
   const text = await response.text();
   let error: { message?: string; hint?: string } = {};
   try {
     error = JSON.parse(text).error ?? {};
-  } catch { /* it was not the daemon that answered */ }
-  throw new RequestError(error.message ?? `${response.status}: ${text.slice(0, 200)}`, error.hint);
+  } catch { /* not the daemon's answer */ }
+  throw new RequestError(error.message ?? text.slice(0, 200).trim(), error.hint);
 }
 
 /** Requests JSON. */
@@ -49,32 +53,37 @@ export async function postJson<T>(path: string, value: unknown): Promise<T> {
   return await response.json();
 }
 
-type Listener = (changes: ChangesJson) => void;
-
-/** Changes of jobs and load; EventSource reconnects. */
-export class Changes {
-  readonly #listeners = new Set<Listener>();
-  /** The last load samples, oldest first: five minutes of them. */
-  readonly samples: { at: number; load: ChangesJson["load"]; ended: number }[] = [];
-
-  /** @param onState Called with whether the stream is connected. */
-  constructor(onState: (connected: boolean) => void) {
-    const source = new EventSource("/v1/changes");
-    source.onopen = () => onState(true);
-    source.onerror = () => onState(false);
-    source.onmessage = ({ data }) => {
-      const changes: ChangesJson = JSON.parse(data);
-      const at = Date.parse(changes.at);
-      const ended = changes.jobs.filter(({ finished_at }) => finished_at !== null).length;
-      this.samples.push({ at, load: changes.load, ended });
-      while (at - this.samples[0]!.at > 300_000) this.samples.shift();
-      for (const listener of this.#listeners) listener(changes);
-    };
+/** Uploads content unless the daemon has it, and returns its hash. */
+export async function upload(
+  kind: "modules" | "inputs",
+  data: Uint8Array<ArrayBuffer>,
+): Promise<string> {
+  const hash = await sha256(data);
+  const path = `/v1/${kind}/${hash}`;
+  const { status } = await fetch(path, { method: "HEAD" });
+  if (status !== 200) {
+    const headers = { "content-type": "application/octet-stream" };
+    await request(path, { method: "PUT", body: data, headers });
   }
+  return hash;
+}
 
-  /** Calls a function with each message, until the signal aborts. */
-  listen(listener: Listener, signal: AbortSignal): void {
-    this.#listeners.add(listener);
-    signal.addEventListener("abort", () => this.#listeners.delete(listener));
+/** Reads the first bytes of a response, and none of the rest. */
+export async function readStart(
+  path: string,
+  { maxBytes, signal }: { maxBytes: number; signal: AbortSignal },
+): Promise<Uint8Array> {
+  const { body } = await request(path, { signal });
+  const start = new Uint8Array(maxBytes);
+  let length = 0;
+  const reader = body!.getReader();
+  while (length < maxBytes) {
+    const { done, value } = await reader.read();
+    if (done) return start.subarray(0, length);
+    const part = value.subarray(0, maxBytes - length);
+    start.set(part, length);
+    length += part.length;
   }
+  await reader.cancel();
+  return start;
 }

@@ -1,11 +1,11 @@
 /// <reference lib="dom" />
 /**
- * The dashboard: a page for each view, chosen by the fragment of the address.
+ * The dashboard: a page for each view, selected by the fragment of the address.
  *
  * @module
  */
-import { Changes } from "./daemon_api.ts";
-import { fill, h } from "./dom.ts";
+import { Changes, type ConnectionState } from "./changes.ts";
+import { type Child, fill, h } from "./dom.ts";
 import { jobView } from "./job_view.ts";
 import { jobsView } from "./jobs_view.ts";
 import { networkView } from "./network_view.ts";
@@ -14,13 +14,19 @@ import { receiptView } from "./receipt_view.ts";
 import { submitView } from "./submit_view.ts";
 import { errorBox, type View } from "./view.ts";
 
-const VIEWS: Record<string, { title: string; show: View; inNav: boolean }> = {
-  "": { title: "Node", show: nodeView, inNav: true },
-  jobs: { title: "Jobs", show: jobsView, inNav: true },
-  job: { title: "Job", show: jobView, inNav: false },
-  submit: { title: "Submit", show: submitView, inNav: true },
-  network: { title: "Network", show: networkView, inNav: true },
-  receipt: { title: "Verify a receipt", show: receiptView, inNav: true },
+const VIEWS: Record<string, { title: string; show: View; nav?: string }> = {
+  "": { title: "Node", show: nodeView, nav: "Node" },
+  jobs: { title: "Jobs", show: jobsView, nav: "Jobs" },
+  job: { title: "Job", show: jobView },
+  submit: { title: "Submit", show: submitView, nav: "Submit" },
+  network: { title: "Network", show: networkView, nav: "Network" },
+  receipt: { title: "Verify a receipt", show: receiptView, nav: "Verify" },
+};
+
+const STATES: Record<ConnectionState, () => Child> = {
+  live: () => h("span", { class: "good" }, "live"),
+  reconnecting: () => h("span", { class: "bad" }, "reconnecting…"),
+  "signed-out": () => h("span", { class: "bad" }, "signed out: ", h("a", { href: "/" }, "sign in")),
 };
 
 const main = document.getElementById("main")!;
@@ -28,12 +34,7 @@ const nav = document.getElementById("nav")!;
 const connection = document.getElementById("connection")!;
 let shown = new AbortController();
 
-const changes = new Changes((connected) => {
-  fill(
-    connection,
-    connected ? h("span", { class: "good" }, "live") : h("span", { class: "bad" }, "reconnecting…"),
-  );
-});
+const changes = new Changes((state) => fill(connection, STATES[state]()));
 
 async function show(): Promise<void> {
   shown.abort();
@@ -44,8 +45,9 @@ async function show(): Promise<void> {
   document.title = `${view.title} – plasm`;
   fill(
     nav,
-    ...Object.entries(VIEWS).filter(([, { inNav }]) => inNav).map(([path, { title }]) =>
-      h("a", { href: `#/${path}`, "aria-current": path === name ? "page" : undefined }, title)
+    ...Object.entries(VIEWS).map(([path, { nav }]) =>
+      nav !== undefined &&
+      h("a", { href: `#/${path}`, "aria-current": path === name ? "page" : undefined }, nav)
     ),
   );
   fill(main, h("h1", {}, view.title), h("p", {}, "Loading…"));
@@ -56,5 +58,9 @@ async function show(): Promise<void> {
   }
 }
 
-addEventListener("hashchange", () => void show());
+addEventListener("hashchange", () => {
+  void show();
+  // A screen reader continues at the new view.
+  main.focus();
+});
 void show();

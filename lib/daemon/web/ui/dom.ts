@@ -7,7 +7,7 @@
  */
 import { escapeText } from "../../../util/mod.ts";
 
-/** What an element may contain. */
+/** Content of an element. */
 export type Child = Node | string | number | null | undefined | false;
 
 /** Attributes, and handlers of events, by name: `onclick`. */
@@ -45,20 +45,47 @@ function nodes(children: readonly Child[]): (Node | string)[] {
   });
 }
 
+/** Text of several lines: line ends and tabs stay, other control characters are escaped. */
+export function escapeLines(text: string): string {
+  return text.split(/\r?\n/).map((line) =>
+    line.split("\t").map((part) => escapeText(part, Infinity)).join("\t")
+  ).join("\n");
+}
+
+/** An identifier such as a hash or a peer id. */
+export function code(text: Child): HTMLElement {
+  return h("code", {}, text);
+}
+
+/** A column of a table; figures are aligned to the right. */
+export type Column = string | { figure: string };
+
+/** A row of a table. */
+export function tableRow(columns: readonly Column[], cells: readonly Child[]): HTMLTableRowElement {
+  return h(
+    "tr",
+    {},
+    ...cells.map((cell, at) =>
+      h("td", { class: typeof columns[at] === "object" ? "figure" : undefined }, cell)
+    ),
+  );
+}
+
 /** A table with a heading for each column; scrolls sideways where it is too wide. */
 export function dataTable(
-  headings: readonly string[],
+  name: string,
+  columns: readonly Column[],
   rows: readonly HTMLTableRowElement[],
 ): HTMLElement {
+  const headings = columns.map((column) =>
+    typeof column === "object"
+      ? h("th", { scope: "col", class: "figure" }, column.figure)
+      : h("th", { scope: "col" }, column)
+  );
   return h(
     "div",
-    { class: "scroll", tabindex: 0, role: "group", "aria-label": `Table: ${headings[0]}` },
-    h(
-      "table",
-      {},
-      h("thead", {}, h("tr", {}, ...headings.map((text) => h("th", { scope: "col" }, text)))),
-      h("tbody", {}, ...rows),
-    ),
+    { class: "scroll", tabindex: 0, role: "group", "aria-label": name },
+    h("table", {}, h("thead", {}, h("tr", {}, ...headings)), h("tbody", {}, ...rows)),
   );
 }
 
@@ -68,29 +95,28 @@ export function facts(values: Record<string, Child>): HTMLElement {
     "dl",
     {},
     ...Object.entries(values).flatMap(([name, value]) =>
-      value === null || value === undefined ? [] : [h("dt", {}, name), h("dd", {}, value)]
+      value === null || value === undefined || value === ""
+        ? []
+        : [h("dt", {}, name), h("dd", {}, value)]
     ),
   );
 }
 
 /** A value as indented JSON. */
 export function jsonBlock(value: unknown): HTMLElement {
-  return h("pre", { tabindex: 0 }, ...textLines(JSON.stringify(value, null, 2)));
+  return h(
+    "pre",
+    { tabindex: 0 },
+    document.createTextNode(escapeLines(JSON.stringify(value, null, 2))),
+  );
 }
 
-/** Text that keeps its line ends; other control characters are shown escaped. */
-export function textLines(text: string): Child[] {
-  return text.split("\n").flatMap((line, at) => [
-    at === 0 ? null : document.createTextNode("\n"),
-    line,
-  ]);
+/** Further content that the reader opens. */
+export function details(summary: string, ...children: Child[]): HTMLElement {
+  return h("details", {}, h("summary", {}, summary), ...children);
 }
 
-/** A number of bytes for people. */
-export function bytesText(bytes: number): string {
-  if (bytes < 1000) return `${bytes} B`;
-  const units = ["kB", "MB", "GB", "TB"];
-  let [value, unit] = [bytes / 1000, 0];
-  while (value >= 1000 && unit < units.length - 1) [value, unit] = [value / 1000, unit + 1];
-  return `${value.toFixed(1)} ${units[unit]}`;
+/** A paragraph in place of a list without entries. */
+export function emptyState(text: string): HTMLElement {
+  return h("p", { class: "empty" }, text);
 }

@@ -6,18 +6,29 @@
  */
 import type { JobJson, JobPageJson } from "../../../api/mod.ts";
 import { getJson } from "./daemon_api.ts";
-import { dataTable, fill, h } from "./dom.ts";
-import { errorBox, type ViewContext } from "./view.ts";
+import { code, type Column, dataTable, emptyState, fill, h, tableRow } from "./dom.ts";
+import { resultText, runTimeText, timeText } from "./format.ts";
+import { errorBox, throttle, type ViewContext } from "./view.ts";
 
 /** Jobs on a page. */
 const PAGE = 50;
 
+/** Least time between two requests for the list, in milliseconds. */
+const RELOAD_MS = 1000;
+
 const STATES = ["queued", "running", "finished", "failed", "cancelled", "interrupted"];
+
+const COLUMNS: readonly Column[] = [
+  ...["Job", "Submitter", "State", "Result", "Created"],
+  { figure: "Run time" },
+];
 
 /** Shows the jobs. */
 export async function jobsView({ main, changes, signal }: ViewContext): Promise<void> {
   const rows = new Map<string, HTMLTableRowElement>();
-  const list = h("div");
+  const table = dataTable("Jobs", COLUMNS, []);
+  const body = table.querySelector("tbody")!;
+  const message = h("div");
   const pages: (string | null)[] = [null];
   const state = h(
     "select",
@@ -26,8 +37,12 @@ export async function jobsView({ main, changes, signal }: ViewContext): Promise<
     ...STATES.map((name) => h("option", { value: name }, name)),
   );
   const submitter = h("input", { type: "search", onchange: () => void restart() });
+  const job = h("input", { type: "search", placeholder: "job_…", spellcheck: "false" });
   const newer = h("button", { type: "button", onclick: () => void turn(-1) }, "Newer");
   const older = h("button", { type: "button", onclick: () => void turn(1) }, "Older");
+  const page = h("span", { role: "status" });
+  let next: string | null = null;
+  let request = 0;
 
   const restart = async (): Promise<void> => {
     pages.splice(1);
@@ -38,7 +53,6 @@ export async function jobsView({ main, changes, signal }: ViewContext): Promise<
     else pages.pop();
     await load();
   };
-  let next: string | null = null;
   const query = (): string => {
     const params = new URLSearchParams({ limit: String(PAGE) });
     if (state.value !== "") params.set("state", state.value);
@@ -48,85 +62,79 @@ export async function jobsView({ main, changes, signal }: ViewContext): Promise<
     return params.toString();
   };
   const load = async (): Promise<void> => {
+    // The answer to an earlier request may arrive later.
+    const number = ++request;
     try {
-      const page = await getJson<JobPageJson>(`/v1/jobs?${query()}`);
-      if (signal.aborted) return;
-      next = page.next;
-      newer.disabled = pages.length === 1;
-      older.disabled = next === null;
-      rows.clear();
-      for (const job of page.jobs) rows.set(job.id, row(job));
-      fill(
-        list,
-        rows.size === 0
-          ? h("p", {}, "No jobs. Submit one, or choose another filter.")
-          : dataTable(["job", "submitter", "state", "result", "created", "took"], [
-            ...rows.values(),
-          ]),
-      );
+      const found = await getJson<JobPageJson>(`/v1/jobs?${query()}`);
+      if (signal.aborted || number !== request) return;
+      show(found);
     } catch (error) {
-      fill(list, errorBox(error));
+      if (!signal.aborted && number === request) fill(message, errorBox(error));
     }
+  };
+  const show = ({ jobs, next: following }: JobPageJson): void => {
+    next = following;
+    newer.disabled = pages.length === 1;
+    older.disabled = next === null;
+    fill(page, `Page ${pages.length}`);
+    const focused = body.contains(document.activeElement)
+      ? document.activeElement!.getAttribute("href")
+      : null;
+    const old = new Map(rows);
+    rows.clear();
+    for (const job of jobs) rows.set(job.id, updated(job, old.get(job.id)));
+    body.replaceChildren(...rows.values());
+    body.querySelector<HTMLElement>(`a[href="${focused}"]`)?.focus();
+    table.hidden = rows.size === 0;
+    const isFiltered = state.value !== "" || submitter.value !== "" || pages.length > 1;
+    const text = isFiltered ? "No job matches the filter." : "No job yet: submit one.";
+    fill(message, rows.size === 0 && emptyState(text));
   };
   fill(
     main,
     h("h1", {}, "Jobs"),
     h(
       "form",
-      { class: "row", onsubmit: (event) => event.preventDefault() },
+      {
+        class: "row",
+        onsubmit: (event) => {
+          event.preventDefault();
+          if (job.value !== "") location.hash = `#/job/${encodeURIComponent(job.value.trim())}`;
+        },
+      },
       h("label", {}, "State", state),
       h("label", {}, "Submitter", submitter),
-      newer,
-      older,
+      h("label", {}, "Job id", job),
+      h("button", { type: "submit" }, "Open"),
     ),
-    list,
+    message,
+    table,
+    h("p", { class: "actions" }, newer, older, page),
   );
   await load();
-  let stale = false;
+  const reload = throttle(() => void load(), { ms: RELOAD_MS, signal });
   changes.listen(({ jobs, more }) => {
     for (const job of jobs) {
-      const old = rows.get(job.id);
-      if (old === undefined) continue;
-      const changed = row(job);
-      old.replaceWith(changed);
-      rows.set(job.id, changed);
+      const row = rows.get(job.id);
+      if (row !== undefined) updated(job, row);
     }
-    const isNew = more || jobs.some(({ id }) => !rows.has(id));
-    if (!isNew || pages.length > 1 || stale) return;
-    // The first page follows new jobs, once a second at most.
-    stale = true;
-    setTimeout(() => {
-      stale = false;
-      if (!signal.aborted && pages.length === 1) void load();
-    }, 1000);
+    // Only the first page follows new jobs: older pages stay as they are read.
+    if (pages.length === 1 && (more || jobs.some(({ id }) => !rows.has(id)))) reload();
   }, signal);
 }
 
-function row(job: JobJson): HTMLTableRowElement {
-  return h(
-    "tr",
-    {},
-    h("td", {}, h("a", { href: `#/job/${job.id}` }, job.id)),
-    h("td", {}, job.submitter),
-    h("td", {}, job.state),
-    h("td", {}, resultText(job)),
-    h("td", {}, timeText(job.created_at)),
-    h("td", {}, tookText(job)),
-  );
-}
-
-/** How a job ended, in a few words. */
-export function resultText({ status, exit_code, error }: JobJson): string {
-  if (status === "exited") return `exit ${exit_code}`;
-  return status ?? error?.code ?? "";
-}
-
-/** A time in the reader's own zone. */
-export function timeText(at: string | null): string {
-  return at === null ? "" : new Date(at).toLocaleString();
-}
-
-function tookText({ started_at, finished_at }: JobJson): string {
-  if (started_at === null || finished_at === null) return "";
-  return `${((Date.parse(finished_at) - Date.parse(started_at)) / 1000).toFixed(2)} s`;
+/** Shows a job in its row; the link stays, as it may have the focus. */
+function updated(job: JobJson, row?: HTMLTableRowElement): HTMLTableRowElement {
+  const cells = [
+    job.submitter,
+    h("span", { class: `state ${job.state}` }, job.state),
+    resultText(job),
+    timeText(job.created_at),
+    runTimeText(job),
+  ];
+  if (row === undefined) {
+    return tableRow(COLUMNS, [h("a", { href: `#/job/${job.id}` }, code(job.id)), ...cells]);
+  }
+  for (const [at, cell] of cells.entries()) fill(row.cells[at + 1]!, cell);
+  return row;
 }

@@ -1,131 +1,199 @@
 /// <reference lib="dom" />
 /**
- * The view of the node: identity, load, limits, network and figures over time.
+ * The view of the node: identity, load over time, limits, network, usage and configuration.
  *
  * @module
  */
-import type { NodeJson, VersionJson } from "../../../api/mod.ts";
-import { type Changes, getJson } from "./daemon_api.ts";
-import { bytesText, dataTable, facts, fill, h, jsonBlock } from "./dom.ts";
-import type { ViewContext } from "./view.ts";
+import type { ConfigInEffectJson, NodeJson, VersionJson } from "../../../api/mod.ts";
+import { loadCharts } from "./charts.ts";
+import { getJson } from "./daemon_api.ts";
+import {
+  code,
+  type Column,
+  dataTable,
+  details,
+  emptyState,
+  facts,
+  fill,
+  h,
+  jsonBlock,
+  tableRow,
+} from "./dom.ts";
+import { bytesText, durationText } from "./format.ts";
+import { throttle, type ViewContext } from "./view.ts";
+
+/** Least time between two requests for network and usage, in milliseconds. */
+const RELOAD_MS = 5000;
 
 /** The part of the node's network status that the view shows; it has more. */
 interface ShownNetwork {
   addresses?: string[];
-  reachability?: string | { status?: string; reason?: string };
+  reachability?: { status?: string; by?: string | null; addresses?: string[] };
+  bootstrap?: { address: string; connected: boolean; error: string | null }[];
+  routing_table?: number;
+  availability?: { accepting?: boolean; reason?: string | null };
 }
+
+/** Names of the limits. */
+const LIMITS: Record<string, string> = {
+  memory_mb: "Memory",
+  timeout_seconds: "Wall-clock time",
+  cpu_seconds: "CPU time",
+  cpu_cores: "CPU cores",
+  output_bytes: "Standard output and error",
+  output_files_bytes: "Output files",
+  fs_bytes: "Files in memory",
+  module_bytes: "Module",
+  input_bytes: "One input",
+};
 
 /** Shows the node. */
 export async function nodeView({ main, changes, signal }: ViewContext): Promise<void> {
-  const [node, version] = await Promise.all([
+  const [node, version, config] = await Promise.all([
     getJson<NodeJson>("/v1/node"),
     getJson<VersionJson>("/version"),
+    getJson<ConfigInEffectJson>("/v1/config"),
   ]);
   if (signal.aborted) return;
-  const load = h("div");
-  const charts = h("div", { class: "charts" });
-  const network = node.network as ShownNetwork | null;
-  const { ceilings } = node;
+  const charts = loadCharts();
+  const [network, usage] = [h("div"), h("div")];
+  const show = (shown: NodeJson): void => {
+    fill(network, networkFacts(shown.network as ShownNetwork | null));
+    fill(usage, usageTable(shown.usage));
+  };
   fill(
     main,
     h("h1", {}, "Node"),
+    charts.element,
+    h("h2", {}, "Identity"),
     facts({
-      "Peer id": node.peer_id,
-      "Public key": node.public_key,
+      "Peer id": code(node.peer_id),
+      "Public key": code(node.public_key),
       Version: `plasm ${version.version}, Deno ${version.deno}, V8 ${version.v8}, ${version.arch}`,
-      "Listens on": [node.listening.socket, node.listening.tcp, node.listening.metrics]
-        .filter((address) => address !== null).join(", "),
+      Socket: code(node.listening.socket),
+      "API on TCP": node.listening.tcp ?? "off (api.tcp.listen)",
+      Metrics: node.listening.metrics ?? "on the socket only (api.metrics.listen)",
     }),
-    h("h2", {}, "Load"),
-    load,
-    charts,
-    h("h2", {}, "Limits of a job"),
-    dataTable(
-      ["limit", "value"],
-      Object.entries(ceilings).map(([name, value]) =>
-        h(
-          "tr",
-          {},
-          h("td", {}, name),
-          h("td", {}, name.endsWith("_bytes") ? bytesText(Number(value)) : String(value)),
-        )
-      ),
-    ),
     h("h2", {}, "Network"),
-    network === null ? h("p", {}, "The network is off: network.enabled is false.") : h(
-      "div",
-      {},
-      facts({ Addresses: network.addresses?.join(", ") || "none" }),
-      h("details", {}, h("summary", {}, "Status"), jsonBlock(network)),
-    ),
+    network,
+    h("h2", {}, "Limits of a job"),
+    facts(Object.fromEntries(
+      Object.entries(node.ceilings).map((
+        [name, value],
+      ) => [LIMITS[name] ?? name, limitText(name, value)]),
+    )),
     h("h2", {}, "Usage by submitter"),
-    dataTable(
-      ["submitter", "jobs", "CPU seconds", "output"],
-      node.usage.map(({ submitter, jobs, cpu_seconds, output_bytes }) =>
-        h(
-          "tr",
-          {},
-          h("td", {}, submitter),
-          h("td", {}, jobs),
-          h("td", {}, cpu_seconds.toFixed(1)),
-          h("td", {}, bytesText(output_bytes)),
-        )
-      ),
-    ),
+    usage,
+    h("h2", {}, "Policy and configuration"),
+    configuration(config),
   );
-  const update = (shown: NodeJson["load"]): void => {
-    fill(
-      load,
-      facts({
-        Running: `${shown.running} of ${shown.concurrency}`,
-        Queued: `${shown.queued} of ${shown.queue_max}`,
-        Memory: `${shown.memory_mb} of ${shown.memory_budget_mb} MiB`,
-      }),
-    );
-    fill(
-      charts,
-      chart("Jobs ended", changes, ({ ended }) => ended),
-      chart("Jobs running", changes, ({ load }) => load.running),
-      chart("Jobs queued", changes, ({ load }) => load.queued),
-      chart("Memory, MiB", changes, ({ load }) => load.memory_mb),
-    );
-  };
-  update(node.load);
-  changes.listen(({ load }) => update(load), signal);
+  show(node);
+  charts.update(node.load, changes.samples);
+  const reload = throttle(async () => {
+    try {
+      const shown = await getJson<NodeJson>("/v1/node");
+      if (!signal.aborted) show(shown);
+    } catch { /* the header reports the lost connection */ }
+  }, { ms: RELOAD_MS, signal });
+  let { peers } = node.load;
+  changes.listen(({ load, jobs, more }) => {
+    charts.update(load, changes.samples);
+    const hasEnded = jobs.some(({ finished_at }) => finished_at !== null);
+    if (more || hasEnded || load.peers !== peers) reload();
+    peers = load.peers;
+  }, signal);
 }
 
-/** Intervals of a chart. */
-const POINTS = 60;
+const USAGE: readonly Column[] = [
+  "Submitter",
+  ...["Jobs", "CPU time", "Output"].map((figure) => ({ figure })),
+];
 
-/** Length of an interval, in milliseconds. */
-const INTERVAL_MS = 5000;
+function usageTable(usage: NodeJson["usage"]): HTMLElement {
+  if (usage.length === 0) return emptyState("No job has finished yet.");
+  return dataTable(
+    "Usage by submitter",
+    USAGE,
+    usage.map(({ submitter, jobs, cpu_seconds, output_bytes }) =>
+      tableRow(USAGE, [submitter, jobs, durationText(cpu_seconds * 1000), bytesText(output_bytes)])
+    ),
+  );
+}
 
-/** A figure over the last five minutes, as a line. */
-function chart(
-  title: string,
-  { samples }: Changes,
-  value: (sample: Changes["samples"][number]) => number,
-): HTMLElement {
-  const values = new Array<number>(POINTS).fill(0);
-  const now = Date.now();
-  for (const sample of samples) {
-    const point = POINTS - 1 - Math.floor((now - sample.at) / INTERVAL_MS);
-    if (point < 0 || point >= POINTS) continue;
-    // Counts add up, levels are shown at their highest.
-    if (title === "Jobs ended") values[point]! += value(sample);
-    else values[point] = Math.max(values[point]!, value(sample));
+function networkFacts(network: ShownNetwork | null): HTMLElement {
+  if (network === null) return emptyState("The network is off: network.enabled is false.");
+  const { addresses = [], reachability, bootstrap = [], routing_table } = network;
+  const connected = bootstrap.filter((one) => one.connected).length;
+  const list = (values: readonly string[]): HTMLElement =>
+    h("ul", { class: "plain" }, ...values.map((value) => h("li", {}, code(value))));
+  return h(
+    "div",
+    {},
+    facts({
+      Reachability: reachability === undefined ? null : reachabilityText(reachability),
+      "Jobs of peers": network.availability === undefined
+        ? null
+        : availabilityText(network.availability),
+      Addresses: addresses.length === 0 ? "none" : list(addresses),
+      "Bootstrap nodes": bootstrap.length === 0
+        ? "none"
+        : `${connected} of ${bootstrap.length} connected`,
+      "Bootstrap errors": bootstrap.some(({ error }) => error !== null)
+        ? list(
+          bootstrap.flatMap(({ address, error }) => error === null ? [] : [`${address}: ${error}`]),
+        )
+        : null,
+      "Known nodes": routing_table,
+    }),
+    details("Status as JSON", jsonBlock(network)),
+  );
+}
+
+/** Whether other nodes can connect, and why. */
+function reachabilityText({ status, by }: NonNullable<ShownNetwork["reachability"]>): string {
+  if (status === "public") {
+    return by === "upnp"
+      ? "public: the router forwards a port (UPnP)"
+      : "public: peers have connected to an address of this node";
   }
-  const highest = Math.max(1, ...values);
-  const namespace = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(namespace, "svg");
-  svg.setAttribute("viewBox", `0 0 ${POINTS - 1} 100`);
-  svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", `${title}: now ${values.at(-1)}, highest ${highest}`);
-  const line = document.createElementNS(namespace, "polyline");
-  const points = values.map((one, at) => `${at},${98 - 96 * one / highest}`);
-  line.setAttribute("points", points.join(" "));
-  svg.append(line);
-  const caption = `${title}: now ${values.at(-1)}, highest ${Math.max(...values)} in 5 minutes`;
-  return h("figure", {}, svg, h("figcaption", {}, caption));
+  if (status === "relayed") return "relayed: no address can be reached directly, a relay forwards";
+  if (status === "private") return "private: no peer could connect back, and there is no relay";
+  return "unknown: not tested yet, or no peer has answered";
+}
+
+function availabilityText(
+  { accepting, reason }: NonNullable<ShownNetwork["availability"]>,
+): string {
+  const why = reason === null || reason === undefined ? "" : `, limited by ${reason}`;
+  return accepting === true ? `accepted${why}` : `not accepted${why}`;
+}
+
+function limitText(name: string, value: number): string {
+  if (name.endsWith("_bytes")) {
+    return value % 2 ** 20 === 0 ? `${value / 2 ** 20} MiB` : bytesText(value);
+  }
+  if (name.endsWith("_mb")) return `${value} MiB`;
+  return name.endsWith("_seconds") ? durationText(value * 1000) : String(value);
+}
+
+function configuration({ file, config, sources }: ConfigInEffectJson): HTMLElement {
+  const columns = ["Key", "Value", "Source"];
+  const rows = Object.entries(config).map(([key, value]) =>
+    tableRow(columns, [code(key), code(JSON.stringify(value)), sources[key] ?? "default"])
+  );
+  return h(
+    "div",
+    {},
+    facts({
+      File: file === null ? "none: defaults, environment and flags" : code(file),
+      "Changed keys": Object.keys(sources).length === 0 ? "none" : h(
+        "ul",
+        { class: "plain" },
+        ...Object.keys(sources).map((key) =>
+          h("li", {}, code(`${key} = ${JSON.stringify(config[key])}`), ` (${sources[key]})`)
+        ),
+      ),
+    }),
+    details("All keys", dataTable("Configuration", columns, rows)),
+  );
 }

@@ -10,7 +10,8 @@ import {
   type ReceiptExpectations,
   verifyReceipt,
 } from "../../../core/mod.ts";
-import { facts, h, jsonBlock } from "./dom.ts";
+import { code, details, facts, h, jsonBlock } from "./dom.ts";
+import { bytesText } from "./format.ts";
 
 /** Files that belong to a receipt, if there are any: each is one more check. */
 export type ReceiptFiles = Partial<Record<"module" | "stdin" | "stdout" | "stderr", Uint8Array>>;
@@ -33,18 +34,19 @@ export async function receiptReport(text: string, files: ReceiptFiles = {}): Pro
   return h(
     "div",
     {},
-    h("div", { role: "status" }, h("ul", {}, ...checks)),
+    h("div", { role: "status" }, h("ul", { class: "plain" }, ...checks)),
     facts({
       Status: claim.status,
       "Exit code": claim.exit_code,
       Profile: claim.profile,
       "Depends on": claim.nondeterminism.join(", ") || "its input only",
-      Node: run.node.peer_id,
-      "Public key": run.node.public_key,
-      Module: claim.module_hash,
-      stdout: `${claim.stdout.bytes} bytes, ${claim.stdout.hash}`,
+      Node: code(run.node.peer_id),
+      "Public key": code(run.node.public_key),
+      Module: code(claim.module_hash),
+      stdout: code(claim.stdout.hash),
+      Length: bytesText(claim.stdout.bytes),
     }),
-    h("details", {}, h("summary", {}, "Document"), jsonBlock(receipt)),
+    details("Document", jsonBlock(receipt)),
   );
 }
 

@@ -6,7 +6,7 @@
  */
 import { fill, h } from "./dom.ts";
 import { type ReceiptFiles, receiptReport } from "./receipt_report.ts";
-import type { ViewContext } from "./view.ts";
+import { acceptDrop, type ViewContext } from "./view.ts";
 
 /** Most bytes of a receipt. */
 const MAX_RECEIPT_BYTES = 1_000_000;
@@ -24,7 +24,14 @@ export function receiptView({ main }: ViewContext): Promise<void> {
     const receipt = inputs.receipt.files?.[0];
     if (receipt === undefined) return;
     if (receipt.size > MAX_RECEIPT_BYTES) {
-      fill(report, h("p", { class: "bad", role: "alert" }, "This file is too large for a receipt"));
+      fill(
+        report,
+        h(
+          "p",
+          { class: "bad", role: "alert" },
+          "This file is too large for a receipt: at most 1 MB",
+        ),
+      );
       return;
     }
     const files: ReceiptFiles = {};
@@ -38,9 +45,9 @@ export function receiptView({ main }: ViewContext): Promise<void> {
     "form",
     { class: "drop", onchange: () => void update(), onsubmit: (event) => event.preventDefault() },
     h("label", {}, "Receipt (or drop it here)", inputs.receipt),
-    h("label", {}, "Module, if you have it", inputs.module),
-    h("label", {}, "Standard input, if you have it", inputs.stdin),
-    h("label", {}, "Standard output, if you have it", inputs.stdout),
+    h("label", {}, "Module (optional)", inputs.module),
+    h("label", {}, "Standard input (optional)", inputs.stdin),
+    h("label", {}, "Standard output (optional)", inputs.stdout),
   );
   acceptDrop(form, (files) => {
     inputs.receipt.files = files;
@@ -49,24 +56,9 @@ export function receiptView({ main }: ViewContext): Promise<void> {
   fill(
     main,
     h("h1", {}, "Verify a receipt"),
-    h("p", {}, "Everything is checked on this page; nothing is sent."),
+    h("p", {}, "This page checks everything in the browser; nothing is sent."),
     form,
     report,
   );
   return Promise.resolve();
-}
-
-/** Calls a function with the files that are dropped on an element. */
-export function acceptDrop(element: HTMLElement, take: (files: FileList) => void): void {
-  const mark = (over: boolean) => (event: Event): void => {
-    event.preventDefault();
-    element.classList.toggle("over", over);
-  };
-  element.addEventListener("dragover", mark(true));
-  element.addEventListener("dragleave", mark(false));
-  element.addEventListener("drop", (event) => {
-    mark(false)(event);
-    const files = event.dataTransfer?.files;
-    if (files !== undefined && files.length > 0) take(files);
-  });
 }

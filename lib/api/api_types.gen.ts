@@ -599,11 +599,13 @@ export interface ChangesJson {
 export interface NodeRecordJson {
   /** libp2p peer id. */
   peer_id: string;
-  /** Jobs with a verified result; halved together with failed when both reach 64. */
+  /** Jobs with a verified result; old counts are halved from time to time. */
   succeeded: number;
   /** Jobs that the node did not answer, lost or falsified. */
   failed: number;
-  /** Until when other nodes are preferred after a failed job; null: not avoided. */
+  /** Jobs that the node refused, or for which it stated why it has no result. */
+  refused: number;
+  /** Until when other nodes are preferred after a failure or refusal; null: not avoided. */
   avoided_until: string | null;
   /** Average time to fetch the capability document, in milliseconds; null before the first. */
   latency_ms: number | null;

@@ -23,7 +23,7 @@ export function nodeRecords(
   const of = (peer_id: string): NodeRecordJson => {
     let record = records.get(peer_id);
     if (record === undefined) {
-      const jobs = { succeeded: 0, failed: 0, avoided_until: null, latency_ms: null };
+      const jobs = { succeeded: 0, failed: 0, refused: 0, avoided_until: null, latency_ms: null };
       record = { peer_id, ...jobs, reproduced: 0, false: 0, banned_until: null };
       records.set(peer_id, record);
     }
@@ -31,11 +31,17 @@ export function nodeRecords(
   };
   const until = (time: number): string | null => time > now ? new Date(time).toISOString() : null;
   for (const { peerId, record } of network.records()) {
-    const { succeeded, failed, avoidUntil, latencyMs } = record;
+    const { succeeded, failed, refused, avoidUntil, latencyMs } = record;
     // A node that was only asked for its capabilities has no result.
-    if (succeeded + failed === 0) continue;
+    if (succeeded + failed + refused === 0) continue;
     const avoided_until = until(avoidUntil);
-    Object.assign(of(peerId), { succeeded, failed, avoided_until, latency_ms: latencyMs });
+    Object.assign(of(peerId), {
+      succeeded,
+      failed,
+      refused,
+      avoided_until,
+      latency_ms: latencyMs,
+    });
   }
   for (const { peerId, record } of ledger.all()) {
     const { good, false: wrong, bannedUntil } = record;
@@ -43,8 +49,8 @@ export function nodeRecords(
     Object.assign(of(peerId), { reproduced: good, false: wrong, banned_until });
   }
   const isBanned = ({ banned_until }: NodeRecordJson): number => Number(banned_until !== null);
-  const results = ({ succeeded, failed, reproduced, false: wrong }: NodeRecordJson): number =>
-    succeeded + failed + reproduced + wrong;
+  const results = (record: NodeRecordJson): number =>
+    record.succeeded + record.failed + record.refused + record.reproduced + record.false;
   return [...records.values()].sort((a, b) =>
     isBanned(b) - isBanned(a) || results(b) - results(a) || (a.peer_id < b.peer_id ? -1 : 1)
   );

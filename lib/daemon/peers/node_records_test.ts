@@ -8,13 +8,14 @@ Deno.test("nodeRecords() combines outcomes of jobs and audits when both know a n
   const reputation = new Reputation();
   const ledger = new AuditLedger();
   for (const ok of [true, true, false]) reputation.recordJob("often", { ok }, now);
+  reputation.recordJob("often", { ok: false, refusedForMs: 60_000 }, now);
   reputation.recordLatency("often", 20);
   reputation.recordJob("false", { ok: true }, now);
   reputation.recordLatency("only-asked", 5);
   ledger.recordGood("often");
   ledger.recordFalse("false", now);
   const network = { records: () => reputation.all() };
-  const unknown = { succeeded: 0, failed: 0, avoided_until: null, latency_ms: null };
+  const unknown = { succeeded: 0, failed: 0, refused: 0, avoided_until: null, latency_ms: null };
   assertEquals(nodeRecords({ network, ledger, now }), [
     {
       ...unknown,
@@ -28,6 +29,7 @@ Deno.test("nodeRecords() combines outcomes of jobs and audits when both know a n
       peer_id: "often",
       succeeded: 2,
       failed: 1,
+      refused: 1,
       avoided_until: "2026-01-01T00:01:00.000Z",
       latency_ms: 20,
       reproduced: 1,

@@ -447,6 +447,7 @@ const RECORD = {
   peer_id: "a",
   succeeded: 2,
   failed: 1,
+  refused: 0,
   avoided_until: null,
   latency_ms: 1.5,
   reproduced: 0,

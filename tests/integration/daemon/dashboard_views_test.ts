@@ -37,7 +37,7 @@ async function hostileNetwork() {
     await receiptOf({ by: honest }),
     await receiptOf({ by: liar, stdout: OTHER_HASH }),
   ]);
-  const record = { succeeded: 2, failed: 1, latency_ms: null, reproduced: 3, false: 1 };
+  const record = { succeeded: 2, failed: 1, refused: 0, latency_ms: null, reproduced: 3, false: 1 };
   const common = { peer_id: liar.peerId, latency_ms: 1.5, path: "direct" };
   return {
     liar,
@@ -90,7 +90,11 @@ Deno.test(
       const { network, liar } = await hostileNetwork();
       await using server = moduleServer();
       await using fixture = await testDaemon({
-        config: { ...TCP, "modules.hosts": ["localhost", "127.0.0.1"], "jobs.ceilings.timeout_seconds": 90 },
+        config: {
+          ...TCP,
+          "modules.hosts": ["localhost", "127.0.0.1"],
+          "jobs.ceilings.timeout_seconds": 90,
+        },
         network: () => Promise.resolve(network),
         real: true,
       });

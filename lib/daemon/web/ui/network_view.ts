@@ -153,7 +153,7 @@ function foundTable(found: FoundNodeJson[], records: readonly NodeRecordJson[]):
 
 const RECORDS: readonly Column[] = [
   "Node",
-  ...["Verified", "Failed", "Reproduced", "False"].map((figure) => ({ figure })),
+  ...["Verified", "Failed", "Refused", "Reproduced", "False"].map((figure) => ({ figure })),
   "Standing",
 ];
 
@@ -170,6 +170,7 @@ function recordTable(records: readonly NodeRecordJson[]): HTMLElement {
           code(record.peer_id),
           record.succeeded,
           record.failed,
+          record.refused,
           record.reproduced,
           record.false,
           standing(record),
@@ -179,7 +180,7 @@ function recordTable(records: readonly NodeRecordJson[]): HTMLElement {
     h(
       "small",
       {},
-      "Verified and failed count jobs; reproduced and false count audits, in which this node runs a job again.",
+      "Verified, failed and refused count jobs; reproduced and false count audits, in which this node runs a job again.",
     ),
   );
 }

@@ -19,7 +19,7 @@ const END_BYTES = 20_000;
 type StreamName = "stdout" | "stderr";
 
 /** Options of {@linkcode outputView}. */
-export interface OutputOptions {
+export interface OutputViewOptions {
   /** Path of the job in the API. */
   path: string;
   job: JobJson;
@@ -34,7 +34,7 @@ export interface OutputView {
 }
 
 /** Shows the output of a job. */
-export function outputView({ path, job, signal }: OutputOptions): OutputView {
+export function outputView({ path, job, signal }: OutputViewOptions): OutputView {
   if (job.piped) {
     const note = "Output of a piped job goes to its client and is not stored.";
     return { elements: [h("h2", {}, "Output"), h("p", {}, note)], end: () => Promise.resolve() };

@@ -525,6 +525,12 @@ export interface DiscoverQueryJson {
    * From 1 to 600.
    */
   timeout_seconds?: number | undefined;
+  /**
+   * Return nodes whose documents the daemon has received within this time, in seconds, and
+   * search only if there is none (default: ask each node).
+   * From 1 to 3600.
+   */
+  max_age_seconds?: number | undefined;
 }
 
 /** A node found by a search. */

@@ -3,22 +3,16 @@
  *
  * @module
  */
-import type { Connection, Stream } from "@libp2p/interface";
+import type { Stream } from "@libp2p/interface";
 import { peerIdFromString } from "@libp2p/peer-id";
 import { multiaddr } from "@multiformats/multiaddr";
-import type { Libp2pInit } from "libp2p";
+import type { Libp2p, Libp2pInit } from "libp2p";
 import type { Identity } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
 import { RateLimiter } from "../util/mod.ts";
 import { createConnectionGater, type ReloadableGater } from "./access/connection_gater.ts";
-import {
-  checkAddress,
-  checkListenAddress,
-  pathOf,
-  readPeer,
-  transportOf,
-  withTcp,
-} from "./addresses.ts";
+import type { ConnectionLimits } from "./base_host.ts";
+import { checkAddress, checkListenAddress, readPeer, withTcp } from "./addresses.ts";
 import {
   type Bootstrap,
   bootstrapError,
@@ -26,16 +20,15 @@ import {
   connectBootstrap,
   dialDiscoveredPeers,
 } from "./connectivity/bootstrap.ts";
-import {
-  closeOthers,
-  ConnectionTracker,
-  openConnection,
-  type PeerConnection,
-} from "./connectivity/connection_tracker.ts";
+import { ConnectionTracker, type PeerConnection } from "./connectivity/connection_tracker.ts";
 import type { PrivateDials } from "./connectivity/dial_ranking.ts";
-import { dialReasonOf } from "./connectivity/dial_reason.ts";
 import type { ResolveTxt } from "./connectivity/dnsaddr.ts";
 import { NatTraversal, type Reachability } from "./connectivity/nat_traversal.ts";
+import {
+  dialOptimisticStream,
+  type DialOptions,
+  dialStream,
+} from "./connectivity/stream_dialer.ts";
 import type { Candidate, DiscoverCriteria } from "./discovery/candidate.ts";
 import {
   type Capability,
@@ -45,30 +38,18 @@ import {
 } from "./discovery/capability.ts";
 import { CapabilityPublisher } from "./discovery/capability_publisher.ts";
 import { type DiscoverOptions, Discovery } from "./discovery/discovery.ts";
-import {
-  type ConnectionLimits,
-  createNode,
-  KAD_PROTOCOL,
-  type NatOptions,
-  type PlasmNode,
-} from "./libp2p_node.ts";
+import { RecentCandidates, type RecentOptions } from "./discovery/recent_candidates.ts";
+import { createNode, KAD_PROTOCOL, type NatOptions, type PlasmNode } from "./libp2p_node.ts";
 import { type EmitEvent, type NetworkEvent, reasonOf } from "./network_events.ts";
 import { limitReceiveWindow } from "./patches/yamux.ts";
-import {
-  multistreamHeader,
-  openOptimisticStream,
-  type OptimisticStream,
-} from "./patches/optimistic_stream.ts";
 import { stopWithTimers } from "./patches/open_handles.ts";
+import type { OptimisticStream } from "./patches/optimistic_stream.ts";
 import {
   type PeerOutcome,
   type PeerRecord,
   PeerStateStore,
   Reputation,
 } from "./state/peer_state.ts";
-
-/** Time limit for dialing all addresses of a peer and opening the stream, in milliseconds. */
-const DIAL_TIMEOUT_MS = 20_000;
 
 /** Options of {@linkcode createNetwork}. */
 export interface NetworkOptions {
@@ -159,14 +140,6 @@ export interface StreamContext {
 /** Serves one stream of a protocol. The stream is reset if it throws. */
 export type StreamHandler = (stream: Stream, context: StreamContext) => void | Promise<void>;
 
-/** Options of {@linkcode PlasmNetwork.dialProtocol} and {@linkcode PlasmNetwork.dialOptimistic}. */
-export interface DialOptions {
-  /** Aborts the operation. @default {never} */
-  signal?: AbortSignal | undefined;
-  /** Whether to replace open connections to the peer, because they do not answer. @default {false} */
-  isFresh?: boolean | undefined;
-}
-
 /** Options of {@linkcode PlasmNetwork.handle}. */
 export interface HandleOptions {
   /**
@@ -238,6 +211,7 @@ export class PlasmNetwork {
   #gater: ReloadableGater;
   #emit: EmitEvent;
   #reputation = new Reputation();
+  #recent = new RecentCandidates(this.#reputation);
   #connections: ConnectionTracker;
   #publisher: CapabilityPublisher;
   #discovery: Discovery;
@@ -258,6 +232,7 @@ export class PlasmNetwork {
     this.#discovery = new Discovery({
       node,
       reputation: this.#reputation,
+      recent: this.#recent,
       emit,
       joinFailure: () => this.#joinFailure(),
     });
@@ -365,6 +340,11 @@ export class PlasmNetwork {
     return this.#discovery.find(criteria, options);
   }
 
+  /** Candidates that have answered lately, the best first; see {@linkcode RecentCandidates.list}. */
+  recentCandidates(criteria: DiscoverCriteria, options: RecentOptions): Candidate[] {
+    return this.#recent.list(criteria, options);
+  }
+
   /**
    * Queries the capabilities of one peer.
    *
@@ -403,6 +383,7 @@ export class PlasmNetwork {
   /** Records the outcome of a job on a peer, which affects its score in later searches. */
   recordOutcome(peerId: string, outcome: PeerOutcome): void {
     this.#reputation.recordJob(peerId, outcome);
+    if (!outcome.ok) this.#recent.delete(peerId);
   }
 
   /** What is known of other peers' past results. */
@@ -446,12 +427,13 @@ export class PlasmNetwork {
     protocol: string,
     options: DialOptions = {},
   ): Promise<Stream> {
-    return await this.#dial(
-      peer,
-      { ...options, protocol },
-      async (connection, signal) =>
+    return await dialStream(peer, {
+      ...options,
+      ...this.#dialing(),
+      protocol,
+      open: async (connection, signal) =>
         await connection.newStream(protocol, { signal, runOnLimitedConnection: true }),
-    );
+    });
   }
 
   /**
@@ -466,52 +448,11 @@ export class PlasmNetwork {
     protocol: string,
     options: DialOptions = {},
   ): Promise<OptimisticStream> {
-    const stream = await this.#dial(
-      peer,
-      { ...options, protocol },
-      async (connection, signal) => await openOptimisticStream(connection, protocol, { signal }),
-    );
-    return { stream, header: multistreamHeader(protocol) };
+    return await dialOptimisticStream(peer, { ...options, ...this.#dialing(), protocol });
   }
 
-  async #dial(
-    peer: string,
-    { protocol, signal, isFresh = false }: DialOptions & { protocol: string },
-    open: (connection: Connection, signal: AbortSignal) => Promise<Stream>,
-  ): Promise<Stream> {
-    const { peerId, addresses } = readPeer(peer);
-    const { libp2p } = this.#node;
-    const start = performance.now();
-    const limit = AbortSignal.timeout(DIAL_TIMEOUT_MS);
-    const both = signal === undefined ? limit : AbortSignal.any([signal, limit]);
-    const describe = () => ({
-      event: "dial" as const,
-      peer_id: peerId,
-      key: protocol,
-      latency_ms: Math.round(performance.now() - start),
-    });
-    try {
-      const id = peerIdFromString(peerId);
-      const current = isFresh ? undefined : openConnection(libp2p, id);
-      const target = addresses.length > 0 ? addresses : id;
-      const connection = current ?? await libp2p.dial(target, { signal: both, force: isFresh });
-      if (isFresh) closeOthers(libp2p, connection);
-      const stream = await open(connection, both);
-      limitReceiveWindow(stream, connection);
-      const { remoteAddr } = connection;
-      this.#emit({
-        ...describe(),
-        address: remoteAddr.toString(),
-        transport: transportOf(remoteAddr),
-        path: pathOf(remoteAddr),
-      });
-      return stream;
-    } catch (error) {
-      signal?.throwIfAborted();
-      const reason = dialReasonOf(error);
-      this.#emit({ ...describe(), error_code: "no-peer", reason });
-      throw new PlasmError("no-peer", `Cannot reach peer ${peerId}: ${reason}`, { cause: error });
-    }
+  #dialing(): { libp2p: Libp2p; emit: EmitEvent } {
+    return { libp2p: this.#node.libp2p, emit: this.#emit };
   }
 
   /** Serves a protocol with a rate limit for each peer, also over relayed connections. */

@@ -33,6 +33,11 @@ export class BoundedMap<K, V> implements Iterable<[K, V]> {
     this.#entries.delete(oldest!);
   }
 
+  /** Deletes an entry. */
+  delete(key: K): void {
+    this.#entries.delete(key);
+  }
+
   [Symbol.iterator](): Iterator<[K, V]> {
     return this.#entries[Symbol.iterator]();
   }

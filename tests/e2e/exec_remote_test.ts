@@ -1,13 +1,21 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { connectDaemon } from "../../lib/client/mod.ts";
 import { startDaemon } from "../../lib/daemon/daemon.ts";
 import { joinPeerNetwork } from "../../lib/daemon/peers/peer_network.ts";
 import { parseReceipt } from "../../lib/core/receipt.ts";
 import { command } from "../fixtures/hostile/case.ts";
 import { assemble } from "../fixtures/hostile/wat.ts";
 import { testConfig } from "../fixtures/daemon/harness.ts";
-import { LIBP2P } from "../fixtures/p2p/nodes.ts";
+import { addressOf, LIBP2P, TestNet } from "../fixtures/p2p/nodes.ts";
 import { plasm, spawnPlasm } from "../fixtures/plasm.ts";
+import { NetworkNodes } from "../fixtures/remote/network_nodes.ts";
 import { HELLO, realNode } from "../fixtures/remote/real_node.ts";
+import { tempDir } from "../fixtures/temp_dir.ts";
+
+/** Deno's cache, for commands with another home directory. */
+const DENO_CACHE = {
+  DENO_DIR: Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno`,
+};
 
 Deno.test(
   "plasm exec --remote prints verified output of an unknown node",
@@ -17,12 +25,11 @@ Deno.test(
     const { bootstrap, dir, daemon } = node;
     await Deno.writeFile(`${dir}/hello.wasm`, HELLO);
     const env = { PLASM_STATE_DIR: `${dir}/client`, HOME: dir };
-    const deno = { DENO_DIR: Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno` };
     const remote = ["exec", "--remote", "--bootstrap", bootstrap[0]!];
     const run = (...args: string[]) =>
       plasm([...remote, ...args, `${dir}/hello.wasm`], {
         stdin: "Hello, World",
-        env: { ...env, ...deno },
+        env: { ...env, ...DENO_CACHE },
       });
     const plain = await run("--receipt", `${dir}/r.json`);
     assertEquals({ code: plain.code, stdout: plain.stdout, stderr: plain.stderr }, {
@@ -57,6 +64,73 @@ Deno.test(
       { code: "over-limit", asked: 512, allowed: 300 },
     );
     assertEquals(error.details.attempts[0].ran, "no");
+  },
+);
+
+Deno.test(
+  "plasm exec --remote runs on a node of the last run under a new key, and searches if the cache is damaged",
+  LIBP2P,
+  async () => {
+    await using temp = await tempDir();
+    await using net = new TestNet();
+    await using nodes = new NetworkNodes();
+    nodes.bootstrap = [addressOf(await net.start(), "tcp")];
+    const { host } = await nodes.add();
+    const peers: string[] = [];
+    host.onCheck = ({ peerId }) => void peers.push(peerId);
+    const { path: dir } = temp;
+    await Deno.writeFile(`${dir}/hello.wasm`, HELLO);
+    const env = {
+      ...DENO_CACHE,
+      PLASM_STATE_DIR: `${dir}/client`,
+      XDG_CACHE_HOME: `${dir}/cache`,
+    };
+    const run = async (): Promise<void> => {
+      const command = ["exec", "--remote", "--json", "--bootstrap", nodes.bootstrap[0]!];
+      const result = await plasm([...command, `${dir}/hello.wasm`], { stdin: "abc", env });
+      assertEquals(result.code, 0, result.stderr);
+      const { stdout, node: peer } = JSON.parse(result.stdout);
+      assertEquals([stdout, peer], ["cba", host.identity.peerId]);
+    };
+    const cache = `${dir}/cache/plasm/nodes.json`;
+    await run();
+    await Deno.writeTextFile(cache, "{");
+    await run();
+    const { networks } = JSON.parse(await Deno.readTextFile(cache));
+    assertEquals(networks[0].nodes[0].id, host.identity.peerId);
+    // Without the bootstrap node a search would fail.
+    await net[Symbol.asyncDispose]();
+    await run();
+    assertEquals([peers.length, new Set(peers).size], [3, 3]);
+  },
+);
+
+Deno.test(
+  "plasm exec --remote uses the nodes that this machine's daemon knows",
+  LIBP2P,
+  async () => {
+    await using node = await realNode();
+    const { bootstrap, dir, daemon, net } = node;
+    await Deno.writeFile(`${dir}/hello.wasm`, HELLO);
+    await Deno.mkdir(`${dir}/asking`);
+    const config = testConfig(`${dir}/asking`, {
+      "network.enabled": true,
+      "network.provide": false,
+      "network.listen": ["/ip4/127.0.0.1/tcp/0"],
+      "network.bootstrap": bootstrap,
+      "jobs.warm_executors": 0,
+    });
+    await using asking = await startDaemon(config, { network: joinPeerNetwork });
+    using client = connectDaemon({ socket: asking.socket });
+    const search = () => Array.fromAsync(client.discover({ limit: 1, max_age_seconds: 60 }));
+    const [found] = await search();
+    assertEquals(found?.peer_id, daemon.identity.peerId);
+    await net[Symbol.asyncDispose]();
+    assertEquals((await search())[0]?.capability, found?.capability);
+    const env = { ...DENO_CACHE, PLASM_STATE_DIR: `${dir}/client`, HOME: dir };
+    const command = ["exec", "--remote", "--socket", asking.socket, `${dir}/hello.wasm`];
+    const { code, stdout, stderr } = await plasm(command, { stdin: "abc", env });
+    assertEquals([code, stdout], [0, "cba"], stderr);
   },
 );
 

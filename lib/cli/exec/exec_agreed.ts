@@ -31,13 +31,8 @@ import { arbitrationJson } from "../verify_evidence.ts";
 import { BundleFile } from "./bundle_file.ts";
 import { writeEvidence } from "./evidence_file.ts";
 import type { ExecJob } from "./exec_job.ts";
-import {
-  joinAsClient,
-  outputLimit,
-  printVerified,
-  remoteJob,
-  writeOutputs,
-} from "./exec_remote.ts";
+import { outputLimit, printVerified, remoteJob, writeOutputs } from "./exec_remote.ts";
+import { joinAsClient } from "./join_network.ts";
 import { type ProgressLine, progressLine } from "./progress_line.ts";
 
 interface Context {
@@ -66,7 +61,7 @@ export async function execAgreed(job: ExecJob, context: Context): Promise<number
   }
   const stdin = await readWholeStdin(io) ?? new Uint8Array();
   const remote = await remoteJob(job, stdin);
-  const network = await joinAsClient(args, io);
+  const network = await joinAsClient(args, { io });
   const progress = progressLine(io, { json: isJson });
   try {
     progress.show({ type: "finding" });

@@ -3,16 +3,8 @@
  *
  * @module
  */
-import { loadConfig } from "../../config/mod.ts";
-import {
-  EMPTY_HASH,
-  ephemeralIdentity,
-  loadOrCreateIdentity,
-  type Manifest,
-  stateDir,
-} from "../../core/mod.ts";
+import { EMPTY_HASH, type Manifest } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
-import { createNetwork, type PlasmNetwork } from "../../p2p/mod.ts";
 import {
   bytesSource,
   type RemoteJob,
@@ -23,7 +15,6 @@ import {
   type ResumeTicket,
   runOnPeers,
 } from "../../remote/client/mod.ts";
-import { findCandidates, jobDialer } from "../../remote/libp2p/mod.ts";
 import { backtraceJson, printFailure } from "../backtrace_text.ts";
 import type { ParsedArgs } from "../command.ts";
 import { readWholeStdin, writeReceipt } from "../host_files.ts";
@@ -32,6 +23,7 @@ import { CollectedOutput, exitStatusOf, fuelJson, printFuel } from "../job_resul
 import { BundleFile } from "./bundle_file.ts";
 import type { ExecJob } from "./exec_job.ts";
 import { progressLine } from "./progress_line.ts";
+import { RemoteClient } from "./remote_client.ts";
 import {
   exitStatusWith,
   outputsJson,
@@ -46,9 +38,6 @@ interface Context {
   args: ParsedArgs;
   io: CliIo;
 }
-
-/** Directory of the client's peer store and reputations, below the state directory. */
-const CLIENT_DIR = "client";
 
 /** Maximum size of the output that `--json` collects in memory, in bytes. */
 const MAX_COLLECTED_BYTES = 64 * 2 ** 20;
@@ -137,15 +126,14 @@ function isLost({ code }: PlasmError): boolean {
 /** Starts the job, or resumes it if the ticket file exists. */
 async function run(
   job: RemoteJob,
-  network: PlasmNetwork,
+  client: RemoteClient,
   { args, io, ...options }: Context & Omit<ResumeOnPeerOptions, "dial">,
 ): Promise<RemoteResult> {
-  const dial = jobDialer(network);
   const path = args.string("ticket");
   const saved = path === undefined ? undefined : await readTicket(path, job);
   const saveTicket = path === undefined ? undefined : async (ticket?: ResumeTicket) => {
     if (ticket === undefined) return await removeTicket(path);
-    const { address = null } = network.peers().find(({ peerId }) => peerId === ticket.peerId) ?? {};
+    const address = await client.addressOf(ticket.peerId) ?? null;
     await writeTicket(
       path,
       { ticket, address: address && withPeerId(address, ticket.peerId) },
@@ -156,25 +144,17 @@ async function run(
     if (saved === undefined) {
       return await runOnPeers(job, {
         ...options,
-        dial,
+        dial: client.dial,
         saveTicket,
         attempts: args.integer("attempts"),
         isSole: args.string("peer") !== undefined,
-        candidates: findCandidates(network, {
-          peer: args.string("peer"),
-          resources: job.manifest.resources,
-          module: job.module,
-          arch: args.string("arch"),
-          minMemoryMb: args.integer("min-memory"),
-          attempts: args.integer("attempts"),
-          signal: io.signal,
-        }),
+        candidates: client.candidates(job),
       });
     }
     const { ticket, address } = saved;
     return await resumeOnPeer(job, ticket, {
       ...options,
-      dial: (peerId, dialling) => dial(address ?? peerId, dialling),
+      dial: (peerId, dialing) => client.dial(address ?? peerId, dialing),
       saveTicket,
     });
   } catch (error) {
@@ -188,85 +168,13 @@ function withPeerId(address: string, peerId: string): string {
   return address.endsWith(`/p2p/${peerId}`) ? address : `${address}/p2p/${peerId}`;
 }
 
-/** Creates the client's directory. Returns `undefined` if that fails: the network works without it. */
-async function clientDir(io: CliIo): Promise<string | undefined> {
-  try {
-    const dir = `${stateDir((name) => io.env(name))}/${CLIENT_DIR}`;
-    await Deno.mkdir(dir, { recursive: true, mode: 0o700 });
-    return dir;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Time limit of the request for the daemon's addresses, in milliseconds. */
-const DAEMON_TIMEOUT_MS = 2000;
-
-/** Addresses of this machine's daemon and of its bootstrap nodes; none if it is not on a network or does not respond. */
-async function daemonAddresses(args: ParsedArgs, io: CliIo): Promise<string[]> {
-  const { connectDaemon } = await import("../../client/mod.ts");
-  try {
-    using client = connectDaemon({ socket: args.string("socket"), env: (name) => io.env(name) });
-    const signal = AbortSignal.any([io.signal, AbortSignal.timeout(DAEMON_TIMEOUT_MS)]);
-    const node = await client.node({ signal });
-    const { addresses, bootstrap } = node.network as unknown as {
-      addresses: string[];
-      bootstrap: { address: string }[];
-    };
-    return [...addresses, ...bootstrap.map(({ address }) => address)];
-  } catch {
-    return []; // reported as a missing bootstrap node
-  }
-}
-
-/** Nodes to join through: of the command line, else of the configuration, else those that the daemon knows. */
-export async function bootstrapAddresses(
-  args: ParsedArgs,
-  { io, configured }: { io: CliIo; configured: readonly string[] },
-): Promise<readonly string[]> {
-  const given = args.strings("bootstrap");
-  if (given.length > 0) return given;
-  return configured.length > 0 ? configured : await daemonAddresses(args, io);
-}
-
-/**
- * Joins the network as a client, which does not listen.
- *
- * @throws {PlasmError} `usage` if there is no node to join through; `bad-config`
- */
-export async function joinAsClient(args: ParsedArgs, io: CliIo): Promise<PlasmNetwork> {
-  const env = (name: string): string | undefined => io.env(name);
-  const { config: { network } } = await loadConfig({ env, system: false });
-  const bootstrap = await bootstrapAddresses(args, { io, configured: network.bootstrap });
-  if (bootstrap.length === 0 && !network.mdns && !args.string("peer")?.startsWith("/")) {
-    throw new PlasmError("usage", "Cannot find nodes: no bootstrap node is known", {
-      hint:
-        "Use --bootstrap ADDR, start a daemon that has joined a network, or set network.bootstrap in " +
-        "~/.config/plasm/config.jsonc",
-    });
-  }
-  return await createNetwork({
-    identity: args.flag("as-node")
-      ? await loadOrCreateIdentity(stateDir(env))
-      // With a fresh key nodes cannot identify the client or link its runs.
-      : await ephemeralIdentity(),
-    bootstrap,
-    mode: "client",
-    mdns: network.mdns,
-    privateAddresses: network.private_addresses,
-    allow: network.allow,
-    deny: network.deny,
-    stateDir: await clientDir(io),
-  });
-}
-
 /** Job that runs on another node. */
 export type RemoteExecJob = Pick<ExecJob, "module" | "manifest" | "inputs">;
 
 /**
  * Runs a job on another node. Resolves to the exit status.
  *
- * @throws {PlasmError} as {@linkcode joinAsClient} and `runOnPeers`
+ * @throws {PlasmError} as `RemoteClient.start` and `runOnPeers`
  */
 export async function execRemote(job: ExecJob, context: Context): Promise<number> {
   const { args, io } = context;
@@ -316,25 +224,25 @@ export interface WithRemoteResultOptions<T> extends Context {
 /**
  * Runs a job on another node and uses its result.
  *
- * @throws {PlasmError} as {@linkcode joinAsClient} and `runOnPeers`
+ * @throws {PlasmError} as `RemoteClient.start` and `runOnPeers`
  */
 export async function withRemoteResult<T>(
   job: RemoteExecJob,
   { args, io, stdin, maxOutputBytes, live, use }: WithRemoteResultOptions<T>,
 ): Promise<T> {
   const remote = await remoteJob(job, stdin);
-  const network: PlasmNetwork = await joinAsClient(args, io);
+  await using client = await RemoteClient.start(args, io);
   const { show, clear } = progressLine(io, { json: args.flag("json") });
   try {
     show({ type: "finding" });
     using result = disposable(
-      await run(remote, network, {
+      await run(remote, client, {
         args,
         io,
         signal: io.signal,
         maxOutputBytes,
         onEvent: show,
-        recordOutcome: (peerId, outcome) => network.recordOutcome(peerId, outcome),
+        recordOutcome: client.recordOutcome,
         ...(live
           ? {
             live: async (stream, data) => {
@@ -349,7 +257,6 @@ export async function withRemoteResult<T>(
     return await use(result);
   } finally {
     await clear();
-    await network.stop();
   }
 }
 

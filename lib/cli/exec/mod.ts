@@ -40,7 +40,7 @@ export async function runOnPeer(args: ParsedArgs, io: CliIo): Promise<number> {
 
 /** Joins the network that the options of a command name; see `joinAsClient`. */
 export async function joinNetworkOf(args: ParsedArgs, io: CliIo): Promise<PlasmNetwork> {
-  return await (await import("./exec_remote.ts")).joinAsClient(args, io);
+  return await (await import("./join_network.ts")).joinAsClient(args, { io });
 }
 
 /** Nodes to join the network through; see `bootstrapAddresses`. */
@@ -48,7 +48,7 @@ export async function bootstrapOf(
   args: ParsedArgs,
   options: { io: CliIo; configured: readonly string[] },
 ): Promise<readonly string[]> {
-  return await (await import("./exec_remote.ts")).bootstrapAddresses(args, options);
+  return await (await import("./join_network.ts")).bootstrapAddresses(args, options);
 }
 
 /** Options of {@linkcode runRemotely}. */

@@ -24,6 +24,7 @@ import { Executor } from "../../sandbox/host/mod.ts";
 import type { DaemonNetwork } from "../api/mod.ts";
 import { type Jobs, readInputs } from "../jobs/mod.ts";
 import type { JobStore } from "../store/mod.ts";
+import { AnonymousPool } from "./anonymous_pool.ts";
 import { Auditor } from "./auditor.ts";
 import { DonorPolicy } from "./donor_policy.ts";
 import { nodeRecords } from "./node_records.ts";
@@ -135,9 +136,8 @@ export async function joinPeerNetwork(context: NetworkContext): Promise<DaemonNe
     const ledger = await loadLedger(stateDir);
     const auditor = createAuditor(context, { network, ledger });
     jobs.setIdleEnd(() => auditor.interrupt());
-    jobs.setPeerRunner(
-      peerRunner(network, { lists: () => config().network, ledger, auditor, stateDir }),
-    );
+    const anonymous = new AnonymousPool({ lists: () => config().network });
+    jobs.setPeerRunner(peerRunner(network, { anonymous, ledger, auditor, stateDir }));
     const stopPublishing = await publishCapability(network, { ...context, donor });
     signal.addEventListener("abort", stopPublishing);
     return {
@@ -146,6 +146,7 @@ export async function joinPeerNetwork(context: NetworkContext): Promise<DaemonNe
         stopPublishing();
         await auditor[Symbol.asyncDispose]();
         await server.close();
+        await anonymous[Symbol.asyncDispose]();
         await network.stop();
       },
     };
@@ -182,7 +183,9 @@ async function publishCapability(
   return () => clearInterval(timer);
 }
 
-async function* candidates(found: AsyncIterable<Candidate>): AsyncGenerator<JsonValue> {
+async function* candidates(
+  found: AsyncIterable<Candidate> | Iterable<Candidate>,
+): AsyncGenerator<JsonValue> {
   for await (const { peerId, latencyMs, score, transport, path, capability } of found) {
     const document: JsonValue = JSON.parse(JSON.stringify(capability));
     yield { peer_id: peerId, latency_ms: latencyMs, score, transport, path, capability: document };
@@ -268,8 +271,13 @@ function daemonNetwork(
       return evidence === undefined ? undefined : JSON.parse(JSON.stringify(evidence));
     },
     discover(query, { signal }) {
-      const { criteria, limit, timeoutMs } = readQuery(query);
-      return candidates(network.discover(criteria, { signal, limit, timeoutMs }));
+      const { criteria, limit, timeoutMs, maxAgeMs } = readQuery(query);
+      const recent = maxAgeMs === undefined
+        ? []
+        : network.recentCandidates(criteria, { maxAgeMs, limit });
+      return candidates(
+        recent.length > 0 ? recent : network.discover(criteria, { signal, limit, timeoutMs }),
+      );
     },
     status: () => ({
       addresses: network.addresses(),
@@ -294,6 +302,8 @@ export interface DiscoverQuery {
   criteria: DiscoverCriteria;
   limit: number | undefined;
   timeoutMs: number | undefined;
+  /** Age up to which documents are returned without asking their nodes again. */
+  maxAgeMs: number | undefined;
 }
 
 const isText = (value: unknown): boolean => typeof value === "string" && value.length <= 64;
@@ -312,10 +322,14 @@ interface QueryJson {
   min_cores?: number;
   limit?: number;
   timeout_seconds?: number;
+  max_age_seconds?: number;
 }
 
 /** Maximum duration of a search, in seconds. */
 const MAX_TIMEOUT_SECONDS = 600;
+
+/** Maximum age of a document, in seconds. */
+const MAX_AGE_SECONDS = 3600;
 
 const FIELDS: Readonly<Record<keyof QueryJson, [(value: unknown) => boolean, string]>> = {
   arch: [isText, "a short text"],
@@ -329,6 +343,10 @@ const FIELDS: Readonly<Record<keyof QueryJson, [(value: unknown) => boolean, str
   timeout_seconds: [
     (value) => isCount(value) && (value as number) <= MAX_TIMEOUT_SECONDS,
     `a count up to ${MAX_TIMEOUT_SECONDS}`,
+  ],
+  max_age_seconds: [
+    (value) => isCount(value) && (value as number) <= MAX_AGE_SECONDS,
+    `a count up to ${MAX_AGE_SECONDS}`,
   ],
 };
 
@@ -346,7 +364,7 @@ export function readQuery(query: unknown): DiscoverQuery {
     const [isRight, what] = FIELDS[name as keyof QueryJson];
     if (!isRight(value)) throw invalidQuery(`${name} is not ${what}`);
   }
-  const { limit, timeout_seconds, ...rest }: QueryJson = query;
+  const { limit, timeout_seconds, max_age_seconds, ...rest }: QueryJson = query;
   return {
     criteria: {
       arch: rest.arch === undefined ? undefined : parseArch(rest.arch),
@@ -359,6 +377,7 @@ export function readQuery(query: unknown): DiscoverQuery {
     },
     limit,
     timeoutMs: timeout_seconds === undefined ? undefined : timeout_seconds * 1000,
+    maxAgeMs: max_age_seconds === undefined ? undefined : max_age_seconds * 1000,
   };
 }
 

@@ -2,22 +2,23 @@
  * Runs local users' jobs on peers: discovery, transfer and verification.
  * @module
  */
-import type { NetworkConfig } from "../../config/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import { getLog } from "../../core/log/mod.ts";
-import { ephemeralIdentity } from "../../core/mod.ts";
-import { createNetwork, type PlasmNetwork } from "../../p2p/mod.ts";
-import { bytesSource, type DialJobOptions, runOnPeers } from "../../remote/client/mod.ts";
+import type { PlasmNetwork } from "../../p2p/mod.ts";
+import { bytesSource, runOnPeers } from "../../remote/client/mod.ts";
 import { findCandidates, jobDialer } from "../../remote/libp2p/mod.ts";
-import type { ByteStream } from "../../remote/wire/mod.ts";
 import type { AuditLedger } from "../../quorum/mod.ts";
 import type { RunOnPeer } from "../jobs/mod.ts";
+import type { AnonymousPool } from "./anonymous_pool.ts";
 import type { Auditor } from "./auditor.ts";
 import { withoutBanned } from "./banned_nodes.ts";
 import { runOnQuorum } from "./quorum_runner.ts";
 
 /** Maximum output if the manifest sets no lower limit, in bytes. */
 const MAX_OUTPUT_BYTES = 2 ** 30;
+
+/** Age up to which an answer of a node spares a search, in milliseconds; a node that has failed since is left out. */
+const RECENT_MS = 5 * 60_000;
 
 /** Derives a signal whose abort reason is the error that the protocol requires. */
 function interruptedBy(stop: AbortSignal): AbortSignal {
@@ -31,8 +32,8 @@ function interruptedBy(stop: AbortSignal): AbortSignal {
 
 /** Options of {@linkcode peerRunner}. */
 export interface PeerRunnerOptions {
-  /** Current allowlist and denylist. */
-  lists: () => PeerLists;
+  /** Clients for the jobs that do not use the node's key. */
+  anonymous: AnonymousPool;
   /** Bans nodes and decides which results are audited. */
   ledger: AuditLedger;
   auditor: Pick<Auditor, "consider">;
@@ -40,12 +41,10 @@ export interface PeerRunnerOptions {
   stateDir: string;
 }
 
-type DialArguments = Parameters<AnonymousClient["dial"]>;
-
 /** Runs jobs on nodes of a network; yields output once it is verified. */
 export function peerRunner(
   network: PlasmNetwork,
-  { lists, ledger, auditor, stateDir }: PeerRunnerOptions,
+  { anonymous, ledger, auditor, stateDir }: PeerRunnerOptions,
 ): RunOnPeer {
   return async function* (
     { id, manifest, nonce, target },
@@ -60,7 +59,7 @@ export function peerRunner(
         }),
       ),
     );
-    await using anonymous = new AnonymousClient(network, lists());
+    await using client = target.as_node ? undefined : anonymous.client(network);
     const { resources } = manifest;
     const { peer, arch, min_memory_mb: minMemoryMb, attempts, agree } = target;
     const job = {
@@ -76,10 +75,11 @@ export function peerRunner(
       attempts,
       resources,
       module: job.module,
+      maxAgeMs: RECENT_MS,
       signal,
     });
     const common = {
-      dial: target.as_node ? jobDialer(network) : (...to: DialArguments) => anonymous.dial(...to),
+      dial: client?.dial ?? jobDialer(network),
       nonce,
       signal,
       maxOutputBytes: resources.output_bytes ?? MAX_OUTPUT_BYTES,
@@ -91,7 +91,7 @@ export function peerRunner(
         settled: undefined,
         ...await runOnPeers(job, {
           ...common,
-          candidates: withoutBanned(target.as_node ? found : anonymous.startWhile(found), {
+          candidates: withoutBanned(client?.startWhile(found) ?? found, {
             ledger,
             isNamed: peer !== undefined,
           }),
@@ -108,7 +108,7 @@ export function peerRunner(
         log: getLog("network"),
         target: { ...target, agree },
       });
-    // The anonymous client notifies the nodes that are cancelled.
+    // The client notifies the nodes that are cancelled.
     await result.settled;
     const { receipt, message, backtrace, leftBehind, otherReceipts } = result;
     using verified = result.output;
@@ -136,63 +136,4 @@ export function peerRunner(
     auditor.consider(id, [receipt, ...otherReceipts ?? []], stdin);
     yield { type: "finished", outcome, receipt, otherReceipts };
   };
-}
-
-/** Connectivity of an outbound-only node. */
-const NO_NAT = { autonat: false, relay: false, relayServer: false };
-
-/** Allowlist and denylist of the node, and the private addresses that it dials. */
-export interface PeerLists {
-  allow: readonly string[];
-  deny: readonly string[];
-  private_addresses: NetworkConfig["private_addresses"];
-}
-
-/** Separate anonymous libp2p client. */
-export class AnonymousClient implements AsyncDisposable {
-  readonly #node: PlasmNetwork;
-  readonly #lists: PeerLists;
-  #own: Promise<PlasmNetwork> | undefined;
-
-  /** @param node Resolves the addresses of peers. */
-  constructor(node: PlasmNetwork, lists: PeerLists) {
-    this.#node = node;
-    this.#lists = lists;
-  }
-
-  /** Starts the client during a search: the time that a node has to answer must not include the start. */
-  async *startWhile<T>(search: AsyncIterable<T>): AsyncGenerator<T> {
-    const starting = this.#start();
-    starting.catch(() => {}); // dial() reports it
-    for await (const found of search) {
-      await starting;
-      yield found;
-    }
-  }
-
-  #start(): Promise<PlasmNetwork> {
-    return this.#own ??= start(this.#lists);
-  }
-
-  /** Opens a job stream; the first call starts the client. */
-  async dial(peerId: string, options: DialJobOptions): Promise<ByteStream> {
-    const own = await this.#start();
-    await own.addAddresses(peerId, await this.#node.peerAddresses(peerId));
-    return await jobDialer(own)(peerId, options);
-  }
-
-  /** Stops the client and closes its connections. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    // A failed start has nothing to stop; dial() reported it.
-    const own = await this.#own?.catch(() => undefined);
-    await own?.stop();
-  }
-}
-
-async function start(
-  { allow, deny, private_addresses: privateAddresses }: PeerLists,
-): Promise<PlasmNetwork> {
-  const identity = await ephemeralIdentity();
-  const mode = "client";
-  return await createNetwork({ identity, mode, nat: NO_NAT, allow, deny, privateAddresses });
 }

@@ -19,6 +19,7 @@ import { ProviderQueue, type QueuedProvider } from "./provider_queue.ts";
 import { RankedCandidates } from "./ranked_candidates.ts";
 import type { PlasmNode } from "../libp2p_node.ts";
 import type { Reputation } from "../state/peer_state.ts";
+import type { RecentCandidates } from "./recent_candidates.ts";
 
 /** Options of {@linkcode Discovery.find}. */
 export interface DiscoverOptions {
@@ -72,6 +73,8 @@ const MAX_SEQUENCES = 4096;
 export interface DiscoveryContext {
   node: PlasmNode;
   reputation: Reputation;
+  /** Receives each candidate. */
+  recent: Pick<RecentCandidates, "add">;
   emit: EmitEvent;
   /** Resolves to an error if the node has no connection once its first dials have completed. */
   joinFailure: () => Promise<PlasmError | undefined>;
@@ -186,7 +189,7 @@ export class Discovery {
   }
 
   async #fetch(connection: Connection, signal: AbortSignal): Promise<Candidate> {
-    const { node, reputation, emit } = this.#context;
+    const { node, reputation, recent, emit } = this.#context;
     const peerId = connection.remotePeer.toString();
     const last = this.#sequences.get(peerId);
     const lastSeq = last !== undefined && last.expiresAt > Date.now() ? last.seq : undefined;
@@ -202,7 +205,9 @@ export class Discovery {
     emit({ event: "capability-seen", peer_id: peerId, latency_ms: latencyMs, transport, path });
     const score = scoreOf(capability, { latencyMs, path, record: reputation.get(peerId) });
     reputation.recordLatency(peerId, latencyMs);
-    return { peerId, capability, latencyMs, score, transport, path };
+    const candidate = { peerId, capability, latencyMs, score, transport, path };
+    recent.add(candidate);
+    return candidate;
   }
 
   async #connect(peer: PeerInfo, signal: AbortSignal): Promise<Connection> {

@@ -39,8 +39,8 @@ interface Debounced {
 
 /** Parts that leave timers behind. */
 interface TimerOwners {
-  dht: { routingTableRefresh: { refreshTimeoutId?: number } };
-  identifyPush: { _push: Debounced };
+  dht?: { routingTableRefresh: { refreshTimeoutId?: number } };
+  identifyPush?: { _push: Debounced };
 }
 
 /** Node that {@linkcode stopWithTimers} stops. */
@@ -56,14 +56,16 @@ export async function stopWithTimers({ libp2p, components }: StoppableNode): Pro
   const { addressManager } = components as unknown as {
     addressManager: { _updatePeerStoreAddresses: Debounced };
   };
-  // A refresh that stop() interrupts schedules the next one afterwards.
-  let timer: number | undefined;
-  clearTimeout(dht.routingTableRefresh.refreshTimeoutId);
-  Object.defineProperty(dht.routingTableRefresh, "refreshTimeoutId", {
-    get: () => timer,
-    set: (next: number) => clearTimeout(timer = next),
-  });
+  if (dht !== undefined) {
+    // A refresh that stop() interrupts schedules the next one afterwards.
+    let timer: number | undefined;
+    clearTimeout(dht.routingTableRefresh.refreshTimeoutId);
+    Object.defineProperty(dht.routingTableRefresh, "refreshTimeoutId", {
+      get: () => timer,
+      set: (next: number) => clearTimeout(timer = next),
+    });
+  }
   await libp2p.stop();
-  identifyPush._push.stop?.();
+  identifyPush?._push.stop?.();
   addressManager._updatePeerStoreAddresses.stop?.();
 }

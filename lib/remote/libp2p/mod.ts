@@ -2,5 +2,11 @@
  * Public entry point of the remote/libp2p component.
  * @module
  */
-export { findCandidates, serveJobs } from "./network_binding.ts";
+export { askKnownNodes, type AskKnownNodesOptions } from "./known_candidates.ts";
+export {
+  askNamedNode,
+  findCandidates,
+  type FindCandidatesOptions,
+  serveJobs,
+} from "./network_binding.ts";
 export { jobDialer } from "./stream_pool.ts";

@@ -5,8 +5,9 @@
  */
 import type { Stream } from "@libp2p/interface";
 import type { Resources } from "../../core/mod.ts";
-import { type Candidate, MAX_STREAM_WINDOW_BYTES, type PlasmNetwork } from "../../p2p/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
+import type { Candidate, DiscoverCriteria, PlasmNetwork } from "../../p2p/mod.ts";
+import { MAX_STREAM_WINDOW_BYTES } from "../../p2p/dialer/mod.ts";
 import { wasiVersionOf } from "../../sandbox/mod.ts";
 import type { BlobSource, RemoteCandidate } from "../client/mod.ts";
 import type { JobServer } from "../server/mod.ts";
@@ -190,8 +191,47 @@ export interface FindCandidatesOptions {
   minMemoryMb?: number | undefined;
   /** Maximum number of attempts. @default {3} */
   attempts?: number | undefined;
+  /** Age up to which an earlier answer of a node spares a search, in milliseconds. @default {0} */
+  maxAgeMs?: number | undefined;
   /** Aborts the search. @default {never} */
   signal?: AbortSignal | undefined;
+}
+
+/** Criteria for the nodes that can run a job. */
+export async function jobCriteria(
+  { resources, module, arch, minMemoryMb = 0 }: Pick<
+    FindCandidatesOptions,
+    "resources" | "module" | "arch" | "minMemoryMb"
+  >,
+): Promise<DiscoverCriteria> {
+  return {
+    wasi: wasiVersionOf(await module.read(0, HEADER_BYTES)),
+    arch,
+    minMemoryMb: Math.max(resources.memory_mb, minMemoryMb),
+    minTimeoutSeconds: resources.timeout_seconds,
+    minCores: resources.cpu_cores,
+  };
+}
+
+/** Options of {@linkcode askNamedNode}. */
+export interface AskNamedNodeOptions extends Pick<FindCandidatesOptions, "module"> {
+  /** Asks the node for its capabilities. */
+  query: () => Promise<Pick<Candidate, "peerId" | "capability">>;
+}
+
+/**
+ * Asks the node that a job names.
+ *
+ * @throws {PlasmError} `policy` if the node does not run the module's version of WASI; as `query`
+ */
+export async function askNamedNode(
+  { query, module }: AskNamedNodeOptions,
+): Promise<RemoteCandidate> {
+  const wasi = wasiVersionOf(await module.read(0, HEADER_BYTES));
+  const found = await query();
+  const { capability } = found;
+  if (!capability.wasi.includes(wasi)) throw lacksWasi(wasi, capability.wasi);
+  return remoteCandidate(found);
 }
 
 /**
@@ -201,25 +241,24 @@ export interface FindCandidatesOptions {
  */
 export async function* findCandidates(
   network: PlasmNetwork,
-  { peer, resources, module, arch, minMemoryMb = 0, attempts = 3, signal }: FindCandidatesOptions,
+  options: FindCandidatesOptions,
 ): AsyncGenerator<RemoteCandidate> {
-  const wasi = wasiVersionOf(await module.read(0, HEADER_BYTES));
+  const { peer, module, attempts = 3, maxAgeMs = 0, signal } = options;
   if (peer !== undefined) {
     // The network remembers the address of a multiaddr for the dial that follows.
-    const found = await network.queryPeer(peer, signal === undefined ? {} : { signal });
-    const { capability } = found;
-    if (!capability.wasi.includes(wasi)) throw lacksWasi(wasi, capability.wasi);
-    yield remoteCandidate(found);
+    const query = () => network.queryPeer(peer, signal === undefined ? {} : { signal });
+    yield await askNamedNode({ query, module });
     return;
   }
-  const found = network.discover({
-    wasi,
-    arch,
-    minMemoryMb: Math.max(resources.memory_mb, minMemoryMb),
-    minTimeoutSeconds: resources.timeout_seconds,
-    minCores: resources.cpu_cores,
-  }, { signal, limit: CANDIDATES_PER_ATTEMPT * attempts, timeoutMs: FIND_MS });
-  for await (const candidate of found) yield remoteCandidate(candidate);
+  const criteria = await jobCriteria(options);
+  const limit = CANDIDATES_PER_ATTEMPT * attempts;
+  const recent = maxAgeMs > 0 ? network.recentCandidates(criteria, { maxAgeMs, limit }) : [];
+  for (const candidate of recent) yield remoteCandidate(candidate);
+  const tried = new Set(recent.map(({ peerId }) => peerId));
+  const found = network.discover(criteria, { signal, limit, timeoutMs: FIND_MS });
+  for await (const candidate of found) {
+    if (!tried.has(candidate.peerId)) yield remoteCandidate(candidate);
+  }
 }
 
 function lacksWasi(needed: string, has: readonly string[]): PlasmError {
@@ -234,6 +273,8 @@ function lacksWasi(needed: string, has: readonly string[]): PlasmError {
 }
 
 /** Converts a discovered node to a candidate for a job. */
-export function remoteCandidate({ peerId, capability }: Candidate): RemoteCandidate {
+export function remoteCandidate(
+  { peerId, capability }: Pick<Candidate, "peerId" | "capability">,
+): RemoteCandidate {
   return { peerId, runtime: capability.runtime, cores: capability.cpu_cores };
 }

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connectDaemon, type JobTarget } from "../../../lib/client/mod.ts";
 import { startDaemon } from "../../../lib/daemon/daemon.ts";
+import { AnonymousPool } from "../../../lib/daemon/peers/anonymous_pool.ts";
 import { joinPeerNetwork } from "../../../lib/daemon/peers/peer_network.ts";
 import { peerRunner } from "../../../lib/daemon/peers/remote_runner.ts";
 import { PlasmError } from "../../../lib/core/errors/errors.ts";
@@ -86,7 +87,9 @@ Deno.test(
       return dialOptimistic.apply(network, to);
     };
     const peerRun = peerRunner(network, {
-      lists: () => ({ allow: [], deny: [], private_addresses: "last" }),
+      anonymous: new AnonymousPool({
+        lists: () => ({ allow: [], deny: [], private_addresses: "last" }),
+      }),
       ledger: new AuditLedger(),
       auditor: { consider: () => {} },
       stateDir: node.dir,
@@ -140,8 +143,10 @@ Deno.test(
       return submitter;
     };
     const own = `peer:${asking.identity.peerId}`;
-    const [first, second] = [await submitterOf({}), await submitterOf({})];
-    assertEquals(new Set([own, first, second]).size, 3);
+    // The first job starts its client; the others take one that waited.
+    const submitters: string[] = [];
+    for (let job = 0; job < 4; job++) submitters.push(await submitterOf({}));
+    assertEquals(new Set([own, ...submitters]).size, 5);
     assertEquals(await submitterOf({ as_node: true }), own);
   },
 );

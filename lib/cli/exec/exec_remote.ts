@@ -127,7 +127,7 @@ function isLost({ code }: PlasmError): boolean {
 async function run(
   job: RemoteJob,
   client: RemoteClient,
-  { args, io, ...options }: Context & Omit<ResumeOnPeerOptions, "dial">,
+  { args, ...options }: Omit<ResumeOnPeerOptions, "dial"> & Pick<Context, "args">,
 ): Promise<RemoteResult> {
   const path = args.string("ticket");
   const saved = path === undefined ? undefined : await readTicket(path, job);
@@ -238,7 +238,6 @@ export async function withRemoteResult<T>(
     using result = disposable(
       await run(remote, client, {
         args,
-        io,
         signal: io.signal,
         maxOutputBytes,
         onEvent: show,

@@ -147,7 +147,7 @@ Deno.test(
     await Deno.writeFile(`${dir}/exits.wasm`, exits);
     await Deno.writeFile(`${dir}/loops.wasm`, loops);
     const remote = ["exec", "--remote", "--bootstrap", bootstrap[0]!];
-    const env = { PLASM_STATE_DIR: `${dir}/client` };
+    const env = { ...DENO_CACHE, PLASM_STATE_DIR: `${dir}/client`, XDG_CACHE_HOME: `${dir}/cache` };
     assertEquals((await plasm([...remote, `${dir}/exits.wasm`], { env })).code, 3);
     const slow = await plasm([...remote, "--timeout", "1", `${dir}/loops.wasm`], { env });
     assertEquals(slow.code, 124, slow.stderr);

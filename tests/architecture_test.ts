@@ -21,7 +21,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   remote: ["util", "core", "sandbox", "p2p"],
   quorum: ["util", "core", "sandbox", "p2p", "remote"],
   client: ["util", "core", "api"],
-  map: ["util", "core", "sandbox", "p2p", "remote", "api", "client"],
+  map: ["util", "core", "sandbox", "p2p", "remote", "quorum", "api", "client"],
   mcp: ["util", "core", "api", "sandbox", "modules", "remote", "quorum", "client"],
   daemon: ["util", "core", "config", "api", "sandbox", "modules", "p2p", "remote", "quorum"],
   cli: [

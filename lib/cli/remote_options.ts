@@ -6,6 +6,7 @@
 import type { JobTarget } from "../api/mod.ts";
 import { ARCHITECTURES, parseArch, parsePeer } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
+import type { QuorumSize } from "../quorum/mod.ts";
 import { escapeText } from "../util/mod.ts";
 import type { OptionSpec, ParsedArgs } from "./command.ts";
 
@@ -67,12 +68,6 @@ export const REMOTE_OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
-/** Number of nodes that must agree, and of those that start. */
-export interface QuorumSize {
-  agree: number;
-  nodes: number;
-}
-
 /**
  * Parses the value of `--agree`: `K` or `K/N`.
  *
@@ -119,10 +114,25 @@ export const AGREE_OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
+/** What honest nodes can differ in without the deterministic profile. */
+export const MAY_DIFFER: readonly string[] = [
+  "clock",
+  "random",
+  "poll",
+  "NaN bits",
+  "relaxed SIMD",
+  "stack depth",
+];
+
+/** Note for jobs without the deterministic profile. */
+export const MAY_DIFFER_NOTE = `plasm: Honest nodes may differ in ${
+  MAY_DIFFER.join(", ")
+}; --deterministic excludes that\n`;
+
 /** Options that name nodes, or that need the result of one node. */
 const SINGLE_NODE_OPTIONS = ["attempts", "ticket", "live"];
 
-function checkAgreeOptions(args: ParsedArgs): void {
+function checkAgreeOptions(args: ParsedArgs, { areVoters }: { areVoters: boolean }): void {
   if (!args.flag("agree")) {
     const given = AGREE_OPTIONS.find(({ name }) => args.flag(name));
     if (given === undefined) return;
@@ -135,11 +145,17 @@ function checkAgreeOptions(args: ParsedArgs): void {
   if (single !== undefined) {
     throw new PlasmError("usage", `Cannot use --agree and --${single} together`);
   }
-  if (args.flag("peer") && !args.flag("arbitrate")) {
+  if (args.flag("peer") && !args.flag("arbitrate") && !areVoters) {
     throw new PlasmError("usage", "Cannot use --agree and --peer together without --arbitrate", {
       hint: "Add --arbitrate to run the job on this peer if nodes disagree",
     });
   }
+}
+
+/** Options of {@linkcode checkRemoteOptions}. */
+export interface CheckRemoteOptions {
+  /** Whether the nodes of `--peer` are those that must agree. @default {false: --peer names an arbiter} */
+  areVoters?: boolean | undefined;
 }
 
 /**
@@ -147,13 +163,16 @@ function checkAgreeOptions(args: ParsedArgs): void {
  *
  * @throws {PlasmError} `usage`
  */
-export function checkRemoteOptions(args: ParsedArgs): void {
+export function checkRemoteOptions(
+  args: ParsedArgs,
+  { areVoters = false }: CheckRemoteOptions = {},
+): void {
   const isRemote = args.flag("remote");
   const given = REMOTE_OPTIONS.find(({ name }) => name !== "remote" && args.flag(name));
   if (!isRemote && given !== undefined) {
     throw new PlasmError("usage", `Cannot use --${given.name} without --remote`);
   }
-  checkAgreeOptions(args);
+  checkAgreeOptions(args, { areVoters });
   for (const local of ["daemon", "pipe"]) {
     if (!isRemote || !args.flag(local)) continue;
     throw new PlasmError("usage", `Cannot use --remote and --${local} together`);

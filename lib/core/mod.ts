@@ -44,7 +44,7 @@ export {
 export { checkClaim, claimHash } from "./claim.ts";
 export { type Bundle, type BundleContent, verifyBundle, writeBundle } from "./bundle.ts";
 export { type ClaimDifference, differenceText, findClaimDifference } from "./claim_difference.ts";
-export { createEnvelope } from "./envelope.ts";
+export { createEnvelope, verifyEnvelope } from "./envelope.ts";
 export { canonicalBytes, parseJson } from "./json.ts";
 export {
   checkManifest,

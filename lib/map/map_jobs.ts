@@ -19,6 +19,7 @@ import {
   sha256,
   type Signer,
 } from "../core/mod.ts";
+import type { Evidence } from "../quorum/mod.ts";
 import { type Ceilings, checkModule, hashInputs } from "../sandbox/mod.ts";
 import { concat } from "../util/mod.ts";
 import { DEFAULT_HALT, parseHalt } from "./halt.ts";
@@ -40,6 +41,16 @@ export interface MapNetwork {
   peers?: readonly string[] | undefined;
   /** CPU architecture of the nodes, such as `x86_64`. @default {any} */
   arch?: string | undefined;
+  /**
+   * Number of nodes that must return the same claim for each item, at least 2. Without the deterministic profile honest
+   * nodes may return different ones.
+   * @default {one node runs it}
+   */
+  agree?: number | undefined;
+  /** Number of nodes that start an item together, with `agree`. @default {agree} */
+  nodes?: number | undefined;
+  /** Whether they may be in one network, an IPv4 /24 or an IPv6 /48. @default {false} */
+  sameNetwork?: boolean | undefined;
   /** The client's key. @default {a new one, so that nodes cannot link maps} */
   identity?: Identity | undefined;
 }
@@ -99,7 +110,11 @@ export interface MapResult<T> {
   outputs: Map<string, Uint8Array>;
   /** The receipt, if there is one. That of a daemon or another node has been verified with the output. */
   receipt: Receipt | undefined;
-  /** Where it ran: `local`, `daemon` or a peer id; undefined if it did not. */
+  /** With `agree` the receipts of all nodes that agree; each is of another node, and they have the same claim. */
+  receipts: Receipt[] | undefined;
+  /** Receipts of nodes that contradict each other, if any do: verify them with `verifyEvidence`. */
+  evidence: Evidence | undefined;
+  /** Where it ran: `local`, `daemon`, `agreed` or a peer id; undefined if it did not. */
   node: string | undefined;
   /** Attempts that were made. */
   attempts: number;
@@ -202,29 +217,29 @@ async function place(
     const { DaemonPlacement } = await import("./daemon_placement.ts");
     return await DaemonPlacement.create(connectDaemon(where.daemon), { jobs, signal });
   }
-  const { bootstrap, peers = [], arch, identity } = where;
+  const { bootstrap, peers = [], arch, identity, agree, nodes, sameNetwork } = where;
   if (bootstrap.length === 0 && !peers.some((peer) => peer.startsWith("/"))) {
     throw new PlasmError("usage", "Cannot map: where.bootstrap names no node", {
       hint: "Name any node of the network, or peers by their multiaddrs",
     });
   }
+  if (agree === undefined && (nodes !== undefined || sameNetwork !== undefined)) {
+    throw new PlasmError("usage", "Cannot map: where.nodes and where.sameNetwork need where.agree");
+  }
   // The network first: see lib/p2p/patches/hidden_environment.ts.
   const { createNetwork } = await import("../p2p/mod.ts");
-  const { RemotePlacement } = await import("./remote/mod.ts");
+  const { quorumLimit } = await import("../quorum/mod.ts");
+  if (agree !== undefined) quorumLimit({ agree, nodes });
+  const { AgreedPlacement, RemotePlacement } = await import("./remote/mod.ts");
   const network = await createNetwork({
     identity: identity ?? await ephemeralIdentity(),
     bootstrap,
     mode: "client",
   });
   const resources = { ...DEFAULT_RESOURCES, memory_mb: memoryMb };
-  return new RemotePlacement({
-    network,
-    resources,
-    module,
-    peers,
-    arch: arch && parseArch(arch),
-    jobs,
-  });
+  const found = { network, resources, module, peers, arch: arch && parseArch(arch), jobs };
+  if (agree === undefined) return new RemotePlacement(found);
+  return new AgreedPlacement({ ...found, quorum: { agree, nodes: nodes ?? agree }, sameNetwork });
 }
 
 function isFailed({ status, exitCode }: JobOutcome, output: MemoryOutput | undefined): boolean {
@@ -232,13 +247,16 @@ function isFailed({ status, exitCode }: JobOutcome, output: MemoryOutput | undef
 }
 
 function resultOf<T>(result: ItemResult<T, MemoryOutput>): MapResult<T> {
-  const { index, item, outcome, error, receipt, node, attempts, output } = result;
+  const { index, item, outcome, error, receipt, receipts, evidence, node, attempts } = result;
+  const { output } = result;
   return {
     index,
     item,
     outcome,
     error,
     receipt,
+    receipts,
+    evidence,
     node,
     attempts,
     stdout: output?.bytes("stdout") ?? new Uint8Array(),

@@ -14,8 +14,14 @@ export {
   type MapOptions,
   type MapResult,
 } from "./map_jobs.ts";
-export type { NodeSummary } from "./node_state.ts";
-export type { MapNode, MapOutput, PlacedJob, PlacedResult, Placement } from "./placement.ts";
+export type {
+  MapNode,
+  MapOutput,
+  NodeSummary,
+  PlacedJob,
+  PlacedResult,
+  Placement,
+} from "./placement.ts";
 export {
   type ItemResult,
   type MapProgress,

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { ErrorCode, PlasmError } from "../core/errors/mod.ts";
-import type { MapNode, PlacedResult } from "./placement.ts";
+import { ERROR_CODES, type ErrorCode, type PlasmError } from "../core/errors/mod.ts";
+import type { MapNode, NodeSummary, PlacedResult } from "./placement.ts";
 
 /** Rest after the first failure, in milliseconds; it doubles with each further one. */
 const MIN_REST_MS = 250;
@@ -28,25 +28,18 @@ const FINAL_CODES: readonly ErrorCode[] = [
   "unauthorized",
 ];
 
-/** Work of one node. */
-export interface NodeSummary {
-  /** Peer id of the node, `daemon` or `local`. */
-  node: string;
-  /** Jobs with a result. */
-  jobs: number;
-  /** Attempts without a result. */
-  failures: number;
-  /** CPU time of the jobs, in milliseconds. */
-  cpu_time_ms: number;
-  /** Bytes sent to the node. */
-  sent_bytes: number;
-  /** Bytes received from it. */
-  received_bytes: number;
+/** What of a node its state depends on. */
+export type CountedNode = Pick<MapNode, "id" | "window" | "maxWindow" | "capacity">;
+
+/** Whether another attempt elsewhere or later may succeed without a change of the job. */
+export function isFaultOfNode({ code }: PlasmError): boolean {
+  const { fault, retryable } = ERROR_CODES[code];
+  return retryable || fault === "node" || fault === "network" || code === "over-limit";
 }
 
 /** State of one node. */
-export class NodeState {
-  readonly node: MapNode;
+export class NodeState<Node extends CountedNode = CountedNode> {
+  readonly node: Node;
   readonly summary: NodeSummary;
   #running = 0;
   #window: number;
@@ -55,7 +48,7 @@ export class NodeState {
   #isExcluded = false;
   #lastError: PlasmError | undefined;
 
-  constructor(node: MapNode) {
+  constructor(node: Node) {
     this.node = node;
     this.#window = node.window;
     this.summary = {
@@ -70,7 +63,7 @@ export class NodeState {
 
   /** Jobs at the same time that the node has shown it can run. */
   get window(): number {
-    return this.#window;
+    return this.node.capacity ?? this.#window;
   }
 
   /** Whether the node is not used again. */
@@ -90,12 +83,12 @@ export class NodeState {
 
   /** Jobs that run, as a share of the window. */
   get load(): number {
-    return this.#running / this.#window;
+    return this.#running / this.window;
   }
 
   /** Whether it can run one more job. */
   hasRoom(now: number): boolean {
-    return !this.#isExcluded && now >= this.#restsUntil && this.#running + 1 <= this.#window;
+    return !this.#isExcluded && now >= this.#restsUntil && this.#running + 1 <= this.window;
   }
 
   /** Records the start of an attempt. */
@@ -109,7 +102,9 @@ export class NodeState {
   }
 
   /** Records a result. A node that did not let the job wait gets more jobs. */
-  succeed({ cpuTimeMs, sentBytes, receivedBytes, wasQueued }: PlacedResult): void {
+  succeed(
+    { cpuTimeMs, sentBytes, receivedBytes, wasQueued }: Omit<PlacedResult, "outcome">,
+  ): void {
     const isFull = this.#running + 1 > this.#window;
     this.end();
     this.#failures = 0;

@@ -4,6 +4,7 @@
  * @module
  */
 import type { PlasmError } from "../core/errors/mod.ts";
+import type { Evidence } from "../quorum/mod.ts";
 import type { Hash, JobInputs, JobOutcome, Manifest, Receipt } from "../core/mod.ts";
 
 /** Job of one item, ready to run. */
@@ -44,6 +45,10 @@ export interface PlacedResult {
   receivedBytes: number;
   /** Whether the job waited for others on its node. */
   wasQueued: boolean;
+  /** Receipts of all nodes that agree, if several had to. @default {the receipt} */
+  receipts?: Receipt[] | undefined;
+  /** Receipts that contradict each other. @default {none do} */
+  evidence?: Evidence | undefined;
 }
 
 /** Options of {@linkcode MapNode.run}. */
@@ -54,6 +59,22 @@ export interface MapNodeOptions {
   signal: AbortSignal;
 }
 
+/** Work of one node. */
+export interface NodeSummary {
+  /** Peer id of the node, `daemon` or `local`. */
+  node: string;
+  /** Jobs with a result. */
+  jobs: number;
+  /** Attempts without a result. */
+  failures: number;
+  /** CPU time of the jobs, in milliseconds. */
+  cpu_time_ms: number;
+  /** Bytes sent to the node. */
+  sent_bytes: number;
+  /** Bytes received from it. */
+  received_bytes: number;
+}
+
 /** A place that runs jobs, some of them at the same time. */
 export interface MapNode {
   /** Its name in summaries: a peer id, or `local`. */
@@ -62,6 +83,8 @@ export interface MapNode {
   readonly window: number;
   /** Most jobs at the same time; the scheduler approaches it while the node keeps up. */
   readonly maxWindow: number;
+  /** Jobs at the same time, if the place decides it. @default {what the scheduler finds} */
+  readonly capacity?: number;
   /** Whether it is the only place: an error then counts against the job, as no other node can run it. */
   readonly isOwn: boolean;
   /**
@@ -83,6 +106,8 @@ export interface Placement extends AsyncDisposable {
   readonly nodes: readonly MapNode[];
   /** Whether more nodes may be found. */
   readonly isSearching: boolean;
+  /** Work of each node, if they are not those of the scheduler. @default {counted by the scheduler} */
+  readonly summaries?: readonly NodeSummary[];
   /** Called when nodes were found or the search has ended. */
   onChange: (() => void) | undefined;
 }

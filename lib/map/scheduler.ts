@@ -4,11 +4,19 @@
  *
  * @module
  */
-import { abortError, ERROR_CODES, PlasmError } from "../core/errors/mod.ts";
+import { abortError, PlasmError } from "../core/errors/mod.ts";
 import type { JobOutcome, Receipt } from "../core/mod.ts";
+import type { Evidence } from "../quorum/mod.ts";
 import type { HaltRule } from "./halt.ts";
-import { NodeState, type NodeSummary } from "./node_state.ts";
-import type { MapOutput, PlacedJob, PlacedResult, Placement } from "./placement.ts";
+import { isFaultOfNode, NodeState as CountedState } from "./node_state.ts";
+import type {
+  MapNode,
+  MapOutput,
+  NodeSummary,
+  PlacedJob,
+  PlacedResult,
+  Placement,
+} from "./placement.ts";
 
 /** Attempts of one item that may fail through no fault of the job, such as a crash of an executor. */
 const MAX_NODE_FAILURES = 5;
@@ -43,6 +51,10 @@ export interface ItemResult<T, Output> {
   error: PlasmError | undefined;
   /** Its receipt, if the place makes one. */
   receipt: Receipt | undefined;
+  /** Receipts of all nodes that agree, if several had to. */
+  receipts: Receipt[] | undefined;
+  /** Receipts that contradict each other, if any do. */
+  evidence: Evidence | undefined;
   /** Its job; undefined if it could not be described. */
   job: PlacedJob | undefined;
   /** Its output; undefined without an outcome. Dispose it. */
@@ -134,6 +146,9 @@ interface RunningAttempt {
   start: number;
 }
 
+/** State of a node that runs jobs. */
+type NodeState = CountedState<MapNode>;
+
 /** Runs the jobs of a map once. */
 export class MapScheduler<T, Output extends MapOutput> {
   readonly #options: SchedulerOptions<T, Output>;
@@ -179,7 +194,8 @@ export class MapScheduler<T, Output extends MapOutput> {
 
   /** Work of each node. */
   get nodes(): NodeSummary[] {
-    return [...this.#nodes.values()].map(({ summary }) => summary);
+    const { summaries } = this.#options.placement;
+    return [...summaries ?? [...this.#nodes.values()].map(({ summary }) => summary)];
   }
 
   /**
@@ -276,7 +292,7 @@ export class MapScheduler<T, Output extends MapOutput> {
   #fill(): void {
     if (this.#isStopped || this.#error !== undefined || this.#options.signal?.aborted) return;
     for (const node of this.#options.placement.nodes) {
-      if (!this.#nodes.has(node.id)) this.#nodes.set(node.id, new NodeState(node));
+      if (!this.#nodes.has(node.id)) this.#nodes.set(node.id, new CountedState(node));
     }
     while (!this.#isFull || this.#waiting.length > 0) {
       const pair = this.#choose();
@@ -475,6 +491,8 @@ export class MapScheduler<T, Output extends MapOutput> {
       outcome: undefined,
       error: undefined,
       receipt: undefined,
+      receipts: undefined,
+      evidence: undefined,
       job,
       output: undefined,
       node: isOnNode ? node.node.id : undefined,
@@ -499,15 +517,17 @@ export class MapScheduler<T, Output extends MapOutput> {
       isOnNode = true;
       output = this.#orStop(() => createOutput(job!, { item, index }));
       const placed = await node.node.run(job, { output: this.#guard(output), signal });
-      const { outcome, receipt, sentBytes: sent, receivedBytes: received } = placed;
-      const result = resultWith({ outcome, receipt, bytes: { sent, received }, output });
+      const { outcome, receipt, receipts, evidence } = placed;
+      const bytes = { sent: placed.sentBytes, received: placed.receivedBytes };
+      const result = resultWith({ outcome, receipt, receipts, evidence, bytes, output });
       return { result, placed, isNodeFault: false };
     } catch (thrown) {
       output?.[Symbol.dispose]();
       const error = PlasmError.from(thrown);
       if (isOnNode && node.node.isFinal?.(error) === true) this.#error ??= error;
       const isNodeFault = isOnNode && !node.node.isOwn && isFaultOfNode(error);
-      return { result: resultWith({ error }), isNodeFault };
+      const evidence = error.details["evidence"] as Evidence | undefined;
+      return { result: resultWith({ error, evidence }), isNodeFault };
     }
   }
 
@@ -612,10 +632,4 @@ interface EndedAttempt<T, Output> {
   isNodeFault: boolean;
   /** Whether the map stopped before the job was known, so that the item has no result. @default {false} */
   isDropped?: boolean;
-}
-
-/** Whether another attempt elsewhere or later may succeed without a change of the job. */
-function isFaultOfNode({ code }: PlasmError): boolean {
-  const { fault, retryable } = ERROR_CODES[code];
-  return retryable || fault === "node" || fault === "network" || code === "over-limit";
 }

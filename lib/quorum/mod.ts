@@ -28,6 +28,7 @@ export {
   type QuorumOptions,
   type QuorumOutcome,
   type QuorumRun,
+  type QuorumSize,
   runQuorum,
 } from "./run_quorum.ts";
 export { runAgreed } from "./run_agreed.ts";

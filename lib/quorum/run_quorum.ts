@@ -49,6 +49,14 @@ export interface QuorumRun {
   receipt?: Receipt | undefined;
   /** Why it returned no result. */
   error?: PlasmError | undefined;
+  /** Bytes of content sent to it; absent without a result. */
+  sentBytes?: number | undefined;
+}
+
+/** Number of nodes that must agree, and of those that start. */
+export interface QuorumSize {
+  agree: number;
+  nodes: number;
 }
 
 /** Options of {@linkcode runQuorum}. */
@@ -298,6 +306,7 @@ class Quorum {
     // It answered after enough others had.
     if (this.#stop.signal.aborted) return output[Symbol.dispose]();
     run.receipt = receipt;
+    run.sentBytes = result.attempts.at(-1)?.sentBytes;
     if (!countsAsClaim(receipt)) {
       run.outcome = "inconclusive";
       return output[Symbol.dispose]();

@@ -7,7 +7,7 @@ import { parsePeer } from "../../core/mod.ts";
 import type { Command, OptionSpec } from "../command.ts";
 import { needsNetwork } from "../module_source.ts";
 import { SOCKET_OPTION } from "../daemon_client.ts";
-import { REMOTE_OPTIONS } from "../remote_options.ts";
+import { AGREE_OPTIONS, REMOTE_OPTIONS } from "../remote_options.ts";
 import { exec } from "./exec.ts";
 
 /** Options of `plasm exec` that each job of a map has, too. */
@@ -36,6 +36,20 @@ const NODE_OPTIONS: readonly OptionSpec[] = REMOTE_OPTIONS
       ? {
         ...option,
         help: "Run on nodes of the network; each gets as many jobs as it keeps up with",
+      }
+      : option
+  );
+
+/** Options of `--agree` for a map, which keeps evidence with its results. */
+const QUORUM_OPTIONS: readonly OptionSpec[] = AGREE_OPTIONS
+  .filter(({ name }) => ["agree", "same-network"].includes(name))
+  .map((option) =>
+    option.name === "agree"
+      ? {
+        ...option,
+        help:
+          "Run each item on N nodes, and accept what K of them agree on; up to K+2 nodes are tried. " +
+          "Receipts that contradict each other are stored (with --remote, default N: K)",
       }
       : option
   );
@@ -128,6 +142,7 @@ export const map: Command = {
       { name: "daemon", kind: "flag", help: "Run through the daemon and its queue" },
       SOCKET_OPTION,
       ...NODE_OPTIONS,
+      ...QUORUM_OPTIONS,
       {
         name: "peer",
         kind: "string",
@@ -153,6 +168,10 @@ export const map: Command = {
       {
         call: "plasm map --results results --bar --stdin {} hello.wasm ::: in in.csv",
         does: "Store results and receipts",
+      },
+      {
+        call: "plasm map --remote --agree 2/3 --deterministic --stdin {} hello.wasm ::: in in.csv",
+        does: "Run each item on three nodes, and accept what two of them agree on",
       },
       {
         call: "plasm map --results results --resume --stdin {} hello.wasm ::: in in.csv",

@@ -23,13 +23,18 @@ export async function writeEvidence(
   const evidence = await evidenceOf(receipts);
   if (evidence === undefined) return undefined;
   const path = args.string("evidence");
-  if (path === undefined) return await saveInState(evidence, io);
+  if (path === undefined) return await saveEvidenceIn(evidence, io);
   const text = new TextEncoder().encode(`${JSON.stringify(evidence)}\n`);
   await replaceFile(path, [text], { kind: "evidence", signal: io.signal });
   return path;
 }
 
-async function saveInState(evidence: Evidence, io: CliIo): Promise<string> {
+/**
+ * Writes evidence to the state directory. Returns its path.
+ *
+ * @throws {PlasmError} `state`
+ */
+export async function saveEvidenceIn(evidence: Evidence, io: CliIo): Promise<string> {
   try {
     return await saveEvidence(stateDir((name) => io.env(name)), evidence);
   } catch (cause) {

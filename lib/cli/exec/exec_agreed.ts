@@ -26,7 +26,7 @@ import { checkTarget, readWholeStdin, writeReceipt } from "../host_files.ts";
 import type { CliIo } from "../io.ts";
 import { exitStatusOf } from "../job_result.ts";
 import { exitStatusWith } from "../output_files/mod.ts";
-import { parseQuorumSize } from "../remote_options.ts";
+import { MAY_DIFFER, MAY_DIFFER_NOTE, parseQuorumSize } from "../remote_options.ts";
 import { arbitrationJson } from "../verify_evidence.ts";
 import { BundleFile } from "./bundle_file.ts";
 import { writeEvidence } from "./evidence_file.ts";
@@ -40,9 +40,6 @@ interface Context {
   io: CliIo;
 }
 
-/** What honest nodes can differ in without the deterministic profile. */
-const MAY_DIFFER = ["clock", "random", "poll", "NaN bits", "relaxed SIMD", "stack depth"];
-
 /**
  * Runs a job on several nodes. Resolves to the exit status.
  *
@@ -55,9 +52,7 @@ export async function execAgreed(job: ExecJob, context: Context): Promise<number
   if (path !== undefined) await checkTarget(path, "evidence");
   const isJson = args.flag("json");
   if (job.manifest.profile !== "deterministic" && !isJson) {
-    await io.message(
-      `plasm: Honest nodes may differ in ${MAY_DIFFER.join(", ")}; --deterministic excludes that\n`,
-    );
+    await io.message(MAY_DIFFER_NOTE);
   }
   const stdin = await readWholeStdin(io) ?? new Uint8Array();
   const remote = await remoteJob(job, stdin);

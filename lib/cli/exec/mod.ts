@@ -7,6 +7,7 @@
 import type { ParsedArgs } from "../command.ts";
 import type { CliIo } from "../io.ts";
 import type { PlasmNetwork } from "../../p2p/mod.ts";
+import type { Evidence } from "../../quorum/mod.ts";
 import type { RemoteResult } from "../../remote/client/mod.ts";
 import { checkModuleSections } from "../../sandbox/mod.ts";
 import { readCheckedJob, readJob } from "./exec_job.ts";
@@ -23,6 +24,11 @@ export {
   readHostInputs,
   readJobBase,
 } from "./exec_job.ts";
+
+/** Writes evidence to the state directory. Resolves to its path. */
+export async function saveInState(evidence: Evidence, io: CliIo): Promise<string> {
+  return await (await import("./evidence_file.ts")).saveEvidenceIn(evidence, io);
+}
 
 /** Runs the job on this machine, without a daemon. Resolves to the exit status. */
 export async function runLocally(args: ParsedArgs, io: CliIo): Promise<number> {

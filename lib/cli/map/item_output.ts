@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { missingOutputs, type Receipt } from "../../core/mod.ts";
+import { createEnvelope, missingOutputs, type Receipt } from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import type { MapOutput, PlacedJob } from "../../map/mod.ts";
 import { concat } from "../../util/mod.ts";
@@ -80,7 +80,12 @@ export class ItemOutput implements MapOutput {
    * @throws {PlasmError} `conflict`, `bad-input` if a file cannot have its name; `state`
    */
   async commit(
-    { index, item, receipt }: { index: number; item: string; receipt: Receipt | undefined },
+    { index, item, receipt, receipts }: {
+      index: number;
+      item: string;
+      receipt: Receipt | undefined;
+      receipts: readonly Receipt[] | undefined;
+    },
   ): Promise<void> {
     const results = this.#results;
     const partial = receipt === undefined ? undefined : this.#partial;
@@ -91,6 +96,7 @@ export class ItemOutput implements MapOutput {
     }
     this.#staging[Symbol.dispose]();
     if (results === undefined || partial === undefined) return;
+    const envelope = receipts && await createEnvelope(receipts);
     orStateError(partial, () => {
       for (const stream of Object.values(this.#streams)) stream.store();
       const write = (name: string, text: string): void =>
@@ -98,6 +104,7 @@ export class ItemOutput implements MapOutput {
       write(ITEM_FILES.item, item);
       write(ITEM_FILES.manifest, `${JSON.stringify(this.#manifest)}\n`);
       write(ITEM_FILES.receipt, `${JSON.stringify(receipt)}\n`);
+      if (envelope !== undefined) write(ITEM_FILES.envelope, `${JSON.stringify(envelope)}\n`);
     });
     results.commit(partial, index);
     this.#partial = undefined;

@@ -3,7 +3,14 @@
  *
  * @module
  */
-import { Hasher, type Measured, type Receipt, verifyReceipt } from "../../core/mod.ts";
+import {
+  claimHash,
+  Hasher,
+  type Measured,
+  type Receipt,
+  verifyEnvelope,
+  verifyReceipt,
+} from "../../core/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import type { PlacedJob } from "../../map/mod.ts";
 import { isPipe } from "../../util/async/mod.ts";
@@ -30,6 +37,7 @@ export const ITEM_FILES = {
   outputs: "outputs",
   receipt: "receipt.json",
   manifest: "manifest.json",
+  envelope: "envelope.json",
   item: "item",
 } as const;
 
@@ -165,10 +173,15 @@ export class ResultsDirectory implements Disposable {
    * Reads the receipt of an item, if it holds for a job and for what is stored.
    *
    * @param targets Where the outputs of the job were written
+   * @param signers Number of nodes that must have signed the claim; 1 if it is missing
    */
   async find(
     index: number,
-    { job, targets }: { job: PlacedJob; targets: readonly OutputTarget[] },
+    { job, targets, signers = 1 }: {
+      job: PlacedJob;
+      targets: readonly OutputTarget[];
+      signers?: number | undefined;
+    },
   ): Promise<Receipt | undefined> {
     const dir = this.itemPath(index);
     const text = readText(`${dir}/${ITEM_FILES.receipt}`);
@@ -187,19 +200,27 @@ export class ResultsDirectory implements Disposable {
         stderr: await measure(`${dir}/${ITEM_FILES.stderr}`),
         outputs,
       });
-      return verified;
+      if (signers === 1) return verified;
+      const envelope = await verifyEnvelope(
+        JSON.parse(Deno.readTextFileSync(`${dir}/${ITEM_FILES.envelope}`)),
+      );
+      const isSame = await claimHash(envelope.claim) === verified.run.claim_hash;
+      return isSame && envelope.signers.length >= signers ? verified : undefined;
     } catch {
       // Damaged, of another job, or incomplete: the item runs again.
       return undefined;
     }
   }
 
-  /** Replaces a document of the run, such as its summary. */
-  write(name: string, value: unknown): void {
-    orStateError(`${this.path}/${name}`, () => {
-      const temporary = `${this.path}/${PARTIAL}/${name}`;
+  /** Replaces a document of the run, such as its summary. Returns its path. */
+  write(name: string, value: unknown): string {
+    const path = `${this.path}/${name}`;
+    return orStateError(path, () => {
+      const temporary = `${this.path}/${PARTIAL}/document-${this.#count++}`;
       Deno.writeTextFileSync(temporary, `${JSON.stringify(value, null, 2)}\n`);
-      Deno.renameSync(temporary, `${this.path}/${name}`);
+      Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+      Deno.renameSync(temporary, path);
+      return path;
     });
   }
 

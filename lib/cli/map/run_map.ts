@@ -15,15 +15,16 @@ import {
   type PlacedJob,
   type Placement,
 } from "../../map/mod.ts";
+import type { Evidence, QuorumSize } from "../../quorum/mod.ts";
 import { checkModule, DEFAULT_CEILINGS } from "../../sandbox/mod.ts";
 import { abortable } from "../../util/async/mod.ts";
 import { escapeText } from "../../util/mod.ts";
 import type { ParsedArgs } from "../command.ts";
 import { createClient, table } from "../daemon_client.ts";
-import { type JobBase, joinNetworkOf, readJobBase } from "../exec/mod.ts";
+import { type JobBase, joinNetworkOf, readJobBase, saveInState } from "../exec/mod.ts";
 import { type CliIo, commandInterrupted } from "../io.ts";
 import { CollectedOutput, exitStatusOf } from "../job_result.ts";
-import { checkRemoteOptions } from "../remote_options.ts";
+import { checkRemoteOptions, MAY_DIFFER_NOTE, parseQuorumSize } from "../remote_options.ts";
 import { checkOutputTargets, exitStatusWith } from "../output_files/mod.ts";
 import { ItemJobs } from "./item_jobs.ts";
 import { type ItemList, itemList, type ListItem } from "./item_list.ts";
@@ -43,6 +44,9 @@ const INTERRUPTED_STATUS = 130;
 /** Maximum size of the output that `--json` prints for an item, in bytes. */
 const MAX_JSON_BYTES = 64 * 2 ** 20;
 
+/** Directory of the results directory with evidence against nodes. */
+const EVIDENCE_DIR = "evidence";
+
 /** Document of the results directory with the counts of the run. */
 const SUMMARY = "summary.json";
 
@@ -58,6 +62,8 @@ interface MapContext {
   total: number | undefined;
   results: ResultsDirectory | undefined;
   log: ItemLog | undefined;
+  /** Files of evidence by the number of their item, until its result is printed. */
+  evidence: Map<number, string>;
 }
 
 /**
@@ -67,6 +73,8 @@ interface MapContext {
  */
 export async function runMap(args: ParsedArgs, io: CliIo): Promise<number> {
   checkMapOptions(args);
+  const quorum = quorumOf(args);
+  if (quorum !== undefined) (await import("../../quorum/mod.ts")).quorumLimit(quorum);
   const list = await itemList({
     words: args.items,
     isNull: args.flag("null"),
@@ -96,7 +104,11 @@ export async function runMap(args: ParsedArgs, io: CliIo): Promise<number> {
   using log = logPath === undefined ? undefined : new ItemLog(logPath, { resume });
   const placement = await createPlacement(args, { io, base });
   try {
-    return await mapItems({ args, io, jobs, list, total, results, log }, placement);
+    const evidence = new Map<number, string>();
+    if (quorum !== undefined && base.manifest.profile !== "deterministic" && !args.flag("json")) {
+      await io.message(MAY_DIFFER_NOTE);
+    }
+    return await mapItems({ args, io, jobs, list, total, results, log, evidence }, placement);
   } finally {
     await placement[Symbol.asyncDispose]();
   }
@@ -111,7 +123,7 @@ function checkMapOptions(args: ParsedArgs): void {
   const usage = (message: string, hint?: string): never => {
     throw new PlasmError("usage", message, hint === undefined ? {} : { hint });
   };
-  checkRemoteOptions(args);
+  checkRemoteOptions(args, { areVoters: true });
   if (args.flag("socket") && !args.flag("daemon") && !args.flag("remote")) {
     usage("Cannot use --socket without --daemon or --remote");
   }
@@ -156,6 +168,12 @@ async function printCommands(
   return 0;
 }
 
+/** The nodes that must agree on an item; undefined if one node runs it. */
+function quorumOf(args: ParsedArgs): QuorumSize | undefined {
+  const text = args.string("agree");
+  return text === undefined ? undefined : parseQuorumSize(text);
+}
+
 /** Connects to the place that the options name. */
 async function createPlacement(
   args: ParsedArgs,
@@ -167,8 +185,8 @@ async function createPlacement(
   if (args.flag("remote")) {
     // Loaded on demand, and the network first: see lib/p2p/patches/hidden_environment.ts.
     const network = await joinNetworkOf(args, io);
-    const { RemotePlacement } = await import("../../map/remote/mod.ts");
-    return new RemotePlacement({
+    const { AgreedPlacement, RemotePlacement } = await import("../../map/remote/mod.ts");
+    const options = {
       network,
       resources,
       module,
@@ -176,7 +194,10 @@ async function createPlacement(
       arch: args.string("arch"),
       minMemoryMb: args.integer("min-memory"),
       jobs,
-    });
+    };
+    const quorum = quorumOf(args);
+    if (quorum === undefined) return new RemotePlacement(options);
+    return new AgreedPlacement({ ...options, quorum, sameNetwork: args.flag("same-network") });
   }
   if (args.flag("daemon")) {
     return await DaemonPlacement.create(await createClient(args, io), { jobs, signal });
@@ -218,7 +239,8 @@ async function mapItems(context: MapContext, placement: Placement): Promise<numb
       }),
     reuse: !resumes || results === undefined ? undefined : async (job, { item, index }) => {
       const targets = jobs.targets(item, { index, dir: results.outputsPath(index) });
-      const receipt = await results.find(index, { job, targets });
+      const signers = quorumOf(args)?.agree;
+      const receipt = await results.find(index, { job, targets, signers });
       if (receipt === undefined) return undefined;
       const { status, exit_code: exitCode } = receipt.claim;
       const hasFailed = status !== "exited" || exitCode !== 0;
@@ -284,12 +306,16 @@ async function mapItems(context: MapContext, placement: Placement): Promise<numb
 }
 
 /** Writes a result where it is kept. A file that cannot have its name is the failure of its item only. */
-async function storeResult(result: Result, { results, log }: MapContext): Promise<void> {
-  const { index, item, output, receipt, isReused } = result;
+async function storeResult(result: Result, context: MapContext): Promise<void> {
+  const { results, log } = context;
+  const { index, item, output, receipt, receipts, evidence, isReused } = result;
   if (isReused) return;
+  if (evidence !== undefined) {
+    context.evidence.set(index, await storeEvidence(evidence, { ...context, index }));
+  }
   if (output !== undefined) {
     try {
-      await output.commit({ index, item: item.text, receipt });
+      await output.commit({ index, item: item.text, receipt, receipts });
     } catch (thrown) {
       const error = PlasmError.from(thrown);
       if (error.code === "state") throw error;
@@ -301,7 +327,7 @@ async function storeResult(result: Result, { results, log }: MapContext): Promis
   if (result.outcome === undefined) results?.remove(index);
   log?.add({
     index,
-    node: result.node === "local" ? ":" : result.node ?? "-",
+    node: hostOf(result),
     startedAt: result.startedAt,
     durationMs: result.durationMs,
     sentBytes: result.bytes.sent,
@@ -309,6 +335,21 @@ async function storeResult(result: Result, { results, log }: MapContext): Promis
     exitStatus: statusOf(result),
     item: item.text,
   });
+}
+
+/** Where an item ran, as in GNU parallel's log. */
+function hostOf({ node, receipts }: Result): string {
+  if (receipts !== undefined) return receipts.map(({ run }) => run.node.peer_id).join(",");
+  return node === "local" ? ":" : node ?? "-";
+}
+
+/** Writes evidence to the results, or to the state directory. Returns its path. */
+async function storeEvidence(
+  evidence: Evidence,
+  { results, io, index }: Pick<MapContext, "results" | "io"> & { index: number },
+): Promise<string> {
+  if (results !== undefined) return results.write(`${EVIDENCE_DIR}/${index}.json`, evidence);
+  return await saveInState(evidence, io);
 }
 
 function statusOf({ outcome, error, output }: Result): number {
@@ -319,9 +360,13 @@ function statusOf({ outcome, error, output }: Result): number {
 
 async function printItem(
   result: Result,
-  { args, io }: { args: ParsedArgs; io: Pick<CliIo, "write" | "message"> },
+  { args, io, evidence }: Pick<MapContext, "args" | "evidence"> & {
+    io: Pick<CliIo, "write" | "message">;
+  },
 ): Promise<void> {
   if (result.isReused) return;
+  const evidencePath = evidence.get(result.index);
+  evidence.delete(result.index);
   const { index, item, outcome, error, output } = result;
   if (args.flag("json")) {
     const collected = new CollectedOutput();
@@ -343,15 +388,22 @@ async function printItem(
       attempts: result.attempts,
       duration_ms: Math.round(result.durationMs),
       ...(result.receipt && { receipt: result.receipt }),
+      ...(result.receipts && { receipts: result.receipts }),
+      ...(evidencePath !== undefined && { evidence: evidencePath }),
     };
     await io.write(`${JSON.stringify(document)}\n`);
     return;
   }
   for (const data of output?.read("stderr") ?? []) await io.message(data);
   for (const data of output?.read("stdout") ?? []) await io.write(data);
-  const reason = reasonOf(result);
-  if (reason === undefined) return;
-  await io.message(`plasm: Item ${index} (${escapeText(item.text)}): ${escapeText(reason)}\n`);
+  const reasons = [
+    reasonOf(result),
+    evidencePath && `Nodes contradict each other: plasm verify ${evidencePath}`,
+  ];
+  for (const reason of reasons) {
+    if (reason === undefined) continue;
+    await io.message(`plasm: Item ${index} (${escapeText(item.text)}): ${escapeText(reason)}\n`);
+  }
 }
 
 /** Why an item failed, unless its exit code is the reason. */

@@ -3,4 +3,5 @@
  *
  * @module
  */
+export { AgreedPlacement, type AgreedPlacementOptions } from "./agreed_placement.ts";
 export { RemotePlacement, type RemotePlacementOptions } from "./remote_placement.ts";

@@ -29,7 +29,10 @@ export async function* findQuorumNodes(
 }
 
 /** Adds the networks of a node's connections, which the search has opened. */
-function withNetworks(network: PlasmNetwork, candidate: RemoteCandidate): QuorumCandidate {
+export function withNetworks(
+  network: PlasmNetwork,
+  candidate: RemoteCandidate,
+): QuorumCandidate {
   const prefixes = network.peers()
     .filter(({ peerId }) => peerId === candidate.peerId)
     .map(({ address }) => networkPrefix(address));

@@ -2,4 +2,4 @@
  * Public entry point of the quorum/network component.
  * @module
  */
-export { findQuorumNodes, type FindQuorumNodesOptions } from "./find_quorum_nodes.ts";
+export { findQuorumNodes, type FindQuorumNodesOptions, withNetworks } from "./find_quorum_nodes.ts";

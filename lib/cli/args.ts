@@ -100,7 +100,8 @@ export function parseCommandArgs(spec: CommandSpec, words: readonly string[]): P
   const flags = known.filter(({ kind }) => kind === "flag").map(({ name }) => name);
   const valued = known.filter(({ kind }) => kind !== "flag").map(({ name }) => name);
   let hasModule = false;
-  const parsed = parseArgs(withNegativeValues(withDefaultValues(args, known), known), {
+  const spelled = withDefaultValues(withAttachedValues(args, known), known);
+  const parsed = parseArgs(withNegativeValues(spelled, known), {
     boolean: flags,
     string: [...valued, "_"],
     collect: valued,
@@ -151,9 +152,48 @@ function checkActions({ name, options, positionals }: CommandSpec, args: ParsedA
   });
 }
 
+/** Options of GNU parallel and xargs, and how to do without them. */
+const FOREIGN_ITEM_OPTIONS: readonly [names: string, hint: string][] = [
+  ["a arg-file", "Name the file after the module: plasm map MODULE :::: FILE"],
+  [
+    "d delimiter C colsep csv",
+    "An item is one line, or ends at NUL with --null; link one list for each column: :::: A ::::+ B",
+  ],
+  ["link xapply", "Link lists with :::+ or ::::+"],
+  [
+    "n N L l max-args max-replace-args X m xargs",
+    "Each job has one item; {2} is of the second list",
+  ],
+  ["I i replace", "The replacement string is {}"],
+  ["P max-procs", "Use -j N"],
+  ["progress eta", "Use --bar"],
+  ["S sshlogin slf sshloginfile", "Use --remote, or --peer ID of each node"],
+  ["retry-failed", "Use --resume-failed with --results DIR"],
+  [
+    "u ungroup linebuffer line-buffer lb group",
+    "Output of a job is printed when it ends; -k orders it",
+  ],
+  ["tag tagstring", "Use --json, which prints each item with its output"],
+  ["pipe pipepart block spreadstdin", "Split the input into files first, and use --stdin {}"],
+  ["q quote will-cite shellquote", "Leave it out: there is no shell, items are passed as they are"],
+  ["v verbose t", "Use --dry-run, or --joblog FILE"],
+  ["wd workdir transferfile trc transfer return cleanup", "Use --input {} and --output NAME"],
+];
+
 /** Whether an argument begins the items of a command, as in GNU parallel. */
 function isItemSeparator(word: string): boolean {
   return word === ":::" || word === "::::";
+}
+
+/** Spells out a letter with its value, such as -j8 or -j200%. */
+function withAttachedValues(args: readonly string[], known: readonly OptionSpec[]): string[] {
+  const end = args.indexOf("--");
+  return args.map((arg, at) => {
+    const [, letter, value] = /^-([^-])(.+)$/s.exec(arg) ?? [];
+    const option = known.find(({ short, kind }) => short === letter && kind !== "flag");
+    const isOption = letter !== undefined && option !== undefined && (end < 0 || at < end);
+    return isOption ? `--${option.name}=${value!.replace(/^=/, "")}` : arg;
+  });
 }
 
 /** Adds the value of options that are given without one. Only digits are the value of such an option. */
@@ -170,7 +210,8 @@ function withDefaultValues(args: readonly string[], known: readonly OptionSpec[]
 /** Joins an option and a negative number, which is its value and no option. */
 function withNegativeValues(args: readonly string[], known: readonly OptionSpec[]): string[] {
   const end = args.indexOf("--");
-  const valued = known.filter(({ kind }) => kind !== "flag").map(({ name }) => `--${name}`);
+  const valued = known.filter(({ kind }) => kind !== "flag")
+    .flatMap(({ name, short }) => [`--${name}`, ...short === undefined ? [] : [`-${short}`]]);
   return args.flatMap((arg, at) => {
     if (end >= 0 && at > end) return [arg];
     if (/^-\d/.test(arg) && valued.includes(args[at - 1] ?? "")) return [];
@@ -252,6 +293,18 @@ function unknownOption(
   { known, hasModule }: { known: readonly OptionSpec[]; hasModule: boolean },
 ): PlasmError {
   const name = arg.replace(/^-+/, "").replace(/=.*$/s, "");
+  // A letter may be followed by its value, as in -n2.
+  const letter = /^-[^-]/.test(arg) ? name[0] : undefined;
+  const itemHint = spec.takesItems === true && !hasModule
+    ? FOREIGN_ITEM_OPTIONS.find(([names]) =>
+      names.split(" ").some((one) => one === name || one === letter)
+    )?.[1]
+    : undefined;
+  if (itemHint !== undefined) {
+    return new PlasmError("usage", `Unknown option: ${escapeText(arg.replace(/=.*$/s, ""))}`, {
+      hint: itemHint,
+    });
+  }
   const foreign = Object.hasOwn(FOREIGN_OPTIONS, name) ? FOREIGN_OPTIONS[name] : undefined;
   if (foreign !== undefined && known.some((option) => foreign.startsWith(`--${option.name}`))) {
     return new PlasmError("usage", `Unknown option: ${escapeText(arg.replace(/=.*$/s, ""))}`, {

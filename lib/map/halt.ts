@@ -9,8 +9,8 @@ import { escapeText } from "../util/mod.ts";
 /** Failures without a success after which a map stops by default: a wrong option fails every item. */
 export const DEFAULT_FAILURES = 20;
 
-/** Least number of failures before a percentage stops a map: one of two is no sign yet. */
-const MIN_FAILURES = 3;
+/** Least number of items before a percentage stops a map: one of two is no sign yet. */
+const MIN_COUNTED = 3;
 
 /** Counts of a map, for {@linkcode HaltRule.isReached}. */
 export interface MapCounts {
@@ -41,32 +41,51 @@ export const DEFAULT_HALT: HaltRule = {
 /** Runs all items. */
 const NEVER: HaltRule = { isNow: false, isReached: () => false, reason: () => "" };
 
+function itemsText(count: number): string {
+  return count === 1 ? "1 item" : `${count} items`;
+}
+
+/** What a rule counts, and how its reason names it. */
+const COUNTED: Readonly<
+  Record<string, { count: (counts: MapCounts) => number; ended: string; limit: string }>
+> = {
+  fail: { count: ({ failed }) => failed, ended: "failed", limit: "less than" },
+  success: { count: ({ done, failed }) => done - failed, ended: "succeeded", limit: "up to" },
+  done: { count: ({ done }) => done, ended: "ended", limit: "up to" },
+};
+
 /**
- * Parses the value of `--halt`: `never`, or `now` or `soon` with `fail=N` or `fail=N%`.
+ * Parses the value of `--halt`: `never`, or `now` or `soon` with `fail=N`, `success=N`, `done=N`, `fail=N%` or
+ * `success=N%`.
  *
  * @throws {PlasmError} `usage`
  */
 export function parseHalt(text: string): HaltRule {
   if (text === "never") return NEVER;
-  const [, when, digits, percent] = /^(now|soon),fail=([1-9]\d{0,8})(%?)$/.exec(text) ?? [];
+  const pattern = /^(now|soon),(fail|success|done)=([1-9]\d{0,8})(%?)$/;
+  const [, when, what = "", digits, percent] = pattern.exec(text) ?? [];
   const value = Number(digits);
-  if (when === undefined || (percent === "%" && value > 100)) {
+  if (when === undefined || (percent === "%" && (value > 100 || what === "done"))) {
     throw new PlasmError("usage", `Cannot use ${escapeText(text)}: it is not a rule`, {
-      hint: "Use never, soon,fail=N, now,fail=N, soon,fail=N% or now,fail=N%",
+      hint:
+        "Use never, or soon or now with fail=N, success=N, done=N, fail=N% or success=N%, as in " +
+        "now,fail=1",
     });
   }
   const isNow = when === "now";
+  const { count, ended, limit } = COUNTED[what]!;
   if (percent === "") {
     return {
       isNow,
-      isReached: ({ failed }) => failed >= value,
-      reason: ({ failed }) => `${failed} items failed, --halt allows less than ${value}`,
+      isReached: (counts) => count(counts) >= value,
+      reason: (counts) => `${itemsText(count(counts))} ${ended}, --halt allows ${limit} ${value}`,
     };
   }
   return {
     isNow,
-    isReached: ({ done, failed }) => failed >= MIN_FAILURES && 100 * failed >= value * done,
-    reason: ({ done, failed }) =>
-      `${failed} of ${done} items failed, --halt allows less than ${value} %`,
+    isReached: (counts) =>
+      count(counts) >= MIN_COUNTED && 100 * count(counts) >= value * counts.done,
+    reason: (counts) =>
+      `${count(counts)} of ${counts.done} items ${ended}, --halt allows ${limit} ${value} %`,
   };
 }

@@ -14,8 +14,27 @@ Deno.test("parseHalt() counts failures, or their share from three on", () => {
   assertEquals(parseHalt("never").isReached({ done: 1e6, failed: 1e6 }), false);
 });
 
+Deno.test("parseHalt() counts successes, or all items that ended", () => {
+  const success = parseHalt("now,success=1");
+  assertEquals(success.isReached({ done: 5, failed: 5 }), false);
+  assertEquals(success.isReached({ done: 6, failed: 5 }), true);
+  assertEquals(success.reason({ done: 6, failed: 5 }), "1 item succeeded, --halt allows up to 1");
+  assertEquals(parseHalt("soon,done=4").isReached({ done: 4, failed: 1 }), true);
+});
+
 Deno.test("parseHalt() refuses other rules", () => {
-  for (const text of ["", "soon", "soon,fail=0", "later,fail=1", "now,fail=101%", "now,fail=1.5"]) {
+  for (
+    const text of [
+      "",
+      "soon",
+      "soon,fail=0",
+      "later,fail=1",
+      "now,fail=101%",
+      "now,fail=1.5",
+      "now,done=5%",
+      "2",
+    ]
+  ) {
     assertThrows(() => parseHalt(text), PlasmError, "not a rule");
   }
 });

@@ -77,8 +77,8 @@ export interface MapOptions<T> {
   /** Most attempts of a job that fails. @default {1} */
   tries?: number | undefined;
   /**
-   * When failures end the map: `never`, or `soon` or `now` with `fail=N` or `fail=N%`; `now` also stops the jobs that
-   * run.
+   * When failures end the map: `never`, or `soon` or `now` with `fail=N`, `success=N`, `done=N`, `fail=N%` or
+   * `success=N%`; `now` also stops the jobs that run.
    * @default {after 20 failures without a success}
    */
   halt?: string | undefined;

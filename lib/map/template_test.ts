@@ -21,8 +21,18 @@ Deno.test("Template inserts items as they are and expands nothing in them", () =
   }
 });
 
-Deno.test("Template leaves other braces", () => {
-  const template = new Template('{"a": {1}} {...}');
+Deno.test("Template leaves other braces, and numbers of lists that do not exist", () => {
+  const text = '{"a": [0-9]{2}} {...} {0} {1#}';
+  const template = new Template(text);
   assertEquals(template.isVariable, false);
-  assertEquals(template.expand({ item: "x", index: 1 }), '{"a": {1}} {...}');
+  assertEquals(template.expand({ item: "x", index: 1 }), text);
+});
+
+Deno.test("Template expands the parts of a combined item as GNU parallel does", () => {
+  const template = new Template("{1.} {2/} {2//} {1} {} {#} {3}", 2);
+  assertEquals(
+    template.expand({ item: "a.b d/c", parts: ["a.b", "d/c"], index: 4 }),
+    "a c d a.b a.b d/c 4 {3}",
+  );
+  assertEquals(new Template("{1/.}").expand({ item: "d/c.x", index: 1 }), "c");
 });

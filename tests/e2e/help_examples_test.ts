@@ -21,6 +21,8 @@ const ELSEWHERE: Record<string, string> = {
   "plasm mcp --http 0 --remote": "tests/e2e/mcp_test.ts",
   "plasm daemon --state-dir /tmp/node --set jobs.concurrency=1": "tests/e2e/daemon/service_test.ts",
   "plasm exec --remote --arch aarch64 hello.wasm < in > out": "tests/e2e/exec_remote_test.ts",
+  "plasm map --remote --agree 2/3 --deterministic --stdin {} hello.wasm ::: in in.csv":
+    "tests/integration/remote/map_agreed_test.ts",
   "plasm exec --remote --agree 2/3 --deterministic hello.wasm < in > out":
     "tests/e2e/exec_agreed_test.ts",
   "plasm verify evidence.json --arbitrate --module hello.wasm --stdin in":

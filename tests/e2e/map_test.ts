@@ -379,6 +379,26 @@ Deno.test("plasm map --dry-run prints the command of each item, quoted for a she
   );
 });
 
+Deno.test("plasm map --invoke calls a function with each combination of lists", async () => {
+  await using temp = await tempDir();
+  const module = `${temp.path}/math.wasm`;
+  await Deno.writeFile(
+    module,
+    await assemble(`(module (func (export "add") (param i32 i32) (result i32)
+      (i32.add (local.get 0) (local.get 1))))`),
+  );
+  const call = (...words: string[]) => plasm(["map", "-k", "-j200%", "--invoke", "add", ...words]);
+  const all = await call(module, ":::", "1", "2", ":::", "10", "20");
+  assertEquals([all.code, all.stdout], [0, "11\n21\n12\n22\n"], all.stderr);
+  const linked = await call(module, "--", "{2}", "{1}", ":::", "1", "2", ":::+", "10", "-20");
+  assertEquals([linked.code, linked.stdout], [0, "11\n-18\n"], linked.stderr);
+  const wrong = await call(module, ":::", "1", "2");
+  assertEquals(wrong.code, 2);
+  assertStringIncludes(wrong.stderr, "found 1 arguments");
+  const missing = await plasm(["map", "--invoke", "sub", module, ":::", "1"]);
+  assertEquals(missing.code, 65, missing.stderr);
+});
+
 Deno.test("plasm map --json prints a line for each item and a summary", async () => {
   await using temp = await tempDir();
   const items = await writeItems(temp.path, ["ab"]);
@@ -398,9 +418,16 @@ Deno.test("plasm map reports options that it cannot use", async () => {
   for (
     const [args, message] of [
       [["--resume", HELLO, ":::", "a"], "Cannot use --resume without --results"],
-      [["-j", "0", HELLO, ":::", "a"], "Cannot use --jobs 0"],
+      [["-j", "0", HELLO, ":::", "a"], "Cannot run 0 jobs at the same time"],
+      [["-j", "0%", HELLO, ":::", "a"], "Cannot run 0% jobs"],
+      [["-j", "many", HELLO, ":::", "a"], "relative to the cores: 200%"],
+      [["--colsep", ",", HELLO, ":::", "a"], "link one list for each column"],
+      [["-n2", HELLO, ":::", "a"], "Each job has one item"],
+      [["-a", "list", HELLO], "plasm map MODULE :::: FILE"],
+      [["--results", "{/}", HELLO, ":::", "a"], "it is the same for all items"],
+      [["{}.wasm", ":::", "a"], "another module for each item"],
       [["--halt", "later", HELLO, ":::", "a"], "Cannot use later"],
-      [[HELLO, ":::", "a", ":::", "b"], "there is one list of items already"],
+      [[HELLO, ":::", "a", "::::", "-"], "only the first can be a pipe"],
       [["--output", "o:-", HELLO, ":::", "a"], "to standard output"],
       [["-"], "both the module and the items"],
       [["--force", "--output", "o", HELLO, "::::", "-"], "two items of a pipe"],

@@ -3,7 +3,9 @@
  *
  * @module
  */
+import { PlasmError } from "../../core/errors/mod.ts";
 import { parsePeer } from "../../core/mod.ts";
+import { escapeText } from "../../util/mod.ts";
 import type { Command, OptionSpec } from "../command.ts";
 import { needsNetwork } from "../module_source.ts";
 import { SOCKET_OPTION } from "../daemon_client.ts";
@@ -18,6 +20,7 @@ const JOB_OPTIONS: readonly string[] = [
   "cpu-seconds",
   "fuel",
   "argv0",
+  "invoke",
   "env",
   "input",
   "deterministic",
@@ -54,6 +57,18 @@ const QUORUM_OPTIONS: readonly OptionSpec[] = AGREE_OPTIONS
       : option
   );
 
+/** A number of jobs: N, or relative to the number of cores. */
+const JOBS = /^(?:\d{1,4}%?|[+-]\d{1,4})$/;
+
+/** @throws {PlasmError} `usage` */
+function parseJobs(text: string): string {
+  if (JOBS.test(text) && !/^0+%?$/.test(text)) return text;
+  throw new PlasmError("usage", `Cannot run ${escapeText(text)} jobs at the same time`, {
+    hint:
+      "Use a number from 1, such as 8, or relative to the cores: 200%, +2, -1; the default is one for each core",
+  });
+}
+
 const MAP_OPTIONS: readonly OptionSpec[] = [
   {
     name: "stdin",
@@ -62,15 +77,21 @@ const MAP_OPTIONS: readonly OptionSpec[] = [
     complete: "file",
     help: "Standard input of each job, for example {} (default empty)",
   },
-  { name: "null", kind: "flag", help: "End items in a list by NUL instead of a newline" },
+  {
+    name: "null",
+    short: "0",
+    kind: "flag",
+    help: "End items in a list by NUL instead of a newline",
+  },
   {
     name: "jobs",
     short: "j",
-    kind: "integer",
+    kind: "string",
     placeholder: "N",
+    parse: parseJobs,
     help:
-      "Run N jobs at the same time (default one for each core; with --daemon as many as it runs; with " +
-      "--remote at most N on each node, default 4 for each of its cores)",
+      "Run N jobs at the same time; N% of the cores, or +N or -N of them (default one for each core; with " +
+      "--daemon as many as it runs; with --remote at most N on each node, default 4 for each of its cores)",
   },
   {
     name: "keep-order",
@@ -91,7 +112,7 @@ const MAP_OPTIONS: readonly OptionSpec[] = [
     complete: ["never", "soon,fail=1", "now,fail=1", "soon,fail=10%"],
     help:
       "Stop after failures: never, soon,fail=N or soon,fail=N%; now instead of soon also stops running " +
-      "jobs (default: when the first 20 items fail)",
+      "jobs, success=N and done=N count others (default: when the first 20 items fail)",
   },
   {
     name: "results",
@@ -127,13 +148,14 @@ export const map: Command = {
   spec: {
     name: "map",
     summary: "Run a module over many items",
-    usage: "[OPTIONS] MODULE [-- ARG…] [::: ITEM… | :::: FILE]",
+    usage: "[OPTIONS] MODULE [-- ARG…] [::: ITEM… | :::: FILE…]…",
     description:
       "Runs a module once for each item, on all cores, through the daemon or on nodes of the network. Items are arguments after :::, or lines of a file " +
-      "after ::::, or of standard input. In arguments and in the values of --env, --input, --stdin and " +
+      "after ::::, or of standard input. Several lists are combined, each item with each; with :::+ or ::::+ the " +
+      "first with the first. In arguments and in the values of --env, --input, --stdin and " +
       "--output, {} is the item, {.} the item without extension, {/} its last name, {//} its directory, " +
-      "{/.} its last name without extension and {#} its number from 1; without any of them the item is " +
-      "the last argument. Each job has its number in PLASM_INDEX and, unless the items come from a pipe, " +
+      "{/.} its last name without extension and {#} its number from 1; {2} and {2.} are of its part from the " +
+      "second list. Without any of them the item is the last argument. Each job has its number in PLASM_INDEX and, unless the items come from a pipe, " +
       "their number in PLASM_COUNT. " +
       "Exits with the number of items that failed, at most 101.",
     options: [
@@ -164,6 +186,10 @@ export const map: Command = {
       {
         call: "ls data | plasm map -k --input data/{}:{} app.wasm -- --verbose {}",
         does: "Run with each file of a directory, and print output in order",
+      },
+      {
+        call: "plasm map --invoke add math.wasm ::: 2 3 ::: 10 20",
+        does: "Call a function with each combination of two lists",
       },
       {
         call: "plasm map --results results --bar --stdin {} hello.wasm ::: in in.csv",

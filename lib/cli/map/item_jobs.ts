@@ -78,9 +78,9 @@ export class ItemJobs {
    */
   static async create(
     base: JobBase,
-    args: ParsedArgs,
+    { args, lists }: { args: ParsedArgs; lists: number },
   ): Promise<ItemJobs> {
-    const templates = templatesOf(args, base.manifest);
+    const templates = templatesOf(args, { base: base.manifest, lists });
     const fixed = templates.inputs.filter((input) => !isVariable(input));
     const { inputs, times } = await readHostInputs({
       dirs: [],
@@ -129,7 +129,7 @@ export class ItemJobs {
    */
   async describe(item: ListItem, index: number): Promise<PlacedJob> {
     if (item.error !== undefined) throw item.error;
-    const values: TemplateValues = { item: item.text, index };
+    const values = valuesOf(item, index);
     const { module, moduleHash, manifest: base } = this.#base;
     const { args, env, inputs: templates, stdin: stdinTemplate } = this.#templates;
     const own = templates.length === 0 ? undefined : await readHostInputs({
@@ -174,10 +174,10 @@ export class ItemJobs {
    * @throws {PlasmError} `usage` if a name cannot be used
    */
   targets(
-    { text }: ListItem,
+    item: ListItem,
     { index, dir, force = this.#force }: TargetOptions,
   ): OutputTarget[] {
-    const values: TemplateValues = { item: text, index };
+    const values = valuesOf(item, index);
     return this.#templates.outputs.map(({ guest, host }) => {
       const path = guest.expand(values);
       const base = path.replace(/\/+$/, "").split("/").at(-1)!;
@@ -189,8 +189,8 @@ export class ItemJobs {
   }
 
   /** The command that runs the job of an item alone, for `--dry-run`. */
-  commandOf({ text }: ListItem, { index, module }: { index: number; module: string }): string {
-    const values: TemplateValues = { item: text, index };
+  commandOf(item: ListItem, { index, module }: { index: number; module: string }): string {
+    const values = valuesOf(item, index);
     const { args, env, inputs, stdin, outputs } = this.#templates;
     const words = [
       "plasm",
@@ -204,6 +204,10 @@ export class ItemJobs {
     if (stdin !== undefined) words.push("<", quoteWord(stdin.expand(values)));
     return words.join(" ");
   }
+}
+
+function valuesOf({ text, parts }: ListItem, index: number): TemplateValues {
+  return { item: text, parts, index };
 }
 
 function joined(
@@ -223,21 +227,28 @@ function isVariable({ host, guest }: { host: Template; guest: Template | undefin
   return host.isVariable || guest?.isVariable === true;
 }
 
-/** Parses the options. Without a replacement string anywhere the item is the last argument, as in GNU parallel. */
-function templatesOf(args: ParsedArgs, base: Manifest): ItemTemplates {
+/**
+ * Parses the options. Without a replacement string anywhere the item is the last argument, as in GNU parallel; the parts of
+ * a combined item are the last arguments.
+ */
+function templatesOf(
+  args: ParsedArgs,
+  { base, lists }: { base: Manifest; lists: number },
+): ItemTemplates {
+  const template = (text: string): Template => new Template(text, lists);
   const pair = (text: string, colon: number): [Template, Template | undefined] =>
     colon < 0
-      ? [new Template(text), undefined]
-      : [new Template(text.slice(0, colon)), new Template(text.slice(colon + 1))];
+      ? [template(text), undefined]
+      : [template(text.slice(0, colon)), template(text.slice(colon + 1))];
   const stdin = args.string("stdin");
   const templates: ItemTemplates = {
-    args: (args.rest ?? base.args).map((text) => new Template(text)),
-    env: Object.entries(envOf(args)).map(([name, text]) => [name, new Template(text)]),
+    args: (args.rest ?? base.args).map(template),
+    env: Object.entries(envOf(args)).map(([name, text]) => [name, template(text)]),
     inputs: args.strings("input").map(parseInput).map(({ host, guest }) => ({
-      host: new Template(host),
-      guest: guest === undefined ? undefined : new Template(guest),
+      host: template(host),
+      guest: guest === undefined ? undefined : template(guest),
     })),
-    stdin: stdin === undefined ? undefined : new Template(stdin),
+    stdin: stdin === undefined ? undefined : template(stdin),
     outputs: args.strings("output").map((spec) => {
       const [guest, host] = pair(spec, spec.indexOf(":"));
       return { guest, host };
@@ -250,6 +261,9 @@ function templatesOf(args: ParsedArgs, base: Manifest): ItemTemplates {
     ...(templates.stdin ? [templates.stdin] : []),
     ...templates.outputs.flatMap(({ guest, host }) => [guest, ...(host ? [host] : [])]),
   ];
-  if (!used.some((template) => template.isVariable)) templates.args.push(new Template("{}"));
+  if (!used.some(({ isVariable }) => isVariable)) {
+    const names = lists === 1 ? ["{}"] : Array.from({ length: lists }, (_, at) => `{${at + 1}}`);
+    templates.args.push(...names.map(template));
+  }
   return templates;
 }

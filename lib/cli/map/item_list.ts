@@ -14,6 +14,8 @@ const MAX_ITEM_BYTES = 128 * 1024;
 export interface ListItem {
   /** Its text; for an item that is not UTF-8, what can be read of it. */
   text: string;
+  /** Its parts, if it is combined from several lists. */
+  parts?: readonly string[];
   /** Why it cannot be used. */
   error?: PlasmError;
 }
@@ -22,13 +24,15 @@ export interface ListItem {
 export interface ItemList {
   /** Whether the items can be read more than once. */
   isRepeatable: boolean;
+  /** Number of lists that it is combined from. */
+  lists: number;
   /** Reads the items from the start. */
   read(): AsyncGenerator<ListItem, void, void>;
 }
 
 /** Options of {@linkcode itemList}. */
 export interface ItemListOptions {
-  /** `:::` or `::::` and the words after it. @default {standard input} */
+  /** The words from the first `:::` or `::::` on. @default {standard input} */
   words: readonly string[] | undefined;
   /** Whether NUL ends an item instead of a newline. */
   isNull: boolean;
@@ -36,41 +40,122 @@ export interface ItemListOptions {
   stdin: () => ReadableStream<Uint8Array>;
 }
 
+/** Most lists that are combined: as many as there are numbers of two digits in replacement strings. */
+const MAX_LISTS = 99;
+
 /**
- * The items that a command line names.
+ * The items that a command line names. Several lists are combined as in GNU parallel: each item of one with each of the
+ * next, or with `:::+` and `::::+` the first with the first, until one list ends.
  *
- * @throws {PlasmError} `usage` if it names more than one list; `bad-input` if the file cannot be read
+ * @throws {PlasmError} `usage` if lists cannot be combined; `bad-input` if a file cannot be read
  */
-export async function itemList({ words, isNull, stdin }: ItemListOptions): Promise<ItemList> {
-  const [separator, ...rest] = words ?? ["::::", "-"];
-  const second = rest.find((word) => word === ":::" || word === "::::");
-  if (second !== undefined) {
-    throw new PlasmError("usage", `Cannot use ${second}: there is one list of items already`, {
-      hint: "Combine the lists first, and pass one item a line on standard input",
+export async function itemList(
+  { words = ["::::", "-"], isNull, stdin }: ItemListOptions,
+): Promise<ItemList> {
+  const end = isNull ? 0 : 10;
+  const groups: ItemList[][] = [];
+  for (const { separator, names } of listsOf(words)) {
+    const isInline = separator.startsWith(":::") && !separator.startsWith("::::");
+    const lists = isInline
+      ? [inlineList(names)]
+      : await Promise.all(names.map((path) => fileList(path, { end, stdin })));
+    if (separator.endsWith("+")) groups.at(-1)!.push(...lists);
+    else groups.push(...lists.map((list) => [list]));
+  }
+  const all = groups.flat();
+  const isLate = (list: ItemList): boolean => !list.isRepeatable && list !== all[0];
+  if (groups.length > 1 && all.some(isLate)) {
+    throw new PlasmError("usage", "Cannot combine lists: only the first can be a pipe", {
+      hint: "Name the pipe first, or save its items to a file",
     });
   }
-  if (separator === ":::") {
-    return {
-      isRepeatable: true,
-      read: async function* () {
-        for (const text of rest) yield { text };
-      },
-    };
+  if (all.length > MAX_LISTS) {
+    throw new PlasmError("usage", `Cannot combine ${all.length} lists, at most ${MAX_LISTS}`);
   }
-  const [path] = rest;
-  if (path === undefined || rest.length > 1) {
-    throw new PlasmError("usage", `Cannot use ::::: it needs one file, found ${rest.length}`);
+  if (all.length === 1) return all[0]!;
+  return {
+    isRepeatable: all.every(({ isRepeatable }) => isRepeatable),
+    lists: all.length,
+    read: async function* () {
+      for await (const parts of product(groups)) {
+        const texts = parts.map(({ text }) => text);
+        const error = parts.find(({ error }) => error !== undefined)?.error;
+        yield { text: texts.join(" "), parts: texts, ...(error === undefined ? {} : { error }) };
+      }
+    },
+  };
+}
+
+/** Splits the words after the options into lists. */
+function listsOf(words: readonly string[]): { separator: string; names: string[] }[] {
+  const lists: { separator: string; names: string[] }[] = [];
+  for (const word of words) {
+    if (/^::::?\+?$/.test(word)) lists.push({ separator: word, names: [] });
+    else lists.at(-1)!.names.push(word);
   }
-  const end = isNull ? 0 : 10;
-  if (path === "-") {
-    return { isRepeatable: false, read: () => split(stdin(), end) };
+  for (const { separator, names } of lists) {
+    if (!separator.startsWith("::::")) continue;
+    if (names.length > 0) continue;
+    throw new PlasmError("usage", `Cannot use ${separator}: it needs a file`, {
+      hint: "Name a file with an item on each line, or - for standard input",
+    });
   }
+  const inputs = lists.filter(({ separator }) => separator.startsWith("::::"))
+    .flatMap(({ names }) => names.filter((name) => name === "-"));
+  if (inputs.length > 1) {
+    throw new PlasmError("usage", "Cannot read standard input as two lists of items");
+  }
+  return lists;
+}
+
+function inlineList(texts: readonly string[]): ItemList {
+  return {
+    isRepeatable: true,
+    lists: 1,
+    read: async function* () {
+      for (const text of texts) yield { text };
+    },
+  };
+}
+
+async function fileList(
+  path: string,
+  { end, stdin }: { end: number } & Pick<ItemListOptions, "stdin">,
+): Promise<ItemList> {
+  if (path === "-") return { isRepeatable: false, lists: 1, read: () => split(stdin(), end) };
   try {
     const { isDirectory, isFile } = await Deno.stat(path);
     if (isDirectory) throw new Error("it is a directory");
-    return { isRepeatable: isFile, read: () => splitFile(path, end) };
+    return { isRepeatable: isFile, lists: 1, read: () => splitFile(path, end) };
   } catch (error) {
     throw listError(path, error);
+  }
+}
+
+/** Combines each entry of a group with each of the following ones; the first group varies slowest. */
+async function* product(groups: readonly ItemList[][]): AsyncGenerator<ListItem[], void, void> {
+  const [first, ...rest] = groups;
+  if (first === undefined) return yield [];
+  for await (const head of linked(first)) {
+    for await (const tail of product(rest)) yield [...head, ...tail];
+  }
+}
+
+/** Reads lists in step, until one of them ends. */
+async function* linked(lists: readonly ItemList[]): AsyncGenerator<ListItem[], void, void> {
+  const readers = lists.map((list) => list.read());
+  try {
+    while (true) {
+      const parts: ListItem[] = [];
+      for (const reader of readers) {
+        const { done, value } = await reader.next();
+        if (done) return;
+        parts.push(value);
+      }
+      yield parts;
+    }
+  } finally {
+    for (const reader of readers) await reader.return();
   }
 }
 

@@ -35,10 +35,29 @@ Deno.test("itemList() takes arguments after ::: as they are", async () => {
   ]);
 });
 
-Deno.test("itemList() refuses a second list, a directory, a missing file and an item without end", async () => {
+Deno.test("itemList() combines lists as GNU parallel does", async () => {
+  const combined = async (...words: string[]): Promise<(string | undefined)[]> =>
+    await items("x\ny\n", { words });
+  assertEquals(await combined(":::", "a", "b", ":::", "1", "2"), ["a 1", "a 2", "b 1", "b 2"]);
+  assertEquals(await combined(":::", "a", "b", ":::+", "1", "2", "3"), ["a 1", "b 2"]);
+  assertEquals(await combined("::::", "-", ":::", "1", "2"), ["x 1", "x 2", "y 1", "y 2"]);
+  assertEquals(await combined(":::", "1", "::::+", "-"), ["1 x"]);
+  assertEquals(await combined(":::", "a", ":::", ":::", "1"), []);
+  const list = await itemList({
+    words: [":::", "a", ":::+", "b", ":::", "c"],
+    isNull: false,
+    stdin: () => ReadableStream.from([]),
+  });
+  assertEquals(list.lists, 3);
+  const [item] = await Array.fromAsync(list.read());
+  assertEquals(item, { text: "a b c", parts: ["a", "b", "c"] });
+});
+
+Deno.test("itemList() refuses lists that cannot be combined, a directory, a missing file and an item without end", async () => {
   const refused = [
-    { words: [":::", "a", ":::", "b"], message: "there is one list" },
-    { words: ["::::"], message: "it needs one file, found 0" },
+    { words: [":::", "a", "::::", "-"], message: "only the first can be a pipe" },
+    { words: ["::::", "-", "-"], message: "as two lists" },
+    { words: [":::", "a", "::::"], message: "it needs a file" },
     { words: ["::::", "/"], message: "it is a directory" },
     { words: ["::::", "/no/such/file"], message: "file not found" },
   ];

@@ -30,6 +30,8 @@ export class ProgressBar {
   readonly #now: () => number;
   readonly #start: number;
   #shownAt = -Infinity;
+  /** Items of the last JSON line. */
+  #shownDone = -1;
   #isShown = false;
 
   constructor(
@@ -46,7 +48,9 @@ export class ProgressBar {
   async show(progress: MapProgress, { isLast = false }: { isLast?: boolean } = {}): Promise<void> {
     const now = this.#now();
     const { stderrIsTerminal } = this.#io;
+    if (isLast && !stderrIsTerminal && progress.done === this.#shownDone) return;
     if (!isLast && now - this.#shownAt < (stderrIsTerminal ? LINE_MS : JSON_MS)) return;
+    this.#shownDone = progress.done;
     this.#shownAt = now;
     const { done, failed, retried, reused, running } = progress;
     const seconds = (now - this.#start) / 1000;

@@ -14,6 +14,7 @@ import {
   parseHalt,
   type PlacedJob,
   type Placement,
+  Template,
 } from "../../map/mod.ts";
 import type { Evidence, QuorumSize } from "../../quorum/mod.ts";
 import { checkModule, DEFAULT_CEILINGS } from "../../sandbox/mod.ts";
@@ -75,12 +76,17 @@ export async function runMap(args: ParsedArgs, io: CliIo): Promise<number> {
   checkMapOptions(args);
   const quorum = quorumOf(args);
   if (quorum !== undefined) (await import("../../quorum/mod.ts")).quorumLimit(quorum);
+  if (io.stdinIsTerminal && (args.items === undefined || args.items.includes("-"))) {
+    throw new PlasmError("usage", "Cannot read items: standard input is a terminal", {
+      hint: "Name them after :::, a file after ::::, or pipe them into plasm map",
+    });
+  }
   const list = await itemList({
     words: args.items,
     isNull: args.flag("null"),
     stdin: () => io.stdin,
   });
-  const { base, jobs } = await abortable(prepare(args, io), {
+  const { base, jobs } = await abortable(prepare(args, { io, lists: list.lists }), {
     signal: io.signal,
     error: commandInterrupted,
   });
@@ -93,7 +99,7 @@ export async function runMap(args: ParsedArgs, io: CliIo): Promise<number> {
   jobs.setCount(total);
   if (list.isRepeatable) await checkOutputNames(list, jobs);
   if (args.flag("dry-run")) return await printCommands({ args, io, jobs, list });
-  await checkModule(base.module, base.manifest);
+  await checkBaseModule(base);
   const resume = args.flag("resume") || args.flag("resume-failed");
   const resultsPath = args.string("results");
   using results = resultsPath === undefined ? undefined : ResultsDirectory.open(resultsPath, {
@@ -114,6 +120,15 @@ export async function runMap(args: ParsedArgs, io: CliIo): Promise<number> {
   }
 }
 
+/** Refuses a module that no item can use. The arguments of a call are those of an item. */
+async function checkBaseModule({ module, manifest }: JobBase): Promise<void> {
+  try {
+    await checkModule(module, manifest);
+  } catch (error) {
+    if (manifest.invoke === undefined || PlasmError.from(error).code !== "bad-input") throw error;
+  }
+}
+
 /** Identifies the limits and the profile of a run; today's module may be another one. */
 async function runHash(manifest: PlacedJob["manifest"]): Promise<string> {
   return await manifestHash({ ...manifest, module_hash: `sha256:${"0".repeat(64)}` });
@@ -127,8 +142,20 @@ function checkMapOptions(args: ParsedArgs): void {
   if (args.flag("socket") && !args.flag("daemon") && !args.flag("remote")) {
     usage("Cannot use --socket without --daemon or --remote");
   }
-  for (const name of ["jobs", "retries"]) {
-    if (args.integer(name) === 0) usage(`Cannot use --${name} 0: it must be at least 1`);
+  if (args.integer("retries") === 0) usage("Cannot use --retries 0: it must be at least 1");
+  const isFixed = (text: string | undefined): boolean =>
+    text === undefined || !new Template(text).isVariable;
+  for (const name of ["results", "joblog", "manifest", "argv0"]) {
+    if (isFixed(args.string(name))) continue;
+    usage(
+      `Cannot use --${name} ${escapeText(args.string(name)!)}: it is the same for all items`,
+      name === "results"
+        ? "Each item has its own directory below --results DIR"
+        : "Replacement strings work in arguments, --env, --input, --stdin and --output",
+    );
+  }
+  if (!isFixed(args.positionals[0])) {
+    usage("Cannot use another module for each item", "Run plasm map once for each module");
   }
   for (const name of ["resume", "resume-failed"]) {
     if (args.flag(name) && !args.flag("results")) {
@@ -145,10 +172,10 @@ function checkMapOptions(args: ParsedArgs): void {
 
 async function prepare(
   args: ParsedArgs,
-  io: CliIo,
+  { io, lists }: { io: CliIo; lists: number },
 ): Promise<{ base: JobBase; jobs: ItemJobs }> {
   const base = await readJobBase(args, io);
-  return { base, jobs: await ItemJobs.create(base, args) };
+  return { base, jobs: await ItemJobs.create(base, { args, lists }) };
 }
 
 async function countItems(list: ItemList): Promise<number> {
@@ -174,13 +201,22 @@ function quorumOf(args: ParsedArgs): QuorumSize | undefined {
   return text === undefined ? undefined : parseQuorumSize(text);
 }
 
+/** Number of jobs at the same time: an absolute one, or relative to the cores of this machine. */
+function jobCountOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const cores = navigator.hardwareConcurrency;
+  const value = parseInt(text);
+  if (text.endsWith("%")) return Math.max(1, Math.round(cores * value / 100));
+  return /^[+-]/.test(text) ? Math.max(1, cores + value) : value;
+}
+
 /** Connects to the place that the options name. */
 async function createPlacement(
   args: ParsedArgs,
   { io, base: { module, manifest } }: { io: CliIo; base: JobBase },
 ): Promise<Placement> {
   const { signal } = io;
-  const jobs = args.integer("jobs");
+  const jobs = jobCountOf(args.string("jobs"));
   const { resources } = manifest;
   if (args.flag("remote")) {
     // Loaded on demand, and the network first: see lib/p2p/patches/hidden_environment.ts.

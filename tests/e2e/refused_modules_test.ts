@@ -9,6 +9,10 @@ import { plasm } from "../fixtures/plasm.ts";
 import { tempDir } from "../fixtures/temp_dir.ts";
 import { assemble } from "../fixtures/hostile/wat.ts";
 
+const HELLO = decodeURIComponent(
+  new URL("../../examples/hello/hello.wasm", import.meta.url).pathname,
+);
+
 const MODULES: Record<string, () => Promise<Uint8Array>> = {
   "has no _start": () => assemble('(module (memory (export "memory") 1))'),
   "is empty": () => Promise.resolve(new Uint8Array()),
@@ -90,18 +94,28 @@ Deno.test("plasm exec refuses a module above the limit with the setting that rai
 Deno.test("plasm refuses a peer that is neither a peer id nor an address before anything is sent", async () => {
   await using dir = await tempDir();
   const socket = ["--socket", `${dir.path}/no.sock`];
-  const hello = decodeURIComponent(
-    new URL("../../examples/hello/hello.wasm", import.meta.url).pathname,
-  );
   for (const peer of ["foo", "127.0.0.1:80", "/ip4/127.0.0.1/tcp/1"]) {
     const commands = [
-      ["exec", "--remote", "--peer", peer, hello],
-      ["submit", "--remote", ...socket, "--peer", peer, hello],
-      ["map", "--remote", "--peer", peer, hello, ":::", "a"],
+      ["exec", "--remote", "--peer", peer, HELLO],
+      ["submit", "--remote", ...socket, "--peer", peer, HELLO],
+      ["map", "--remote", "--peer", peer, HELLO, ":::", "a"],
     ];
     for (const { code, stderr } of await Promise.all(commands.map((args) => plasm(args)))) {
       assertEquals(stderr.split("\n")[0], `error: Cannot use peer "${peer}" for --peer`);
       assertEquals(code, 2);
     }
+  }
+});
+
+Deno.test("plasm exec refuses inputs above the job's file system as over the limit", async () => {
+  await using dir = await tempDir();
+  const input = `${dir.path}/large`;
+  // Sparse: it takes no space.
+  await Deno.writeFile(input, new Uint8Array());
+  await Deno.truncate(input, 256 * 2 ** 20 + 1);
+  for (const path of [input, dir.path]) {
+    const refused = await plasm(["exec", "--input", path, HELLO]);
+    assertEquals([refused.code, refused.stdout], [77, ""]);
+    assertStringIncludes(refused.stderr, "exceed the job's file system of 268435456 bytes");
   }
 });

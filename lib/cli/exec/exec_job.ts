@@ -278,7 +278,7 @@ export interface HostFiles {
  * becomes a preopen, and one entry for each file and each empty directory below it. Times include those of directories
  * above files.
  *
- * @throws {PlasmError} `bad-input` if something cannot be read, is neither file nor directory, or exceeds a limit
+ * @throws {PlasmError} `bad-input` if something cannot be read, or is neither file nor directory; `over-limit`
  */
 export async function readHostInputs(files: HostFiles, maxBytes: number): Promise<HostInputs> {
   // Maps, because a file may be named __proto__.
@@ -290,7 +290,9 @@ export async function readHostInputs(files: HostFiles, maxBytes: number): Promis
   };
   const add = (guest: string, data: Uint8Array, info: Deno.FileInfo) => {
     if (found.has(guest)) refuseInput("Cannot use two inputs with one guest path", guest);
-    if (budget.files-- === 0) refuseInput(`Cannot use more than ${MAX_INPUT_FILES} input files`);
+    if (budget.files-- === 0) {
+      throw overLimit(`Cannot use more than ${MAX_INPUT_FILES} input files`);
+    }
     found.set(guest, data);
     addTime(guest, info);
   };
@@ -359,7 +361,7 @@ async function copyTree(
 ): Promise<void> {
   const { budget, within } = context;
   if (++budget.directories > MAX_INPUT_DIRECTORIES) {
-    refuseInput(`Cannot use more than ${MAX_INPUT_DIRECTORIES} input directories`);
+    throw overLimit(`Cannot use more than ${MAX_INPUT_DIRECTORIES} input directories`);
   }
   const entries = await orInputError(host, () => Array.fromAsync(Deno.readDir(host)));
   // The manifest's hash must not depend on the order of the file system.
@@ -391,16 +393,25 @@ async function copyFile(
   { budget, add, info }: CopyContext & { info: Deno.FileInfo },
 ): Promise<void> {
   if (!info.isFile) refuseInput("Cannot use input: it is neither a file nor a directory", host);
-  if (info.size > budget.bytes) {
-    refuseInput(`Cannot use inputs: together they have more than ${budget.maxBytes} bytes`, host);
-  }
   const data = await readCappedFile(host, {
     maxBytes: budget.bytes,
     code: "bad-input",
     what: "input",
+    tooLarge: () =>
+      overLimit(
+        `Cannot use inputs: they exceed the job's file system of ${budget.maxBytes} bytes: ${
+          escapeText(host)
+        }`,
+      ),
   });
   budget.bytes -= data.length;
   add(guest, data, info);
+}
+
+function overLimit(message: string): PlasmError {
+  return new PlasmError("over-limit", message, {
+    hint: "Pass one large input on standard input, or split the job with plasm map",
+  });
 }
 
 function refuseInput(message: string, path?: string): never {

@@ -86,6 +86,8 @@ export class Changes {
   readonly #channel = new BroadcastChannel("plasm-changes");
   readonly #onState: (state: ConnectionState) => void;
   #state: ConnectionState | undefined;
+  #isLeading = false;
+  #isQueued = false;
   /** Load of the last five minutes, oldest first. */
   samples: LoadSample[] = [];
 
@@ -93,8 +95,15 @@ export class Changes {
     this.#onState = onState;
     this.#channel.onmessage = ({ data }: MessageEvent<TabMessage>) => this.#receive(data);
     this.#channel.postMessage({ type: "hello" });
-    // The tab with the lock reads the stream, until it is closed and the lock passes to another.
-    void navigator.locks.request("plasm-changes", () => new Promise<never>(() => this.#lead()));
+    void this.#queue();
+  }
+
+  /** Reads the stream as soon as no other tab does: once that is closed, the next one's turn has come. */
+  async #queue(): Promise<void> {
+    if (this.#isQueued) return;
+    this.#isQueued = true;
+    await navigator.locks.request("plasm-changes", () => this.#lead());
+    this.#isLeading = this.#isQueued = false;
   }
 
   /** Calls a function with each message, until the signal aborts. */
@@ -103,43 +112,49 @@ export class Changes {
     signal.addEventListener("abort", () => this.#listeners.delete(listener));
   }
 
-  #lead(): void {
-    let hasMissed = false;
+  /** Reads the stream for all tabs; resolves when this browser is signed out. */
+  #lead(): Promise<void> {
+    this.#isLeading = true;
+    let isFirst = true;
     const share = (message: TabMessage): void => {
       this.#receive(message);
       this.#channel.postMessage(message);
     };
-    this.#channel.onmessage = ({ data }: MessageEvent<TabMessage>) => {
-      if (data.type !== "hello") return;
-      this.#channel.postMessage({ type: "samples", samples: this.samples });
-      if (this.#state !== undefined) {
-        this.#channel.postMessage({ type: "state", state: this.#state });
-      }
-    };
-    followStream({
-      path: () => "/v1/changes",
-      types: ["message"],
-      onEvent: ({ data }) => {
-        const changes: ChangesJson = JSON.parse(data);
-        // What has changed while no stream was open is unknown.
-        share({ type: "changes", changes: { ...changes, more: changes.more || hasMissed } });
-        hasMissed = false;
-      },
-      onState: (state) => {
-        if (state === "reconnecting") hasMissed = true;
-        share({ type: "state", state });
-      },
-      signal: new AbortController().signal,
+    return new Promise((resolve) => {
+      followStream({
+        path: () => "/v1/changes",
+        types: ["message"],
+        onEvent: ({ data }) => {
+          const changes: ChangesJson = JSON.parse(data);
+          // What has changed while no stream was open is unknown.
+          share({ type: "changes", changes: { ...changes, more: changes.more || isFirst } });
+          isFirst = false;
+        },
+        onState: (state) => {
+          isFirst = true;
+          share({ type: "state", state });
+          if (state === "signed-out") resolve();
+        },
+        signal: new AbortController().signal,
+      });
     });
   }
 
   #receive(message: TabMessage): void {
-    if (message.type === "state") {
+    if (message.type === "hello") this.#welcome();
+    else if (message.type === "state") {
       this.#state = message.state;
       this.#onState(message.state);
     } else if (message.type === "samples") {
       if (this.samples.length === 0) this.samples = message.samples;
-    } else if (message.type === "changes") this.#add(message.changes);
+    } else this.#add(message.changes);
+  }
+
+  /** Responds to a new tab, in which the user may have signed in again. */
+  #welcome(): void {
+    if (!this.#isLeading) return void this.#queue();
+    this.#channel.postMessage({ type: "samples", samples: this.samples });
+    if (this.#state !== undefined) this.#channel.postMessage({ type: "state", state: this.#state });
   }
 
   #add(changes: ChangesJson): void {

@@ -18,6 +18,9 @@ const RELOAD_MS = 1000;
 /** Shows a job. */
 export async function jobView({ main, changes, rest: id, signal }: ViewContext): Promise<void> {
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
+  // A job may end between its reading and the next message.
+  let latest: JobJson | undefined;
+  changes.listen(({ jobs }) => latest = jobs.find((one) => one.id === id) ?? latest, signal);
   const job = await getJson<JobDetailJson>(path);
   if (signal.aborted) return;
   const [state, problem, files, receipt] = [h("div"), h("div"), h("div"), h("div")];
@@ -66,7 +69,7 @@ export async function jobView({ main, changes, rest: id, signal }: ViewContext):
       if (shown.state === "finished") await showReceipt(path, receipt);
     });
   };
-  show(job);
+  show(latest?.finished_at ? latest : job);
   const reload = throttle(() => void act(async () => show(await getJson(path))), {
     ms: RELOAD_MS,
     signal,

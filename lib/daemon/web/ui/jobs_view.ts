@@ -111,7 +111,6 @@ export async function jobsView({ main, changes, signal }: ViewContext): Promise<
     table,
     h("p", { class: "actions" }, newer, older, page),
   );
-  await load();
   const reload = throttle(() => void load(), { ms: RELOAD_MS, signal });
   changes.listen(({ jobs, more }) => {
     for (const job of jobs) {
@@ -121,6 +120,7 @@ export async function jobsView({ main, changes, signal }: ViewContext): Promise<
     // Only the first page follows new jobs: older pages stay as they are read.
     if (pages.length === 1 && (more || jobs.some(({ id }) => !rows.has(id)))) reload();
   }, signal);
+  await load();
 }
 
 /** Shows a job in its row; the link stays, as it may have the focus. */

@@ -3,10 +3,11 @@
  *
  * @module
  */
-import type {
-  ComponentValue,
-  HostFunction,
-  VariantValue,
+import {
+  AbiError,
+  type ComponentValue,
+  type HostFunction,
+  type VariantValue,
 } from "../../wasm/component/runtime/mod.ts";
 import { ERRNO } from "../abi.ts";
 import type { Deadline } from "../clock.ts";
@@ -222,8 +223,12 @@ export function ioFunctions(system: JobSystem): Record<string, HostFunction> {
       waitForPollables(system, [repOf<Pollable>(pollable)]);
       return undefined;
     },
-    "wasi:io/poll#poll": (list) =>
-      waitForPollables(system, (list as ComponentValue[]).map((one) => repOf<Pollable>(one))),
+    "wasi:io/poll#poll": (list) => {
+      const pollables = (list as ComponentValue[]).map((one) => repOf<Pollable>(one));
+      // By the specification: nothing would ever be ready.
+      if (pollables.length === 0) throw new AbiError("it polls an empty list");
+      return waitForPollables(system, pollables);
+    },
     "wasi:io/streams#[method]input-stream.read": reading(false),
     "wasi:io/streams#[method]input-stream.blocking-read": reading(true),
     "wasi:io/streams#[method]input-stream.skip": skipping(false),

@@ -9,6 +9,7 @@ import { type Clocks, SystemClocks, type TimeSource } from "./clock.ts";
 import { FileSystem, type FileSystemLimits } from "./fs/file_system.ts";
 import { FileInode, type Inode, SymlinkInode, type Timestamp } from "./fs/inode.ts";
 import { createInputs, type FileInput, type Preopen } from "./fs/inputs.ts";
+import { SharedTree, type SharedTreePart } from "./fs/shared_tree.ts";
 import { PathLookup } from "./fs/path_lookup.ts";
 import { type RandomSource, SeededRandom, SYSTEM_RANDOM } from "./random.ts";
 import { VirtualClocks } from "./virtual_clock.ts";
@@ -54,6 +55,12 @@ export interface WasiOptions {
    * @default {none}
    */
   onNondeterminism?: ((source: NondeterminismSource) => void) | undefined;
+  /**
+   * Receives the memory in which the file tree is recorded for another thread. The content of the inputs must be in
+   * shared memory.
+   * @default {it is not recorded}
+   */
+  onSharedTree?: ((part: SharedTreePart) => void) | undefined;
 }
 
 /** What a deterministic job sees instead of the machine's time and random numbers. */
@@ -111,6 +118,8 @@ export function createJobSystem(options: WasiOptions): CreatedJobSystem {
   const inputBytes = options.inputs.reduce((sum, { data }) => sum + (data?.length ?? 0), 0);
   const preopens = [...root, ...createInputs(fs, options.inputs)];
   fs.endInputs();
+  const { onSharedTree, inputs } = options;
+  if (onSharedTree !== undefined) fs.share(new SharedTree(onSharedTree, { inputs }));
   // The limit is the node's own, so that an errno would lead the guest to different results on different nodes.
   if (deterministic !== undefined) {
     fs.onFull = () => {

@@ -11,6 +11,7 @@ export {
   type LeftBehindEntry,
   MAX_OUTPUT_ENTRIES,
 } from "./fs/outputs.ts";
+export { type SharedTreePart } from "./fs/shared_tree.ts";
 export { type DeterministicOptions, type WasiOptions } from "./job_system.ts";
 export { type WasiHost } from "./wasi_host.ts";
 export { createWasi, type Wasi } from "./preview1/preview1.ts";

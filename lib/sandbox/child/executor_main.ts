@@ -18,6 +18,7 @@ import {
   type GuestExit,
   type IpcFrame,
   type JobHeader,
+  MAX_STREAM_BYTES,
   type RefusedReport,
   STOPPING_MARK,
   type UsageReport,
@@ -26,7 +27,8 @@ import type { CallLocation, FileInput, LeftBehind } from "../job_types.ts";
 import { FileCollection } from "./file_collection.ts";
 import { type ExceededLimit, JobMonitor, processCpuMs, residentBytes } from "./job_monitor.ts";
 import { connectToParent, type ParentConnection, type ParentFrame } from "./parent_connection.ts";
-import { startGuestWorker, StdinForwarder, WorkerControl } from "./worker_control.ts";
+import { shareInput, startGuestWorker, StdinForwarder, WorkerControl } from "./worker_control.ts";
+import type { FoundOutputs } from "../../wasi/recovery/mod.ts";
 import { isComponent } from "../../wasm/mod.ts";
 import type { InstrumentedModule } from "../../wasm/instrument/mod.ts";
 import type { ReorderedModule } from "../../wasm/reorder/mod.ts";
@@ -89,7 +91,7 @@ export async function runExecutor({ socket, initialRead }: RunExecutorOptions): 
   // From source, the worker's modules are read with the permissions of this thread.
   if (earlyModule === undefined || !Deno.build.standalone) await worker.ready;
   if (!Deno.build.standalone) {
-    await Promise.all([loadReorder(), loadInstrument(), loadComponent()]);
+    await Promise.all([loadReorder(), loadInstrument(), loadComponent(), loadRecovery()]);
   }
   dropPermissions();
   rssAtReady = rssAtRest = residentBytes();
@@ -138,17 +140,22 @@ async function runOne(first: IpcFrame, worker: WorkerControl): Promise<void> {
   earlyCpuMs = 0;
   const stopping = Promise.withResolvers<ExceededLimit>();
   const collection = new FileCollection(limits, monitor);
+  const inputs: FileInput[] = [];
   const onIdleTerminate = onTerminate;
   onTerminate = () =>
     stopping.resolve({ status: "cancelled", message: "Job stopped: it was cancelled" });
   const watch = (): Promise<never> => {
-    const limited = monitor.watch().then((reason) => {
-      if (header.outputs.length === 0 || reason.status !== "timeout") return reason;
+    const limited = monitor.watch().then(async (reason) => {
+      if (header.outputs.length === 0 || reason.status !== "timeout") return { reason };
       announceStop();
-      return collection.stop(reason, worker);
+      await collection.stop(reason, worker);
+      const { outputs, limits: { outputFilesBytes: maxBytes } } = header;
+      const { collectShared } = await loadRecovery();
+      return { reason, files: collectShared(worker.files, { outputs, maxBytes, inputs }) };
     });
-    return Promise.race([limited, collection.expired, stopping.promise])
-      .then((reason) => stopAndExit(reason, worker, monitor));
+    const others = Promise.race([collection.expired, stopping.promise]);
+    return Promise.race([limited, others.then((reason) => ({ reason }))])
+      .then((stop) => stopAndExit(stop, worker, monitor));
   };
   try {
     monitor.report = (usage) => {
@@ -160,9 +167,9 @@ async function runOne(first: IpcFrame, worker: WorkerControl): Promise<void> {
     let stopped = cached && header.inputs.length === 0 ? undefined : watch();
     const moduleBytes = cached ? undefined : await expectFrame(FrameKind.Module);
     const reorderedBytes = isReordered ? await expectFrame(FrameKind.Reordered) : undefined;
-    const inputs: FileInput[] = [];
     for (const { file, ...input } of header.inputs) {
-      inputs.push(file ? { ...input, data: await expectFrame(FrameKind.Input) } : input);
+      const data = file ? await expectFrame(FrameKind.Input) : undefined;
+      inputs.push({ ...input, data: data && header.outputs.length > 0 ? shareInput(data) : data });
     }
     monitor.inputBytes = inputs.reduce((sum, { data }) => sum + (data?.length ?? 0), 0);
     const early = earlyModule;
@@ -243,9 +250,15 @@ function announceStop(): void {
   Deno.stderr.writeSync(new TextEncoder().encode(`${STOPPING_MARK}\n`));
 }
 
+/** Why a job is stopped, and its output files if the guest computes. */
+interface ForcedStop {
+  reason: ExceededLimit;
+  files?: FoundOutputs | undefined;
+}
+
 /** Sends the guest's output and the reason why its job was stopped, then exits, which ends the guest. */
 async function stopAndExit(
-  reason: ExceededLimit,
+  { reason, files }: ForcedStop,
   worker: WorkerControl,
   monitor: JobMonitor,
 ): Promise<never> {
@@ -254,12 +267,21 @@ async function stopAndExit(
   const memoryPeakBytes = monitor.rssGrowthBytes();
   announceStop();
   await worker.drain(write);
+  for (const piece of files?.archive ?? []) {
+    for (let at = 0; at < piece.length; at += MAX_STREAM_BYTES) {
+      await write(buildFrame(FrameKind.Files, piece.subarray(at, at + MAX_STREAM_BYTES)));
+    }
+  }
+  const problem = files?.problem === undefined
+    ? ""
+    : `; its output files are lost: ${files.problem}`;
   await write(encodeIpcJson(
     FrameKind.Finished,
     {
       status: reason.status,
       exitCode: null,
-      message: reason.message,
+      message: `${reason.message}${problem}`,
+      leftBehind: files?.leftBehind,
       cpuTimeMs,
       memoryPeakBytes,
       nondeterminism: worker.sources,
@@ -374,6 +396,11 @@ export async function loadReorder(): Promise<typeof import("../../wasm/reorder/m
 /** Loads the instrumentation on demand: most jobs do not need it. */
 async function loadInstrument(): Promise<typeof import("../../wasm/instrument/mod.ts")> {
   return await import("../../wasm/instrument/mod.ts");
+}
+
+/** Loads the collection of files of guests that compute without a call, on demand. */
+async function loadRecovery(): Promise<typeof import("../../wasi/recovery/mod.ts")> {
+  return await import("../../wasi/recovery/mod.ts");
 }
 
 /** Loads the linker of components on demand. */

@@ -74,11 +74,10 @@ export class FileCollection {
   }
 
   /**
-   * Asks a guest that exceeded a limit to stop. Does not resolve if it stops and its files are collected.
-   *
-   * @returns The reason, if the guest computes without a call
+   * Asks a guest that exceeded a limit to stop. Does not resolve if it stops and its files are collected: only if it
+   * computes without a call.
    */
-  async stop(reason: ExceededLimit, guest: StoppableGuest): Promise<ExceededLimit> {
+  async stop(reason: ExceededLimit, guest: StoppableGuest): Promise<void> {
     this.#reason = reason;
     guest.requestStop();
     const grace = Promise.withResolvers<"expired">();
@@ -86,11 +85,6 @@ export class FileCollection {
     const first = await Promise.race([this.#begun.promise, grace.promise]);
     clearTimeout(timer);
     if (first !== "expired") return await new Promise<never>(() => {});
-    return {
-      ...reason,
-      message:
-        `${reason.message}; its output files are lost, because it made no call in ${STOP_GRACE_MS} ms`,
-    };
   }
 
   /** Stops the timer. */

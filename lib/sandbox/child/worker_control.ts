@@ -20,6 +20,7 @@ import {
   type WorkerJob,
   type WorkerResult,
 } from "../ipc/mod.ts";
+import type { SharedTreePart } from "../../wasi/mod.ts";
 import type { ParentConnection } from "./parent_connection.ts";
 
 /** Path of the worker: in the bundle it lies next to this file, in the source in its own folder. */
@@ -39,6 +40,19 @@ const DISCARD_BYTES = 4096;
 
 /** Size from which a piece is part of bulk input, in bytes: its last few bytes may wait for the next piece. */
 const BULK_BYTES = 1024;
+
+/** Message of the worker with memory of the files of a job, which is numbered. */
+interface FilesMessage {
+  job: number;
+  part: SharedTreePart;
+}
+
+/** Moves the content of an input to memory that the worker shares. */
+export function shareInput(data: Uint8Array): Uint8Array {
+  const shared = new Uint8Array(new SharedArrayBuffer(data.length) as unknown as ArrayBuffer);
+  shared.set(data);
+  return shared;
+}
 
 /** A worker and its state. */
 export interface GuestWorker {
@@ -103,6 +117,8 @@ export class WorkerControl {
   readonly #stored = new Set<string>();
   #evicted: string[] = [];
   #jobs = 0;
+  /** Memory of the current job's files, if it has outputs; none between jobs. */
+  #files: SharedTreePart[] | undefined;
   #forwarding: Promise<void> = Promise.resolve();
   /** Set by {@linkcode WorkerControl.drain}. */
   #isDrained = false;
@@ -119,6 +135,9 @@ export class WorkerControl {
   constructor({ worker, ready }: GuestWorker) {
     this.#worker = worker;
     this.ready = ready.then(() => {
+      worker.onmessage = ({ data: { job, part } }: MessageEvent<FilesMessage>) => {
+        if (job === this.#jobs) this.#addFiles(part);
+      };
       worker.onerror = (event) => {
         event.preventDefault();
         this.#onError(new PlasmError("executor", `Worker failed: ${event.message}`));
@@ -134,6 +153,7 @@ export class WorkerControl {
   /** Sends a job to the worker, to which the memory of its inputs moves. The previous job must have ended. */
   start({ json, key, onFiles, ...job }: StartedJob): void {
     this.#guestEnded = false;
+    this.#files = [];
     this.#sender.clearSources();
     this.#onFiles = onFiles;
     const { promise, reject } = Promise.withResolvers<never>();
@@ -154,12 +174,25 @@ export class WorkerControl {
         mailbox: this.#mailbox,
       } satisfies WorkerJob,
       // Files are moved: a copy of each in the message and in the worker would exceed the job's memory.
-      job.inputs.flatMap(({ data }) => data === undefined ? [] : [data.buffer as ArrayBuffer]),
+      job.inputs.flatMap(({ data }) => data?.buffer instanceof ArrayBuffer ? [data.buffer] : []),
     );
     this.#evicted = [];
     if (key !== null) this.#stored.add(key);
     // After a job with files the worker returns to its event loop: the message would retain them.
     this.#blocksOnMailbox = job.inputs.length === 0;
+  }
+
+  /** Memory in which the files of the current job are; none without outputs. */
+  get files(): readonly SharedTreePart[] {
+    return this.#files ?? [];
+  }
+
+  #addFiles(part: SharedTreePart): void {
+    // The last log but one may be the newest that is complete.
+    this.#files = this.#files?.filter(({ kind, generation }) =>
+      kind !== "log" || generation >= part.generation - 1
+    );
+    this.#files?.push(part);
   }
 
   /** Whether the current job has a result. */
@@ -190,6 +223,7 @@ export class WorkerControl {
     // drain() sends the rest, and the process exits after it.
     if (this.#isDrained) return await new Promise<never>(() => {});
     const result = this.#sender.readResult();
+    this.#files = undefined;
     this.#guestEnded = this.#isFinished = true;
     let lastOutput: Uint8Array[] = [];
     for (let bytes = 0, end = 0; bytes < LAST_OUTPUT_BYTES; bytes += end) {

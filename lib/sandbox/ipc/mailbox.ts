@@ -59,7 +59,7 @@ export interface WorkerJob {
   invocation: Invocation | null;
   /** The whole environment. */
   env: Record<string, string>;
-  /** Files and directories of the guest's tree. */
+  /** Files and directories of the guest's tree; with outputs their content is in shared memory. */
   inputs: FileInput[];
   /** Limits that the WASI implementation enforces. */
   limits: SandboxLimits;

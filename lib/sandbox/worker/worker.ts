@@ -9,7 +9,7 @@
 import { PlasmError } from "../../core/errors/mod.ts";
 import { fromHex } from "../../util/mod.ts";
 import type { NondeterminismSource } from "../../core/mod.ts";
-import type { WasiHost } from "../../wasi/mod.ts";
+import type { SharedTreePart, WasiHost } from "../../wasi/mod.ts";
 import { parseArguments } from "../../wasm/invocation/mod.ts";
 import { AbiError } from "../../wasm/component/runtime/mod.ts";
 import {
@@ -27,15 +27,19 @@ import type { CallLocation } from "../job_types.ts";
 import { FuelGauge } from "./fuel_gauge.ts";
 import { CommandGuest, ComponentGuest, type Guest, type GuestOptions } from "./guest.ts";
 
-/** Message to the main thread when the worker is loaded. */
-export type ReadyMessage = { type: "ready" };
+/** Message to the main thread: the worker is loaded, or memory in which a guest's files are. */
+export type WorkerMessage = { type: "ready" } | {
+  type: "files";
+  job: number;
+  part: SharedTreePart;
+};
 
 /** What of a job its guest depends on. */
 type GuestJob = Omit<WorkerJob, "key" | "evict" | "mailbox">;
 
 const scope = globalThis as unknown as {
   onmessage: ((event: MessageEvent<WorkerJob>) => void) | null;
-  postMessage(message: ReadyMessage): void;
+  postMessage(message: WorkerMessage): void;
 };
 
 Error.stackTraceLimit = CAPTURED_FRAMES;
@@ -43,6 +47,9 @@ Error.stackTraceLimit = CAPTURED_FRAMES;
 const modules = new Map<string, GuestCode>();
 const decoder = new TextDecoder();
 let receiver: MailboxReceiver | undefined;
+
+/** Number of jobs so far. */
+let jobs = 0;
 
 scope.onmessage = ({ data: job }) => {
   for (const key of job.evict) modules.delete(key);
@@ -64,6 +71,7 @@ scope.onmessage = ({ data: job }) => {
 scope.postMessage({ type: "ready" });
 
 function run(job: GuestJob, receiver: MailboxReceiver): void {
+  jobs++;
   const output = new OutputRingWriter(job.output, job.limits.outputBytes);
   receiver.writeResult(runGuest(job, { output, receiver }));
   output.close();
@@ -117,6 +125,10 @@ function runGuest(job: GuestJob, { output, receiver }: GuestChannels): WorkerRes
         beforeCall: isStoppable || job.limits.fuel !== undefined ? beforeCall : undefined,
         exhausted: (reason) => end({ type: "memory", reason }),
       }),
+      // A guest that computes at its time limit cannot collect its files itself.
+      onSharedTree: isStoppable
+        ? (part: SharedTreePart) => scope.postMessage({ type: "files", job: jobs, part })
+        : undefined,
       onNondeterminism: (source: NondeterminismSource) => receiver.recordSource(source),
       exit: (code: number): never => {
         if (fuel !== undefined && fuel.left() < 0n) trap();

@@ -18,7 +18,7 @@ import {
 export const DEV = "dev";
 
 /** Name of the directory for temporary files. */
-const TMP = "tmp";
+export const TMP = "tmp";
 
 const DEVICES: readonly DeviceName[] = [
   "null",

@@ -7,6 +7,7 @@ import { ERRNO } from "../abi.ts";
 import { utf8Length } from "./path_lookup.ts";
 import { BuiltIns, DEV } from "./built_ins.ts";
 import { FileContent } from "./file_content.ts";
+import type { SharedTree } from "./shared_tree.ts";
 import {
   DeviceInode,
   DirectoryInode,
@@ -67,6 +68,7 @@ export class FileSystem {
   #builtIns: BuiltIns;
   /** Last inode number of the inputs. */
   #lastInput = 1;
+  #shared: SharedTree | undefined;
 
   constructor(limits: FileSystemLimits, now: () => Timestamp) {
     this.limits = limits;
@@ -93,6 +95,12 @@ export class FileSystem {
   /** Records that the inputs are complete: what is created from now on is the job's. */
   endInputs(): void {
     this.#lastInput = this.#nextIno - 1;
+  }
+
+  /** Records the tree for another thread from now on, after the inputs. */
+  share(tree: SharedTree): void {
+    this.#shared = tree;
+    tree.begin(this.root, { lastInput: this.#lastInput });
   }
 
   /** Whether the job created an inode, or changed the content of a file. */
@@ -183,6 +191,8 @@ export class FileSystem {
       return this.#full();
     }
     const now = this.#now();
+    // Another thread never sees the inode without a name.
+    this.#shared?.entry(to.parent, to.name, inode);
     this.#remove(from, now);
     if (present === undefined) this.#grow(NAME_BYTES + utf8Length(to.name));
     this.#add(to, inode, now);
@@ -205,7 +215,7 @@ export class FileSystem {
       if (this.#bytes + growth > this.limits.fsBytes) return this.#full();
       this.#grow(growth);
     }
-    if (length > 0) contentOf(file).write(offset, source, start, length);
+    if (length > 0) this.#contentOf(file).write(offset, source, start, length);
     file.mtim = file.ctim = this.#now();
     return 0;
   }
@@ -215,7 +225,7 @@ export class FileSystem {
     const growth = size - file.content.size;
     if (growth > 0 && this.#bytes + growth > this.limits.fsBytes) return this.#full();
     this.#grow(growth);
-    if (growth !== 0) contentOf(file).resize(size);
+    if (growth !== 0) this.#contentOf(file).resize(size);
     file.mtim = file.ctim = this.#now();
     return 0;
   }
@@ -249,13 +259,24 @@ export class FileSystem {
 
   #add(entry: DirectoryEntry, inode: Inode, now: Timestamp): void {
     entry.parent.set(entry.name, inode);
+    this.#shared?.entry(entry.parent, entry.name, inode);
     entry.parent.mtim = entry.parent.ctim = now;
   }
 
   #remove(entry: DirectoryEntry, now: Timestamp): void {
     entry.parent.delete(entry.name);
+    this.#shared?.removal(entry.parent, entry.name);
     entry.parent.mtim = entry.parent.ctim = now;
     this.#bytes -= NAME_BYTES + utf8Length(entry.name);
+  }
+
+  /** Content of a file for modification. */
+  #contentOf(file: FileInode): FileContent {
+    if (file.content === NO_CONTENT) {
+      file.content = new FileContent();
+      file.content.memory = this.#shared?.contentOf(file);
+    }
+    return file.content;
   }
 
   #dropName(inode: Inode, now: Timestamp): void {
@@ -269,20 +290,16 @@ export class FileSystem {
   #free(inode: Inode): void {
     this.#inodes--;
     this.#bytes -= INODE_BYTES;
-    if (inode instanceof FileInode) this.#bytes -= inode.content.size;
-    else if (inode instanceof SymlinkInode) this.#bytes -= inode.targetBytes.length;
+    if (inode instanceof FileInode) {
+      this.#bytes -= inode.content.size;
+      inode.content.memory?.release(inode.content);
+    } else if (inode instanceof SymlinkInode) this.#bytes -= inode.targetBytes.length;
   }
 }
 
 /** Whether an inode is part of every tree, so that its name cannot change. */
 function isBuiltIn(inode: Inode | undefined): boolean {
   return inode instanceof DeviceInode || (inode instanceof DirectoryInode && inode.isBuiltIn);
-}
-
-/** Content of a file for modification. */
-function contentOf(file: FileInode): FileContent {
-  if (file.content === NO_CONTENT) file.content = new FileContent();
-  return file.content;
 }
 
 /** Checks whether rename(2) allows an inode to replace another; returns an errno. */

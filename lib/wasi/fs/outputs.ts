@@ -69,16 +69,34 @@ export interface CollectedOutputs {
 
 /** Writes the archive of a job's output files, sorted by path. Nothing is written if they exceed a limit. */
 export function collectOutputs(
-  fs: FileSystem,
-  { outputs, maxBytes, write }: CollectOutputsOptions,
+  fs: FileTree,
+  { write, ...options }: CollectOutputsOptions,
 ): CollectedOutputs {
+  const { archive, ...found } = findOutputs(fs, options);
+  for (const piece of archive) write(piece);
+  return found;
+}
+
+/** The tree of a job. */
+export type FileTree = Pick<FileSystem, "root" | "isChanged">;
+
+/** Result of {@linkcode findOutputs}. */
+export interface FoundOutputs extends CollectedOutputs {
+  /** Pieces of the archive; each is overwritten when the next is requested. */
+  archive: Iterable<Uint8Array>;
+}
+
+/** Finds the output files of a job and what it left behind. The archive is empty if the files exceed a limit. */
+export function findOutputs(
+  fs: FileTree,
+  { outputs, maxBytes }: Omit<CollectOutputsOptions, "write">,
+): FoundOutputs {
   const left = new LeftBehindList();
-  const { files, problem } = findOutputs(fs, { outputs, maxBytes, left });
+  const { files, problem } = findFiles(fs, { outputs, maxBytes, left });
   findLeftBehind(fs, { outputs, left });
   const leftBehind = left.result.entries.length > 0 ? left.result : undefined;
-  if (problem !== undefined) return { problem, leftBehind };
-  if (outputs.length > 0) writeArchive(files, write);
-  return { leftBehind };
+  if (problem !== undefined) return { problem, leftBehind, archive: [] };
+  return { leftBehind, archive: outputs.length > 0 ? piecesOf(files) : [] };
 }
 
 /** A file, or an empty directory without an inode. */
@@ -90,8 +108,8 @@ interface FindOptions extends Pick<CollectOutputsOptions, "outputs" | "maxBytes"
   left: LeftBehindList;
 }
 
-function findOutputs(
-  fs: FileSystem,
+function findFiles(
+  fs: FileTree,
   { outputs, maxBytes, left }: FindOptions,
 ): { files: OutputFile[]; problem?: string } {
   const found = new Map<string, OutputFile>();
@@ -152,37 +170,50 @@ function findOutputs(
   return { files: [...found.values()].sort((a, b) => a.path < b.path ? -1 : 1) };
 }
 
-/** Writes the archive in large pieces, so that small files do not wake the reader one by one. */
-function writeArchive(files: readonly OutputFile[], write: (data: Uint8Array) => void): void {
+/** Yields the archive in large pieces, so that small files do not wake the reader one by one. */
+function* piecesOf(files: readonly OutputFile[]): Generator<Uint8Array, void, void> {
   const piece = new Uint8Array(PIECE_BYTES);
   let fill = 0;
-  const flush = () => {
-    if (fill > 0) write(piece.subarray(0, fill));
-    fill = 0;
-  };
-  const put = (data: Uint8Array) => {
-    if (fill + data.length > piece.length) flush();
-    // A header can have a long path.
-    if (data.length > piece.length) return write(data);
+  const fits = (data: Uint8Array): boolean => {
+    if (fill + data.length > piece.length) return false;
     piece.set(data, fill);
     fill += data.length;
+    return true;
   };
   for (const { path, bytes, inode } of files) {
-    put(encodeTarHeader({ path, bytes }));
+    const header = encodeTarHeader({ path, bytes });
+    if (!fits(header)) {
+      yield piece.subarray(0, fill);
+      fill = 0;
+      // A header can have a long path, but is smaller than a piece.
+      fits(header);
+    }
     for (let at = 0; at < bytes;) {
-      if (fill === piece.length) flush();
+      if (fill === piece.length) {
+        yield piece;
+        fill = 0;
+      }
       const count = inode!.content.read(at, piece, fill, piece.length - fill);
       fill += count;
       at += count;
     }
-    put(memberPadding(bytes));
+    const padding = memberPadding(bytes);
+    if (!fits(padding)) {
+      yield piece.subarray(0, fill);
+      fill = 0;
+      fits(padding);
+    }
   }
-  put(tarEnd());
-  flush();
+  if (!fits(tarEnd())) {
+    yield piece.subarray(0, fill);
+    fill = 0;
+    fits(tarEnd());
+  }
+  yield piece.subarray(0, fill);
 }
 
 /** Inode at an output path, without following links. */
-function inodeAt(fs: FileSystem, path: string): Inode | undefined {
+function inodeAt(fs: FileTree, path: string): Inode | undefined {
   let inode: Inode | undefined = fs.root;
   for (const name of namesOf(path)) {
     if (!(inode instanceof DirectoryInode)) return undefined;
@@ -197,7 +228,7 @@ function namesOf(path: string): string[] {
 
 /** Names in the root with files that the job created or changed outside its outputs. */
 function findLeftBehind(
-  fs: FileSystem,
+  fs: FileTree,
   { outputs, left }: Pick<FindOptions, "outputs" | "left">,
 ): void {
   if (fs.root.count === 0) return;

@@ -132,14 +132,49 @@ Deno.test("runJob() returns the files of a job that is stopped at its time limit
   }
 });
 
-Deno.test("runJob() reports the files as lost if a job computes at its time limit", async () => {
-  const { outcome, texts } = await run([...FILES, "spin"], {
-    outputs: ["out/"],
+Deno.test("runJob() returns the files of a job that computes without a call at its time limit", async () => {
+  const encode = (text: string) => new TextEncoder().encode(text);
+  const { outcome, texts, outputs } = await run([
+    ...FILES,
+    { write: "out/large", text: "0123456789abcdef".repeat(1024), count: 200 },
+    { write: "in/changed", text: "new" },
+    { remove: "in/removed" },
+    { many: "out/file", count: 500 },
+    "spin",
+  ], {
+    outputs: ["out/", "in/"],
+    inputs: {
+      "in/same": encode("same"),
+      "in/changed": encode("old content"),
+      "in/removed": encode("x"),
+      "in/large": new Uint8Array(100_000).fill(7),
+    },
     resources: { timeout_seconds: 1 },
   });
   assertEquals(outcome.status, "timeout");
-  assertMatch(outcome.message!, /output files are lost/);
-  assertEquals(texts, {});
+  assertMatch(outcome.message!, /longer than its 1000 ms of wall time$/);
+  assertEquals([texts["out/b.txt"], texts["out/empty/"], texts["out/file00499"]], [
+    "second",
+    "",
+    "x",
+  ]);
+  assertEquals([texts["in/same"], texts["in/changed"]], ["same", "new"]);
+  assertEquals(texts["out/large"], "0123456789abcdef".repeat(1024 * 200));
+  assertEquals(outputs.get("in/large"), new Uint8Array(100_000).fill(7));
+  assertEquals([outputs.size, "in/removed" in texts], [507, false]);
+  assertEquals(outcome.leftBehind, {
+    entries: [{ path: "other.txt", bytes: 5, kind: "file" }],
+    more: 0,
+  });
+});
+
+Deno.test("runJob() reports the files of a job that computes as lost if they exceed the limit", async () => {
+  const { outcome, texts } = await run([...FILES, "spin"], {
+    outputs: ["out/"],
+    resources: { timeout_seconds: 1, output_files_bytes: 10 },
+  });
+  assertEquals([outcome.status, texts], ["timeout", {}]);
+  assertMatch(outcome.message!, /output files are lost: 11 bytes in 3 files, limit 10 bytes$/);
 });
 
 Deno.test("runJob() returns the files of a job that computes without end and runs out of fuel", async () => {

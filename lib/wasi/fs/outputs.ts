@@ -69,7 +69,7 @@ export interface CollectedOutputs {
 
 /** Writes the archive of a job's output files, sorted by path. Nothing is written if they exceed a limit. */
 export function collectOutputs(
-  fs: FileTree,
+  fs: OutputTree,
   { write, ...options }: CollectOutputsOptions,
 ): CollectedOutputs {
   const { archive, ...found } = findOutputs(fs, options);
@@ -78,7 +78,7 @@ export function collectOutputs(
 }
 
 /** The tree of a job. */
-export type FileTree = Pick<FileSystem, "root" | "isChanged">;
+export type OutputTree = Pick<FileSystem, "root" | "isChanged">;
 
 /** Result of {@linkcode findOutputs}. */
 export interface FoundOutputs extends CollectedOutputs {
@@ -88,7 +88,7 @@ export interface FoundOutputs extends CollectedOutputs {
 
 /** Finds the output files of a job and what it left behind. The archive is empty if the files exceed a limit. */
 export function findOutputs(
-  fs: FileTree,
+  fs: OutputTree,
   { outputs, maxBytes }: Omit<CollectOutputsOptions, "write">,
 ): FoundOutputs {
   const left = new LeftBehindList();
@@ -109,7 +109,7 @@ interface FindOptions extends Pick<CollectOutputsOptions, "outputs" | "maxBytes"
 }
 
 function findFiles(
-  fs: FileTree,
+  fs: OutputTree,
   { outputs, maxBytes, left }: FindOptions,
 ): { files: OutputFile[]; problem?: string } {
   const found = new Map<string, OutputFile>();
@@ -213,7 +213,7 @@ function* piecesOf(files: readonly OutputFile[]): Generator<Uint8Array, void, vo
 }
 
 /** Inode at an output path, without following links. */
-function inodeAt(fs: FileTree, path: string): Inode | undefined {
+function inodeAt(fs: OutputTree, path: string): Inode | undefined {
   let inode: Inode | undefined = fs.root;
   for (const name of namesOf(path)) {
     if (!(inode instanceof DirectoryInode)) return undefined;
@@ -228,7 +228,7 @@ function namesOf(path: string): string[] {
 
 /** Names in the root with files that the job created or changed outside its outputs. */
 function findLeftBehind(
-  fs: FileTree,
+  fs: OutputTree,
   { outputs, left }: Pick<FindOptions, "outputs" | "left">,
 ): void {
   if (fs.root.count === 0) return;

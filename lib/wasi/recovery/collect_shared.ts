@@ -9,9 +9,9 @@ import { DirectoryInode, FileInode, FILETYPE, type Inode, SymlinkInode } from ".
 import type { FileInput } from "../fs/inputs.ts";
 import {
   type CollectOutputsOptions,
-  type FileTree,
   findOutputs,
   type FoundOutputs,
+  type OutputTree,
 } from "../fs/outputs.ts";
 import { BLOCK_CELLS, LOG_START, type SharedTreePart, TREE_RECORD } from "../fs/shared_tree.ts";
 
@@ -78,7 +78,7 @@ class TreeReader {
   }
 
   /** The tree. Of the inputs, files that the job has overwritten without another size do not count as changed. */
-  tree(): FileTree {
+  tree(): OutputTree {
     for (const [file, { chunks, size }] of this.#contents) {
       file.content = FileContent.of(chunks, size());
     }

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { sha256 } from "../../lib/core/hash.ts";
 import { connectDaemon } from "../../lib/client/mod.ts";
 import { DaemonProcess, environment } from "../fixtures/daemon/daemon_process.ts";
+import { FakeSandbox } from "../fixtures/daemon/fake_run.ts";
 import { fileGuest, type FileStep } from "../fixtures/file_guest.ts";
 import { LIBP2P } from "../fixtures/p2p/nodes.ts";
 import { plasm, type PlasmResult } from "../fixtures/plasm.ts";
@@ -21,6 +22,9 @@ const STEPS: FileStep[] = [
 ];
 
 const OUTPUTS = ["--output", "out/", "--output", "/c.txt:results.txt"];
+
+/** Deno's cache, which it looks for under HOME otherwise. */
+const DENO_DIR = Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno`;
 
 const DECLARED = { outputs: ["out/", "/c.txt"] };
 
@@ -165,11 +169,7 @@ Deno.test("plasm exec --remote returns verified output files", LIBP2P, async () 
   await using node = await realNode({});
   const { bootstrap, dir } = node;
   await Deno.writeFile(`${dir}/m.wasm`, await fileGuest(STEPS));
-  const env = {
-    PLASM_STATE_DIR: `${dir}/client`,
-    HOME: dir,
-    DENO_DIR: Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno`,
-  };
+  const env = { PLASM_STATE_DIR: `${dir}/client`, HOME: dir, DENO_DIR };
   await Deno.mkdir(`${dir}/work`);
   const exec = (...args: string[]) =>
     plasm(["exec", "--remote", "--bootstrap", bootstrap[0]!, ...args, `${dir}/m.wasm`], {
@@ -189,3 +189,48 @@ Deno.test("plasm exec --remote returns verified output files", LIBP2P, async () 
   ]);
   assertEquals(await Deno.readTextFile(`${dir}/work/again`), "third");
 });
+
+Deno.test(
+  "plasm exec --remote writes nothing of a node that returns other files than it claims",
+  LIBP2P,
+  async () => {
+    const sandbox = new FakeSandbox();
+    await using node = await realNode({}, { run: sandbox.run });
+    const { bootstrap, dir } = node;
+    await Deno.writeFile(`${dir}/m.wasm`, await fileGuest([]));
+    await Deno.mkdir(`${dir}/work`);
+    const exec = () =>
+      plasm(
+        [
+          "exec",
+          "--remote",
+          "--bootstrap",
+          bootstrap[0]!,
+          "--output",
+          "out/",
+          `${dir}/m.wasm`,
+          "--",
+          "files",
+        ],
+        { cwd: `${dir}/work`, env: { PLASM_STATE_DIR: `${dir}/client`, HOME: dir, DENO_DIR } },
+      );
+    const measured = { bytes: 5, hash: await sha256(new TextEncoder().encode("first")) };
+    const other = { bytes: 5, hash: await sha256(new TextEncoder().encode("other")) };
+    for (
+      const claimed of [
+        { "out/a.txt": other },
+        { "out/b.txt": measured },
+        { "out/a.txt": measured, "out/b.txt": other },
+        {},
+      ]
+    ) {
+      sandbox.claimed = claimed;
+      const { code, stderr } = await exec();
+      assertEquals(code, 76, stderr);
+      assertEquals([...Deno.readDirSync(`${dir}/work`)], []);
+    }
+    sandbox.claimed = undefined;
+    assertEquals((await exec()).code, 0);
+    assertEquals(await Deno.readTextFile(`${dir}/work/out/a.txt`), "first");
+  },
+);

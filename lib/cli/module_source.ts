@@ -116,7 +116,10 @@ export async function readModule(
       what: "module",
       tooLarge,
     });
-  if (isText(module)) throw textModule(reference);
+  const text = textFormat(module);
+  if (text !== undefined) throw textModule(reference, text);
+  const build = reference.kind === "file" ? buildCommand(reference.path, module) : undefined;
+  if (build !== undefined) throw build;
   const moduleHash = await sha256(module);
   if (reference.digest !== undefined && reference.digest !== moduleHash) {
     throw new PlasmError(
@@ -165,18 +168,47 @@ async function readModuleFromStdin(io: CliIo, maxBytes: number): Promise<Uint8Ar
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
-/** Reports whether content looks like the text format of WebAssembly. */
-function isText(module: Uint8Array): boolean {
+/** What the text format of WebAssembly describes; undefined for other content. */
+function textFormat(module: Uint8Array): "module" | "component" | undefined {
   const start = new TextDecoder("latin1").decode(module.subarray(0, 4096));
-  return /^(?:\s|;;[^\n]*\n|\(;[^;]*;\))*\(\s*(?:module|component|func|import|memory)\b/.test(
+  const first = /^(?:\s|;;[^\n]*\n|\(;[^;]*;\))*\(\s*(module|component|func|import|memory)\b/.exec(
     start,
   );
+  if (first === null) return undefined;
+  return first[1] === "component" ? "component" : "module";
 }
 
-function textModule(reference: ModuleReference): PlasmError {
+function textModule(reference: ModuleReference, format: "module" | "component"): PlasmError {
   const path = reference.kind === "file" ? escapeText(reference.path) : "module.wat";
+  const tool = format === "component" ? "wasm-tools parse" : "wat2wasm";
   return new PlasmError("bad-module", "Cannot run module: it is WebAssembly text, not binary", {
-    hint: `Convert it: wat2wasm ${path} -o ${path.replace(/\.wa[st]$/, "")}.wasm`,
+    hint: `Convert it: ${tool} ${path} -o ${path.replace(/\.wa[st]$/, "")}.wasm`,
+  });
+}
+
+/** Commands that make a module of source code, by the ending of its name. */
+const BUILDS: Readonly<Record<string, (path: string, output: string) => string>> = {
+  c: (path, output) => `clang --target=wasm32-wasi ${path} -o ${output}`,
+  cc: (path, output) => `clang++ --target=wasm32-wasi ${path} -o ${output}`,
+  cpp: (path, output) => `clang++ --target=wasm32-wasi ${path} -o ${output}`,
+  rs: (path, output) => `rustc --target wasm32-wasip1 ${path} -o ${output}`,
+  go: (path, output) => `GOOS=wasip1 GOARCH=wasm go build -o ${output} ${path}`,
+  zig: (path) => `zig build-exe -target wasm32-wasi ${path}`,
+  py: (path) => `plasm exec --input ${path} PYTHON.wasm -- ${path.replace(/.*\//, "")}`,
+};
+
+/** Error for source code, with the command that makes a module of it; undefined for other files. */
+function buildCommand(file: string, content: Uint8Array): PlasmError | undefined {
+  const path = escapeText(file);
+  const [, stem, ending] = /^(.+)\.([a-z]+)$/.exec(path) ?? [];
+  const command = ending !== undefined && Object.hasOwn(BUILDS, ending)
+    ? BUILDS[ending]
+    : undefined;
+  // A module begins with a zero byte, whatever its name is.
+  if (command === undefined || content.length === 0 || content.includes(0)) return undefined;
+  const verb = ending === "py" ? "Run it with an interpreter" : "Build it";
+  return new PlasmError("bad-module", "Cannot run module: it is source code", {
+    hint: `${verb}: ${command(path, `${stem}.wasm`)}`,
   });
 }
 

@@ -263,6 +263,19 @@ const HINTS: readonly (readonly [test: (found: InspectedImport) => boolean, hint
     "It is built by AssemblyScript for JavaScript; build with @assemblyscript/wasi-shim",
   ],
   [
+    ({ module, name }) => module.length === 1 && name.length <= 2,
+    "Its imports have short names, as Emscripten's optimiser gives them for JavaScript; build it with " +
+    "emcc -sSTANDALONE_WASM or wasi-sdk",
+  ],
+  [
+    ({ module }) => module.startsWith("wasix"),
+    "It uses WASIX, which extends WASI with threads and sockets that no job has; build it with wasi-sdk",
+  ],
+  [
+    ({ module }) => /^wasi[_-](?!snapshot)/.test(module),
+    "It uses an extension of WASI that no job has; build it without",
+  ],
+  [
     ({ module }) => module === "wbg" || module.startsWith("__wbindgen"),
     "It is built by wasm-bindgen for a browser; build it with cargo build --target wasm32-wasip1",
   ],

@@ -62,6 +62,29 @@ Deno.test("exec refuses a module that differs from its pin, is unknown or is tex
   const text = await plasm(["exec", "-"], { env, stdin: ";; a job\n(module)\n" });
   assertEquals(text.code, 65);
   assertStringIncludes(text.stderr.replace(/\s+/g, " "), "wat2wasm module.wat -o module.wasm");
+  const component = await plasm(["exec", "-"], { env, stdin: "(component)\n" });
+  assertStringIncludes(component.stderr.replace(/\s+/g, " "), "wasm-tools parse module.wat");
+});
+
+Deno.test("exec names the command that makes a module of source code", async () => {
+  await using temp = await tempDir();
+  const dir = temp.path;
+  const hints: Record<string, string> = {
+    "main.c": `Build it: clang --target=wasm32-wasi ${dir}/main.c -o ${dir}/main.wasm`,
+    "main.go": `Build it: GOOS=wasip1 GOARCH=wasm go build -o ${dir}/main.wasm ${dir}/main.go`,
+    "main.py":
+      `Run it with an interpreter: plasm exec --input ${dir}/main.py PYTHON.wasm -- main.py`,
+  };
+  for (const [name, hint] of Object.entries(hints)) {
+    await Deno.writeTextFile(`${dir}/${name}`, "main\n");
+    const { code, stderr } = await plasm(["exec", `${dir}/${name}`]);
+    assertEquals(code, 65);
+    assertStringIncludes(stderr.replace(/\s+/g, " "), hint);
+  }
+  // What counts is the content: a module may have any name.
+  await Deno.writeFile(`${dir}/hello.c`, HELLO);
+  const { code, stdout } = await plasm(["exec", `${dir}/hello.c`], { stdin: "abc" });
+  assertEquals({ code, stdout }, { code: 0, stdout: "cba" });
 });
 
 Deno.test("modules pulls, lists, prunes and deletes", async () => {

@@ -85,13 +85,14 @@ export function refuseCommand(
   const found = listed.length === 0
     ? "nothing"
     : `${listed.join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
-  const call = hintForFunctions(functions);
+  const isServer = exports.some((name) => name.startsWith("wasi:http/incoming-handler@"));
+  const call = isServer ? "It serves HTTP, which no job does" : hintForFunctions(functions);
   const build = "uild it as a command with a main function: cargo build --target wasm32-wasip2";
   return badModule(
     `it is a component that exports ${found}, expected wasi:cli/run@0.2` +
       describeFunctions(functions),
     {
-      hint: call === undefined ? `B${build}` : `${call}, or b${build}`,
+      hint: call === undefined ? `B${build}` : `${call}${isServer ? "; b" : ", or b"}${build}`,
       details: { exports: listed },
     },
   );

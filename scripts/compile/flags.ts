@@ -3,7 +3,7 @@
  * @module
  */
 import config from "../../deno.json" with { type: "json" };
-import { TIER_MASK_FLAG } from "../../lib/sandbox/host/spawn/spawn_executor.ts";
+import { EXECUTOR_V8_FLAGS } from "../../lib/sandbox/host/spawn/spawn_executor.ts";
 
 /**
  * Same permissions as the task `plasm`, so that compiled and source runs behave alike. Files and network cannot be
@@ -23,5 +23,5 @@ export const BAKED_FLAGS: readonly string[] = [
   // code. Starting without it is 4 % slower.
   "--no-code-cache",
   // Flags for the executor; the main program runs no WebAssembly.
-  `--v8-flags=${TIER_MASK_FLAG}`,
+  EXECUTOR_V8_FLAGS,
 ];

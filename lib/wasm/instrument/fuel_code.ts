@@ -131,7 +131,8 @@ export class FuelCodeWriter {
         case EVENT.IF:
           this.#load(place);
           open.push(arg);
-          starts.push(after[at]!);
+          starts.push(executed[at]!);
+          this.#correct(afters[at]!, after[at]! - executed[at]!);
           break;
         case EVENT.LOOP:
           this.#meet(place, { label: arg, ahead: executed[at]! });

@@ -59,6 +59,8 @@ export const BLOCK = {
   IF: 32,
   /** It is a loop. */
   LOOP: 16,
+  /** It is a loop that calls functions, outside of the loops in it. */
+  CALLS: 64,
 } as const;
 
 /** What the length on top of the stack counts. */
@@ -100,6 +102,8 @@ export class FuelEventReader {
   readonly #facts: ModuleFacts;
   /** Number of each open block. */
   readonly #numbers = new Int32Array(MAX_NESTING);
+  /** Number of the innermost loop around or at each open block; 0 if there is none. */
+  readonly #loops = new Int32Array(MAX_NESTING);
   #open = 0;
   /** Instructions since the last event. */
   #pending = 0;
@@ -306,7 +310,10 @@ export class FuelEventReader {
   }
 
   #call(isOwn: boolean): void {
-    if (isOwn) this.calls = true;
+    if (isOwn) {
+      this.calls = true;
+      this.blocks.values[this.#loops[this.#open - 1]!]! |= BLOCK.CALLS;
+    }
     this.#event(EVENT.CALL, isOwn ? 1 : 0);
   }
 
@@ -333,6 +340,7 @@ export class FuelEventReader {
     const number = this.blocks.length;
     this.blocks.push(properties);
     this.#event(kind, number);
+    this.#loops[this.#open] = form === BLOCK.LOOP ? number : this.#loops[this.#open - 1] ?? 0;
     this.#numbers[this.#open++] = number;
   }
 }

@@ -11,6 +11,9 @@
 import { BLOCK, EVENT, type FuelEventReader } from "./fuel_events.ts";
 import { IntList } from "./int_list.ts";
 
+/** Number of branches in a row after a call that are looked at. */
+const MAX_BRANCHES = 8;
+
 /** Numbers of instructions that are counted ahead, for one body. */
 export class FuelPlan {
   /** By event: after its instruction, on the way that the plan expects, before any correction. */
@@ -23,6 +26,8 @@ export class FuelPlan {
   readonly #open = new IntList();
   /** What is counted ahead for the time after the loops around each open block. */
   readonly #outer = new IntList();
+  /** {@linkcode tight} outside of each open block. */
+  readonly #tight = new IntList();
 
   /** Plans the body that was read last. */
   plan(events: FuelEventReader): void {
@@ -35,10 +40,12 @@ export class FuelPlan {
     const [executed, after] = [this.executed.values, this.after.values];
     const atLabel = this.atLabel.values;
     const open = this.#open;
-    open.length = this.#outer.length = 0;
+    open.length = this.#outer.length = this.#tight.length = 0;
     // What is counted ahead for the time after the loops around the current place, and in total.
     let outer = 0;
     let ahead = 0;
+    // 1 in an innermost loop without calls.
+    let tight = 0;
     for (let at = count - 1; at >= 0; at--) {
       const arg = args[at]!;
       after[at] = ahead;
@@ -46,9 +53,13 @@ export class FuelPlan {
         case EVENT.END: {
           open.push(arg);
           this.#outer.push(outer);
+          this.#tight.push(tight);
           const properties = blocks[arg]!;
           const isLoop = (properties & BLOCK.LOOP) !== 0;
-          if (isLoop) outer = ahead;
+          if (isLoop) {
+            outer = ahead;
+            tight = (properties & BLOCK.CALLS) === 0 ? 1 : 0;
+          }
           // The targets of a table have the same number, whatever surrounds them.
           const resets = (properties & BLOCK.TABLE_TARGET) !== 0;
           atLabel[arg] = resets ? 0 : ahead;
@@ -59,21 +70,27 @@ export class FuelPlan {
         case EVENT.CATCH:
           ahead = atLabel[open.values[open.length - 1]!]!;
           break;
-        case EVENT.BLOCK:
         case EVENT.IF:
+        case EVENT.BLOCK:
           open.length--;
           this.#outer.length--;
+          tight = this.#tight.values[--this.#tight.length]!;
+          if (kinds[at] === EVENT.BLOCK || tight === 1) break;
+          // Without an else, the way around it has no place for a correction.
+          if ((blocks[arg]! & BLOCK.ELSE) === 0 && !isGlobal(blocks, arg)) ahead = atLabel[arg]!;
           break;
         case EVENT.LOOP:
           ahead = atLabel[arg]!;
           open.length--;
+          tight = this.#tight.values[--this.#tight.length]!;
           outer = this.#outer.values[--this.#outer.length]!;
           break;
         case EVENT.BRANCH_IF:
         case EVENT.BRANCH_ON: {
           const number = open.values[arg]!;
           // No instructions can be inserted into a branch that takes values.
-          const fixed = kinds[at] === EVENT.BRANCH_ON || (blocks[number]! & BLOCK.VALUES) !== 0;
+          const fixed = kinds[at] === EVENT.BRANCH_ON || (blocks[number]! & BLOCK.VALUES) !== 0 ||
+            (tight === 0 && !followsCall(events, at));
           if (fixed && !isGlobal(blocks, number)) ahead = atLabel[number]!;
           break;
         }
@@ -93,6 +110,15 @@ export class FuelPlan {
       ahead += costs[at]!;
     }
   }
+}
+
+/** Whether nothing but branches is between an event and the last call, so that the local variable is not current. */
+function followsCall({ kinds, args }: FuelEventReader, at: number): boolean {
+  let before = at - 1;
+  while (before >= 0 && kinds.values[before] === EVENT.BRANCH_IF && at - before <= MAX_BRANCHES) {
+    before--;
+  }
+  return before >= 0 && kinds.values[before] === EVENT.CALL && args.values[before] === 1;
 }
 
 /** Whether the global variable is current at a block's label, instead of the local one. */

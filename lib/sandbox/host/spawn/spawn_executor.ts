@@ -23,6 +23,21 @@ import {
  */
 export const TIER_MASK_FLAG = "--wasm-tier-mask-for-testing=-1";
 
+/**
+ * All V8 flags of the child process, baked into the compiled binary. Figures: docs/adr/0016-fuel.md.
+ *
+ * - V8 limits inlining by the size of functions, which counted instructions enlarge.
+ * - With V8's default of 3,000 calls, it spends as much time on optimizing the rewriting of a module as that takes.
+ */
+export const EXECUTOR_V8_FLAGS: string = "--v8-flags=" + [
+  TIER_MASK_FLAG,
+  "--wasm-inlining-max-size=800",
+  "--wasm-inlining-factor=5",
+  "--wasm-inlining-budget=8000",
+  "--wasm-inlining-min-budget=80",
+  "--invocation-count-for-turbofan=200000",
+].join();
+
 /** Name of the socket in a listener's directory. */
 export const SOCKET_NAME = "s";
 
@@ -132,7 +147,7 @@ function sourceArguments(socket: string[]): string[] {
     "--no-lock",
     "--no-config",
     "--unstable-worker-options",
-    `--v8-flags=${TIER_MASK_FLAG}`,
+    EXECUTOR_V8_FLAGS,
     ...(lib.protocol === "file:" ? [`--allow-read=${decodeURIComponent(lib.pathname)}`] : []),
     ...socket.flatMap((path) => [`--allow-read=${path}`, `--allow-write=${path}`]),
     ...socket.filter(() => needsNetPermission()).map((path) => `--allow-net=unix:${path}`),

@@ -1,5 +1,5 @@
 /**
- * Rewrites a module so that every NaN that arithmetic makes has one bit pattern wherever its bits can be seen
+ * Rewrites the code of a module so that every NaN that arithmetic makes has one bit pattern wherever its bits can be seen
  * (docs/adr/0017-canonical-nan.md).
  *
  * The rewritten module is valid only if the original is: what is inserted takes a float from the stack and returns one,
@@ -10,47 +10,46 @@
  */
 import { OPERAND, PLAIN } from "../opcodes.ts";
 import { badModule, ByteReader } from "../reader.ts";
-import { readSections } from "../sections.ts";
 import { ByteWriter } from "../writer.ts";
-import { MAX_BODY_BYTES, MAX_LOCALS, replaceCode } from "./code_replacement.ts";
+import { type CodeContent, MAX_BODY_BYTES, MAX_LOCALS } from "./code_replacement.ts";
 import { InsertionMap } from "./insertion_map.ts";
 import { type BodyLocals, InstructionReader } from "./instruction_reader.ts";
 import { IntList } from "./int_list.ts";
-import { ModuleFacts } from "./module_facts.ts";
+import type { ModuleFacts } from "./module_facts.ts";
 import { NanAnalysis } from "./nan_analysis.ts";
 import { PLAIN_EFFECTS, PREFIXED_EFFECTS, ROLE } from "./stack_effects.ts";
 
-/** Result of a rewriting. */
-export interface RewrittenModule {
-  /** The rewritten module without its custom sections; the input bytes if nothing had to change. */
-  bytes: Uint8Array<ArrayBuffer>;
-  /** Maps offsets of instructions back; undefined if nothing had to change. */
-  insertions: InsertionMap | undefined;
+/** Result of {@linkcode canonicalizeNaN}. */
+export interface CanonicalCode {
+  /** The rewritten content of the code section. */
+  content: Uint8Array;
+  /** Maps offsets of instructions in it back to the module. */
+  insertions: InsertionMap;
+}
+
+/** Options of {@linkcode canonicalizeNaN}. */
+export interface CanonicalizeNaNOptions {
+  /** Facts about the module. */
+  facts: ModuleFacts;
+  /** 1 for each body that contains float arithmetic. @default {all bodies are read to find out} */
+  arithmetic?: Uint8Array | undefined;
 }
 
 /**
- * Rewrites a module.
+ * Rewrites a code section; returns undefined if nothing has to change.
  *
- * @param arithmetic 1 for each body that contains float arithmetic. By default, all bodies are read to find out.
  * @throws {PlasmError} `bad-module` if an instruction is unknown or a function would become too large
  */
 export function canonicalizeNaN(
-  bytes: Uint8Array<ArrayBuffer>,
-  arithmetic?: Uint8Array,
-): RewrittenModule {
-  const sections = readSections(bytes);
-  const code = sections.known.get("code");
-  if (code === undefined) return { bytes, insertions: undefined };
-  const bodies = new BodyRewriter(bytes, new ModuleFacts(bytes, sections));
-  const content = bodies.rewrite(code, arithmetic);
-  if (content === undefined) return { bytes, insertions: undefined };
-  const { bytes: result, start } = replaceCode(bytes, content);
+  { bytes, start, end }: CodeContent,
+  { facts, arithmetic }: CanonicalizeNaNOptions,
+): CanonicalCode | undefined {
+  const bodies = new BodyRewriter(bytes, facts);
+  const content = bodies.rewrite({ start, end }, arithmetic);
+  if (content === undefined) return undefined;
   const { places, ends } = bodies;
-  for (let at = 0; at < ends.length; at++) ends.values[at]! += start;
-  return {
-    bytes: result,
-    insertions: new InsertionMap({ places: places.toOffsets(), ends: ends.toOffsets() }),
-  };
+  const insertions = new InsertionMap({ places: places.toOffsets(), ends: ends.toOffsets() });
+  return { content, insertions };
 }
 
 const F32 = 0x7d;

@@ -3,8 +3,15 @@ import { PlasmError } from "../../core/errors/mod.ts";
 import { assemble } from "../../../tests/fixtures/reorder_modules.ts";
 import { FLOAT_ARITHMETIC, SIMD_ARITHMETIC } from "../opcodes.ts";
 import { reorderFunctions } from "../reorder/mod.ts";
-import { canonicalizeNaN } from "./canonicalize_nan.ts";
+import { instrument, type InstrumentedModule } from "./instrument.ts";
 import { PLAIN_EFFECTS, PREFIXED_EFFECTS, ROLE } from "./stack_effects.ts";
+
+function canonicalized(
+  bytes: Uint8Array<ArrayBuffer>,
+  arithmetic?: Uint8Array,
+): InstrumentedModule {
+  return instrument(bytes, { canonicalizeNaN: true, arithmetic });
+}
 
 /** Number of places in a function at which values are made canonical: each has an `if` and one constant. */
 function places(before: Uint8Array, after: Uint8Array): number {
@@ -18,7 +25,7 @@ async function placesIn(body: string): Promise<number> {
     (func $callee (param f64) (result f64) (local.get 0))
     (func (export "run") (param $a i32) (param $p f64)
       (local $x f64) (local $y f64) (local $v v128) (local $i i32) ${body}))`);
-  const after = canonicalizeNaN(bytes).bytes;
+  const after = canonicalized(bytes).bytes;
   new WebAssembly.Module(after);
   return places(bytes, after);
 }
@@ -100,7 +107,7 @@ Deno.test("canonicalizeNaN() makes a result canonical after the loop that carrie
     `(module (memory 1) (func (export "run") (param $a i32) (local $x f64)
     ${body} ${KEEP}))`,
   );
-  const { bytes: after } = canonicalizeNaN(bytes);
+  const { bytes: after } = canonicalized(bytes);
   // Nothing is inserted before the loop's branch.
   const branch = (all: Uint8Array): number => all.lastIndexOf(0x0d);
   assertEquals(places(bytes, after), 1);
@@ -112,9 +119,9 @@ Deno.test("canonicalizeNaN() makes a result canonical after the loop that carrie
 
 Deno.test("canonicalizeNaN() returns a module without float arithmetic as it is", async () => {
   const bytes = await assemble('(module (memory 1) (func (export "run") (drop (f64.const 1))))');
-  const { bytes: after, insertions } = canonicalizeNaN(bytes);
+  const { bytes: after, original } = canonicalized(bytes);
   assertStrictEquals(after, bytes);
-  assertStrictEquals(insertions, undefined);
+  assertEquals(original(20), 20);
 });
 
 Deno.test("canonicalizeNaN() drops custom sections, and maps every instruction back", async () => {
@@ -125,11 +132,11 @@ Deno.test("canonicalizeNaN() drops custom sections, and maps every instruction b
   // One more custom section, before the code.
   const custom = [0, 5, 1, 0x61, 0, 0, 0];
   const bytes = Uint8Array.of(...assembled.subarray(0, 8), ...custom, ...assembled.subarray(8));
-  const { bytes: after, insertions } = canonicalizeNaN(bytes);
+  const { bytes: after, original } = canonicalized(bytes);
   assertEquals(WebAssembly.Module.customSections(new WebAssembly.Module(bytes), "name").length, 1);
   assertEquals(WebAssembly.Module.customSections(new WebAssembly.Module(after), "name").length, 0);
   for (const opcode of [0x67, 0x9f, 0x9c, 0x10]) {
-    assertEquals(insertions!.original(after.indexOf(opcode, 30)), bytes.indexOf(opcode, 30));
+    assertEquals(original(after.indexOf(opcode, 30)), bytes.indexOf(opcode, 30));
   }
 });
 
@@ -142,7 +149,7 @@ Deno.test("canonicalizeNaN() reads the same bodies as reorderFunctions() marks",
   );
   const { bytes, arithmetic } = reorderFunctions(await assemble(`(module ${functions.join("")})`));
   assertEquals(arithmetic!.filter((mark) => mark === 1).length, 20);
-  assertEquals(canonicalizeNaN(bytes, arithmetic).bytes, canonicalizeNaN(bytes).bytes);
+  assertEquals(canonicalized(bytes, arithmetic).bytes, canonicalized(bytes).bytes);
 });
 
 Deno.test("stack effects and opcode tables agree on what is float arithmetic", () => {
@@ -174,7 +181,7 @@ const NUMBER = [0x44, 1, 0, 0, 0, 0, 0, 0, 0];
 const VISIBLE = [...NUMBER, 0x9f, 0x24, 0];
 
 function refusal(bytes: Uint8Array<ArrayBuffer>): string {
-  const error = assertThrows(() => canonicalizeNaN(bytes), PlasmError);
+  const error = assertThrows(() => canonicalized(bytes), PlasmError);
   assertEquals(error.code, "bad-module");
   return error.message;
 }
@@ -213,7 +220,7 @@ Deno.test("canonicalizeNaN() bounds the work for functions of many variables and
   const loops = [...NUMBER, 0x9f, 0x21, 0, ...Array<number[]>(200).fill([0x03, 0x40]).flat()];
   const code = [...loops, 0x20, 0, 0x24, 0, ...Array<number>(200).fill(0x0b)];
   const bytes = oneFunction(many, code);
-  const after = canonicalizeNaN(bytes).bytes;
+  const after = canonicalized(bytes).bytes;
   assert(WebAssembly.validate(after));
   assertEquals(places(bytes, after), 1);
 });

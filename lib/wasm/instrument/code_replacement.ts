@@ -14,6 +14,16 @@ export const MAX_LOCALS = 50_000;
 
 const HEADER_BYTES = 8;
 
+/** The content of a code section, which need not be in its module. */
+export interface CodeContent {
+  /** Bytes that contain it. */
+  bytes: Uint8Array;
+  /** Offset of its first byte. */
+  start: number;
+  /** Offset after its last byte. */
+  end: number;
+}
+
 /**
  * Returns the module with another content of the code section and without its custom sections, and the offset of that
  * content in it.

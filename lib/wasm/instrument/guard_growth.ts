@@ -1,5 +1,5 @@
 /**
- * Rewrites a module so that `memory.grow` traps where the system refuses memory that the module's limit allows. What it
+ * Rewrites the code of a module so that `memory.grow` traps where the system refuses memory that the module's limit allows. What it
  * returns is then the same on every machine: -1 at the limit only. Imported memories are excepted, which only the parts of
  * components have (docs/adr/0015-deterministic-profile.md).
  *
@@ -9,14 +9,13 @@
  * @module
  */
 import { badModule, ByteReader } from "../reader.ts";
-import { readSections, type Section } from "../sections.ts";
 import type { LimitsField } from "../size_limits.ts";
 import { ByteWriter } from "../writer.ts";
-import { MAX_BODY_BYTES, MAX_LOCALS, replaceCode } from "./code_replacement.ts";
+import { type CodeContent, MAX_BODY_BYTES, MAX_LOCALS } from "./code_replacement.ts";
 import { InsertionMap } from "./insertion_map.ts";
 import { InstructionReader } from "./instruction_reader.ts";
 import { IntList } from "./int_list.ts";
-import { ModuleFacts } from "./module_facts.ts";
+import type { ModuleFacts } from "./module_facts.ts";
 
 const I32 = 0x7f;
 const I64 = 0x7e;
@@ -48,41 +47,39 @@ const OP = {
 const EMPTY_TYPE = 0x40;
 
 /** Result of {@linkcode guardGrowth}. */
-export interface GuardedModule {
-  /** The rewritten module without its custom sections; the input bytes if nothing had to change. */
-  bytes: Uint8Array<ArrayBuffer>;
-  /** Maps offsets of instructions back; undefined if nothing had to change. */
-  insertions: InsertionMap | undefined;
-  /** Offsets of the instructions that trap where the system refuses memory. */
+export interface GuardedCode {
+  /** The rewritten content of the code section. */
+  content: Uint8Array;
+  /** Maps offsets of instructions in it back. */
+  insertions: InsertionMap;
+  /** Offsets in it of the instructions that trap where the system refuses memory. */
   traps: ReadonlySet<number>;
 }
 
+/** Options of {@linkcode guardGrowth}. */
+export interface GuardGrowthOptions {
+  /** Facts about the module. */
+  facts: ModuleFacts;
+  /** 1 for each body that contains `memory.grow`. @default {all bodies are read to find out} */
+  grows?: Uint8Array | undefined;
+}
+
 /**
- * Rewrites a module.
+ * Rewrites a code section; returns undefined if nothing has to change.
  *
- * @param grows 1 for each body that contains `memory.grow`. By default, all bodies are read to find out.
  * @throws {PlasmError} `bad-module` if an instruction is unknown or a function would become too large
  */
 export function guardGrowth(
-  bytes: Uint8Array<ArrayBuffer>,
-  grows?: Uint8Array,
-): GuardedModule {
-  const unchanged = { bytes, insertions: undefined, traps: new Set<number>() };
-  const sections = readSections(bytes);
-  const code = sections.known.get("code");
-  if (code === undefined || grows?.includes(1) === false) return unchanged;
-  const facts = new ModuleFacts(bytes, sections);
+  { bytes, start, end }: CodeContent,
+  { facts, grows }: GuardGrowthOptions,
+): GuardedCode | undefined {
+  if (grows?.includes(1) === false) return undefined;
   const bodies = new GuardWriter(bytes, facts);
-  const content = bodies.rewrite(code, grows);
-  if (content === undefined) return unchanged;
-  const { bytes: result, start } = replaceCode(bytes, content);
+  const content = bodies.rewrite({ start, end }, grows);
+  if (content === undefined) return undefined;
   const { places, ends, traps } = bodies;
-  for (let at = 0; at < ends.length; at++) ends.values[at]! += start;
-  return {
-    bytes: result,
-    insertions: new InsertionMap({ places: places.toOffsets(), ends: ends.toOffsets() }),
-    traps: new Set(traps.map((offset) => offset + start)),
-  };
+  const insertions = new InsertionMap({ places: places.toOffsets(), ends: ends.toOffsets() });
+  return { content, insertions, traps: new Set(traps) };
 }
 
 /** Writes the bodies of one module. Offsets are relative to the content of the section. */
@@ -102,7 +99,10 @@ class GuardWriter {
   }
 
   /** Content of the code section; undefined if nothing changes. */
-  rewrite(section: Section, grows: Uint8Array | undefined): Uint8Array | undefined {
+  rewrite(
+    section: { start: number; end: number },
+    grows: Uint8Array | undefined,
+  ): Uint8Array | undefined {
     const bytes = this.#bytes;
     const reader = new ByteReader(bytes, "code section", section);
     const count = reader.count("bodies", 3);

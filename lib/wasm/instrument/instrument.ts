@@ -3,10 +3,12 @@
  *
  * @module
  */
+import { readSections } from "../sections.ts";
 import { canonicalizeNaN } from "./canonicalize_nan.ts";
+import { type CodeContent, replaceCode } from "./code_replacement.ts";
 import { meterModule } from "./fuel.ts";
 import { guardGrowth } from "./guard_growth.ts";
-import type { InsertionMap } from "./insertion_map.ts";
+import { ModuleFacts } from "./module_facts.ts";
 
 /** Options of {@linkcode instrument}. */
 export interface InstrumentOptions {
@@ -44,25 +46,34 @@ export function instrument(
   options: InstrumentOptions,
 ): InstrumentedModule {
   const { fuel, arithmetic, grows } = options;
-  let bytes = given;
-  const maps: (InsertionMap | undefined)[] = [];
   // First, so that no instructions of other rewritings are counted.
-  if (fuel !== undefined) {
-    const metered = meterModule(bytes, fuel);
-    maps.unshift(metered.insertions);
-    bytes = metered.bytes;
-  }
-  if (options.canonicalizeNaN) {
-    const canonical = canonicalizeNaN(bytes, arithmetic);
-    maps.unshift(canonical.insertions);
-    bytes = canonical.bytes;
-  }
+  const metered = fuel === undefined ? undefined : meterModule(given, fuel);
+  const bytes = metered?.bytes ?? given;
+  const original = (offset: number): number => metered?.insertions.original(offset) ?? offset;
+  const sections = readSections(bytes);
+  const section = sections.known.get("code");
+  if (section === undefined) return { bytes, original, isRefusedGrowth: () => false };
+  // The others change the code section only, and the module is written once: its data can be larger than its code.
+  const facts = new ModuleFacts(bytes, sections);
+  let code: CodeContent = { bytes, start: section.start, end: section.end };
+  const next = ({ content }: { content: Uint8Array }): CodeContent => (
+    { bytes: content, start: 0, end: content.length }
+  );
+  const canonical = options.canonicalizeNaN
+    ? canonicalizeNaN(code, { facts, arithmetic })
+    : undefined;
+  if (canonical !== undefined) code = next(canonical);
   // Last, so that the offsets of its traps are those of the result.
-  const guarded = guardGrowth(bytes, grows);
-  maps.unshift(guarded.insertions);
+  const guarded = guardGrowth(code, { facts, grows });
+  if (guarded !== undefined) code = next(guarded);
+  if (code.bytes === bytes) return { bytes, original, isRefusedGrowth: () => false };
+  const { bytes: result, start } = replaceCode(bytes, code.bytes);
   return {
-    bytes: guarded.bytes,
-    original: (offset) => maps.reduce((at, map) => map?.original(at) ?? at, offset),
-    isRefusedGrowth: (offset) => guarded.traps.has(offset),
+    bytes: result,
+    original: (offset) => {
+      const unguarded = guarded?.insertions.original(offset - start) ?? offset - start;
+      return original(canonical?.insertions.original(unguarded) ?? unguarded);
+    },
+    isRefusedGrowth: (offset) => guarded?.traps.has(offset - start) === true,
   };
 }

@@ -2,9 +2,12 @@
  * Plans where a function body counts.
  *
  * Counting every block where it begins costs up to 1.4 times the time. Instead, instructions are counted ahead: at the
- * start of a function or loop iteration for the way that control flow takes if no `br_if` branches and every `if` has
- * a true condition. Where it takes another way, the difference is corrected. What has been counted ahead is known at
- * each place, so that the count at every checkpoint is exact.
+ * start of a function or loop iteration for one way through it. Where control flow takes another way, the difference is
+ * corrected. What has been counted ahead is known at each place, so that the count at every checkpoint is exact.
+ *
+ * In innermost loops without calls, the expected way is that of the next iteration: no `br_if` branches, and every `if`
+ * has a true condition. Elsewhere it is the one whose corrections need no further block: a `br_if` branches, and an `if`
+ * without `else` is skipped.
  *
  * @module
  */
@@ -26,7 +29,7 @@ export class FuelPlan {
   readonly #open = new IntList();
   /** What is counted ahead for the time after the loops around each open block. */
   readonly #outer = new IntList();
-  /** {@linkcode tight} outside of each open block. */
+  /** 1 for each open block whose surroundings are in an innermost loop without calls. */
   readonly #tight = new IntList();
 
   /** Plans the body that was read last. */
@@ -88,7 +91,7 @@ export class FuelPlan {
         case EVENT.BRANCH_IF:
         case EVENT.BRANCH_ON: {
           const number = open.values[arg]!;
-          // No instructions can be inserted into a branch that takes values.
+          // No instructions can be inserted into a branch that takes values, and few are to be into others.
           const fixed = kinds[at] === EVENT.BRANCH_ON || (blocks[number]! & BLOCK.VALUES) !== 0 ||
             (tight === 0 && !followsCall(events, at));
           if (fixed && !isGlobal(blocks, number)) ahead = atLabel[number]!;

@@ -176,6 +176,9 @@ Deno.test("the dashboard serves the holder of its token only, once, and no other
   assertEquals((await get("/v1/node", { cookie })).status, 200);
   assertEquals((await get("/other", { cookie })).status, 404);
   assertEquals((await get("/v1/node", { cookie: `${cookie}0` })).status, 401);
+  // The command stops although a page still follows a stream.
+  const open = await fetch(`${served.origin}/v1/changes`, { headers: { cookie } });
+  open.body!.pipeTo(new WritableStream()).catch(() => {});
   const foreign = { cookie, origin: "https://example.com" };
   assertEquals((await get("/v1/node", foreign)).status, 403);
   assertEquals((await get("/v1/node", { cookie, "sec-fetch-site": "same-site" })).status, 403);

@@ -14,6 +14,9 @@ const CASES: { command: string; options?: string[]; dropped: DroppablePermission
   { command: "id", dropped: ["run", "sys"] },
   { command: "id", options: ["--local"], dropped: ["net", "run", "sys"] },
   { command: "verify", dropped: ["net", "run", "sys", "write"] },
+  { command: "dashboard", dropped: ["run", "sys"] },
+  // Drops "run" once the browser has been started.
+  { command: "dashboard", options: ["--open"], dropped: ["sys"] },
   { command: "version", dropped: ["net", "run", "sys", "write"] },
 ];
 

@@ -7,7 +7,9 @@ import { findSocket } from "../../client/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import { serveDashboard } from "../../daemon/web/mod.ts";
 import type { Command } from "../command.ts";
+import type { CliIo } from "../io.ts";
 import { SOCKET_OPTION } from "../daemon_client.ts";
+import { openInBrowser } from "../open_browser.ts";
 
 /** `plasm dashboard` */
 export const dashboard: Command = {
@@ -18,8 +20,13 @@ export const dashboard: Command = {
     description:
       "Prints the address of a page on this machine, which shows node, jobs, network and load as they change, submits " +
       "jobs and verifies receipts. The address opens the page once, in one browser; the page works until this " +
-      "command is stopped.",
+      "command is stopped. A daemon with api.tcp.listen serves the same page itself, for the token of its API.",
     options: [
+      {
+        name: "open",
+        kind: "flag",
+        help: "Open the page in the browser of the desktop (xdg-open)",
+      },
       {
         name: "port",
         kind: "integer",
@@ -29,9 +36,12 @@ export const dashboard: Command = {
       SOCKET_OPTION,
     ],
     positionals: { min: 0, max: 0 },
-    examples: [{ call: "plasm dashboard", does: "Print the address of the dashboard" }],
+    examples: [
+      { call: "plasm dashboard", does: "Print the address of the dashboard" },
+      { call: "plasm dashboard --open", does: "Open the dashboard in a browser" },
+    ],
   },
-  drops: () => ["run", "sys"],
+  drops: (args) => args.flag("open") ? ["sys"] : ["run", "sys"],
   async run(args, io): Promise<number> {
     const given = args.string("socket");
     const port = args.integer("port") ?? 0;
@@ -42,6 +52,7 @@ export const dashboard: Command = {
     await io.write(
       args.flag("json") ? `${JSON.stringify({ url: served.url })}\n` : `${served.url}\n`,
     );
+    await using _opened = args.flag("open") ? await open(served.url, io) : undefined;
     await io.message("plasm: Open this address in a browser; stop with Ctrl-C\n");
     await new Promise<void>((resolve) => {
       if (io.signal.aborted) resolve();
@@ -50,3 +61,17 @@ export const dashboard: Command = {
     return 0;
   },
 };
+
+/** Opens the page; a failure is reported, as the address is printed. */
+async function open(url: string, io: CliIo): Promise<AsyncDisposable | undefined> {
+  const report = ({ message, hint }: PlasmError): void =>
+    void io.message(`plasm: ${message}\nhint: ${hint}\n`);
+  try {
+    return await openInBrowser(url, { runtimeDir: io.env("XDG_RUNTIME_DIR"), onFailure: report });
+  } catch (error) {
+    report(PlasmError.from(error));
+    return undefined;
+  } finally {
+    io.drop(["run"]);
+  }
+}

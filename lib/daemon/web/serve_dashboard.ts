@@ -42,6 +42,8 @@ export interface Dashboard extends AsyncDisposable {
  */
 export function serveDashboard({ port, socket }: DashboardOptions): Dashboard {
   const clients = new Map<string, Deno.HttpClient>();
+  const stopping = new AbortController();
+  const { signal } = stopping;
   const clientOf = (path: string): Deno.HttpClient => {
     let client = clients.get(path);
     if (client === undefined) {
@@ -52,14 +54,18 @@ export function serveDashboard({ port, socket }: DashboardOptions): Dashboard {
   };
   let server: Deno.HttpServer<Deno.NetAddr>;
   try {
-    server = Deno.serve({ hostname: "127.0.0.1", port, onListen() {} }, async (request) => {
+    server = Deno.serve({ hostname: "127.0.0.1", port, signal, onListen() {} }, async (request) => {
       const url = new URL(request.url);
       if (pages.isPagePath(url.pathname) || !API.test(url.pathname)) {
         return await pages.respond(request);
       }
       if (!pages.isSignedIn(request)) return pages.refuse(request);
       try {
-        return await forward(request, { url, client: clientOf(socket()) });
+        return await forward(request, {
+          url,
+          client: clientOf(socket()),
+          signal,
+        });
       } catch (error) {
         const failure = error instanceof PlasmError
           ? error
@@ -80,9 +86,10 @@ export function serveDashboard({ port, socket }: DashboardOptions): Dashboard {
   return {
     url: `http://127.0.0.1:${server.addr.port}/?token=${pages.token}`,
     async [Symbol.asyncDispose]() {
-      // Ends streams that the page follows.
+      // Ends the streams that a page follows; shutdown() would wait for them.
+      stopping.abort();
+      await server.finished;
       for (const client of clients.values()) client.close();
-      await server.shutdown();
     },
   };
 }
@@ -90,13 +97,14 @@ export function serveDashboard({ port, socket }: DashboardOptions): Dashboard {
 /** Sends a request to the daemon, and its response to the page. */
 async function forward(
   request: Request,
-  { url, client }: { url: URL; client: Deno.HttpClient },
+  { url, client, signal }: { url: URL; client: Deno.HttpClient; signal: AbortSignal },
 ): Promise<Response> {
   const response = await fetch(`http://localhost${url.pathname}${url.search}`, {
     method: request.method,
     headers: picked(request.headers, REQUEST_HEADERS),
     body: request.body,
     client,
+    signal,
     redirect: "manual",
   });
   return new Response(response.body, {

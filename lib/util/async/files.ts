@@ -12,6 +12,9 @@ import { raceSignal } from "race-signal";
 /** Size of one read, in bytes. */
 const READ_BYTES = 64 * 1024;
 
+/** Time for which a directory that has responded is expected to do so again, in milliseconds. */
+const RESPONSIVE_MS = 1000;
+
 /** Size of one write to a pipe, in bytes: PIPE_BUF, up to which the pipe accepts all bytes or none. */
 const WRITE_BYTES = 4096;
 
@@ -39,7 +42,7 @@ export interface ReadFileOptions {
  */
 export async function readFile(path: string, options: ReadFileOptions): Promise<void> {
   const { signal, onOpen } = options;
-  const info = await raceSignal(Deno.stat(path), signal);
+  const info = await statFile(path, signal);
   onOpen?.(info);
   if (await isNamedPipe(path, info)) return await readNamedPipe(path, options);
   // Files below /proc, whose reads may block, have no size.
@@ -47,6 +50,22 @@ export async function readFile(path: string, options: ReadFileOptions): Promise<
     return await readSmallFile(path, info.size, options);
   }
   return await readRest(await Deno.open(path), options);
+}
+
+/** Directory of the file that was read last, and until when its file system is expected to respond at once. */
+let responsive = { directory: "", until: 0 };
+
+/**
+ * Reads the status of a file, in this thread if its directory has just responded: asking another thread takes longer than
+ * reading a small file. A link may lead to another file system.
+ */
+async function statFile(path: string, signal: AbortSignal | undefined): Promise<Deno.FileInfo> {
+  const directory = path.slice(0, path.lastIndexOf("/") + 1);
+  const isResponsive = directory === responsive.directory && performance.now() < responsive.until;
+  const own = isResponsive ? Deno.lstatSync(path) : undefined;
+  const info = own === undefined || own.isSymlink ? await raceSignal(Deno.stat(path), signal) : own;
+  responsive = { directory, until: performance.now() + RESPONSIVE_MS };
+  return info;
 }
 
 /**

@@ -169,8 +169,8 @@ export class MapScheduler<T, Output extends MapOutput> {
   #nextIndex = 1;
   #haltReason: string | undefined;
   #isStopped = false;
-  /** Resolves when no further job is started. */
-  readonly #stopped = Promise.withResolvers<undefined>();
+  /** Called when no further job is started. A promise would retain everything that has ever waited for it. */
+  readonly #onStopped = new Set<() => void>();
   #error: unknown;
   #wake = Promise.withResolvers<void>();
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -237,7 +237,7 @@ export class MapScheduler<T, Output extends MapOutput> {
   #stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
-    this.#stopped.resolve(undefined);
+    for (const onStopped of this.#onStopped) onStopped();
     for (const state of this.#waiting.splice(0)) this.#settleLast(state);
     this.#notify();
   }
@@ -245,7 +245,7 @@ export class MapScheduler<T, Output extends MapOutput> {
   async #close(): Promise<void> {
     clearTimeout(this.#timer);
     this.#isStopped = true;
-    this.#stopped.resolve(undefined);
+    for (const onStopped of this.#onStopped) onStopped();
     this.#isExhausted = true;
     for (const { running } of this.#active) for (const attempt of running.keys()) attempt.abort();
     await Promise.all(this.#attempts);
@@ -505,7 +505,7 @@ export class MapScheduler<T, Output extends MapOutput> {
     });
     try {
       // A file of the item may be a pipe that never has a writer.
-      job = await Promise.race([state.job, this.#stopped.promise]);
+      job = await this.#unlessStopped(state.job);
       if (job === undefined) return { result: resultWith({}), isNodeFault: false, isDropped: true };
       const reused = state.attempts === 0 ? await reuse?.(job, { item, index }) : undefined;
       if (reused !== undefined) {
@@ -528,6 +528,19 @@ export class MapScheduler<T, Output extends MapOutput> {
       const isNodeFault = isOnNode && !node.node.isOwn && isFaultOfNode(error);
       const evidence = error.details["evidence"] as Evidence | undefined;
       return { result: resultWith({ error, evidence }), isNodeFault };
+    }
+  }
+
+  /** Waits for a job; resolves to undefined if the map stops before. */
+  async #unlessStopped(job: Promise<PlacedJob>): Promise<PlacedJob | undefined> {
+    const stopped = Promise.withResolvers<undefined>();
+    const onStopped = (): void => stopped.resolve(undefined);
+    if (this.#isStopped) onStopped();
+    this.#onStopped.add(onStopped);
+    try {
+      return await Promise.race([job, stopped.promise]);
+    } finally {
+      this.#onStopped.delete(onStopped);
     }
   }
 

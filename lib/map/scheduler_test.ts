@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createManifest, sha256 } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
@@ -105,6 +107,30 @@ for (const keepOrder of [false, true]) {
     assert(peak <= 264, `${peak}`);
   });
 }
+
+Deno.test("MapScheduler retains no job whose result has been read", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect: () => void = runInNewContext("gc");
+  const jobs: WeakRef<PlacedJob>[] = [];
+  const scheduler = schedule(count(2000), {
+    nodes: [testNode("a")],
+    describe: () => {
+      const own = { ...job };
+      jobs.push(new WeakRef(own));
+      return Promise.resolve(own);
+    },
+  });
+  let retained = 0;
+  for await (const { output, index } of scheduler.results()) {
+    output?.[Symbol.dispose]();
+    if (index !== 1900) continue;
+    // Weak references are released in a turn of their own.
+    await new Promise((resolve) => setTimeout(resolve));
+    collect();
+    retained = jobs.filter((ref) => ref.deref() !== undefined).length;
+  }
+  assert(retained < 200, `${retained}`);
+});
 
 Deno.test("MapScheduler moves the jobs of a node that fails to others", async () => {
   const dead = testNode("dead", () => Promise.reject(new PlasmError("no-peer", "Cannot reach")));

@@ -7,7 +7,8 @@
  * @module
  */
 import { programCommand } from "../../tests/fixtures/plasm.ts";
-import { kernels } from "./kernels/build.ts";
+import { kernels, startKernels } from "./kernels/build.ts";
+import { mapOnNodes } from "./map_nodes.ts";
 import type { BenchRow, BenchSection } from "./row.ts";
 
 /** Number of small files. */
@@ -19,6 +20,9 @@ const ROUNDS = 3;
 /** CPU-bound items for each core. */
 const ITEMS_PER_CORE = 4;
 
+/** Scripts of CPython. */
+const SCRIPTS = 100;
+
 const HELLO = path("../../examples/hello/hello.wasm");
 const POOL = path("kernels/wasmtime_pool.py");
 
@@ -29,6 +33,8 @@ export const map: BenchSection = async function* ({ binary, signal }) {
   try {
     yield* smallFiles({ plasm, dir, signal });
     yield* scaling({ plasm, signal });
+    yield* interpreter({ plasm, signal });
+    yield* mapOnNodes({ plasm, dir, signal });
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
@@ -93,6 +99,28 @@ async function* scaling({ plasm, signal }: MapBenchOptions): AsyncGenerator<Benc
     };
     return;
   }
+}
+
+/**
+ * Row of a hundred scripts of CPython: the interpreter is compiled once in each executor, and starts once for each item in
+ * an instance of its own. The baseline is one start with all scripts in turn, without isolation between them.
+ */
+async function* interpreter({ plasm, signal }: MapBenchOptions): AsyncGenerator<BenchRow> {
+  const python = (await startKernels())[1]!.wasm;
+  const cores = navigator.hardwareConcurrency;
+  const map = (count: number): string[] => [
+    ...[...plasm, "map", python, "--", "-c", "print({} ** 2)", ":::"],
+    ...Array.from({ length: count }, (_, at) => String(at)),
+  ];
+  const exec = [...plasm, "exec", python, "--", "-c", "print(1)"];
+  const times = await interleaved({ hundred: map(SCRIPTS), few: map(cores), exec }, signal);
+  const each = (times["hundred"]! - times["few"]!) / (SCRIPTS - cores) * cores;
+  yield {
+    what: `${SCRIPTS} scripts of CPython: ${seconds(times["hundred"]!)}, each on its core`,
+    measured: `${each.toFixed(0)} ms`,
+    against: `plasm exec ${times["exec"]!.toFixed(0)} ms`,
+    ratio: each / times["exec"]!,
+  };
 }
 
 /** Shortest time of each command, in milliseconds. */

@@ -32,6 +32,7 @@ import {
 } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
 import { followEvents, followJob, type FollowOptions } from "./follow_events.ts";
+import { forEachLimited } from "../util/async/mod.ts";
 import { lines } from "../util/mod.ts";
 import { type PipeSubmission, runPiped } from "./pipe.ts";
 import {
@@ -43,6 +44,9 @@ import {
 
 /** Maximum size of standard input sent within the submission, in bytes; more is uploaded as a separate input. */
 const INLINE_STDIN_BYTES = 64 * 1024;
+
+/** Most inputs that are uploaded at once: the daemon waits for the disk for each. */
+const MAX_UPLOADS = 16;
 
 /** Options of a submission. */
 export interface SubmitOptions extends RequestOptions, JobDescription {
@@ -287,9 +291,14 @@ export class DaemonClient implements Disposable {
       inputs: inputs && Object.fromEntries(hashes),
       stdin: stdinHash,
     });
+    const content = new Map<string, Uint8Array>();
     for (const [path, data] of Object.entries(inputs ?? {})) {
-      if (data.length > 0) await this.#upload("inputs", data, { signal, hash: hashes.get(path)! });
+      if (data.length > 0) content.set(hashes.get(path)!, data);
     }
+    await forEachLimited([...content], {
+      limit: MAX_UPLOADS,
+      task: async ([hash, data]) => void await this.#upload("inputs", data, { signal, hash }),
+    });
     if (stdinHash !== undefined) await this.#upload("inputs", stdin!, { signal, hash: stdinHash });
     return {
       manifest,

@@ -150,8 +150,11 @@ async function runOne(first: IpcFrame, worker: WorkerControl): Promise<void> {
       announceStop();
       await collection.stop(reason, worker);
       const { outputs, limits: { outputFilesBytes: maxBytes } } = header;
-      const { collectShared } = await loadRecovery();
-      return { reason, files: collectShared(worker.files, { outputs, maxBytes, inputs }) };
+      const collect = async () => {
+        const { collectShared } = await loadRecovery();
+        return collectShared(worker.files, { outputs, maxBytes, inputs });
+      };
+      return { reason, collect };
     });
     const others = Promise.race([collection.expired, stopping.promise]);
     return Promise.race([limited, others.then((reason) => ({ reason }))])
@@ -250,15 +253,16 @@ function announceStop(): void {
   Deno.stderr.writeSync(new TextEncoder().encode(`${STOPPING_MARK}\n`));
 }
 
-/** Why a job is stopped, and its output files if the guest computes. */
+/** A stop that ends the process. */
 interface ForcedStop {
   reason: ExceededLimit;
-  files?: FoundOutputs | undefined;
+  /** Collects the output files of a guest that computes; `undefined` if it has not begun. */
+  collect?: () => Promise<FoundOutputs | undefined>;
 }
 
 /** Sends the guest's output and the reason why its job was stopped, then exits, which ends the guest. */
 async function stopAndExit(
-  { reason, files }: ForcedStop,
+  { reason, collect }: ForcedStop,
   worker: WorkerControl,
   monitor: JobMonitor,
 ): Promise<never> {
@@ -267,6 +271,9 @@ async function stopAndExit(
   const memoryPeakBytes = monitor.rssGrowthBytes();
   announceStop();
   await worker.drain(write);
+  // The parent then waits for the files, which may be many, instead of killing the process.
+  if (collect !== undefined) await write(buildFrame(FrameKind.Files));
+  const files = await collect?.();
   for (const piece of files?.archive ?? []) {
     for (let at = 0; at < piece.length; at += MAX_STREAM_BYTES) {
       await write(buildFrame(FrameKind.Files, piece.subarray(at, at + MAX_STREAM_BYTES)));

@@ -31,10 +31,19 @@ export function backtraceJson(
   return backtrace == null ? {} : { backtrace };
 }
 
-/** Prints why a job did not exit. */
+/** Options of {@linkcode printFailure}. */
+interface PrintFailureOptions {
+  /** Status of the job; null if it has no result. */
+  status: string | null;
+  backtrace: readonly StackFrame[] | null | undefined;
+  io: CliIo;
+}
+
+/** Prints why a job did not exit, or what it lacked. Prints nothing if the message is no more than that it exited. */
 export async function printFailure(
   message: string,
-  { backtrace, io }: { backtrace: readonly StackFrame[] | null | undefined; io: CliIo },
+  { status, backtrace, io }: PrintFailureOptions,
 ): Promise<void> {
+  if (status === "exited" && message === status) return;
   await io.message(`plasm: ${escapeText(message)}\n${backtraceText(backtrace ?? [])}`);
 }

@@ -160,10 +160,8 @@ export async function printResult(
   } else {
     await io.write(stdout);
     await io.message(stderr);
-    if (job.status !== "exited") {
-      const { message, status, state, backtrace } = job;
-      await printFailure(message ?? status ?? state, { backtrace, io });
-    }
+    const { message, status, state, backtrace } = job;
+    await printFailure(message ?? status ?? state, { status, backtrace, io });
     await printFuel(receipt.claim.fuel, { args, io });
     await printOutputs(report, io);
   }

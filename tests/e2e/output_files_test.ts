@@ -154,6 +154,24 @@ Deno.test("plasm exec delivers nothing if the outputs exceed their limit", async
   assertEquals(place.names(), ["m.json"]);
 });
 
+Deno.test("plasm exec applies the larger limits on files of the user's configuration", async () => {
+  await using place = await Workplace.create(STEPS);
+  const bytes = 2 ** 31;
+  await Deno.writeTextFile(
+    `${place.path}/m.json`,
+    JSON.stringify({ resources: { output_files_bytes: bytes } }),
+  );
+  const args = ["--manifest", "m.json", "--output", "c.txt"];
+  const refused = await place.exec(...args);
+  assertEquals(refused.code, 77);
+  assertStringIncludes(refused.stderr, "jobs.ceilings.output_files_bytes");
+  const { code, stderr } = await plasm(["exec", ...args, "m.wasm"], {
+    cwd: place.path,
+    env: { PLASM_JOBS_CEILINGS_OUTPUT_FILES_BYTES: String(bytes) },
+  });
+  assertEquals(code, 0, stderr);
+});
+
 Deno.test("plasm exec returns the outputs that only the manifest names", async () => {
   await using place = await Workplace.create(STEPS);
   await Deno.writeTextFile(`${place.path}/m.json`, JSON.stringify({ outputs: ["/c.txt", "out/"] }));

@@ -230,7 +230,7 @@ async function finish(
   const path = args.string("receipt");
   if (path !== undefined) await writeReceipt(path, receipt, { signal: io.signal });
   const { status, exit_code, fuel } = receipt.claim;
-  if (status !== "exited") await printFailure(message ?? status, { backtrace, io });
+  await printFailure(message ?? status, { status, backtrace, io });
   await printFuel(fuel, { args, io });
   await printOutputs(report, io);
   return exitStatusWith(report, exitStatusOf(status, exit_code));

@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  configPaths,
   createManifest,
   type Hash,
   type JobInputs,
@@ -99,7 +100,13 @@ async function readExecJob(
   const { module, moduleHash, manifest: base } = await readJobBase(args, io);
   // readModule() has applied the limit of the configuration.
   const module_bytes = Math.max(DEFAULT_CEILINGS.module_bytes, module.length);
-  const ceilings = { ...DEFAULT_CEILINGS, module_bytes };
+  const hasFiles = ["dir", "input", "output"].some((name) => args.strings(name).length > 0) ||
+    base.outputs !== undefined;
+  const ceilings = {
+    ...DEFAULT_CEILINGS,
+    module_bytes,
+    ...(hasFiles ? await fileCeilings(io) : {}),
+  };
   const { inputs, times } = await readHostInputs({
     dirs: args.strings("dir").map(parseDir),
     inputs: args.strings("input").map(parseInput),
@@ -120,6 +127,32 @@ async function readExecJob(
     ...(outputs.length > 0 ? { outputs } : {}),
   });
   return { module, moduleHash, manifest, inputs, ceilings, targets };
+}
+
+/** Settings that limit files. */
+const FILE_SETTINGS = ["fs_bytes", "output_files_bytes"] as const;
+
+/** Limits on files: the defaults, or more if the user's configuration says so. */
+async function fileCeilings(io: CliIo): Promise<Pick<Ceilings, typeof FILE_SETTINGS[number]>> {
+  const { fs_bytes, output_files_bytes } = DEFAULT_CEILINGS;
+  const env = (name: string) => io.env(name);
+  const names = ["CONFIG", ...FILE_SETTINGS.map((key) => `JOBS_CEILINGS_${key.toUpperCase()}`)];
+  const isSet = names.some((name) => env(`PLASM_${name}`) !== undefined);
+  const [, userFile] = configPaths(env);
+  // Loading the configuration would delay every start.
+  if (!isSet && (userFile === undefined || !await exists(userFile))) {
+    return { fs_bytes, output_files_bytes };
+  }
+  const { loadConfig } = await import("../../config/mod.ts");
+  const { config: { jobs: { ceilings } } } = await loadConfig({ env, system: false });
+  return {
+    fs_bytes: Math.max(fs_bytes, ceilings.fs_bytes),
+    output_files_bytes: Math.max(output_files_bytes, ceilings.output_files_bytes),
+  };
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
 }
 
 /** Module of a job, and its manifest without what options add that name files, arguments and variables. */

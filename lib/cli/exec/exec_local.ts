@@ -107,10 +107,8 @@ export async function execLocally(args: ParsedArgs, io: CliIo): Promise<number> 
           }\n`,
         );
       } else {
-        if (outcome.status !== "exited") {
-          const { message, status, backtrace } = outcome;
-          await printFailure(message ?? status, { backtrace, io });
-        }
+        const { message, status, backtrace } = outcome;
+        await printFailure(message ?? status, { status, backtrace, io });
         await printFuel(outcome.fuel, { args, io });
         await printOutputs(report, io);
       }

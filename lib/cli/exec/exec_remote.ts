@@ -113,7 +113,7 @@ export async function printVerified(
     for await (const data of output.read("stdout")) await io.write(data);
   } else await io.message(`plasm: Verified the receipt of ${peerId}\n`);
   const { status, fuel } = receipt.claim;
-  if (status !== "exited") await printFailure(message ?? status, { backtrace, io });
+  await printFailure(message ?? status, { status, backtrace, io });
   await printFuel(fuel, { args, io });
   await printOutputs(report, io);
 }

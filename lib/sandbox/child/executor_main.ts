@@ -23,7 +23,7 @@ import {
   STOPPING_MARK,
   type UsageReport,
 } from "../ipc/mod.ts";
-import type { CallLocation, FileInput, LeftBehind } from "../job_types.ts";
+import type { CallLocation, FileInput, LeftBehind, SandboxLimits } from "../job_types.ts";
 import { FileCollection } from "./file_collection.ts";
 import { type ExceededLimit, JobMonitor, processCpuMs, residentBytes } from "./job_monitor.ts";
 import { connectToParent, type ParentConnection, type ParentFrame } from "./parent_connection.ts";
@@ -201,7 +201,7 @@ async function runOne(first: IpcFrame, worker: WorkerControl): Promise<void> {
       stopped ??= worker.hasResult ? undefined : watch();
       const forwarding = stdin.forwardAll();
       const finished = worker.finish(write);
-      const { exit, memoryPeakBytes, leftBehind, fuel, lastOutput } =
+      const { exit, memoryPeakBytes, leftBehind, fuel, wasFull, lastOutput } =
         await (stopped ? Promise.race([finished, stopped]) : finished);
       monitor.stop();
       collection.end();
@@ -212,7 +212,8 @@ async function runOne(first: IpcFrame, worker: WorkerControl): Promise<void> {
         late: collection.reason ?? (collection.guest ?? { late: monitor.exceededTime(used) }).late,
         cpuTimeMs: used,
         memoryPeakBytes,
-        outputBytes: limits.outputBytes,
+        limits,
+        wasFull: wasFull === true,
         nondeterminism: worker.sources,
         leftBehind,
         // Where the system refuses memory depends on the machine.
@@ -302,7 +303,8 @@ async function stopAndExit(
 interface ReportFigures {
   cpuTimeMs: number;
   memoryPeakBytes: number;
-  outputBytes: number;
+  limits: SandboxLimits;
+  wasFull: boolean;
   nondeterminism: NondeterminismSource[];
   leftBehind: LeftBehind | undefined;
   fuel: { used: number | undefined; limit: number | undefined };
@@ -317,9 +319,9 @@ function encodeReport(exit: GuestExit, figures: ReportFigures): Uint8Array {
     const refused = { code, message, reusable: figures.reusable } satisfies RefusedReport;
     return encodeIpcJson(FrameKind.Refused, refused);
   }
-  const { cpuTimeMs, memoryPeakBytes, outputBytes, late } = figures;
+  const { cpuTimeMs, memoryPeakBytes, limits, wasFull, late } = figures;
   const { nondeterminism, leftBehind, fuel, reusable, trace } = figures;
-  const message = late?.message ?? describeExit(exit, { outputBytes, fuel: fuel.limit });
+  const message = late?.message ?? describeExit(exit, { limits, wasFull });
   const status = exit.type === "output-files"
     ? "output"
     : exit.type === "stopped"
@@ -362,19 +364,23 @@ async function submittedTrace(
 
 function describeExit(
   exit: Exclude<GuestExit, { type: "refused" }>,
-  { outputBytes, fuel }: { outputBytes: number; fuel: number | undefined },
+  { limits, wasFull }: Pick<ReportFigures, "limits" | "wasFull">,
 ): string | undefined {
   switch (exit.type) {
     case "exited":
-      return undefined;
+      // A program may report the error of a write in any way, or not at all.
+      return wasFull && exit.exitCode !== 0
+        ? `The job's file system was full, jobs.ceilings allows fs_bytes ${limits.fsBytes} and ` +
+          `fs_inodes ${limits.fsInodes}`
+        : undefined;
     case "trapped":
       return `Job trapped: ${exit.reason}`;
     case "memory":
       return `Job stopped: ${exit.reason}`;
     case "output":
-      return `Job stopped: it wrote more than its ${outputBytes} bytes of output`;
+      return `Job stopped: it wrote more than its ${limits.outputBytes} bytes of output`;
     case "fuel":
-      return `Job stopped: it used up its fuel of ${fuel} instructions`;
+      return `Job stopped: it used up its fuel of ${limits.fuel} instructions`;
     case "output-files":
       return `Job cannot return its output files: ${exit.reason}`;
     case "stopped":

@@ -122,6 +122,8 @@ export interface WorkerResult {
   leftBehind?: LeftBehind | undefined;
   /** Instructions executed, if they were counted and do not depend on the machine. */
   fuel?: number | undefined;
+  /** Whether a call failed because the file system was full. */
+  wasFull?: boolean | undefined;
 }
 
 /** Shared buffers of a mailbox, as they are posted to the worker. */
@@ -223,8 +225,11 @@ export class MailboxSender {
     this.#results = Atomics.load(this.#control, RESULTS);
     const bytes = this.#result.slice(0, Atomics.load(this.#control, RESULT_BYTES) >>> 0);
     try {
-      const { exit, memoryPeakBytes, leftBehind, fuel } = JSON.parse(decoder.decode(bytes));
-      if (typeof exit.type === "string") return { exit, memoryPeakBytes, leftBehind, fuel };
+      const { exit, ...result } = JSON.parse(decoder.decode(bytes));
+      const { memoryPeakBytes, leftBehind, fuel, wasFull } = result;
+      if (typeof exit.type === "string") {
+        return { exit, memoryPeakBytes, leftBehind, fuel, wasFull };
+      }
     } catch {
       // Malformed JSON is reported below.
     }

@@ -87,7 +87,7 @@ export interface FinishedReport {
   status: JobStatus;
   /** The guest's exit code, if it exited. */
   exitCode: number | null;
-  /** Explanation with figures, unless the guest exited. */
+  /** Explanation with figures; of a guest that exited, if its file system was full. */
   message?: string;
   /** The guest's frames, innermost first, if it trapped. */
   trace?: CallLocation[] | undefined;

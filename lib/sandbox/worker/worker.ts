@@ -164,13 +164,13 @@ function runGuest(job: GuestJob, { output, receiver }: GuestChannels): WorkerRes
     return { exit, memoryPeakBytes };
   }
   if (outputs.length > 0) output.beginFiles();
-  const { leftBehind, problem } = guest.collectOutputs({
+  const { leftBehind, problem, wasFull } = guest.collectOutputs({
     outputs,
     maxBytes: limits.outputFilesBytes,
     write: (data) => output.writeFiles(data),
   });
   if (problem !== undefined) exit = { type: "output-files", reason: problem };
-  return { exit, memoryPeakBytes, leftBehind, fuel: used };
+  return { exit, memoryPeakBytes, leftBehind, fuel: used, wasFull };
 }
 
 /** Fuel that a guest used, which is the limit at most. */

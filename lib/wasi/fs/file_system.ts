@@ -69,6 +69,7 @@ export class FileSystem {
   /** Last inode number of the inputs. */
   #lastInput = 1;
   #shared: SharedTree | undefined;
+  #wasFull = false;
 
   constructor(limits: FileSystemLimits, now: () => Timestamp) {
     this.limits = limits;
@@ -90,6 +91,11 @@ export class FileSystem {
   /** Number of inodes, plus hard links beyond each inode's first name. */
   get inodes(): number {
     return this.#inodes;
+  }
+
+  /** Whether a call has failed because a limit was reached. */
+  get wasFull(): boolean {
+    return this.#wasFull;
   }
 
   /** Records that the inputs are complete: what is created from now on is the job's. */
@@ -237,6 +243,7 @@ export class FileSystem {
   }
 
   #full(): number {
+    this.#wasFull = true;
     this.onFull();
     return ERRNO.NOSPC;
   }

@@ -63,6 +63,8 @@ export interface CollectOutputsOptions {
 export interface CollectedOutputs {
   /** Why nothing was written although there are outputs, with figures. */
   problem?: string | undefined;
+  /** Whether the file system was full. */
+  wasFull: boolean;
   /** What the job created and did not return; undefined if nothing. */
   leftBehind: LeftBehind | undefined;
 }
@@ -78,7 +80,7 @@ export function collectOutputs(
 }
 
 /** The tree of a job. */
-export type OutputTree = Pick<FileSystem, "root" | "isChanged">;
+export type OutputTree = Pick<FileSystem, "root" | "isChanged" | "wasFull">;
 
 /** Result of {@linkcode findOutputs}. */
 export interface FoundOutputs extends CollectedOutputs {
@@ -95,8 +97,9 @@ export function findOutputs(
   const { files, problem } = findFiles(fs, { outputs, maxBytes, left });
   findLeftBehind(fs, { outputs, left });
   const leftBehind = left.result.entries.length > 0 ? left.result : undefined;
-  if (problem !== undefined) return { problem, leftBehind, archive: [] };
-  return { leftBehind, archive: outputs.length > 0 ? piecesOf(files) : [] };
+  const { wasFull } = fs;
+  if (problem !== undefined) return { problem, leftBehind, wasFull, archive: [] };
+  return { leftBehind, wasFull, archive: outputs.length > 0 ? piecesOf(files) : [] };
 }
 
 /** A file, or an empty directory without an inode. */

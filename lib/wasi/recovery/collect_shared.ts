@@ -84,6 +84,7 @@ class TreeReader {
     }
     return {
       root: this.#root,
+      wasFull: false, // reported for guests that exit
       isChanged: (inode) => inode.ino > this.#lastInput || this.#changed.has(inode),
     };
   }

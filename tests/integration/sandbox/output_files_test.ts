@@ -202,6 +202,16 @@ Deno.test("runJob() returns no file if they exceed the limit together", async ()
   assertEquals(exact.outcome.status, "exited");
 });
 
+Deno.test("runJob() names the setting if a job fails whose file system was full", async () => {
+  const steps: FileStep[] = [{ write: "out", text: "x".repeat(1000), count: 100 }];
+  const options = { outputs: ["out"], ceilings: { fs_bytes: 50_000 } };
+  const { outcome } = await run(steps, options);
+  // 100 and the errno of a full disk.
+  assertEquals([outcome.status, outcome.exitCode], ["exited", 151]);
+  assertMatch(outcome.message!, /file system was full, jobs\.ceilings allows fs_bytes 50000 and/);
+  assertEquals((await run(steps, { outputs: ["out"] })).outcome.message, undefined);
+});
+
 Deno.test("runJob() refuses names that no claim can hold, and paths that are too long", async () => {
   const reserved = await run([{ write: "stdout", text: "x" }], { outputs: ["./"] });
   assertEquals(reserved.outcome.status, "output");

@@ -344,6 +344,10 @@ Deno.test("plasm mcp --remote runs a module on another node, and finds nodes", L
   // The only other node is the daemon itself.
   const found = await served.call("find_nodes", { timeout_seconds: 1 });
   assertEquals(found.content.nodes, []);
+  await using other = await realNode({ "network.bootstrap": bootstrap });
+  const { content: search } = await served.call("find_nodes", { limit: 1 });
+  const [first, ...more] = search.nodes as { peer_id: string }[];
+  assertEquals({ peer: first?.peer_id, more }, { peer: other.daemon.identity.peerId, more: [] });
 });
 
 /** First line of the response to a request that names another host, which fetch does not send. */

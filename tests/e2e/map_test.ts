@@ -4,6 +4,7 @@ import { fileGuest } from "../fixtures/file_guest.ts";
 import { assemble } from "../fixtures/hostile/wat.ts";
 import { LIBP2P } from "../fixtures/p2p/nodes.ts";
 import { plasm, spawnPlasm } from "../fixtures/plasm.ts";
+import { random } from "../fixtures/random_source.ts";
 import { realNode } from "../fixtures/remote/real_node.ts";
 import { tempDir } from "../fixtures/temp_dir.ts";
 import { succeeds } from "../fixtures/optional_program.ts";
@@ -312,6 +313,41 @@ Deno.test("plasm map loses at most what runs when it is killed", async () => {
   assertEquals((await logged(`${dir}/log`)).slice(30), ["last"]);
   const names = (await Array.fromAsync(Deno.readDir(`${dir}/out`))).map(({ name }) => name);
   assertEquals(names.toSorted(), ["0", "map.json", "summary.json"]);
+});
+
+Deno.test("plasm map --resume completes what any number of kills has left", async () => {
+  await using temp = await tempDir();
+  const dir = temp.path;
+  const items = await writeItems(dir, Array.from({ length: 60 }, (_, at) => `item${at}`));
+  const below = random(21);
+  const args = (...options: string[]): string[] => [
+    ...["map", "--results", `${dir}/out`, "--joblog", `${dir}/log`, "--resume", ...options],
+    ...["--stdin", "{}", HELLO, ":::", ...items],
+  ];
+  for (let round = 0; round < 4; round++) {
+    const child = spawnPlasm(args(), environment(dir));
+    // Killed when it has stored some more results.
+    const stored = async (): Promise<number> =>
+      (await Array.fromAsync(Deno.readDir(`${dir}/out/0`)).catch(() => [])).length;
+    const until = Math.min(items.length - 1, await stored() + 1 + below(12));
+    await waitFor(async () => await stored() >= until);
+    child.kill("SIGKILL");
+    await Promise.all([child.stdout.cancel(), child.stderr.cancel(), child.stdin.close()]);
+    await child.status;
+  }
+  const { code, stderr } = await plasm(args("-k"), environment(dir));
+  assertEquals(code, 0, stderr);
+  const { done, failed, reused } = JSON.parse(await Deno.readTextFile(`${dir}/out/summary.json`));
+  assertEquals([done, failed], [60, 0]);
+  assert(reused >= 4, `${reused}`);
+  for (const [at, item] of items.entries()) {
+    const name = item.split("/").at(-1)!;
+    const stored = await Deno.readTextFile(`${dir}/out/0/${at + 1}/stdout`);
+    assertEquals(stored, [...name].reverse().join(""));
+  }
+  // No item ran again whose result had been stored.
+  const again = await plasm(args(), environment(dir));
+  assertEquals([again.code, again.stdout], [0, ""], again.stderr);
 });
 
 Deno.test("plasm map stops reading items on SIGINT, and exits with 130 and a whole log", async () => {

@@ -7,6 +7,15 @@ import type { DaemonClient } from "../client/mod.ts";
 import type { OptionSpec, ParsedArgs } from "./command.ts";
 import type { CliIo } from "./io.ts";
 
+/** Option of commands that read a configuration file. */
+export const CONFIG_OPTION: OptionSpec = {
+  name: "config",
+  kind: "string",
+  placeholder: "FILE",
+  complete: "file",
+  help: "Read this configuration file (default the user's, else the system's)",
+};
+
 /** Option of every command that uses the daemon. */
 export const SOCKET_OPTION: OptionSpec = {
   name: "socket",

@@ -5,8 +5,8 @@
  */
 import type { Envelope, Receipt } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
-import { abortable, readFile, writeFile } from "../util/async/mod.ts";
-import { concat, escapeText, writeAll } from "../util/mod.ts";
+import { abortable, collect, readFile, writeFile } from "../util/async/mod.ts";
+import { escapeText, writeAll } from "../util/mod.ts";
 import { type CliIo, commandInterrupted } from "./io.ts";
 
 /** Maximum size of standard input that is sent as a whole, in bytes: a daemon's default limit. */
@@ -108,20 +108,13 @@ export function namedInput(
 }
 
 async function collectStdin(io: CliIo): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const part of io.stdin) {
-    bytes += part.length;
-    if (bytes > MAX_STDIN_BYTES) {
-      throw new PlasmError(
-        "too-large",
-        `Cannot send standard input: it has more than ${MAX_STDIN_BYTES} bytes`,
-        { hint: "Use plasm exec --pipe, which streams input of any length" },
-      );
-    }
-    parts.push(part);
-  }
-  return concat(parts);
+  const tooLarge = () =>
+    new PlasmError(
+      "too-large",
+      `Cannot send standard input: it has more than ${MAX_STDIN_BYTES} bytes`,
+      { hint: "Use plasm exec --pipe, which streams input of any length" },
+    );
+  return await collect(io.stdin, { maxBytes: MAX_STDIN_BYTES, tooLarge });
 }
 
 /** Kind of a file that a command writes, for messages. */

@@ -8,6 +8,7 @@ import { type Hash, sha256 } from "../core/mod.ts";
 import { PlasmError } from "../core/errors/mod.ts";
 import { DEFAULT_CEILINGS } from "../sandbox/mod.ts";
 import { fetchModule, type ModuleReference, parseReference, programName } from "../modules/mod.ts";
+import { collect } from "../util/async/mod.ts";
 import { escapeText } from "../util/mod.ts";
 import type { OptionSpec, ParsedArgs } from "./command.ts";
 import { createClient } from "./daemon_client.ts";
@@ -158,14 +159,8 @@ async function readModuleFromStdin(io: CliIo, maxBytes: number): Promise<Uint8Ar
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const piping = io.stdin.pipeTo(writable, { signal: io.signal, preventCancel: true });
   piping.catch(() => {}); // the reader reports it
-  const parts: Uint8Array<ArrayBuffer>[] = [];
-  let bytes = 0;
-  for await (const part of readable) {
-    bytes += part.length;
-    if (bytes > maxBytes) throw overLimit(`more than ${maxBytes} bytes`, maxBytes);
-    parts.push(part as Uint8Array<ArrayBuffer>);
-  }
-  return new Uint8Array(await new Blob(parts).arrayBuffer());
+  const tooLarge = () => overLimit(`more than ${maxBytes} bytes`, maxBytes);
+  return await collect(readable, { maxBytes, tooLarge });
 }
 
 /** What the text format of WebAssembly describes; undefined for other content. */

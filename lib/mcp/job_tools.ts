@@ -134,7 +134,7 @@ export function addJobTools(server: McpServer, runner: McpRunner): void {
       annotations: { readOnlyHint: true, openWorldHint: false },
     }, (given, context) =>
       callTool(context, async (signal) => {
-        const { module, name } = await runner.readModule(python.module, { signal, isOwn: true });
+        const { module, name } = await runner.readProgram(python.module, { signal });
         const { code = "", args = [], env = {}, ...rest } = given;
         const job = { ...rest, args: ["-c", code, ...args], env: { ...python.env, ...env } };
         return await runHere({ runner, given: job, signal }, module, {

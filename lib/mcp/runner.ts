@@ -10,6 +10,7 @@ import {
   fetchModule,
   fetchReference,
   moduleCacheDir,
+  type ModuleReference,
   ModuleStore,
   parseReference,
   programName,
@@ -71,12 +72,10 @@ export interface NamedModule {
   name: string | undefined;
 }
 
-/** Options of {@linkcode McpRunner.readModule}. */
+/** Options of {@linkcode McpRunner.readModule} and {@linkcode McpRunner.readProgram}. */
 export interface NamedModuleOptions {
   /** Aborts a download. */
   signal: AbortSignal;
-  /** Whether the command line names the module, not the agent. @default {false} */
-  isOwn?: boolean | undefined;
 }
 
 /** Runs jobs in executors that stay warm between calls. */
@@ -124,35 +123,21 @@ export class McpRunner implements AsyncDisposable {
   }
 
   /**
-   * Reads a module from a served directory, the module cache or a host that the command line names.
+   * Reads a module that an agent names: from a served directory, the module cache or a host that the command line
+   * names.
    *
    * @throws {PlasmError} `policy`, or as `fetchModule`
    */
-  async readModule(
-    reference: string,
-    { signal, isOwn = false }: NamedModuleOptions,
-  ): Promise<NamedModule> {
-    const parsed = parseReference(reference);
+  async readModule(reference: string, { signal }: NamedModuleOptions): Promise<NamedModule> {
+    const parsed = parseSource(reference);
     const name = programName(parsed);
     const maxBytes = this.#ceilings.module_bytes;
-    if (parsed.kind === "stdin") {
-      throw new PlasmError(
-        "usage",
-        "Cannot read module from standard input: it carries the protocol",
-        {
-          hint: "Name a file, a URL, a registry's reference or sha256:…",
-        },
-      );
-    }
-    if (parsed.kind === "file") {
-      const allowed = isOwn ? await AllowedPaths.of(["/"]) : this.allowed;
-      const path = isOwn ? await Deno.realPath(parsed.path) : parsed.path;
-      return { module: await allowed.readFile(path, { maxBytes }), name };
-    }
     const { env, hosts } = this.options;
-    const options = { maxBytes, env, signal };
-    if (parsed.kind === "hash" || isOwn) {
-      const { module } = await fetchModule(reference, { ...options, offline: !isOwn });
+    if (parsed.kind === "file") {
+      return { module: await this.allowed.readFile(parsed.path, { maxBytes }), name };
+    }
+    if (parsed.kind === "hash") {
+      const { module } = await fetchModule(reference, { maxBytes, env, signal, offline: true });
       return { module, name };
     }
     if (hosts.length === 0) {
@@ -162,10 +147,29 @@ export class McpRunner implements AsyncDisposable {
     }
     const { HostPolicy } = await import("../modules/policy/mod.ts");
     const { module } = await fetchReference(parsed, {
-      ...options,
+      maxBytes,
+      env,
+      signal,
       cache: new ModuleStore(moduleCacheDir(env)),
       policy: new HostPolicy(hosts),
     });
+    return { module, name };
+  }
+
+  /**
+   * Reads a module that the command line names: from any file, URL or registry.
+   *
+   * @throws {PlasmError} As `fetchModule`
+   */
+  async readProgram(reference: string, { signal }: NamedModuleOptions): Promise<NamedModule> {
+    const parsed = parseSource(reference);
+    const name = programName(parsed);
+    const maxBytes = this.#ceilings.module_bytes;
+    if (parsed.kind === "file") {
+      const files = await AllowedPaths.of(["/"]);
+      return { module: await files.readFile(await Deno.realPath(parsed.path), { maxBytes }), name };
+    }
+    const { module } = await fetchModule(reference, { maxBytes, env: this.options.env, signal });
     return { module, name };
   }
 
@@ -229,4 +233,13 @@ export class McpRunner implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#pool.close();
   }
+}
+
+/** Parses a reference to a module, which cannot be standard input. */
+function parseSource(reference: string): Exclude<ModuleReference, { kind: "stdin" }> {
+  const parsed = parseReference(reference);
+  if (parsed.kind !== "stdin") return parsed;
+  throw new PlasmError("usage", "Cannot read module from standard input: it carries the protocol", {
+    hint: "Name a file, a URL, a registry's reference or sha256:…",
+  });
 }

@@ -13,7 +13,7 @@ import {
   type Manifest,
   sha256,
 } from "../core/mod.ts";
-import { concat } from "../util/mod.ts";
+import { collect } from "../util/async/mod.ts";
 import type { FileInput } from "./job_types.ts";
 
 /**
@@ -243,7 +243,9 @@ export async function prepareStdin(
   }
   if (bound !== undefined) {
     // The manifest binds standard input, so all of it is verified before the job starts.
-    source = source instanceof ReadableStream ? await readAll(source) : source ?? new Uint8Array();
+    source = source instanceof ReadableStream
+      ? await collect(source, { maxBytes: MAX_BOUND_STDIN_BYTES, tooLarge: tooLargeToBind })
+      : source ?? new Uint8Array();
     await checkHash(source, bound, "standard input");
   }
   if (source instanceof ReadableStream) {
@@ -257,18 +259,9 @@ export async function prepareStdin(
   };
 }
 
-async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of stream) {
-    bytes += chunk.length;
-    if (bytes > MAX_BOUND_STDIN_BYTES) {
-      throw new PlasmError(
-        "too-large",
-        `Cannot bind standard input: more than ${MAX_BOUND_STDIN_BYTES} bytes`,
-      );
-    }
-    parts.push(chunk);
-  }
-  return concat(parts);
+function tooLargeToBind(): PlasmError {
+  return new PlasmError(
+    "too-large",
+    `Cannot bind standard input: more than ${MAX_BOUND_STDIN_BYTES} bytes`,
+  );
 }

@@ -7,7 +7,7 @@ import { CONFIG_SCHEMA, configEntries, configRows, loadConfig } from "../../conf
 import { PlasmError } from "../../core/errors/mod.ts";
 import { escapeText } from "../../util/mod.ts";
 import type { Command } from "../command.ts";
-import { fittedTable, NO_TRUNC_OPTION } from "../daemon_client.ts";
+import { CONFIG_OPTION, fittedTable, NO_TRUNC_OPTION } from "../daemon_client.ts";
 
 const ACTIONS: readonly string[] = ["check", "print", "schema"];
 
@@ -21,14 +21,7 @@ export const config: Command = {
       "check: validates the configuration that the daemon would use. print: lists every key, its value " +
       "and the source of the value (file, environment or default). schema: prints the JSON Schema, for " +
       "editors.",
-    options: [{
-      name: "config",
-      kind: "string",
-      placeholder: "FILE",
-      complete: "file",
-      help: "Read this configuration file (default the user's, else the system's)",
-      actions: ["check", "print"],
-    }, NO_TRUNC_OPTION],
+    options: [{ ...CONFIG_OPTION, actions: ["check", "print"] }, NO_TRUNC_OPTION],
     positionals: { min: 1, max: 1, complete: ACTIONS },
     examples: [
       {

@@ -7,6 +7,7 @@ import { checkEntries, type ConfigEntries, loadConfig, parseValue } from "../../
 import { runService } from "../../daemon/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import { escapeText } from "../../util/mod.ts";
+import { CONFIG_OPTION } from "../daemon_client.ts";
 import type { Command, ParsedArgs } from "../command.ts";
 
 /** Configuration key of each option that sets one. */
@@ -49,13 +50,7 @@ export const daemon: Command = {
       "shutdown.grace_seconds, and leaves queued jobs for the next start. A second signal exits at " +
       "once. plasm reload and SIGHUP reload the configuration. Logs are written to standard error.",
     options: [
-      {
-        name: "config",
-        kind: "string",
-        placeholder: "FILE",
-        complete: "file",
-        help: "Read this configuration file (default the user's, else the system's)",
-      },
+      CONFIG_OPTION,
       {
         name: "state-dir",
         kind: "string",

@@ -21,7 +21,7 @@ import { ExecutorPool } from "../../sandbox/host/mod.ts";
 import { runJob } from "../../sandbox/mod.ts";
 import { escapeText } from "../../util/mod.ts";
 import type { Command, ParsedArgs } from "../command.ts";
-import { SOCKET_OPTION, table } from "../daemon_client.ts";
+import { CONFIG_OPTION, SOCKET_OPTION, table } from "../daemon_client.ts";
 import type { CliIo } from "../io.ts";
 
 /** Earliest plausible time: a clock before it was never set. */
@@ -465,13 +465,7 @@ export const doctor: Command = {
       "running daemon for the settings it uses, its queue and its latest jobs and, if its network is " +
       "enabled, for peers, bootstrap nodes, reachability, visibility to other nodes and their clocks. " +
       "Exits with 1 if a check fails and with 0 if there are only warnings.",
-    options: [{
-      name: "config",
-      kind: "string",
-      placeholder: "FILE",
-      complete: "file",
-      help: "Read this configuration file (default the user's, else the system's)",
-    }, SOCKET_OPTION],
+    options: [CONFIG_OPTION, SOCKET_OPTION],
     positionals: { min: 0, max: 0 },
     examples: [{ call: "plasm doctor", does: "Check before you report a problem" }],
   },

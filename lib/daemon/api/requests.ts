@@ -3,7 +3,7 @@
  * @module
  */
 import { PlasmError } from "../../core/errors/mod.ts";
-import { deadline } from "../../util/async/mod.ts";
+import { collect, deadline } from "../../util/async/mod.ts";
 import {
   createManifest,
   isHash,
@@ -12,7 +12,7 @@ import {
   parseArch,
   parsePeer,
 } from "../../core/mod.ts";
-import { BoundedMap, concat } from "../../util/mod.ts";
+import { BoundedMap } from "../../util/mod.ts";
 import type { Submission } from "../jobs/mod.ts";
 import { FINAL_STATES, type JobState, type JobTarget } from "../store/mod.ts";
 
@@ -94,21 +94,6 @@ async function readSmall(
   }
 }
 
-/** Concatenates all chunks; `undefined` if they exceed a size in bytes. */
-async function readWhole(
-  parts: AsyncIterable<Uint8Array>,
-  maxBytes: number,
-): Promise<Uint8Array | undefined> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const part of parts) {
-    size += part.length;
-    if (size > maxBytes) return undefined;
-    chunks.push(part);
-  }
-  return concat(chunks);
-}
-
 const decoder = new TextDecoder();
 
 /** Media type of a request, without parameters. */
@@ -161,7 +146,7 @@ export async function readJsonBody(
   if (length !== Infinity && length > maxBytes) throw tooLarge();
   const bytes = length <= SMALL_BYTES
     ? await readSmall(request, { ...options, length })
-    : await readWhole(readBody(request.body, options), maxBytes);
+    : await collect(readBody(request.body, options), { maxBytes, tooLarge });
   if (bytes === undefined || bytes.length > maxBytes) throw tooLarge();
   const text = decoder.decode(bytes);
   try {

@@ -1,5 +1,13 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { abortable, deadline, delay, forEachLimited, retry, type RetryOptions } from "./mod.ts";
+import {
+  abortable,
+  collect,
+  deadline,
+  delay,
+  forEachLimited,
+  retry,
+  type RetryOptions,
+} from "./mod.ts";
 
 const never = new Promise<never>(() => {});
 
@@ -120,4 +128,22 @@ Deno.test("forEachLimited() runs each task with at most `limit` at once", async 
     },
   });
   assertEquals({ done: done.toSorted(), most }, { done: [1, 2, 3, 4, 5], most: 2 });
+});
+
+Deno.test("collect() concatenates chunks up to a limit", async () => {
+  const read: number[] = [];
+  async function* chunks(): AsyncGenerator<Uint8Array, void, void> {
+    for (let n = 1; n <= 4; n++) {
+      read.push(n);
+      yield Uint8Array.of(n, n);
+    }
+  }
+  const tooLarge = () => new Error("too large");
+  assertEquals(
+    await collect(chunks(), { maxBytes: 8, tooLarge }),
+    Uint8Array.of(1, 1, 2, 2, 3, 3, 4, 4),
+  );
+  read.length = 0;
+  await assertRejects(() => collect(chunks(), { maxBytes: 5, tooLarge }), Error, "too large");
+  assertEquals(read, [1, 2, 3]); // the rest is not read
 });

@@ -6,6 +6,7 @@
 import npmDelay from "delay";
 import pRetry from "p-retry";
 import { raceSignal } from "race-signal";
+import { concat } from "../bytes.ts";
 
 export {
   isPipe,
@@ -153,4 +154,31 @@ export async function forEachLimited<T>(
     for (const item of queue) await task(item);
   };
   await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
+}
+
+/** Options of {@linkcode collect}. */
+export interface CollectOptions {
+  /** Most bytes to collect. */
+  maxBytes: number;
+  /** Creates the error for more. */
+  tooLarge: () => Error;
+}
+
+/**
+ * Concatenates the chunks of a stream.
+ *
+ * @throws What `tooLarge` creates, at the chunk that exceeds `maxBytes`.
+ */
+export async function collect(
+  chunks: AsyncIterable<Uint8Array>,
+  { maxBytes, tooLarge }: CollectOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) throw tooLarge();
+    parts.push(chunk);
+  }
+  return concat(parts);
 }

@@ -7,6 +7,25 @@
  * @module
  */
 
+import {
+  CPP_LITERAL_SUFFIXES,
+  CPP_OPERATORS,
+  CPP_SPECIAL_NAMES,
+  CPP_STANDARD_CLASSES,
+  CPP_STANDARD_NAMES,
+  CPP_TYPES,
+} from "./cpp_abi_tables.ts";
+import {
+  type CppType,
+  mapPack,
+  pointerTo,
+  referenceTo,
+  spaceAfter,
+  withSuffix,
+  writtenPack,
+  writtenType,
+} from "./cpp_type_text.ts";
+
 /** Greatest nesting of a symbol. */
 const MAX_DEPTH = 100;
 
@@ -31,17 +50,6 @@ export function demangleCpp(symbol: string): string | undefined {
 /** Thrown for a symbol that is not covered. */
 class InvalidSymbol extends Error {}
 
-/** Text of a type around its declarator: `int (*` and `)(char)`. */
-interface Text {
-  left: string;
-  right: string;
-  /** Whether a pointer to it needs parentheses. */
-  isFunction?: boolean | undefined;
-  isArray?: boolean | undefined;
-  /** Elements of a parameter pack. */
-  pack?: Text[] | undefined;
-}
-
 /** A parsed name. */
 interface Name {
   text: string;
@@ -53,134 +61,14 @@ interface Name {
   qualifiers: string;
 }
 
-const BUILTINS: Readonly<Record<string, string>> = {
-  v: "void",
-  w: "wchar_t",
-  b: "bool",
-  c: "char",
-  a: "signed char",
-  h: "unsigned char",
-  s: "short",
-  t: "unsigned short",
-  i: "int",
-  j: "unsigned int",
-  l: "long",
-  m: "unsigned long",
-  x: "long long",
-  y: "unsigned long long",
-  n: "__int128",
-  o: "unsigned __int128",
-  f: "float",
-  d: "double",
-  e: "long double",
-  g: "__float128",
-  z: "...",
-  Dd: "decimal64",
-  De: "decimal128",
-  Df: "decimal32",
-  Dh: "half",
-  Di: "char32_t",
-  Ds: "char16_t",
-  Du: "char8_t",
-  Da: "auto",
-  Dc: "decltype(auto)",
-  Dn: "std::nullptr_t",
-};
-
-const OPERATORS: Readonly<Record<string, string>> = {
-  nw: " new",
-  na: " new[]",
-  dl: " delete",
-  da: " delete[]",
-  aw: " co_await",
-  ps: "+",
-  ng: "-",
-  ad: "&",
-  de: "*",
-  co: "~",
-  pl: "+",
-  mi: "-",
-  ml: "*",
-  dv: "/",
-  rm: "%",
-  an: "&",
-  or: "|",
-  eo: "^",
-  aS: "=",
-  pL: "+=",
-  mI: "-=",
-  mL: "*=",
-  dV: "/=",
-  rM: "%=",
-  aN: "&=",
-  oR: "|=",
-  eO: "^=",
-  ls: "<<",
-  rs: ">>",
-  lS: "<<=",
-  rS: ">>=",
-  eq: "==",
-  ne: "!=",
-  lt: "<",
-  gt: ">",
-  le: "<=",
-  ge: ">=",
-  ss: "<=>",
-  nt: "!",
-  aa: "&&",
-  oo: "||",
-  pp: "++",
-  mm: "--",
-  cm: ",",
-  pm: "->*",
-  pt: "->",
-  cl: "()",
-  ix: "[]",
-};
-
-const STANDARD: Readonly<Record<string, string>> = {
-  St: "std",
-  Sa: "std::allocator",
-  Sb: "std::basic_string",
-  Ss: "std::string",
-  Si: "std::istream",
-  So: "std::ostream",
-  Sd: "std::iostream",
-};
-
-/** Name of the class whose constructor follows an abbreviation. */
-const STANDARD_CLASS: Readonly<Record<string, string>> = {
-  "std::string": "basic_string",
-  "std::istream": "basic_istream",
-  "std::ostream": "basic_ostream",
-  "std::iostream": "basic_iostream",
-};
-
-const SPECIAL: Readonly<Record<string, string>> = {
-  TV: "vtable for ",
-  TT: "VTT for ",
-  TI: "typeinfo for ",
-  TS: "typeinfo name for ",
-};
-
-/** Suffixes of literals by type; other types are written as casts. */
-const LITERAL_SUFFIX: Readonly<Record<string, string>> = {
-  i: "",
-  j: "u",
-  l: "l",
-  m: "ul",
-  x: "ll",
-  y: "ull",
-};
-
 /** Recursive-descent parser of one symbol. */
 class CppParser {
   readonly #text: string;
   #at = 0;
   #depth = 0;
-  readonly #substitutions: Text[] = [];
+  readonly #substitutions: CppType[] = [];
   /** Arguments of the innermost template whose name has been read. */
-  #arguments: Text[] = [];
+  #arguments: CppType[] = [];
   /** Element of each pack while a pack expansion is parsed; undefined while its length is searched. */
   #element: number | undefined;
   /** Length of the pack that an expansion refers to. */
@@ -233,7 +121,7 @@ class CppParser {
     return found;
   }
 
-  #remember(text: Text): Text {
+  #remember(text: CppType): CppType {
     this.#cap(text.left + text.right);
     this.#substitutions.push(text);
     return text;
@@ -256,10 +144,10 @@ class CppParser {
 
   #specialName(): string | undefined {
     const two = this.#text.slice(this.#at, this.#at + 2);
-    const prefix = SPECIAL[two];
+    const prefix = CPP_SPECIAL_NAMES[two];
     if (prefix !== undefined) {
       this.#at += 2;
-      return prefix + written(this.#type());
+      return prefix + writtenType(this.#type());
     }
     if (two === "GV") {
       this.#at += 2;
@@ -289,7 +177,7 @@ class CppParser {
     while (this.#at < this.#text.length && !/[E.]/.test(this.#text[this.#at]!)) {
       const at = this.#at;
       if ((this.#peek("R") || this.#peek("O")) && this.#text[at + 1] === "E") break;
-      types.push(...listOf(this.#type()));
+      types.push(...writtenPack(this.#type()));
     }
     if (types.length === 0) this.#fail();
     return types.length === 1 && types[0] === "void" ? "" : this.#cap(types.join(", "));
@@ -335,7 +223,7 @@ class CppParser {
       if (this.#peek("S") && text === "") {
         const found = this.#eat("St") ? { left: "std", right: "" } : this.#substitution();
         text = found.left + found.right;
-        last = STANDARD_CLASS[text] ?? baseName(text);
+        last = CPP_STANDARD_CLASSES[text] ?? baseName(text);
         pushed = false;
         isTemplate = text.endsWith(">");
         continue;
@@ -345,7 +233,7 @@ class CppParser {
         text = this.#cap(text + this.#templateArguments());
         isTemplate = true;
       } else if (this.#peek("T") && text === "") {
-        text = written(this.#templateParameter());
+        text = writtenType(this.#templateParameter());
         last = baseName(text);
         this.#substitutions.push({ left: text, right: "" });
         continue;
@@ -408,7 +296,7 @@ class CppParser {
     }
     if (this.#eat("Ul")) {
       const parameters: string[] = [];
-      while (!this.#eat("E")) parameters.push(...listOf(this.#type()));
+      while (!this.#eat("E")) parameters.push(...writtenPack(this.#type()));
       const list = parameters.length === 1 && parameters[0] === "void" ? "" : parameters.join(", ");
       const text = this.#cap(`{lambda(${list})#${this.#ordinal()}}`);
       return { ...plainName(text), base: text };
@@ -418,14 +306,14 @@ class CppParser {
       return { ...plainName(text), base: text };
     }
     if (this.#eat("cv")) {
-      const text = `operator ${written(this.#type())}`;
+      const text = `operator ${writtenType(this.#type())}`;
       return { ...plainName(text, { hasNoReturn: true }), base: text };
     }
     if (this.#eat("li")) {
       const text = `operator"" ${this.#sourceName()}`;
       return { ...plainName(text), base: text };
     }
-    const symbol = OPERATORS[this.#text.slice(this.#at, this.#at + 2)];
+    const symbol = CPP_OPERATORS[this.#text.slice(this.#at, this.#at + 2)];
     if (symbol === undefined) this.#fail();
     this.#at += 2;
     const text = `operator${symbol}`;
@@ -449,8 +337,8 @@ class CppParser {
     return name.startsWith("_GLOBAL__N") ? "(anonymous namespace)" : name;
   }
 
-  #substitution(): Text {
-    const standard = STANDARD[this.#text.slice(this.#at, this.#at + 2)];
+  #substitution(): CppType {
+    const standard = CPP_STANDARD_NAMES[this.#text.slice(this.#at, this.#at + 2)];
     if (standard !== undefined && !this.#peek("St")) {
       this.#at += 2;
       return { left: standard, right: "" };
@@ -464,20 +352,20 @@ class CppParser {
   #templateArguments(): string {
     if (!this.#eat("I")) this.#fail();
     return this.#nested(() => {
-      const args: Text[] = [];
+      const args: CppType[] = [];
       while (!this.#eat("E")) args.push(this.#templateArgument());
       if (!this.#isExpanding) this.#arguments = args;
-      const list = args.flatMap(listOf).join(", ");
+      const list = args.flatMap(writtenPack).join(", ");
       return this.#cap(`<${list}>`);
     });
   }
 
-  #templateArgument(): Text {
+  #templateArgument(): CppType {
     return this.#nested(() => {
       if (this.#eat("L")) return { left: this.#literal(), right: "" };
       if (this.#peek("X")) this.#fail();
       if (this.#eat("J")) {
-        const pack: Text[] = [];
+        const pack: CppType[] = [];
         while (!this.#eat("E")) {
           if (pack.push(this.#templateArgument()) > MAX_PACK) this.#fail();
         }
@@ -494,18 +382,18 @@ class CppParser {
       return this.#eat("E") ? `&${text}` : this.#fail();
     }
     const letter = this.#text[this.#at]!;
-    const type = written(this.#type());
+    const type = writtenType(this.#type());
     const value = (this.#match(/n?[0-9a-f]*/y) ?? "").replace(/^n/, "-");
     if (!this.#eat("E")) this.#fail();
     if (type === "bool") return value === "0" ? "false" : "true";
     if (value === "" || type === "std::nullptr_t") {
       return type === "std::nullptr_t" ? "nullptr" : type;
     }
-    const suffix = LITERAL_SUFFIX[letter];
+    const suffix = CPP_LITERAL_SUFFIXES[letter];
     return suffix === undefined ? `(${type})${value}` : `${value}${suffix}`;
   }
 
-  #templateParameter(): Text {
+  #templateParameter(): CppType {
     const found = this.#match(/T[0-9]*_/y);
     if (found === undefined) this.#fail();
     const digits = found.slice(1, -1);
@@ -519,7 +407,7 @@ class CppParser {
   }
 
   /** Parses the pattern of a pack expansion once for each element. */
-  #expansion(): Text {
+  #expansion(): CppType {
     if (this.#isExpanding) this.#fail();
     this.#isExpanding = true;
     this.#packLength = undefined;
@@ -527,7 +415,7 @@ class CppParser {
     const before = this.#substitutions.length;
     this.#element = undefined;
     const pattern = this.#type();
-    const pack: Text[] = [];
+    const pack: CppType[] = [];
     const length: number | undefined = this.#packLength;
     const end = this.#at;
     const kept = this.#substitutions.slice();
@@ -545,11 +433,11 @@ class CppParser {
       : { left: "", right: "", pack };
   }
 
-  #type(): Text {
+  #type(): CppType {
     return this.#nested(() => this.#typeAt());
   }
 
-  #typeAt(): Text {
+  #typeAt(): CppType {
     const two = this.#text.slice(this.#at, this.#at + 2);
     const qualifiers = this.#match(/[rVK]+/y);
     if (qualifiers !== undefined) {
@@ -565,7 +453,7 @@ class CppParser {
       );
     }
     const letters = two.startsWith("D") ? two : two.slice(0, 1);
-    const builtin = BUILTINS[letters];
+    const builtin = CPP_TYPES[letters];
     if (builtin !== undefined) {
       this.#at += letters.length;
       return { left: builtin, right: "" };
@@ -583,7 +471,9 @@ class CppParser {
       case "C":
       case "G":
         this.#at++;
-        return this.#remember(suffixed(this.#type(), two[0] === "C" ? " _Complex" : " _Imaginary"));
+        return this.#remember(
+          withSuffix(this.#type(), two[0] === "C" ? " _Complex" : " _Imaginary"),
+        );
       case "F":
         return this.#remember(this.#functionType());
       case "A": {
@@ -598,7 +488,7 @@ class CppParser {
       }
       case "M": {
         this.#at++;
-        const scope = written(this.#type());
+        const scope = writtenType(this.#type());
         return this.#remember(pointerTo(this.#type(), `${scope}::*`));
       }
       case "T": {
@@ -622,7 +512,7 @@ class CppParser {
       case "U": {
         this.#at++;
         const qualifier = this.#sourceName();
-        return this.#remember(suffixed(this.#type(), ` ${qualifier}`));
+        return this.#remember(withSuffix(this.#type(), ` ${qualifier}`));
       }
       case "D":
         return this.#extendedType(two);
@@ -634,7 +524,7 @@ class CppParser {
     return this.#remember({ left: name.text, right: "" });
   }
 
-  #extendedType(two: string): Text {
+  #extendedType(two: string): CppType {
     if (two === "Dp") {
       this.#at += 2;
       return this.#remember(this.#expansion());
@@ -646,10 +536,10 @@ class CppParser {
     }
     const size = this.#match(/Dv\d+_/y);
     if (size === undefined) this.#fail();
-    return this.#remember(suffixed(this.#type(), ` __vector(${size.slice(2, -1)})`));
+    return this.#remember(withSuffix(this.#type(), ` __vector(${size.slice(2, -1)})`));
   }
 
-  #functionType(): Text {
+  #functionType(): CppType {
     if (!this.#eat("F")) this.#fail();
     this.#eat("Y");
     const result = this.#type();
@@ -679,43 +569,4 @@ function baseName(text: string): string {
     if (depth === 0 && text[at] === ":") return text.slice(at + 1, end);
   }
   return text.slice(0, end);
-}
-
-function written({ left, right, pack, isFunction }: Text): string {
-  if (pack !== undefined) return pack.map(written).join(", ");
-  return isFunction ? `${left.trimEnd()} ${right}` : left + right;
-}
-
-/** Written elements of a pack, or the one type. */
-function listOf(text: Text): string[] {
-  return text.pack === undefined ? [written(text)] : text.pack.map(written);
-}
-
-function mapPack(text: Text, change: (one: Text) => Text): Text {
-  if (text.pack === undefined) return change(text);
-  return { left: "", right: "", pack: text.pack.map(change) };
-}
-
-function suffixed(type: Text, suffix: string): Text {
-  return { ...type, left: type.left + suffix };
-}
-
-function spaceAfter(left: string): string {
-  return left.endsWith(" ") ? "" : " ";
-}
-
-function pointerTo(type: Text, mark: string): Text {
-  const isMember = mark.length > 2;
-  if (type.isFunction) return { left: `${type.left}(${mark}`, right: `)${type.right}` };
-  if (type.isArray) return { left: `${type.left} (${mark}`, right: `)${type.right}` };
-  return { left: `${type.left}${isMember ? " " : ""}${mark}`, right: type.right };
-}
-
-/** A reference; references to references collapse. */
-function referenceTo(type: Text, mark: string): Text {
-  if (!type.isFunction && !type.isArray && type.left.endsWith("&")) {
-    const isLvalue = mark === "&" || !type.left.endsWith("&&");
-    return { ...type, left: `${type.left.replace(/&+$/, "")}${isLvalue ? "&" : "&&"}` };
-  }
-  return pointerTo(type, mark);
 }

@@ -138,7 +138,7 @@ Deno.test(browserTest(
 
     await page.goto(`${served.origin}/#/jobs`);
     await textWith(page, "exit 0");
-    // EventSource alone would give up at the first answer other than 200.
+    // EventSource alone stops at the first response other than 200.
     const refused = page.waitForResponse((response) =>
       response.url().endsWith("/v1/changes") && !response.ok()
     );

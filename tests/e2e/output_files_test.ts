@@ -235,7 +235,7 @@ Deno.test("plasm exec --output leaves nothing behind and replaces nothing when t
   ]);
   const disk = `${place.path}/disk`;
   await Deno.mkdir(disk);
-  // A page holds "mine"; nothing is left for a file of 32 KiB.
+  // "mine" takes a page, so that a file of 32 KiB does not fit.
   const options = "size=32k,nr_inodes=30";
   const mount = await succeeds(
     new Deno.Command("mount", {

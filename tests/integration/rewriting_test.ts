@@ -116,7 +116,7 @@ Deno.test("instrument() with fuel counts what a count at every block is", () => 
     if (count === undefined || events.some((event) => /^(run\d|start):/.test(event))) return;
     counted++;
     assertEquals(metered(bytes)[1], Number(count.value));
-    // So many calls of the host that not all are recorded, and then a trap.
+    // More calls of the host than are recorded, and then a trap.
   }, { seed: 1_477_597_306, length: 1078 });
   assert(counted > RUNS / 8, `${counted} modules have neither traps nor exceptions`);
 });

@@ -1,5 +1,5 @@
 /**
- * Uses `plasm mcp` from clients that nobody here wrote: the MCP inspector of npm, and the Python client of PyPI, which is
+ * Uses `plasm mcp` from clients of other projects: the MCP inspector of npm, and the Python client of PyPI, which is
  * skipped with a message unless it is installed. tests/e2e/mcp_test.ts uses the TypeScript SDK's client.
  *
  * @module

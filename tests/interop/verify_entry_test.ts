@@ -32,7 +32,7 @@ async function exists(command: string): Promise<boolean> {
   );
 }
 
-/** Bundles the entry point into a directory, for browsers, and writes the vectors beside it. */
+/** Bundles the entry point into a directory, for browsers, and writes the vectors to the same directory. */
 async function bundle(dir: string): Promise<string> {
   const file = `${dir}/verify.mjs`;
   await run(Deno.execPath(), [

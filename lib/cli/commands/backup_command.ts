@@ -40,7 +40,7 @@ export const backup: Command = {
     description:
       "Copies the daemon's identity, jobs, receipts, outputs, modules and tokens to DIR, which must be empty " +
       "or missing. The copy is consistent while the daemon runs, and is itself a state directory. It includes " +
-      "the private key: whoever has it can sign as this node. Needs read access to the state directory.",
+      "the private key: every holder of it can sign as this node. Needs read access to the state directory.",
     options: [
       {
         name: "state-dir",

@@ -22,7 +22,7 @@ import type { ExecJob } from "./exec_job.ts";
 /** Size from which compiling a module takes longer than starting a daemon, in bytes. */
 const LARGE_MODULE_BYTES = 8 * 2 ** 20;
 
-/** Maximum number of input files: each is sent in a request of its own. */
+/** Maximum number of input files: each is sent in a separate request. */
 const MAX_INPUTS = 64;
 
 /** Jobs that run at once. None waits in the queue: the jobs of a pipeline wait for each other. */

@@ -159,7 +159,7 @@ const SUBMITTER_DIGITS = 16;
 
 /**
  * Runs a local job in the background daemon, where a program shares an executor only with other runs of itself.
- * Resolves to `undefined` if none runs it: the job must run in a process of its own.
+ * Resolves to `undefined` if none runs it: the job must run in a separate process.
  *
  * @throws {PlasmError} as {@linkcode execByPipe}, once the job has started
  */

@@ -39,7 +39,7 @@ function componentsOf(
 
 const CASES: [string, FakeRelay, boolean][] = [
   ["was dialed at a public address", {}, true],
-  ["has connected by itself", { direction: "inbound" }, false],
+  ["has dialed this node", { direction: "inbound" }, false],
   ["was dialed at a private address", { remoteAddr: "/ip4/192.168.1.2/tcp/1" }, false],
   ["was dialed on loopback", { remoteAddr: "/ip4/127.0.0.1/tcp/1" }, false],
   ["was dialed by a relay", { remoteAddr: `/ip4/8.8.8.8/tcp/1/p2p/${ID}/p2p-circuit` }, false],

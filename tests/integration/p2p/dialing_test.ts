@@ -70,7 +70,7 @@ Deno.test(
 );
 
 Deno.test(
-  "limitPeerAddresses() limits the addresses of a peer, whoever states them",
+  "limitPeerAddresses() limits the addresses of a peer from every source",
   LIBP2P,
   async () => {
     await using net = new TestNet();

@@ -27,6 +27,7 @@ const SECTIONS: Record<string, () => Promise<BenchSection>> = {
 
 /** Sections that run only when named: they take long or modify the tree. */
 const LONG: Record<string, () => Promise<BenchSection>> = {
+  dashboard: async () => (await import("./bench/dashboard_page.ts")).dashboard,
   large: async () => (await import("./bench/large.ts")).large,
   network: async () => (await import("./bench/network.ts")).network,
   soak: async () => (await import("./bench/soak.ts")).soak,

@@ -29,6 +29,7 @@ const SECTIONS: Record<string, () => Promise<BenchSection>> = {
 const LONG: Record<string, () => Promise<BenchSection>> = {
   dashboard: async () => (await import("./bench/dashboard_page.ts")).dashboard,
   large: async () => (await import("./bench/large.ts")).large,
+  join: async () => (await import("./bench/join.ts")).join,
   network: async () => (await import("./bench/network.ts")).network,
   soak: async () => (await import("./bench/soak.ts")).soak,
 };

@@ -28,6 +28,7 @@ import {
   socketDir,
 } from "./api/mod.ts";
 import { servePipe } from "./pipe/mod.ts";
+import { startIdleCollection } from "./idle_collection.ts";
 import { Jobs, type RunJob } from "./jobs/mod.ts";
 import { lockStateDir, removeStaleFiles, STALE_STATE_FILES } from "./state_dir.ts";
 import { metricsText } from "./metrics.ts";
@@ -362,6 +363,7 @@ export async function startDaemon(
     serving.server = server;
     stack.defer(() => server.close());
     stack.defer(startRetention(store, () => config.current, log));
+    stack.defer(startIdleCollection({ idleMs: () => jobs.idleMs }));
     options.signal?.throwIfAborted();
     const recovered = await jobs.recover();
     const { tcp } = server.listening;

@@ -1,13 +1,17 @@
 /**
- * Measures the memory of an idle daemon (alone, with a warm executor, with peers) and its start-up time.
+ * Measures the memory of an idle daemon (alone, with a warm executor, with peers), its start-up time, and what it uses in
+ * a network of 30 nodes once that has settled, which takes a quarter of an hour.
  *
  * @module
  */
 import { createConnectionGater } from "../../lib/p2p/access/connection_gater.ts";
 import { createNode, type PlasmNode } from "../../lib/p2p/libp2p_node.ts";
 import { multiaddr } from "@multiformats/multiaddr";
+import { delay } from "../../lib/util/async/mod.ts";
+import { startLightPeers } from "./light_peers.ts";
 import {
   childrenOf,
+  cpuSecondsOf,
   figuresOf,
   type NodeProcess,
   type ProcessFigures,
@@ -17,6 +21,16 @@ import { type BenchRow, type BenchSection, median } from "./row.ts";
 
 const PEERS = 20;
 const STARTS = 5;
+
+/** Nodes of the network in which one daemon is measured; the others share a process. */
+const NETWORK_NODES = 30;
+
+/** Minutes before a node counts as settled, at least and at most. */
+const MIN_MINUTES = 10;
+const MAX_MINUTES = 15;
+
+/** CPU seconds by which two minutes may differ. */
+const LEVEL_SECONDS = 0.05;
 
 /** Settling time before measuring a process. */
 const SETTLE_MS = 3000;
@@ -76,7 +90,44 @@ export const footprint: BenchSection = async function* ({ binary, signal }) {
       for (const { libp2p } of peers) await libp2p.stop();
     }
   });
+  yield* await withNode({ binary, set }, async ({ pid, addresses }) => {
+    await using _peers = await startLightPeers(NETWORK_NODES - 1, addresses[0]!);
+    const { minutes, cpuSeconds } = await untilSettled(pid, signal);
+    const what = `in a network of ${NETWORK_NODES}, settled`;
+    return [
+      { ...memoryRow(`daemon ${what}`, await figuresOf(pid)), goal: "≤ 150 MiB" },
+      {
+        what: `CPU time ${what}`,
+        measured: `${cpuSeconds.toFixed(2)} s/min`,
+        against: `${minutes} minutes after the last node has joined`,
+        goal: "≤ 0.3 s/min",
+      },
+    ];
+  });
 };
+
+/**
+ * Waits until a process uses as much CPU time in a minute as in the one before. Queries of the DHT become rarer for nine
+ * minutes.
+ */
+async function untilSettled(
+  pid: number,
+  signal: AbortSignal,
+): Promise<{ minutes: number; cpuSeconds: number }> {
+  let before = await cpuSecondsOf(pid);
+  let last = Infinity;
+  for (let minutes = 1;; minutes++) {
+    await delay(60_000, { signal });
+    signal.throwIfAborted();
+    const now = await cpuSecondsOf(pid);
+    const used = now - before;
+    const isLevel = Math.abs(used - last) <= LEVEL_SECONDS;
+    if (minutes >= MAX_MINUTES || (minutes >= MIN_MINUTES && isLevel)) {
+      return { minutes, cpuSeconds: used };
+    }
+    [before, last] = [now, used];
+  }
+}
 
 async function withNode<T>(
   options: { binary: string | undefined; set: Record<string, string> },

@@ -4,16 +4,20 @@
  *
  * @module
  */
-import { createNetwork, type PlasmNetwork } from "../../lib/p2p/network.ts";
+import { createNetwork } from "../../lib/p2p/network.ts";
 import { serveJobs } from "../../lib/remote/libp2p/network_binding.ts";
 import { JobServer } from "../../lib/remote/server/serve.ts";
 import { localRuntime } from "../../lib/sandbox/receipt_fields.ts";
 import { FIELDS } from "../../tests/fixtures/p2p/identities.ts";
 import { FakeHost } from "../../tests/fixtures/remote/fake_host.ts";
+import { forEachLimited } from "../../lib/util/async/mod.ts";
 import { POLICY } from "../../tests/fixtures/remote/test_node.ts";
 
 /** Connections of one address a second: all nodes of a bench have the same one. */
 const INBOUND_PER_SECOND = 1000;
+
+/** Nodes that start at the same time. */
+const STARTS_AT_ONCE = 4;
 
 /** Nodes in another process; disposal stops them. */
 export interface LightPeers extends AsyncDisposable {
@@ -48,7 +52,7 @@ export async function startLightPeers(count: number, bootstrap: string): Promise
 }
 
 /** Starts a node and waits until its records are stored. */
-async function startNode(bootstrap: string): Promise<PlasmNetwork> {
+async function startNode(bootstrap: string): Promise<void> {
   const host = await FakeHost.create();
   const provided = Promise.withResolvers<void>();
   const node = await createNetwork({
@@ -62,12 +66,11 @@ async function startNode(bootstrap: string): Promise<PlasmNetwork> {
   await serveJobs(node, new JobServer({ host, policy: () => POLICY, log: () => {} }));
   await node.publish({ ...FIELDS, runtime: localRuntime() });
   await provided.promise;
-  return node;
 }
 
 if (import.meta.main) {
   const [count, bootstrap] = Deno.args;
-  const nodes: PlasmNetwork[] = [];
-  for (let at = 0; at < Number(count); at++) nodes.push(await startNode(bootstrap!));
+  const addresses = Array<string>(Number(count)).fill(bootstrap!);
+  await forEachLimited(addresses, { limit: STARTS_AT_ONCE, task: startNode });
   console.log("ready");
 }

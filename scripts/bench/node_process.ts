@@ -116,6 +116,14 @@ export async function figuresOf(pid: number): Promise<ProcessFigures> {
   return { rss: rss / 1024, own: own / 1024, fds };
 }
 
+/** CPU time of a process so far, in seconds. */
+export async function cpuSecondsOf(pid: number): Promise<number> {
+  const script = `awk '{ print $1 }' /proc/${pid}/task/*/schedstat`;
+  const { stdout } = await new Deno.Command("sh", { args: ["-c", script] }).output();
+  const threads = new TextDecoder().decode(stdout).split(/\s+/).filter(Boolean).map(Number);
+  return threads.reduce((sum, each) => sum + each, 0) / 1e9;
+}
+
 /** Returns the descendants of a process, in no particular order. */
 export async function childrenOf(pid: number): Promise<number[]> {
   const { stdout } = await new Deno.Command("ps", {

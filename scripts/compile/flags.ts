@@ -22,6 +22,7 @@ export const BAKED_FLAGS: readonly string[] = [
   // The cache file would have a predictable name in the shared temporary directory, where another user could plant
   // code. Starting without it is 4 % slower.
   "--no-code-cache",
-  // Flags for the executor; the main program runs no WebAssembly.
-  EXECUTOR_V8_FLAGS,
+  // The first flags are for the executor: the main program runs no WebAssembly. An idle daemon collects garbage itself
+  // (lib/daemon/idle_collection.ts).
+  `${EXECUTOR_V8_FLAGS},--expose-gc`,
 ];

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { connectDaemon } from "../../lib/client/mod.ts";
 import { startDaemon } from "../../lib/daemon/daemon.ts";
 import { joinPeerNetwork } from "../../lib/daemon/peers/peer_network.ts";
+import { PlasmError } from "../../lib/core/errors/errors.ts";
 import { parseReceipt } from "../../lib/core/receipt.ts";
 import { command } from "../fixtures/hostile/case.ts";
 import { assemble } from "../fixtures/hostile/wat.ts";
@@ -85,8 +86,8 @@ Deno.test(
       PLASM_STATE_DIR: `${dir}/client`,
       XDG_CACHE_HOME: `${dir}/cache`,
     };
+    const command = ["exec", "--remote", "--json", "--bootstrap", nodes.bootstrap[0]!];
     const run = async (): Promise<void> => {
-      const command = ["exec", "--remote", "--json", "--bootstrap", nodes.bootstrap[0]!];
       const result = await plasm([...command, `${dir}/hello.wasm`], { stdin: "abc", env });
       assertEquals(result.code, 0, result.stderr);
       const { stdout, node: peer } = JSON.parse(result.stdout);
@@ -101,6 +102,11 @@ Deno.test(
     // Without the bootstrap node a search would fail.
     await net[Symbol.asyncDispose]();
     await run();
+    host.onCheck = () => {
+      throw new PlasmError("policy", "Cannot accept job: not today");
+    };
+    const refused = await plasm([...command, `${dir}/hello.wasm`], { env });
+    assertEquals(JSON.parse(refused.stderr).error.message, "Cannot accept job: not today");
     assertEquals([peers.length, new Set(peers).size], [3, 3]);
   },
 );

@@ -111,10 +111,15 @@ export class RemoteClient implements AsyncDisposable {
       yield found;
       if (found.peerId === peer) return;
     }
-    const network = await this.#join();
     const attempts = args.integer("attempts");
-    for await (const found of findCandidates(network, { ...job, peer, attempts, signal })) {
-      if (!this.#dialed.has(found.peerId)) yield found;
+    try {
+      const network = await this.#join();
+      for await (const found of findCandidates(network, { ...job, peer, attempts, signal })) {
+        if (!this.#dialed.has(found.peerId)) yield found;
+      }
+    } catch (error) {
+      // Why the job failed on a known node says more than why there is no other.
+      if (this.#dialed.size === 0 || signal.aborted) throw error;
     }
   }
 
@@ -143,7 +148,7 @@ export class RemoteClient implements AsyncDisposable {
   /** Records the outcome of a job on a node. */
   readonly recordOutcome: NonNullable<RunOnPeersOptions["recordOutcome"]> = (peerId, outcome) => {
     if (outcome.ok) this.#best = peerId;
-    else this.#failed.add(peerId);
+    else if (outcome.refusedForMs === undefined) this.#failed.add(peerId);
     if (this.#dialed.has(peerId)) {
       this.#hasOutcome = true;
       this.#parts.reputation.recordJob(peerId, outcome);

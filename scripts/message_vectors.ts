@@ -67,13 +67,7 @@ export async function messageVectors(receipt: Receipt): Promise<MessageVectors> 
   };
 }
 
-const TOPICS: readonly CapabilityTopic[] = [
-  "node",
-  "runtime:plasm",
-  "arch:x86_64",
-  "wasi:preview1",
-  "feature:simd",
-];
+const TOPICS: readonly CapabilityTopic[] = ["node", "arch:x86_64", "arch:aarch64"];
 
 async function validMessages(receipt: Receipt): Promise<Record<string, JsonMessage>> {
   const module = fromHex("0061736d01000000");

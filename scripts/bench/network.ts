@@ -58,14 +58,14 @@ async function untilQuiet(nodes: readonly PlasmNode[]): Promise<void> {
   }
 }
 
-async function provide(node: PlasmNode, topic: `feature:${string}`): Promise<number> {
+async function provide(node: PlasmNode, topic: `arch:${string}`): Promise<number> {
   const start = performance.now();
   for await (const _ of node.dht.provide(await capabilityKey(topic)));
   return performance.now() - start;
 }
 
 /** Finds one provider; a hop is a response that named the next peer queried. */
-async function find(node: PlasmNode, topic: `feature:${string}`): Promise<Found> {
+async function find(node: PlasmNode, topic: `arch:${string}`): Promise<Found> {
   const key = await capabilityKey(topic);
   const ended = new AbortController();
   const depth = new Map<string, number>();
@@ -118,12 +118,12 @@ async function* measure(count: number, signal: AbortSignal): AsyncGenerator<Benc
   for (let i = 0; i < SAMPLES; i++) {
     signal.throwIfAborted();
     const provider = nodes[(i * 7 + 1) % count]!;
-    provided.push(await provide(provider, `feature:bench-${count}-${i}`));
+    provided.push(await provide(provider, `arch:bench-${count}-${i}`));
     // A fresh peer that knows only the bootstrap node: the cost of a client's first search.
     const client = await startNode(`c${i}`, "client");
     await client.libp2p.dial(first.libp2p.getMultiaddrs());
     while (tableSize(client) === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-    found.push(await find(client, `feature:bench-${count}-${i}`));
+    found.push(await find(client, `arch:bench-${count}-${i}`));
     await client.libp2p.stop();
   }
   const what = `${count} nodes`;

@@ -107,8 +107,8 @@ export async function providerCurves(
   const peers = await somePeers(PROVIDER_COUNTS.at(-1)!);
   const { dht } = await benchNode();
   const { providers } = dht as unknown as DhtParts;
-  const key = await capabilityKey("feature:bench");
-  const rare = await capabilityKey("feature:bench-rare");
+  const key = await capabilityKey("arch:bench");
+  const rare = await capabilityKey("arch:bench-rare");
   let filled = 0;
   for (const count of PROVIDER_COUNTS) {
     const start = performance.now();

@@ -42,12 +42,8 @@ export interface Candidate {
 }
 
 /** Most selective topic of the criteria. */
-export function topicFor({ features, arch, wasi, runtime }: DiscoverCriteria): CapabilityTopic {
-  const [feature] = features ?? [];
-  if (feature !== undefined) return `feature:${feature}`;
-  if (arch !== undefined) return `arch:${arch}`;
-  if (wasi !== undefined) return `wasi:${wasi}`;
-  return runtime === undefined ? "node" : `runtime:${runtime}`;
+export function topicFor({ arch }: DiscoverCriteria): CapabilityTopic {
+  return arch === undefined ? "node" : `arch:${arch}`;
 }
 
 /** Reports whether a node meets the criteria. */
@@ -91,13 +87,11 @@ export function scoreOf(
   return free * proximity * successRate * (path === "relayed" ? RELAYED_FACTOR : 1);
 }
 
-/** Topic of a provider record: `node`, or a kind and its value, such as `arch:x86_64`. */
-export type CapabilityTopic =
-  | "node"
-  | `runtime:${string}`
-  | `arch:${string}`
-  | `wasi:${string}`
-  | `feature:${string}`;
+/**
+ * Topic of a provider record. Each topic of a node costs about 40 messages in every renewal, and nearly all nodes have
+ * the other capabilities in common: a search reads them in the documents.
+ */
+export type CapabilityTopic = "node" | `arch:${string}`;
 
 /** Prefix of hashed topics; a new key format needs a new number. */
 const PREFIX = "plasm:capability:1:";
@@ -108,12 +102,6 @@ export async function capabilityKey(topic: CapabilityTopic): Promise<CID> {
 }
 
 /** Topics under which a node with these capabilities is provided. */
-export function topicsOf({ runtime, wasi, features }: CapabilityFields): CapabilityTopic[] {
-  return [
-    "node",
-    `runtime:${runtime.name}`,
-    `arch:${runtime.arch}`,
-    ...wasi.map((level): CapabilityTopic => `wasi:${level}`),
-    ...features.map((feature): CapabilityTopic => `feature:${feature}`),
-  ];
+export function topicsOf({ runtime }: CapabilityFields): CapabilityTopic[] {
+  return ["node", `arch:${runtime.arch}`];
 }

@@ -11,34 +11,10 @@ import { ephemeralIdentity } from "../../lib/core/identity.ts";
 import { createConnectionGater } from "../../lib/p2p/access/connection_gater.ts";
 import { pathOf } from "../../lib/p2p/addresses.ts";
 import { createNode } from "../../lib/p2p/libp2p_node.ts";
+import { buildGoProgram } from "../fixtures/interop/go_program.ts";
 import { LIBP2P } from "../fixtures/p2p/nodes.ts";
 import { HELLO, realNode } from "../fixtures/remote/real_node.ts";
 import { tempDir } from "../fixtures/temp_dir.ts";
-import { outputOf } from "../fixtures/optional_program.ts";
-
-const SOURCE = decodeURIComponent(new URL("./go", import.meta.url).pathname);
-
-async function go(args: string[]): Promise<string | undefined> {
-  const child = await outputOf(
-    new Deno.Command("go", {
-      args,
-      cwd: SOURCE,
-      env: { GOFLAGS: "-mod=readonly", GOTOOLCHAIN: "local", CGO_ENABLED: "0" },
-    }),
-  );
-  return child?.success ? new TextDecoder().decode(child.stdout) : undefined;
-}
-
-/** Builds the program; undefined if Go is missing or too old, or its modules are not there. */
-async function build(dir: string): Promise<string | undefined> {
-  if (await go(["list", "-deps", "."]) === undefined) {
-    console.warn("SKIPPED: Go or the modules of tests/interop/go are missing");
-    return undefined;
-  }
-  const program = `${dir}/interop`;
-  assert(await go(["build", "-ldflags=-w", "-o", program, "."]) !== undefined, "go build failed");
-  return program;
-}
 
 /** Runs the program to its end and returns its output. */
 async function run(
@@ -84,7 +60,7 @@ async function serve(program: string): Promise<{ addresses: string[] } & AsyncDi
 
 Deno.test("a Go implementation interoperates", LIBP2P, async (t) => {
   await using temp = await tempDir();
-  const program = await build(temp.path);
+  const program = await buildGoProgram(temp.path);
   if (program === undefined) return;
   const vectors = decodeURIComponent(new URL("../vectors", import.meta.url).pathname);
 

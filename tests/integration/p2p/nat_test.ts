@@ -1,6 +1,8 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { buildGoProgram } from "../../fixtures/interop/go_program.ts";
 import { NatLab, whyNoLab } from "../../fixtures/p2p/nat_lab.ts";
 import type { NodeArguments } from "../../fixtures/p2p/nat_node.ts";
+import { tempDir } from "../../fixtures/temp_dir.ts";
 
 const reason = await whyNoLab();
 if (reason !== null) {
@@ -41,12 +43,28 @@ Deno.test("a node behind a router with UPnP becomes reachable by a port mapping"
   });
 });
 
-Deno.test("a node behind a router without UPnP becomes reachable by a relay", LAB, async () => {
+/** Places from which a client reaches a node that also lists private addresses, by description. */
+const PLACES: Record<string, (lab: NatLab) => Promise<string>> = {
+  "a public host whose default route drops packets": async (lab) => {
+    await lab.addSwallowingRoute("stranger");
+    return "stranger";
+  },
+  "another home with the same Docker subnet": async (lab) => {
+    await lab.addDockerBridge("home2");
+    return "home2";
+  },
+};
+
+Deno.test("a node behind a router without UPnP becomes reachable by a relay", LAB, async (t) => {
+  await using temp = await tempDir();
+  const goProgram = await buildGoProgram(temp.path);
   await using lab = await NatLab.create();
-  const third = await lab.startNode("third", THIRD);
+  await lab.addDockerBridge("home1");
+  const third = await lab.startNode("third", { ...THIRD, privateAddresses: "last" });
   const home = await lab.startNode("home1", {
     listen: LISTEN,
     bootstrap: BOOTSTRAP,
+    privateAddresses: "last",
     nat: { upnp: true },
   });
   await home.send({ publish: true });
@@ -63,18 +81,48 @@ Deno.test("a node behind a router without UPnP becomes reachable by a relay", LA
     "relay-reserved",
   ]);
 
-  const stranger = await lab.startNode("stranger", { mode: "client", bootstrap: BOOTSTRAP });
-  await stranger.send({ discover: true });
-  const found = await stranger.until(({ event }) => event === "discovered" || event === "failed");
-  assertEquals({ event: found.event, peerId: found.peer_id }, {
-    event: "discovered",
-    peerId: home.peerId,
-  });
-  assert(
-    stranger.events.some(({ event, peer_id, path }) =>
-      event === "connect" && peer_id === home.peerId && path === "relayed"
-    ),
-  );
+  for (const [what, prepare] of Object.entries(PLACES)) {
+    await t.step(`by a client on ${what}`, async () => {
+      const place = await prepare(lab);
+      if (goProgram !== undefined) {
+        const found = JSON.parse(
+          await lab.run(place, goProgram, "find", ANNOUNCE[1]! + `/p2p/${third.peerId}`),
+        );
+        assertEquals(found.peer_id, home.peerId);
+        assertStringIncludes(found.dialed, "/p2p-circuit");
+        const listed = found.listed.join(" ");
+        for (const address of ["/192.168.1.2/", "/172.17.0.1/"]) {
+          assertStringIncludes(listed, address);
+        }
+        console.log(`go-libp2p: ${found.ms} ms`);
+      }
+      const client = await lab.startNode(place, {
+        mode: "client",
+        bootstrap: BOOTSTRAP,
+        privateAddresses: "last",
+      });
+      const begin = performance.now();
+      await client.send({ discover: true });
+      const found = await client.until(({ event }) => event === "discovered" || event === "failed");
+      const ms = performance.now() - begin;
+      assertEquals({ event: found.event, peerId: found.peer_id }, {
+        event: "discovered",
+        peerId: home.peerId,
+      });
+      assert(
+        client.events.some(({ event, peer_id, path }) =>
+          event === "connect" && peer_id === home.peerId && path === "relayed"
+        ),
+      );
+      // Its first dial succeeded: one after the other, the addresses would have exceeded the time limit.
+      assert(
+        !client.events.some(({ event, peer_id, error_code }) =>
+          event === "dial" && peer_id === home.peerId && error_code !== undefined
+        ),
+      );
+      console.log(`plasm: ${Math.round(ms)} ms`);
+    });
+  }
 });
 
 Deno.test(

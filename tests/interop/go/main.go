@@ -6,6 +6,7 @@
 //	interop vectors FILE            checks tests/vectors/messages.json
 //	interop receipts FILE           checks tests/vectors/receipt.json
 //	interop serve                   runs a node until standard input ends; prints its address
+//	interop find BOOTSTRAP          finds a node, checks its capability document and prints how long that took
 //	interop run BOOTSTRAP MODULE    runs MODULE on a node of the network; standard input is that of the job
 package main
 
@@ -39,10 +40,31 @@ func command(ctx context.Context, args []string) error {
 		return checkReceiptVectors(args[1])
 	case len(args) == 1 && args[0] == "serve":
 		return serve()
+	case len(args) == 2 && args[0] == "find":
+		return findCommand(ctx, args[1])
 	case len(args) == 3 && args[0] == "run":
 		return runCommand(ctx, args[1], args[2])
 	}
-	return errors.New("usage: interop vectors FILE | receipts FILE | serve | run BOOTSTRAP MODULE")
+	return errors.New("usage: interop vectors FILE | receipts FILE | serve | find BOOTSTRAP | run BOOTSTRAP MODULE")
+}
+
+func findCommand(ctx context.Context, bootstrap string) error {
+	client, err := join(ctx, bootstrap)
+	if err != nil {
+		return err
+	}
+	defer client.close()
+	begin := time.Now()
+	found, err := client.discover(ctx, "node")
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(map[string]any{
+		"peer_id": found.peer.String(),
+		"ms":      time.Since(begin).Milliseconds(),
+		"dialed":  client.host.Network().ConnsToPeer(found.peer)[0].RemoteMultiaddr().String(),
+		"listed":  found.listed,
+	})
 }
 
 func runCommand(ctx context.Context, bootstrap, path string) error {

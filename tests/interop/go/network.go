@@ -24,6 +24,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
+	relayclient "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
@@ -43,7 +44,7 @@ const (
 	dialLimit     = 20 * time.Second
 )
 
-// newHost creates a host with TCP, Noise and Yamux. libp2p.New would add QUIC, WebRTC and WebTransport, which double the
+// newHost creates a host with TCP, relayed connections, Noise and Yamux. libp2p.New would add QUIC, WebRTC and WebTransport, which double the
 // time to build.
 func newHost(listen ...string) (host.Host, error) {
 	key, public, err := crypto.GenerateEd25519Key(nil)
@@ -93,6 +94,9 @@ func newHost(listen ...string) (host.Host, error) {
 	}
 	node, err := basichost.NewHost(net, &basichost.HostOpts{EventBus: bus, EnablePing: true})
 	if err != nil {
+		return nil, err
+	}
+	if err := relayclient.AddTransport(node, upgrade); err != nil {
 		return nil, err
 	}
 	node.Start()
@@ -163,7 +167,9 @@ func (c *client) close() {
 
 // candidate is a node with its verified capability document.
 type candidate struct {
-	peer     peer.ID
+	peer peer.ID
+	// listed has the addresses of the provider record.
+	listed   []multiaddr.Multiaddr
 	document map[string]any
 }
 
@@ -190,7 +196,7 @@ func (c *client) discover(ctx context.Context, topic string) (candidate, error) 
 				continue
 			}
 			cancel()
-			return candidate{peer: provider.ID, document: document}, nil
+			return candidate{peer: provider.ID, listed: provider.Addrs, document: document}, nil
 		}
 		cancel()
 		// The records may not be stored yet.

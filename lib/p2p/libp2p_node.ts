@@ -101,14 +101,7 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
       identify: identify(),
       identifyPush: identifyPush(),
       ping: ping(),
-      dht: dhtService({
-        protocol: KAD_PROTOCOL,
-        clientMode: !isServer,
-        peerInfoMapper: allowPrivate ? passthroughMapper : removePrivateAddressesMapper,
-        // The publisher stores them again itself.
-        reprovide: { validity: RECORD_VALIDITY_MS, interval: RECORD_CLEANUP_MS, threshold: 0 },
-        initialQuerySelfInterval: FIRST_SELF_QUERY_MS,
-      }, options.onFlood),
+      dht: dhtService(options),
       ...(nat.autonat ?? true ? { autonat: autonatService() } : {}),
       ...(nat.upnp ? { upnp: await upnpService() } : {}),
       ...(nat.relay ?? true ? { dcutr: dcutrService() } : {}),
@@ -119,10 +112,21 @@ export async function createNode(options: NodeOptions): Promise<PlasmNode> {
   return { libp2p, dht, ping: pings, components };
 }
 
-function dhtService(
-  init: KadDHTInit,
-  onFlood: OnRefused = () => {},
+/** Creates the DHT of a node from libp2p's components. */
+export function dhtService(
+  { mode, allowPrivate, onFlood = () => {} }: Pick<
+    NodeOptions,
+    "mode" | "allowPrivate" | "onFlood"
+  >,
 ): (components: Libp2pComponents) => KadDHT {
+  const init: KadDHTInit = {
+    protocol: KAD_PROTOCOL,
+    clientMode: mode === "client",
+    peerInfoMapper: allowPrivate ? passthroughMapper : removePrivateAddressesMapper,
+    // The publisher stores them again itself.
+    reprovide: { validity: RECORD_VALIDITY_MS, interval: RECORD_CLEANUP_MS, threshold: 0 },
+    initialQuerySelfInterval: FIRST_SELF_QUERY_MS,
+  };
   const create = kadDHT(init) as unknown as (components: Libp2pComponents) => KadDHT;
   return (components) => {
     const dht = patchProviderRecords(create(limitRequests(components, onFlood)));

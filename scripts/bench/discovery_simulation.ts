@@ -4,14 +4,20 @@
  * Every node serves the DHT, as daemons do. At each size of the growing network, clients that have just joined search,
  * first while it is stable, then while nodes are killed and replaced. Prints a Markdown table.
  *
- *     deno run -P=test --no-prompt --unstable-net scripts/bench/discovery_simulation.ts [--seed N] [--minutes N] NODES…
+ *     deno run -P=test --no-prompt --unstable-net scripts/bench/discovery_simulation.ts [--seed N] [--minutes N] [--settled] NODES…
  *
  * @module
  */
 import { start } from "@libp2p/interface";
 import { parseArgs } from "@std/cli/parse-args";
-import { identityFromSecretKey } from "../../lib/core/identity.ts";
-import { CAPABILITY_PROTOCOL, serveCapability } from "../../lib/p2p/discovery/capability.ts";
+import { type Identity, identityFromSecretKey } from "../../lib/core/identity.ts";
+import { capabilityKey, topicsOf } from "../../lib/p2p/discovery/candidate.ts";
+import {
+  CAPABILITY_PROTOCOL,
+  type CapabilityFields,
+  serveCapability,
+  signCapability,
+} from "../../lib/p2p/discovery/capability.ts";
 import { CapabilityPublisher } from "../../lib/p2p/discovery/capability_publisher.ts";
 import { Discovery } from "../../lib/p2p/discovery/discovery.ts";
 import type { NetworkEventDetails } from "../../lib/p2p/network_events.ts";
@@ -21,6 +27,7 @@ import { FIELDS } from "../../tests/fixtures/p2p/identities.ts";
 import { SimulatedHost, SimulatedNet } from "../../tests/fixtures/p2p/simulated_host.ts";
 import { DhtRequests } from "./dht_requests.ts";
 import { median } from "./row.ts";
+import { settle } from "./settled_dht.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 /** Nodes that new nodes and clients join by; they are never killed. */
@@ -49,6 +56,12 @@ export interface Scenario {
   sizes: readonly number[];
   /** Seed of the keys, of the latencies and of the choice of nodes. */
   seed: number;
+  /**
+   * Whether the first nodes start as if they had been up for a while, instead of one after the other: a network of a
+   * thousand takes an hour of CPU time otherwise.
+   * @default {false}
+   */
+  settled?: boolean;
   /** Minutes of churn. */
   minutes: number;
   /** Share of the nodes that is killed and replaced in a minute. @default {0.1} */
@@ -114,6 +127,10 @@ interface SimulatedNode {
   stopping: AbortController;
 }
 
+function fieldsOf(isLarge: boolean): CapabilityFields {
+  return { ...FIELDS, limits: { ...FIELDS.limits, memory_mb: isLarge ? LARGE_MB : SMALL_MB } };
+}
+
 /** Nodes of one simulation. */
 class Simulation {
   readonly #random: () => number;
@@ -153,6 +170,29 @@ class Simulation {
     for (let at = 0; at < BOOTSTRAPS; at++) this.#boots.push((await this.#start("server")).host);
   }
 
+  /** Starts nodes as if they had been up for a while. */
+  async startSettled(count: number): Promise<void> {
+    const keys = await Promise.all(topicsOf(FIELDS).map(capabilityKey));
+    const hosts = [...this.#boots];
+    for (let at = 0; at < count; at++) {
+      const identity = await this.#nextIdentity();
+      const host = new SimulatedHost({ net: this.#net, identity, mode: "server" });
+      const isLarge = at % LARGE_EVERY === 0;
+      const document = await signCapability(fieldsOf(isLarge), {
+        signer: identity,
+        seq: 1,
+        addresses: [],
+        issuedAt: Date.now(),
+        validityMs: 24 * 60 * 60_000,
+      });
+      host.handlers.set(CAPABILITY_PROTOCOL, (stream) => serveCapability(stream, document));
+      const requests = new DhtRequests(host.node.dht);
+      this.#live.push({ host, requests, isLarge, stopping: new AbortController() });
+      hosts.push(host);
+    }
+    await settle(hosts, { keys, random: this.#random });
+  }
+
   /** Starts a node and waits until its records are stored. */
   async startNode(isLarge: boolean): Promise<void> {
     const { host, identity } = await this.#start("server");
@@ -171,8 +211,7 @@ class Simulation {
       CAPABILITY_PROTOCOL,
       (stream) => serveCapability(stream, publisher.document),
     );
-    const limits = { ...FIELDS.limits, memory_mb: isLarge ? LARGE_MB : SMALL_MB };
-    await publisher.publish({ ...FIELDS, limits });
+    await publisher.publish(fieldsOf(isLarge));
     await provided.promise;
     this.#live.push({ host, requests, isLarge, stopping });
   }
@@ -228,14 +267,18 @@ class Simulation {
     for (const boot of this.#boots) await boot.kill();
   }
 
+  async #nextIdentity(): Promise<Identity> {
+    const text = new TextEncoder().encode(`plasm simulation ${this.#seed} ${this.#count++}`);
+    return await identityFromSecretKey(
+      new Uint8Array(await crypto.subtle.digest("SHA-256", text)),
+    );
+  }
+
   async #start(mode: "server" | "client") {
-    const index = this.#count++;
-    const text = new TextEncoder().encode(`plasm simulation ${this.#seed} ${index}`);
-    const secretKey = new Uint8Array(await crypto.subtle.digest("SHA-256", text));
-    const identity = await identityFromSecretKey(secretKey);
+    const identity = await this.#nextIdentity();
     const host = new SimulatedHost({ net: this.#net, identity, mode });
     await start(host.node.dht);
-    const boot = this.#boots[index % BOOTSTRAPS] ?? this.#boots[0];
+    const boot = this.#boots[this.#count % BOOTSTRAPS] ?? this.#boots[0];
     if (boot !== undefined) {
       await host.peerStore.merge(boot.peerId, { multiaddrs: [boot.address] });
       await host.dial(boot.peerId);
@@ -246,12 +289,13 @@ class Simulation {
 
 /** Runs one simulation and yields what it measured at each size. */
 export async function* simulate(
-  { sizes, seed, minutes, churn = 0.1, clients = 5, log = () => {} }: Scenario,
+  { sizes, seed, minutes, churn = 0.1, clients = 5, settled = false, log = () => {} }: Scenario,
 ): AsyncGenerator<SimulationResult> {
   using clock = new VirtualClock();
   const simulation = new Simulation(seed);
   try {
     await clock.run(simulation.startBootstraps());
+    if (settled) await clock.run(simulation.startSettled(sizes[0] ?? 0));
     const { heapUsed } = Deno.memoryUsage();
     for (const nodes of sizes) {
       yield await clock.run(measure(simulation, { nodes, minutes, churn, clients, heapUsed, log }));
@@ -261,7 +305,7 @@ export async function* simulate(
   }
 }
 
-interface MeasureOptions extends Required<Omit<Scenario, "sizes" | "seed">> {
+interface MeasureOptions extends Required<Omit<Scenario, "sizes" | "seed" | "settled">> {
   nodes: number;
   /** Bytes of the heap before the first node. */
   heapUsed: number;
@@ -281,7 +325,7 @@ async function measure(
       if (simulation.size % 50 === 0) log(`${simulation.size} nodes have started`);
     },
   });
-  const requestsToStart = (simulation.requests - requests) / added.length;
+  const requestsToStart = added.length === 0 ? 0 : (simulation.requests - requests) / added.length;
   const searches: SearchResult[] = [];
   const filtered: SearchResult[] = [];
   for (let at = 0; at < clients; at++) {
@@ -355,7 +399,7 @@ function row({ nodes, ...result }: SimulationResult): string {
       churned.length === 0
         ? "–"
         : `${describe(churned)}; ${sum("dead")} of ${sum("asked")} asked were dead`,
-      result.requestsToStart.toFixed(0),
+      result.requestsToStart === 0 ? "–" : result.requestsToStart.toFixed(0),
       result.requestsPerMinute.toFixed(0),
       result.connections.toFixed(0),
       `${result.heapKb.toFixed(0)} KiB`,
@@ -364,8 +408,9 @@ function row({ nodes, ...result }: SimulationResult): string {
 }
 
 if (import.meta.main) {
-  const { _: counts, seed = "1", minutes = "3" } = parseArgs(Deno.args, {
+  const { _: counts, seed = "1", minutes = "3", settled } = parseArgs(Deno.args, {
     string: ["seed", "minutes"],
+    boolean: ["settled"],
   });
   // The DHT shuffles its queries.
   Math.random = randomFrom(Number(seed));
@@ -374,7 +419,12 @@ if (import.meta.main) {
     ..."requests to start|requests a minute|connections|heap of a node".split("|"),
   ];
   console.log(`| ${heads.join(" | ")} |\n|${" ---: |".repeat(heads.length)}`);
-  const scenario = { sizes: counts.map(Number), seed: Number(seed), minutes: Number(minutes) };
+  const scenario = {
+    sizes: counts.map(Number),
+    settled,
+    seed: Number(seed),
+    minutes: Number(minutes),
+  };
   for await (const result of simulate({ ...scenario, log: (line) => console.error(line) })) {
     console.log(row(result));
   }

@@ -92,7 +92,7 @@ export interface PlasmNode extends PlasmHost {
 
 /** Creates a node without starting it. */
 export async function createNode(options: NodeOptions): Promise<PlasmNode> {
-  const { nat, mode, allowPrivate } = options;
+  const { nat, mode } = options;
   const isServer = mode === "server";
   const { libp2p, components } = await createHost({
     ...options,

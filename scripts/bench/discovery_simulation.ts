@@ -242,6 +242,7 @@ class Simulation {
     const discovery = new Discovery({
       node: host.node,
       reputation: new Reputation(),
+      recent: { add: () => {} },
       emit: (event) => events.push(event),
       joinFailure: () => Promise.resolve(undefined),
     });
@@ -421,7 +422,7 @@ if (import.meta.main) {
   console.log(`| ${heads.join(" | ")} |\n|${" ---: |".repeat(heads.length)}`);
   const scenario = {
     sizes: counts.map(Number),
-    settled,
+    settled: settled === true,
     seed: Number(seed),
     minutes: Number(minutes),
   };

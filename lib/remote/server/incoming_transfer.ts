@@ -9,7 +9,9 @@ import type { BlobRef } from "../wire/mod.ts";
 /** Accepts chunks in order and passes them on one at a time: a slow store applies backpressure to the sender. */
 export class IncomingBlob {
   readonly ref: BlobRef;
-  readonly #stored: Promise<void>;
+  readonly #store: (source: AsyncIterable<Uint8Array>) => Promise<void>;
+  /** Set by the first chunk: a job may have more inputs than the process may open files. */
+  #stored: Promise<void> | undefined;
   #offset = 0;
   #chunk: Uint8Array | null | undefined;
   #wakeReader = Promise.withResolvers<void>();
@@ -19,7 +21,11 @@ export class IncomingBlob {
   /** @param store Reads the source to its end and stores it, or throws */
   constructor(ref: BlobRef, store: (source: AsyncIterable<Uint8Array>) => Promise<void>) {
     this.ref = ref;
-    this.#stored = store(this.#source()).catch((error) => {
+    this.#store = store;
+  }
+
+  #begin(): void {
+    this.#stored = this.#store(this.#source()).catch((error) => {
       this.#fault ??= error;
       this.#wakeWriter.resolve();
       throw error;
@@ -68,6 +74,7 @@ export class IncomingBlob {
         { details: { offset, expected: this.#offset, size } },
       );
     }
+    if (this.#stored === undefined) this.#begin();
     await this.#deliver(data);
     this.#offset += data.length;
     if (!this.isComplete) return;
@@ -89,7 +96,7 @@ export class IncomingBlob {
     this.#fault ??= reason;
     this.#wakeReader.resolve();
     this.#wakeWriter.resolve();
-    await this.#stored.catch(() => {}); // rejects with the reason
+    await this.#stored?.catch(() => {}); // rejects with the reason
   }
 }
 

@@ -4,7 +4,13 @@ import { simulate } from "./discovery_simulation.ts";
 
 const NODES = 30;
 
-Deno.test("simulate() finds every node, also while nodes are killed", LIBP2P, async () => {
+// Timers of npm packages cannot be replaced there.
+const isOld = Deno.version.deno.startsWith("2.7.");
+if (isOld) console.log("SKIPPED: the virtual clock needs Deno 2.9");
+
+const OPTIONS = { ...LIBP2P, ignore: isOld };
+
+Deno.test("simulate() finds every node, also while nodes are killed", OPTIONS, async () => {
   const [result] = await Array.fromAsync(
     simulate({ sizes: [NODES], seed: 1, minutes: 1, clients: 1 }),
   );

@@ -87,7 +87,7 @@ Deno.test("mapJobs() stops running jobs when halt is now", async () => {
       for await (const { item } of run) items.push(item);
     },
     PlasmError,
-    "1 items failed",
+    "1 item failed",
   );
   assertEquals(items, ["fail"]);
 });

@@ -18,6 +18,7 @@ const HELLO = new URL("../../examples/hello/hello.wasm", import.meta.url);
 const ELSEWHERE: Record<string, string> = {
   "plasm daemon": "tests/e2e/daemon/service_test.ts",
   "plasm dashboard": "tests/e2e/dashboard_test.ts",
+  "plasm dashboard --open": "lib/cli/open_browser_test.ts",
   "plasm mcp --http 0 --remote": "tests/e2e/mcp_test.ts",
   "plasm daemon --state-dir /tmp/node --set jobs.concurrency=1": "tests/e2e/daemon/service_test.ts",
   "plasm exec --remote --arch aarch64 hello.wasm < in > out": "tests/e2e/exec_remote_test.ts",
@@ -182,7 +183,7 @@ Deno.test("commands and options that documents name exist", async () => {
 /** Commands of docs/operations.md that run until they are stopped or need another node. */
 const OPERATED_ELSEWHERE = [
   ...["plasm exec", "plasm exec --remote", "plasm daemon"],
-  ...["plasm modules pull --daemon", "plasm verify"],
+  ...["plasm modules pull --daemon", "plasm verify", "plasm dashboard"],
 ];
 
 Deno.test("the commands and configurations of docs/operations.md are accepted by a node", async (t) => {

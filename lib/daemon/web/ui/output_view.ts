@@ -47,7 +47,8 @@ export function outputView({ path, job, signal }: OutputViewOptions): OutputView
   return {
     elements: [boxes.stdout.element, boxes.stderr.element],
     async end(ended) {
-      if (!following.signal.aborted) return;
+      // Events that are still to come would bring what is read here.
+      following.abort();
       await boxes.stdout.complete(ended.stdout_bytes, signal);
       await boxes.stderr.complete(ended.stderr_bytes, signal);
     },
@@ -58,7 +59,7 @@ export function outputView({ path, job, signal }: OutputViewOptions): OutputView
 interface FollowOptions {
   path: string;
   boxes: Record<StreamName, OutputBox>;
-  /** Aborts at the job's end, or when a stream has reached its limit. */
+  /** Aborts when the job has ended, a stream has reached its limit, or the page shows another view. */
   following: AbortController;
 }
 

@@ -35,7 +35,7 @@ Deno.test("discover() finds an unknown node and reports each step", LIBP2P, asyn
   await worker.publish(ARM);
   const provided = await worked.until(({ event }) => event === "provide");
   assertEquals({ count: provided.count, errorCode: provided.error_code }, {
-    count: 6,
+    count: 2,
     errorCode: undefined,
   });
 

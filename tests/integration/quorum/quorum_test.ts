@@ -107,7 +107,10 @@ Deno.test("a node that refuses the job is replaced and keeps its standing", asyn
   };
   using outcome = await nodes.run({ agree: 2 });
   assertEquals(outcome.summary, ["0 failed", "1 agreed", "2 agreed"]);
-  assertEquals(nodes.outcomes, []);
+  assertEquals({ outcomes: nodes.outcomes, refusals: nodes.refusals }, {
+    outcomes: [],
+    refusals: [0],
+  });
 });
 
 Deno.test("nodes in one network count once, and the error says how many were found", async () => {

@@ -103,7 +103,7 @@ async function* scaling({ plasm, signal }: MapBenchOptions): AsyncGenerator<Benc
 
 /**
  * Row of a hundred scripts of CPython: the interpreter is compiled once in each executor, and starts once for each item in
- * an instance of its own. The baseline is one start with all scripts in turn, without isolation between them.
+ * its own instance. The baseline is one start with all scripts in turn, without isolation between them.
  */
 async function* interpreter({ plasm, signal }: MapBenchOptions): AsyncGenerator<BenchRow> {
   const python = (await startKernels())[1]!.wasm;

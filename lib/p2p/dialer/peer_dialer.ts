@@ -1,5 +1,5 @@
 /**
- * Client of one job: dials nodes whose addresses it is given, under a key of its own.
+ * Client of one job: dials nodes whose addresses it is given, under its own key.
  *
  * @module
  */

@@ -6,7 +6,7 @@
  * @module
  */
 import { DEFAULT_RESOURCES } from "../../lib/core/manifest.ts";
-import { compileModule } from "../../lib/sandbox/child/executor_main.ts";
+import { compileModule } from "../../lib/sandbox/child/module_compiler.ts";
 import { startGuestWorker, WorkerControl } from "../../lib/sandbox/child/worker_control.ts";
 import { FrameKind, MAX_STREAM_BYTES } from "../../lib/sandbox/ipc/protocol.ts";
 import { DEFAULT_CEILINGS, limitsOf } from "../../lib/sandbox/limits.ts";

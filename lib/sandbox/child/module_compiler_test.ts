@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describeTrace } from "../backtrace.ts";
 import { reorderFunctions } from "../../wasm/reorder/reorder.ts";
 import { assemble } from "../../../tests/fixtures/reorder_modules.ts";
-import { compileModule } from "./executor_main.ts";
+import { compileModule } from "./module_compiler.ts";
 import { Executor } from "../host/executor.ts";
 import { collect, sandboxJob } from "../../../tests/fixtures/sandbox_jobs.ts";
 

@@ -8,11 +8,6 @@ export { type ReceivedUpgrade } from "./guarded_connection.ts";
 export { type ByteSource } from "./request_reader.ts";
 export { encodeResponse, errorResponse, jobJson } from "./responses.ts";
 export { RefusalLog } from "./refusal_log.ts";
-export {
-  type ApiContext,
-  type DaemonNetwork,
-  type NetworkAudits,
-  PIPE_PATH,
-  rejectUpgrade,
-} from "./routes.ts";
+export { type ApiContext, type DaemonNetwork, type NetworkAudits } from "./api_context.ts";
+export { PIPE_PATH, rejectUpgrade } from "./job_routes.ts";
 export { ApiServer, socketDir } from "./server.ts";

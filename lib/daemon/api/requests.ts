@@ -25,6 +25,9 @@ const MIN_SPEED = 1;
  */
 const SMALL_BYTES = 16 * 1024;
 
+/** Maximum size of the body of a request that names something, such as a search, in bytes. */
+export const MAX_QUERY_BYTES: number = 64 * 1024;
+
 /** Options of {@linkcode readBody}. */
 export interface BodyOptions {
   /** Longest pause between two chunks, in milliseconds. */

@@ -7,13 +7,10 @@ import type { ListeningJson } from "../../api/mod.ts";
 import type { Config } from "../../config/mod.ts";
 import { PlasmError } from "../../core/errors/mod.ts";
 import { removeStaleFiles, STALE_SOCKET_FILES } from "../state_dir.ts";
-import {
-  type ApiContext,
-  createApi,
-  isEventStream,
-  metricsResponse,
-  openArchive,
-} from "./routes.ts";
+import type { ApiContext } from "./api_context.ts";
+import { isEventStream, openArchive } from "./job_routes.ts";
+import { metricsResponse } from "./node_routes.ts";
+import { createApi } from "./routes.ts";
 import { type ApiConnectionLimits, ConnectionGuard } from "./connection_guard.ts";
 import type { UpgradeRoute } from "./guarded_connection.ts";
 import type { RequestHead } from "./request_reader.ts";
